@@ -1,0 +1,1 @@
+"""vextrus_payments."""
