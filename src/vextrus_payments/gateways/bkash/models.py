@@ -1,0 +1,648 @@
+"""bKash Tokenized Checkout v1.2.0-beta: the words on the wire, shared by the adapter, the sandbox and the tests.
+
+Two attitudes live here. A **body** is what we send: strict, every value a string, no unknown field
+(dossier §4: "every value is a JSON string"). An **answer** is what the gateway says: tolerant, because one
+missing or odd field that proves nothing must not hide the field that does. Whatever an answer holds:
+
+* a JSON number is kept as the exact text that stood on the wire (``100.00`` stays ``"100.00"``; no float is
+  ever made), so that amounts are parsed by ``Money`` and by nothing else;
+* an unknown field is ignored, an absent or ``null`` one is ``None``;
+* a value of a shape that cannot be text (object, list, boolean) counts as absent, so a proof field of the
+  wrong shape proves nothing;
+* a repeated key, ``NaN``, ``Infinity``, invalid UTF-8 or anything but one JSON object is refused by
+  :func:`read_json` with :class:`UnreadableBodyError`: nobody may pick the reading that suits him.
+
+Judging an answer (which envelope, success or refusal, is it ours) is the work of ``protocol.py`` and
+``errors.py``; nothing here decides anything about money.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Annotated, Any, ClassVar, Final, Self
+
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+
+# --------------------------------------------------------------------------------------------- routes (§2-4)
+
+API_VERSION: Final = "v1.2.0-beta"
+ROOT_PATH: Final = "/v1.2.0-beta"
+"""The base URL of a merchant ends in this (§2); the ``PATH_*`` constants follow it."""
+
+PATH_GRANT: Final = "/tokenized/checkout/token/grant"
+PATH_REFRESH: Final = "/tokenized/checkout/token/refresh"
+PATH_CREATE: Final = "/tokenized/checkout/create"
+PATH_EXECUTE: Final = "/tokenized/checkout/execute"
+PATH_QUERY: Final = "/tokenized/checkout/payment/status"
+PATH_AGREEMENT_STATUS: Final = "/tokenized/checkout/agreement/status"
+PATH_AGREEMENT_CANCEL: Final = "/tokenized/checkout/agreement/cancel"
+PATH_SEARCH: Final = "/tokenized/checkout/general/searchTransaction"
+PATH_CAPTURE: Final = "/tokenized/checkout/payment/confirm/capture"
+PATH_VOID: Final = "/tokenized/checkout/payment/confirm/void"
+PATH_VOID_ALTERNATIVE: Final = "/tokenized/checkout/payment/confirm/capture/void"
+"""The other spelling of the void route (§16.2); to be tried only after a wrong-route answer."""
+PATH_REFUND_V1: Final = "/tokenized/checkout/payment/refund"
+"""Refund *and* refund status: the presence of ``amount`` decides (§4.10)."""
+HOST_PATH_REFUND_V2: Final = "/v2/tokenized-checkout/refund/payment/transaction"
+HOST_PATH_REFUND_STATUS_V2: Final = "/v2/tokenized-checkout/refund/payment/status"
+"""The v2 refund pair hangs off the host: it **replaces** ``ROOT_PATH``, it does not follow it (§4.11)."""
+
+# ------------------------------------------------------------------------------------ words and limits (§4)
+
+MODE_AGREEMENT: Final = "0000"
+MODE_WITH_AGREEMENT: Final = "0001"
+MODE_CHECKOUT: Final = "0011"
+INTENT_SALE: Final = "sale"
+INTENT_AUTHORIZATION: Final = "authorization"
+CURRENCY: Final = "BDT"
+CODE_SUCCESS: Final = "0000"
+
+TEXT_MAX: Final = 255
+"""Longest payerReference, merchantInvoiceNumber, merchantAssociationInfo, sku and reason, in characters."""
+FORBIDDEN_IN_REFERENCES: Final = "<>&"
+"""Not allowed in payerReference and merchantInvoiceNumber (§4.2, §11)."""
+REFUNDS_MAX: Final = 10
+REFUND_WINDOW: Final = timedelta(days=60)
+PAYMENT_LIFE: Final = timedelta(hours=24)
+"""A created paymentID is good for one execution and expires after this (§4.2)."""
+
+
+# ----------------------------------------------------------------------------------------------- raw bodies
+
+
+class UnreadableBodyError(ValueError):
+    """The bytes are not one JSON object that can be read in exactly one way. Holds no part of the body."""
+
+
+class _NotOneReading(Exception):
+    """Raised inside the JSON hooks; never leaves this module."""
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _NotOneReading("a key appears twice in one object")
+    return found
+
+
+def _no_constant(name: str) -> str:
+    raise _NotOneReading(f"{name} is not JSON")
+
+
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_unique_keys,
+    parse_float=str,
+    parse_int=str,
+    parse_constant=_no_constant,
+)
+
+
+def read_json(raw: bytes) -> dict[str, Any]:
+    """Read one JSON object; every number becomes the exact text that stood in the body.
+
+    Raises :class:`UnreadableBodyError` for anything else: broken UTF-8, HTML, an array, a repeated key,
+    ``NaN``, a nesting that is too deep. The error quotes nothing of the body and has no cause chain.
+    """
+    problem: str
+    found: Any = None
+    try:
+        found = _DECODER.decode(raw.decode("utf-8-sig"))
+        problem = "" if isinstance(found, dict) else "it is JSON but not an object"
+    except _NotOneReading as refused:
+        problem = str(refused)
+    except UnicodeDecodeError:
+        problem = "it is not UTF-8"
+    except RecursionError:
+        problem = "it is nested too deeply"
+    except ValueError:
+        problem = "it is not JSON"
+    if problem:
+        raise UnreadableBodyError(
+            f"the body of {len(raw)} bytes is unreadable: {problem}"
+        )
+    return dict(found)
+
+
+def _as_text(value: object) -> str | None:
+    if isinstance(value, str):
+        # A lone surrogate cannot be stored or logged later; it can prove nothing, so it may change.
+        return (
+            value
+            if value.isascii()
+            else value.encode("utf-8", "replace").decode("utf-8")
+        )
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return (
+        None  # objects, lists, booleans, null; floats too: their text is already lost
+    )
+
+
+Text = Annotated[str | None, BeforeValidator(_as_text)]
+"""Optional wire text of an answer: string or number on the wire, exact text here, ``None`` when absent."""
+
+
+# ---------------------------------------------------------------------------------------- what we send (§4)
+
+
+class Body(BaseModel):
+    """A request body: strict strings, no unknown field. Its repr and its errors show no secret."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+    )
+
+    def to_json(self) -> bytes:
+        """The bytes to send: wire names, absent fields left out, UTF-8."""
+        return self.model_dump_json(by_alias=True, exclude_none=True).encode("utf-8")
+
+
+class GrantBody(Body):
+    """Grant a token (§3.1). ``username`` and ``password`` travel as headers, not here."""
+
+    app_key: str = Field(min_length=1)
+    app_secret: str = Field(min_length=1, repr=False)
+
+
+class RefreshBody(Body):
+    """Refresh a token (§3.2); counts against the same budget of two an hour."""
+
+    app_key: str = Field(min_length=1)
+    app_secret: str = Field(min_length=1, repr=False)
+    refresh_token: str = Field(min_length=1, repr=False)
+
+
+class CreateBody(Body):
+    """Create a payment (mode 0011, 0001) or an agreement (mode 0000) (§4.1, §4.2)."""
+
+    mode: str
+    payer_reference: str = Field(alias="payerReference", repr=False)
+    callback_url: str = Field(alias="callbackURL", repr=False)
+    agreement_id: str | None = Field(default=None, alias="agreementID")
+    amount: str | None = None
+    currency: str | None = None
+    intent: str | None = None
+    merchant_invoice_number: str | None = Field(
+        default=None, alias="merchantInvoiceNumber"
+    )
+    merchant_association_info: str | None = Field(
+        default=None, alias="merchantAssociationInfo"
+    )
+
+
+class PaymentIdBody(Body):
+    """Execute, query, capture and void all send this (§4.4, §4.5, §4.9)."""
+
+    payment_id: str = Field(alias="paymentID", min_length=1)
+
+
+class AgreementIdBody(Body):
+    """Agreement status and agreement cancel (§4.6, §4.7)."""
+
+    agreement_id: str = Field(alias="agreementID", min_length=1)
+
+
+class TrxIdBody(Body):
+    """Search a transaction (§4.8)."""
+
+    trx_id: str = Field(alias="trxID", min_length=1)
+
+
+class RefundV1Body(Body):
+    """Refund on the v1 route. An empty amount would silently be a *status* call, so it is refused (§4.10)."""
+
+    payment_id: str = Field(alias="paymentID", min_length=1)
+    trx_id: str = Field(alias="trxID", min_length=1)
+    amount: str = Field(min_length=1)
+    sku: str = Field(min_length=1, max_length=TEXT_MAX)
+    reason: str = Field(min_length=1, max_length=TEXT_MAX)
+
+
+class RefundStatusV1Body(Body):
+    """Refund status on the v1 route: the same URL without an amount (§4.10)."""
+
+    payment_id: str = Field(alias="paymentID", min_length=1)
+    trx_id: str = Field(alias="trxID", min_length=1)
+
+
+class RefundV2Body(Body):
+    """Refund on the v2 route; note the spelling ``paymentId``, ``trxId`` (§4.11)."""
+
+    payment_id: str = Field(alias="paymentId", min_length=1)
+    trx_id: str = Field(alias="trxId", min_length=1)
+    refund_amount: str = Field(alias="refundAmount", min_length=1)
+    sku: str = Field(min_length=1, max_length=TEXT_MAX)
+    reason: str = Field(min_length=1, max_length=TEXT_MAX)
+
+
+class RefundStatusV2Body(Body):
+    """Refund status on the v2 route (§4.11)."""
+
+    payment_id: str = Field(alias="paymentId", min_length=1)
+    trx_id: str = Field(alias="trxId", min_length=1)
+
+
+# ------------------------------------------------------------------------------ what the gateway says (§3-5)
+
+
+def _either(*names: str, serialize: str | None = None, repr: bool = True) -> Any:
+    """A field that arrives under one of several spellings and leaves under the first (or ``serialize``)."""
+    return Field(
+        default=None,
+        validation_alias=AliasChoices(*names),
+        serialization_alias=serialize or names[0],
+        repr=repr,
+    )
+
+
+def _named(name: str, *, repr: bool = True) -> Any:
+    return Field(default=None, alias=name, repr=repr)
+
+
+class _Lenient(BaseModel):
+    model_config = ConfigDict(
+        extra="ignore", frozen=True, populate_by_name=True, hide_input_in_errors=True
+    )
+
+
+class Answer(_Lenient):
+    """Any answer, with the fields of all the envelopes of §10: v1, iframe, v2, the API gateway's, a failed grant.
+
+    Every field may be ``None``. Which envelope it is, and what it means, is not decided here.
+    """
+
+    status_code: Text = _named("statusCode")
+    status_message: Text = _named("statusMessage")
+    error_code: Text = _named("errorCode")
+    error_message: Text = _named("errorMessage")
+    internal_code: Text = _named("internalCode")
+    external_code: Text = _named("externalCode")
+    error_message_en: Text = _named("errorMessageEn")
+    error_message_bn: Text = _named("errorMessageBn")
+    message: Text = None
+    status: Text = None
+    msg: Text = None
+
+    @classmethod
+    def from_json(cls, raw: bytes) -> Self:
+        """Read an answer from its bytes; raises :class:`UnreadableBodyError` as :func:`read_json` does."""
+        return cls.model_validate(read_json(raw))
+
+    def to_wire(self) -> dict[str, Any]:
+        """The answer under its wire names, without the absent fields (what a sandbox sends)."""
+        return self.model_dump(by_alias=True, exclude_none=True)
+
+
+class TokenAnswer(Answer):
+    """Grant and refresh (§3.1). ``expires_in`` is whole seconds; ``None`` when absent or not a number."""
+
+    id_token: Text = Field(default=None, repr=False)
+    refresh_token: Text = Field(default=None, repr=False)
+    token_type: Text = None
+    expires_in: Annotated[
+        int | None, BeforeValidator(lambda value: _whole_seconds(value))
+    ] = None
+
+
+def _whole_seconds(value: object) -> int | None:
+    """An integer in the OPS trace, a string in one client's types (§3.1): both are read."""
+    text = _as_text(value)
+    if text is None or not re.fullmatch(r"[0-9]{1,9}(\.0+)?", text):
+        return None
+    return int(text.partition(".")[0])
+
+
+class CreateAnswer(Answer):
+    """Create, all three modes (§4.2)."""
+
+    payment_id: Text = _either("paymentID", "paymentId")
+    bkash_url: Text = _either("bkashURL", "bKashURL", repr=False)
+    callback_url: Text = _named("callbackURL", repr=False)
+    success_callback_url: Text = _named("successCallbackURL", repr=False)
+    failure_callback_url: Text = _named("failureCallbackURL", repr=False)
+    cancelled_callback_url: Text = _named("cancelledCallbackURL", repr=False)
+    signature: Text = Field(default=None, repr=False)
+    payer_reference: Text = _named("payerReference", repr=False)
+    agreement_id: Text = _either("agreementID", "agreementId")
+    agreement_status: Text = _named("agreementStatus")
+    agreement_create_time: Text = _named("agreementCreateTime")
+    amount: Text = None
+    currency: Text = None
+    intent: Text = None
+    merchant_invoice_number: Text = _named("merchantInvoiceNumber")
+    payment_create_time: Text = _named("paymentCreateTime")
+    transaction_status: Text = _named("transactionStatus")
+
+
+class PaymentAnswer(Answer):
+    """Execute and query, of a payment or of an agreement (§4.4, §4.5): one shape, because real answers overlap.
+
+    Both spellings of the invoice and of the verification state are fields of their own, since real answers
+    and the documentation disagree (§16.11, §16.13); read them through :attr:`invoice` and :attr:`verification`.
+    """
+
+    payment_id: Text = _either("paymentID", "paymentId")
+    mode: Text = None
+    trx_id: Text = _either("trxID", "trxId")
+    transaction_status: Text = _named("transactionStatus")
+    amount: Text = None
+    currency: Text = None
+    intent: Text = None
+    merchant_invoice_number: Text = _named("merchantInvoiceNumber")
+    merchant_invoice: Text = _named("merchantInvoice")
+    verification_status: Text = _named("verificationStatus")
+    user_verification_status: Text = _named("userVerificationStatus")
+    payer_reference: Text = _named("payerReference", repr=False)
+    customer_msisdn: Text = _named("customerMsisdn", repr=False)
+    payer_account: Text = _named("payerAccount", repr=False)
+    payer_type: Text = _named("payerType")
+    max_refundable_amount: Text = _named("maxRefundableAmount")
+    payment_create_time: Text = _named("paymentCreateTime")
+    payment_execute_time: Text = _named("paymentExecuteTime")
+    agreement_id: Text = _either("agreementID", "agreementId")
+    agreement_status: Text = _named("agreementStatus")
+    agreement_create_time: Text = _named("agreementCreateTime")
+    agreement_execute_time: Text = _named("agreementExecuteTime")
+
+    @property
+    def invoice(self) -> str | None:
+        """Our gateway order id as the gateway repeats it. Two different values give ``"a | b"``, equal to neither."""
+        return _agreed(self.merchant_invoice, self.merchant_invoice_number)
+
+    @property
+    def verification(self) -> str | None:
+        """``Complete`` once the payer has confirmed on the page, ``Incomplete`` before."""
+        return _agreed(self.verification_status, self.user_verification_status)
+
+
+def _agreed(first: str | None, second: str | None) -> str | None:
+    if first and second and first != second:
+        return f"{first} | {second}"
+    return first or second
+
+
+class ExecuteAnswer(PaymentAnswer):
+    """Execute (§4.4)."""
+
+
+class QueryAnswer(PaymentAnswer):
+    """Query payment (§4.5)."""
+
+
+class AgreementAnswer(Answer):
+    """Agreement status and agreement cancel (§4.6, §4.7)."""
+
+    payment_id: Text = _either("paymentID", "paymentId")
+    agreement_id: Text = _either("agreementID", "agreementId")
+    agreement_status: Text = _named("agreementStatus")
+    payer_reference: Text = _named("payerReference", repr=False)
+    customer_msisdn: Text = _named("customerMsisdn", repr=False)
+    payer_account: Text = _named("payerAccount", repr=False)
+    payer_type: Text = _named("payerType")
+    mode: Text = None
+    verification_status: Text = _named("verificationStatus")
+    agreement_create_time: Text = _named("agreementCreateTime")
+    agreement_execute_time: Text = _named("agreementExecuteTime")
+    agreement_void_time: Text = _named("agreementVoidTime")
+
+
+class SearchAnswer(Answer):
+    """Search a transaction (§4.8). There is no invoice number in it: alone it binds to no order."""
+
+    trx_id: Text = _either("trxID", "trxId")
+    initiation_time: Text = _named("initiationTime")
+    completed_time: Text = _named("completedTime")
+    transaction_type: Text = _named("transactionType")
+    transaction_status: Text = _named("transactionStatus")
+    transaction_reference: Text = _named("transactionReference")
+    customer_msisdn: Text = _named("customerMsisdn", repr=False)
+    payer_account: Text = _named("payerAccount", repr=False)
+    payer_type: Text = _named("payerType")
+    amount: Text = None
+    currency: Text = None
+    organization_short_code: Text = _named("organizationShortCode")
+    service_fee: Text = _named("serviceFee")
+    credited_amount: Text = _named("creditedAmount")
+    max_refundable_amount: Text = _named("maxRefundableAmount")
+    sale_amount: Text = _named("saleAmount")
+    coupon_amount: Text = _named("couponAmount")
+    merchant_share_amount: Text = _named("merchantShareAmount")
+    original_trx_amount: Text = _named("originalTrxAmount")
+
+
+class CaptureVoidAnswer(Answer):
+    """Capture and void (§4.9); one documented sample spells ``paymentId``."""
+
+    payment_id: Text = _either("paymentID", "paymentId")
+    trx_id: Text = _either("trxID", "trxId")
+    transaction_status: Text = _named("transactionStatus")
+    create_time: Text = _named("createTime")
+    update_time: Text = _named("updateTime")
+    amount: Text = None
+    currency: Text = None
+
+
+class RefundV1Answer(Answer):
+    """Refund and refund status on the v1 route (§4.10). Status before any refund has no ``refund_trx_id``."""
+
+    original_trx_id: Text = _either("originalTrxID", "originalTrxId")
+    refund_trx_id: Text = _either("refundTrxID", "refundTrxId")
+    transaction_status: Text = _named("transactionStatus")
+    amount: Text = None
+    currency: Text = None
+    charge: Text = None
+    completed_time: Text = _named("completedTime")
+
+
+class RefundV2Answer(Answer):
+    """Refund on the v2 route: success has no status code (§4.11)."""
+
+    original_trx_id: Text = _either("originalTrxId", "originalTrxID")
+    refund_trx_id: Text = _either("refundTrxId", "refundTrxID")
+    refund_transaction_status: Text = _named("refundTransactionStatus")
+    original_trx_amount: Text = _named("originalTrxAmount")
+    refund_amount: Text = _named("refundAmount")
+    currency: Text = None
+    completed_time: Text = _named("completedTime")
+    sku: Text = None
+    reason: Text = None
+
+
+class RefundTransaction(_Lenient):
+    """One entry of the v2 refund list. Amount is the only correlator: it carries no sku and no reason (§4.11)."""
+
+    refund_trx_id: Text = _either("refundTrxId", "refundTrxID")
+    refund_transaction_status: Text = _either(
+        "refundTransactionStatus", "transactionStatus"
+    )
+    refund_amount: Text = _named("refundAmount")
+    completed_time: Text = _either("completedTime", "refundTime")
+
+
+def _as_list(value: object) -> list[Any] | None:
+    """Absent stays ``None``. A list that holds anything but objects is not a list one can diff against."""
+    if isinstance(value, list) and all(
+        isinstance(entry, (dict, RefundTransaction)) for entry in value
+    ):
+        return value
+    return None
+
+
+class RefundStatusV2Answer(Answer):
+    """Refund status on the v2 route (§4.11).
+
+    ``refund_transactions`` is ``None`` when the field is absent, which is normal when there is no refund yet.
+    It is also ``None`` when the field was there and unreadable; ``refund_list_unreadable`` tells the two apart,
+    because "no refund yet" read into a garbled list would license a second refund.
+    """
+
+    original_trx_id: Text = _either("originalTrxId", "originalTrxID")
+    original_trx_amount: Text = _named("originalTrxAmount")
+    original_trx_completed_time: Text = _named("originalTrxCompletedTime")
+    refund_transactions: Annotated[
+        list[RefundTransaction] | None, BeforeValidator(_as_list)
+    ] = _named("refundTransactions")
+    refund_list_unreadable: bool = Field(default=False, exclude=True)
+
+    _LIST: ClassVar[str] = "refundTransactions"
+
+    @classmethod
+    def from_json(cls, raw: bytes) -> Self:
+        """As :meth:`Answer.from_json`, and notes a refund list that is there but cannot be read."""
+        found = read_json(raw)
+        listed = found.get(cls._LIST)
+        answer = cls.model_validate(
+            {
+                key: value
+                for key, value in found.items()
+                if key != "refund_list_unreadable"
+            }
+        )
+        unreadable = listed is not None and _as_list(listed) is None
+        return answer.model_copy(update={"refund_list_unreadable": unreadable})
+
+
+# ------------------------------------------------------------------------------------------ times (§12.3, §18)
+
+DHAKA: Final = timezone(timedelta(hours=6), "+06:00")
+"""Bangladesh time; fixed, the country has no summer time."""
+
+_TIME: Final = re.compile(
+    r"(\d{4})-(\d{2})-(\d{2})T(\d{2}):(\d{2}):(\d{2})(?:[:.](\d{1,3}))?(?: ?GMT([+-])(\d{2}):?(\d{2}))?",
+    re.ASCII,
+)
+_COMPACT_TIME: Final = re.compile(
+    r"(\d{4})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})", re.ASCII
+)
+
+
+def parse_time(text: str) -> datetime:
+    """Read a bKash time: ``2019-08-07T11:12:34:978 GMT+0600``, zone optional (then +06:00), or ``yyyyMMddHHmmss``.
+
+    The colon before the milliseconds is bKash's own (§12.3). Returns an aware datetime in the zone that was
+    written; raises ``ValueError`` for anything else.
+    """
+    match = _TIME.fullmatch(text)
+    if match is None:
+        compact = _COMPACT_TIME.fullmatch(text)
+        if compact is None:
+            raise ValueError(
+                "not a bKash time (expected yyyy-MM-ddTHH:mm:ss:SSS GMT+0600)"
+            )
+        year, month, day, hour, minute, second = (
+            int(part) for part in compact.groups()
+        )
+        return datetime(year, month, day, hour, minute, second, tzinfo=DHAKA)
+    year, month, day, hour, minute, second = (int(part) for part in match.groups()[:6])
+    milliseconds = int((match[7] or "0").ljust(3, "0"))
+    zone: timezone = DHAKA
+    if match[8]:
+        offset = timedelta(hours=int(match[9]), minutes=int(match[10]))
+        zone = timezone(-offset if match[8] == "-" else offset)
+    return datetime(
+        year, month, day, hour, minute, second, milliseconds * 1000, tzinfo=zone
+    )
+
+
+def format_time(moment: datetime, zone: timezone = DHAKA) -> str:
+    """Write a bKash time in ``zone``: ``2019-08-07T11:12:34:978 GMT+0600``. ``moment`` must be aware."""
+    if moment.tzinfo is None:
+        raise ValueError("a bKash time needs an aware datetime; this one has no zone")
+    local = moment.astimezone(zone)
+    return f"{local:%Y-%m-%dT%H:%M:%S}:{local.microsecond // 1000:03d} GMT{local:%z}"
+
+
+# ----------------------------------------------------------------------------------- transaction ids (§12.3)
+
+_BASE36: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_FIRST_YEAR: Final = 2013
+_MONTHS: Final = "ABCDEFGHIJKL"
+_DAYS: Final = "123456789ABCDEFGHIJKLMNOPQRSTUV"
+
+
+def trx_date_prefix(day: date) -> str:
+    """The first three characters of a trxID made on ``day`` (Bangladesh date): ``date(2025, 7, 15)`` -> ``CGF``.
+
+    Raises ``ValueError`` outside 2013-2048, where the one-character year ends.
+    """
+    index = day.year - _FIRST_YEAR
+    if not 0 <= index < len(_BASE36):
+        raise ValueError(f"a trxID cannot carry the year {day.year}")
+    return _BASE36[index] + _MONTHS[day.month - 1] + _DAYS[day.day - 1]
+
+
+def trx_date(trx_id: str) -> date | None:
+    """The Bangladesh date that a trxID encodes, or ``None`` where the id does not follow the scheme."""
+    if len(trx_id) < 3:
+        return None
+    year, month, day = (
+        _BASE36.find(trx_id[0]),
+        _MONTHS.find(trx_id[1]),
+        _DAYS.find(trx_id[2]),
+    )
+    if min(year, month, day) < 0:
+        return None
+    try:
+        return date(_FIRST_YEAR + year, month + 1, day + 1)
+    except ValueError:  # 31 February
+        return None
+
+
+# --------------------------------------------------------------------- merchantAssociationInfo (§4.2, §18)
+
+
+def parse_tlv(text: str) -> Mapping[str, str]:
+    """Read ``MI05MID54RF09123456789`` as ``{"MI": "MID54", "RF": "123456789"}``: tag of 2, length of 2 digits, value.
+
+    Raises ``ValueError`` (bKash: 2047) for a cut, repeated or malformed field.
+    """
+    found: dict[str, str] = {}
+    at = 0
+    while at < len(text):
+        tag, length = text[at : at + 2], text[at + 2 : at + 4]
+        if not re.fullmatch(r"[A-Z]{2}", tag) or not re.fullmatch(r"[0-9]{2}", length):
+            raise ValueError(
+                f"merchantAssociationInfo is not tag-length-value at character {at}"
+            )
+        value = text[at + 4 : at + 4 + int(length)]
+        if len(value) != int(length) or tag in found:
+            raise ValueError(
+                f"merchantAssociationInfo has a cut or repeated field {tag} at character {at}"
+            )
+        found[tag] = value
+        at += 4 + int(length)
+    return found
+
+
+def trx_day_matches(trx_id: str, moment: datetime) -> bool:
+    """Whether a trxID can belong to ``moment``: same Bangladesh day, one day either side for clocks and midnight."""
+    day = trx_date(trx_id)
+    return (
+        day is not None
+        and abs((moment.astimezone(UTC).astimezone(DHAKA).date() - day).days) <= 1
+    )
