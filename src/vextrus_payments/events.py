@@ -1,0 +1,111 @@
+"""News: what a gateway tells us (deliveries, returns), and what we tell the shop (payment events)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+
+from vextrus_payments.mode import Mode
+from vextrus_payments.money import Money
+from vextrus_payments.snapshots import PaymentSnapshot
+
+
+class EventKind(StrEnum):
+    """What happened to a payment."""
+
+    PAID = "payment.paid"
+    AUTHORIZED = "payment.authorized"
+    DECLINED = "payment.declined"
+    CLOSED = "payment.closed"
+    LAPSED = "payment.lapsed"
+    UNKNOWN_OPENED = "payment.unknown_opened"
+    UNKNOWN_RESOLVED = "payment.unknown_resolved"
+    LATE = "payment.late"
+    DUPLICATE = "payment.duplicate"
+    REFUND_SUCCEEDED = "refund.succeeded"
+    REFUND_DECLINED = "refund.declined"
+    QUARANTINED = "payment.quarantined"
+    UNMATCHED_RECEIPT = "receipt.unmatched"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentEvent:
+    """News for the shop, whoever settled it: return, webhook, worker. Delivered at least once; dedupe on `id`."""
+
+    id: str
+    kind: EventKind
+    tenant: str
+    gateway: str
+    mode: Mode
+    payment_id: str
+    merchant_reference: str
+    occurred_at: datetime
+    before: str | None
+    after: str
+    operation_id: str | None = None
+    amount: Money | None = None
+    transaction_id: str | None = None
+    reason_code: str | None = None
+    correlation_id: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    schema_version: int = 1
+
+
+class HintVerdict(StrEnum):
+    """What an unauthenticated return claims."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    CANCEL = "cancel"
+    UNRECOGNIZED = "unrecognized"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReturnHint:
+    """The browser came back. It proves nothing; it only says which payment to look at."""
+
+    gateway: str
+    gateway_reference: str
+    verdict: HintVerdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A webhook as it arrived: raw."""
+
+    method: str
+    query: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayEvent:
+    """One verified, normalized piece of news from a gateway."""
+
+    event_id: str
+    snapshot: PaymentSnapshot | None
+    occurred_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """A verified delivery with news in it."""
+
+    events: tuple[GatewayEvent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """A verified request to confirm a subscription at this (already checked) URL."""
+
+    url: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A verified delivery that is none of our business."""
+
+    why: str

@@ -1,0 +1,41 @@
+"""Identifiers: readable prefix, time-ordered, from an injected source of randomness."""
+
+import secrets
+from typing import Final, Protocol
+
+from vextrus_payments.clock import Clock
+
+_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+class Entropy(Protocol):
+    """Random bytes as a port, so that a simulation replays exactly."""
+
+    def token_bytes(self, count: int) -> bytes:
+        """That many random bytes."""
+        ...
+
+
+class SystemEntropy:
+    """The operating system's randomness."""
+
+    def token_bytes(self, count: int) -> bytes:
+        return secrets.token_bytes(count)
+
+
+class Ids:
+    """Makes ids such as "pay_01j9c0v6m2k3q8x4t5w7y9zabc": 48 bits of milliseconds, then 80 random bits."""
+
+    def __init__(self, clock: Clock, entropy: Entropy) -> None:
+        self._clock = clock
+        self._entropy = entropy
+
+    def new(self, prefix: str) -> str:
+        """A fresh id with this prefix ("pay", "evt", "att")."""
+        millis = int(self._clock.now().timestamp() * 1000) & (2**48 - 1)
+        value = millis << 80 | int.from_bytes(self._entropy.token_bytes(10))
+        digits = []
+        for _ in range(26):
+            value, digit = divmod(value, 32)
+            digits.append(_ALPHABET[digit])
+        return f"{prefix}_{''.join(reversed(digits))}"

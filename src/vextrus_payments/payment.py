@@ -1,0 +1,286 @@
+"""What callers ask for and what adapters are asked: requests, calls, sessions. All frozen, all checked on creation."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel
+
+from vextrus_payments.errors import AmountError, InvalidRequestError
+from vextrus_payments.mode import Mode
+from vextrus_payments.money import Money
+from vextrus_payments.reasons import Locale
+
+#: Small typed JSON, as evidence may hold it.
+Json = str | int | bool | None | list["Json"] | dict[str, "Json"]
+
+_ID: Final = re.compile(r"[!-~]{1,200}", re.ASCII)
+_REFERENCE: Final = re.compile(r"[ -~]{1,200}", re.ASCII)
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
+
+
+class Intent(StrEnum):
+    """Take the money at once, or hold it and capture later."""
+
+    SALE = "sale"
+    AUTHORIZATION = "authorization"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was learned at a named protocol step: small typed JSON, no secrets. Made durable by a checkpoint."""
+
+    step: str
+    data: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Customer:
+    """Who pays, as far as the shop knows. Personal data: kept out of repr."""
+
+    reference: str | None = field(default=None, repr=False)
+    """The shop's own id of the payer, or a wallet number to pre-fill."""
+    msisdn: str | None = field(default=None, repr=False)
+    name: str | None = field(default=None, repr=False)
+    email: str | None = field(default=None, repr=False)
+
+
+class ProviderParams(BaseModel, frozen=True, extra="forbid"):
+    """Base of the provider-typed parameters that stand beside the unified fields (BkashCheckout, ...)."""
+
+
+def _empty() -> Mapping[str, str]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentRequest:
+    """One intent to collect one amount for one merchant reference through one gateway.
+
+    Raises:
+        InvalidRequestError: a field breaks its rule (it names the field and the rule).
+        AmountError: the amount is not Money above zero.
+    """
+
+    operation_id: str
+    """The caller's idempotency key, 1-200 visible ASCII characters: the same id again is the same intent."""
+    gateway: str
+    amount: Money
+    merchant_reference: str
+    """Our invoice number, 1-200 printable ASCII characters."""
+    return_url: str | None = None
+    """Where the payer's browser ends up: the only redirect target of our return door."""
+    intent: Intent = Intent.SALE
+    customer: Customer | None = None
+    client_ip: str | None = None
+    locale: Locale = "en"
+    metadata: Mapping[str, str] = field(default_factory=_empty)
+    correlation_id: str | None = None
+    params: ProviderParams | None = None
+    allow_repeat: bool = False
+    """Charge this reference although it is paid, or may be."""
+
+    def __post_init__(self) -> None:
+        check_operation_id(self.operation_id)
+        check_text("gateway", self.gateway, _NAME, "a gateway's name such as bkash")
+        check_text(
+            "merchant_reference",
+            self.merchant_reference,
+            _REFERENCE,
+            "1-200 printable ASCII characters",
+        )
+        check_amount(self.amount)
+        if self.return_url is not None:
+            check_url("return_url", self.return_url)
+        _check_metadata(self.metadata)
+        object.__setattr__(self, "metadata", MappingProxyType(dict(self.metadata)))
+
+    def digest(self) -> str:
+        """A digest of every parameter that makes the intent: the same operation id must repeat the same digest."""
+        return digest_of(
+            "initialize",
+            self.gateway,
+            self.amount.amount_minor,
+            self.amount.currency,
+            self.merchant_reference,
+            self.return_url,
+            self.intent,
+            self.params.model_dump_json() if self.params else None,
+            self.allow_repeat,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundRequest:
+    """Give money of one payment back. `amount=None` means all that is still refundable, fixed at reservation.
+
+    Raises:
+        InvalidRequestError, AmountError: as for PaymentRequest.
+    """
+
+    operation_id: str
+    payment_id: str
+    amount: Money | None = None
+    reason: str = "refund"
+    sku: str | None = None
+    """What is given back; bKash refuses a refund without one, so the merchant reference stands in."""
+
+    def __post_init__(self) -> None:
+        check_operation_id(self.operation_id)
+        check_text("payment_id", self.payment_id, _ID, "a payment id")
+        if self.amount is not None:
+            check_amount(self.amount)
+        if not isinstance(self.reason, str) or not 1 <= len(self.reason) <= 255:
+            raise InvalidRequestError(
+                "The refund's reason is empty or too long.",
+                field="reason",
+                rule="1-255 characters",
+            )
+
+    def digest(self) -> str:
+        """As PaymentRequest.digest; an omitted amount digests as omitted."""
+        amount = (
+            (self.amount.amount_minor, self.amount.currency)
+            if self.amount is not None
+            else (None, None)
+        )
+        return digest_of("refund", self.payment_id, *amount, self.reason, self.sku)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentSession:
+    """What the caller gets to send the payer away with."""
+
+    payment_id: str
+    gateway: str
+    mode: Mode
+    merchant_reference: str
+    amount: Money
+    gateway_order_id: str
+    gateway_reference: str
+    checkout_url: str | None = field(repr=False)
+    """Where to redirect the payer. Whoever has it can pay it: not logged. None: nothing to visit, execute now."""
+    expires_at: datetime
+    submission_no: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecuteCall:
+    """What an adapter needs to execute; the answer is judged against the order id and the amount."""
+
+    gateway_reference: str
+    gateway_order_id: str
+    amount: Money
+    intent: Intent = Intent.SALE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusCall:
+    """What an adapter needs to look a payment up; the answer is judged against the order id and the amount."""
+
+    gateway_reference: str
+    gateway_order_id: str
+    amount: Money
+    intent: Intent = Intent.SALE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundCall:
+    """What an adapter needs to refund."""
+
+    operation_id: str
+    gateway_reference: str
+    transaction_id: str
+    amount: Money
+    reason: str
+    sku: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgreementRequest:
+    """Ask for a payer's standing consent."""
+
+    payer_reference: str = field(repr=False)
+    callback_url: str | None = None
+
+
+def check_operation_id(value: str) -> None:
+    """Refuse what is no operation id."""
+    check_text("operation_id", value, _ID, "1-200 visible ASCII characters, no blanks")
+
+
+def check_text(name: str, value: object, pattern: re.Pattern[str], rule: str) -> None:
+    """Refuse a text field that does not fit its pattern; the value itself is not shown."""
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise InvalidRequestError(
+            f"{name} does not fit: {rule}.", field=name, rule=rule
+        )
+
+
+def check_amount(amount: object, name: str = "amount") -> None:
+    """Refuse what is not Money above zero."""
+    if not isinstance(amount, Money):
+        raise AmountError(
+            f'{name} must be Money, not {type(amount).__name__}: Money("12.50", "BDT").',
+            field=name,
+            rule="Money",
+        )
+    if not amount.is_positive:
+        raise AmountError(
+            f"{name} must be above zero, not {amount}.", field=name, rule="above zero"
+        )
+
+
+def check_url(name: str, value: object) -> None:
+    """Refuse what is no absolute http(s) URL without credentials."""
+    rule = "an absolute http or https URL without user name or password"
+    parts = None
+    if (
+        isinstance(value, str)
+        and len(value) <= 2000
+        and not re.search(r"[\x00-\x20\x7f\\]", value)
+    ):
+        try:
+            parts = urlsplit(value)
+            _ = parts.port
+        except ValueError:
+            parts = None
+    if (
+        parts is None
+        or parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or parts.username is not None
+    ):
+        raise InvalidRequestError(
+            f"{name} does not fit: {rule}.", field=name, rule=rule
+        )
+
+
+def _check_metadata(metadata: object) -> None:
+    rule = "at most 50 pairs of text, keys to 40 and values to 500 characters"
+    good = isinstance(metadata, Mapping) and len(metadata) <= 50
+    if good and isinstance(metadata, Mapping):
+        good = all(
+            isinstance(k, str)
+            and isinstance(v, str)
+            and 1 <= len(k) <= 40
+            and len(v) <= 500
+            for k, v in metadata.items()
+        )
+    if not good:
+        raise InvalidRequestError(
+            f"metadata does not fit: {rule}.", field="metadata", rule=rule
+        )
+
+
+def digest_of(*parts: Any) -> str:
+    """A stable digest of simple values."""
+    text = json.dumps(parts, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()

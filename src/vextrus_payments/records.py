@@ -1,0 +1,286 @@
+"""What the store keeps: frozen rows of payments, submissions, operations, attempts and receipts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import NamedTuple
+
+from vextrus_payments.mode import Mode
+from vextrus_payments.money import Money
+from vextrus_payments.payment import Evidence, Intent
+from vextrus_payments.reasons import Reason
+
+
+class PaymentState(StrEnum):
+    """The life of a payment. states.py holds the edges and the evidence each one needs."""
+
+    CREATED = "created"
+    AWAITING_PAYER = "awaiting_payer"
+    AUTHORIZED = "authorized"
+    PAID = "paid"
+    CLOSED = "closed"
+    LAPSED = "lapsed"
+
+
+class Flag(StrEnum):
+    """What is special about a payment, beside its state."""
+
+    QUARANTINED = "quarantined"
+    """Evidence contradicts our records: further operations are refused until a person has looked."""
+    ON_HOLD = "on_hold"
+    LATE = "late"
+    DUPLICATE = "duplicate"
+
+
+class SubmissionState(StrEnum):
+    """The life of one appearance at the gateway."""
+
+    CREATED = "created"
+    OPEN = "open"
+    SUPERSEDED = "superseded"
+    CLOSED = "closed"
+
+
+class OperationKind(StrEnum):
+    """What an operation instructs."""
+
+    INITIALIZE = "initialize"
+    EXECUTE = "execute"
+    CAPTURE = "capture"
+    VOID = "void"
+    REFUND = "refund"
+    AGREEMENT = "agreement"
+    PAYOUT = "payout"
+
+
+class SubjectKind(StrEnum):
+    """What an operation is about."""
+
+    PAYMENT = "payment"
+    REFUND = "refund"
+    AGREEMENT = "agreement"
+    PAYOUT = "payout"
+    TRANSFER = "transfer"
+    SUBSCRIPTION = "subscription"
+
+
+class OperationState(StrEnum):
+    """The life of an operation. states.py holds the edges."""
+
+    RESERVED = "reserved"
+    SUBMITTING = "submitting"
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    DECLINED = "declined"
+    UNKNOWN = "unknown"
+    CANCELLED = "cancelled"
+
+
+class ReceiptKind(StrEnum):
+    """In which way money moved."""
+
+    PAYMENT = "payment"
+    REFUND = "refund"
+    REVERSAL = "reversal"
+    PAYOUT = "payout"
+
+
+class ReceiptKey(NamedTuple):
+    """What makes a receipt the same fact, however often and from wherever it is reported."""
+
+    tenant: str
+    gateway: str
+    mode: Mode
+    kind: ReceiptKind
+    transaction_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payment:
+    """One intent to collect one amount for one merchant reference through one gateway."""
+
+    tenant: str
+    payment_id: str
+    gateway: str
+    mode: Mode
+    merchant_reference: str
+    amount: Money
+    intent: Intent
+    state: PaymentState
+    created_at: datetime
+    updated_at: datetime
+    version: int
+    """Grows with every commit: the compare-and-set's witness for the payment and all that belongs to it."""
+    submission_no: int = 1
+    """The current submission."""
+    flags: frozenset[Flag] = frozenset()
+    closed_reason: Reason | None = None
+    return_url: str | None = None
+    correlation_id: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    allow_repeat: bool = False
+    outbox_seq: int = 0
+    """The last sequence number given to an outbox row of this payment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """One appearance of a payment at the gateway."""
+
+    tenant: str
+    payment_id: str
+    submission_no: int
+    gateway: str
+    mode: Mode
+    gateway_order_id: str
+    state: SubmissionState
+    created_at: datetime
+    gateway_reference: str | None = None
+    checkout_url: str | None = field(default=None, repr=False)
+    expires_at: datetime | None = None
+    held_transaction_id: str | None = None
+    """The gateway's id of an authorization hold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One deliberate instruction; its id is the caller's idempotency key."""
+
+    tenant: str
+    operation_id: str
+    kind: OperationKind
+    subject_kind: SubjectKind
+    subject_id: str
+    payment_id: str
+    submission_no: int
+    digest: str
+    state: OperationState
+    created_at: datetime
+    updated_at: datetime
+    fence: int = 0
+    """Grows with every claim: only the holder of the latest fence may submit or checkpoint."""
+    amount: Money | None = None
+    send_by: datetime | None = None
+    """Of the current or last claim: no first byte after it."""
+    evidence: tuple[Evidence, ...] = ()
+    reason: Reason | None = None
+    transaction_id: str | None = None
+    note: str | None = None
+    """What a refund says it is for."""
+    sku: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One request and what came of it, redacted: the payment log's line."""
+
+    at: datetime
+    operation: str
+    step: str
+    method: str
+    url: str
+    sent: str
+    status: int | None
+    request: Mapping[str, str]
+    answer: Mapping[str, str]
+    error: str | None
+    elapsed_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One claim of an operation and every exchange made under it."""
+
+    tenant: str
+    operation_id: str
+    payment_id: str
+    fence: int
+    started_at: datetime
+    send_by: datetime
+    finished_at: datetime | None = None
+    result: str | None = None
+    exchanges: tuple[Exchange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """A fact: money moved. The set of receipts only grows; totals are sums over it."""
+
+    tenant: str
+    gateway: str
+    mode: Mode
+    kind: ReceiptKind
+    transaction_id: str
+    amount: Money
+    recorded_at: datetime
+    payment_id: str | None
+    submission_no: int | None = None
+    operation_id: str | None = None
+    merchant_reference: str | None = None
+    occurred_at: datetime | None = None
+    original_transaction_id: str | None = None
+    payer_account: str | None = field(default=None, repr=False)
+    fee: Money | None = None
+    flags: frozenset[Flag] = frozenset()
+    mismatched: bool = False
+    """Ours, but at another amount: booked to suspense."""
+
+    @property
+    def key(self) -> ReceiptKey:
+        """The receipt's identity."""
+        return ReceiptKey(
+            self.tenant, self.gateway, self.mode, self.kind, self.transaction_id
+        )
+
+
+class OutboxKind(StrEnum):
+    """Where an outbox row goes."""
+
+    LEDGER = "ledger"
+    EVENT = "event"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxRow:
+    """One thing to hand over, at least once, in order per subject."""
+
+    tenant: str
+    row_id: str
+    """The entry's or event's id: unique, and what the receiver dedupes on."""
+    subject: str
+    seq: int
+    kind: OutboxKind
+    document: str
+    """The LedgerEntry or PaymentEvent as JSON."""
+    created_at: datetime
+    attempts: int = 0
+    next_at: datetime | None = None
+    parked: str | None = None
+    """Why it was set aside; None while it is still tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentFacts:
+    """Everything of one payment, read in one transaction: what the plan functions decide on."""
+
+    payment: Payment
+    submissions: tuple[Submission, ...] = ()
+    operations: tuple[Operation, ...] = ()
+    receipts: tuple[Receipt, ...] = ()
+
+    @property
+    def submission(self) -> Submission:
+        """The current submission."""
+        return self.submission_numbered(self.payment.submission_no)
+
+    def submission_numbered(self, number: int) -> Submission:
+        """The submission of that number; a payment always has its current one."""
+        return next(s for s in self.submissions if s.submission_no == number)
+
+    def operation(self, operation_id: str) -> Operation | None:
+        """The operation of that id, if the payment has it."""
+        return next(
+            (o for o in self.operations if o.operation_id == operation_id), None
+        )
