@@ -19,7 +19,7 @@ Judging an answer (which envelope, success or refusal, is it ours) is the work o
 import json
 import re
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from typing import Annotated, Any, ClassVar, Final, Self
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
@@ -91,10 +91,7 @@ def _no_constant(name: str) -> str:
 
 
 _DECODER: Final = json.JSONDecoder(
-    object_pairs_hook=_unique_keys,
-    parse_float=str,
-    parse_int=str,
-    parse_constant=_no_constant,
+    object_pairs_hook=_unique_keys, parse_float=str, parse_int=str, parse_constant=_no_constant
 )
 
 
@@ -118,25 +115,17 @@ def read_json(raw: bytes) -> dict[str, Any]:
     except ValueError:
         problem = "it is not JSON"
     if problem:
-        raise UnreadableBodyError(
-            f"the body of {len(raw)} bytes is unreadable: {problem}"
-        )
+        raise UnreadableBodyError(f"the body of {len(raw)} bytes is unreadable: {problem}")
     return dict(found)
 
 
 def _as_text(value: object) -> str | None:
     if isinstance(value, str):
         # A lone surrogate cannot be stored or logged later; it can prove nothing, so it may change.
-        return (
-            value
-            if value.isascii()
-            else value.encode("utf-8", "replace").decode("utf-8")
-        )
+        return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    return (
-        None  # objects, lists, booleans, null; floats too: their text is already lost
-    )
+    return None  # objects, lists, booleans, null; floats too: their text is already lost
 
 
 Text = Annotated[str | None, BeforeValidator(_as_text)]
@@ -150,11 +139,7 @@ class Body(BaseModel):
     """A request body: strict strings, no unknown field. Its repr and its errors show no secret."""
 
     model_config = ConfigDict(
-        strict=True,
-        extra="forbid",
-        frozen=True,
-        populate_by_name=True,
-        hide_input_in_errors=True,
+        strict=True, extra="forbid", frozen=True, populate_by_name=True, hide_input_in_errors=True
     )
 
     def to_json(self) -> bytes:
@@ -187,12 +172,8 @@ class CreateBody(Body):
     amount: str | None = None
     currency: str | None = None
     intent: str | None = None
-    merchant_invoice_number: str | None = Field(
-        default=None, alias="merchantInvoiceNumber"
-    )
-    merchant_association_info: str | None = Field(
-        default=None, alias="merchantAssociationInfo"
-    )
+    merchant_invoice_number: str | None = Field(default=None, alias="merchantInvoiceNumber")
+    merchant_association_info: str | None = Field(default=None, alias="merchantAssociationInfo")
 
 
 class PaymentIdBody(Body):
@@ -265,9 +246,7 @@ def _named(name: str, *, repr: bool = True) -> Any:
 
 
 class _Lenient(BaseModel):
-    model_config = ConfigDict(
-        extra="ignore", frozen=True, populate_by_name=True, hide_input_in_errors=True
-    )
+    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True, hide_input_in_errors=True)
 
 
 class Answer(_Lenient):
@@ -304,9 +283,7 @@ class TokenAnswer(Answer):
     id_token: Text = Field(default=None, repr=False)
     refresh_token: Text = Field(default=None, repr=False)
     token_type: Text = None
-    expires_in: Annotated[
-        int | None, BeforeValidator(lambda value: _whole_seconds(value))
-    ] = None
+    expires_in: Annotated[int | None, BeforeValidator(lambda value: _whole_seconds(value))] = None
 
 
 def _whole_seconds(value: object) -> int | None:
@@ -477,18 +454,14 @@ class RefundTransaction(_Lenient):
     """One entry of the v2 refund list. Amount is the only correlator: it carries no sku and no reason (§4.11)."""
 
     refund_trx_id: Text = _either("refundTrxId", "refundTrxID")
-    refund_transaction_status: Text = _either(
-        "refundTransactionStatus", "transactionStatus"
-    )
+    refund_transaction_status: Text = _either("refundTransactionStatus", "transactionStatus")
     refund_amount: Text = _named("refundAmount")
     completed_time: Text = _either("completedTime", "refundTime")
 
 
 def _as_list(value: object) -> list[Any] | None:
     """Absent stays ``None``. A list that holds anything but objects is not a list one can diff against."""
-    if isinstance(value, list) and all(
-        isinstance(entry, (dict, RefundTransaction)) for entry in value
-    ):
+    if isinstance(value, list) and all(isinstance(entry, (dict, RefundTransaction)) for entry in value):
         return value
     return None
 
@@ -504,9 +477,9 @@ class RefundStatusV2Answer(Answer):
     original_trx_id: Text = _either("originalTrxId", "originalTrxID")
     original_trx_amount: Text = _named("originalTrxAmount")
     original_trx_completed_time: Text = _named("originalTrxCompletedTime")
-    refund_transactions: Annotated[
-        list[RefundTransaction] | None, BeforeValidator(_as_list)
-    ] = _named("refundTransactions")
+    refund_transactions: Annotated[list[RefundTransaction] | None, BeforeValidator(_as_list)] = _named(
+        "refundTransactions"
+    )
     refund_list_unreadable: bool = Field(default=False, exclude=True)
 
     _LIST: ClassVar[str] = "refundTransactions"
@@ -517,11 +490,7 @@ class RefundStatusV2Answer(Answer):
         found = read_json(raw)
         listed = found.get(cls._LIST)
         answer = cls.model_validate(
-            {
-                key: value
-                for key, value in found.items()
-                if key != "refund_list_unreadable"
-            }
+            {key: value for key, value in found.items() if key != "refund_list_unreadable"}
         )
         unreadable = listed is not None and _as_list(listed) is None
         return answer.model_copy(update={"refund_list_unreadable": unreadable})
@@ -536,9 +505,7 @@ _TIME: Final = re.compile(
     r"(\d{4})-(\d{2})-(\d{2})T(\d{2}):(\d{2}):(\d{2})(?:[:.](\d{1,3}))?(?: ?GMT([+-])(\d{2}):?(\d{2}))?",
     re.ASCII,
 )
-_COMPACT_TIME: Final = re.compile(
-    r"(\d{4})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})", re.ASCII
-)
+_COMPACT_TIME: Final = re.compile(r"(\d{4})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})", re.ASCII)
 
 
 def parse_time(text: str) -> datetime:
@@ -551,12 +518,8 @@ def parse_time(text: str) -> datetime:
     if match is None:
         compact = _COMPACT_TIME.fullmatch(text)
         if compact is None:
-            raise ValueError(
-                "not a bKash time (expected yyyy-MM-ddTHH:mm:ss:SSS GMT+0600)"
-            )
-        year, month, day, hour, minute, second = (
-            int(part) for part in compact.groups()
-        )
+            raise ValueError("not a bKash time (expected yyyy-MM-ddTHH:mm:ss:SSS GMT+0600)")
+        year, month, day, hour, minute, second = (int(part) for part in compact.groups())
         return datetime(year, month, day, hour, minute, second, tzinfo=DHAKA)
     year, month, day, hour, minute, second = (int(part) for part in match.groups()[:6])
     milliseconds = int((match[7] or "0").ljust(3, "0"))
@@ -564,9 +527,7 @@ def parse_time(text: str) -> datetime:
     if match[8]:
         offset = timedelta(hours=int(match[9]), minutes=int(match[10]))
         zone = timezone(-offset if match[8] == "-" else offset)
-    return datetime(
-        year, month, day, hour, minute, second, milliseconds * 1000, tzinfo=zone
-    )
+    return datetime(year, month, day, hour, minute, second, milliseconds * 1000, tzinfo=zone)
 
 
 def format_time(moment: datetime, zone: timezone = DHAKA) -> str:
@@ -600,11 +561,7 @@ def trx_date(trx_id: str) -> date | None:
     """The Bangladesh date that a trxID encodes, or ``None`` where the id does not follow the scheme."""
     if len(trx_id) < 3:
         return None
-    year, month, day = (
-        _BASE36.find(trx_id[0]),
-        _MONTHS.find(trx_id[1]),
-        _DAYS.find(trx_id[2]),
-    )
+    year, month, day = (_BASE36.find(trx_id[0]), _MONTHS.find(trx_id[1]), _DAYS.find(trx_id[2]))
     if min(year, month, day) < 0:
         return None
     try:
@@ -626,23 +583,10 @@ def parse_tlv(text: str) -> Mapping[str, str]:
     while at < len(text):
         tag, length = text[at : at + 2], text[at + 2 : at + 4]
         if not re.fullmatch(r"[A-Z]{2}", tag) or not re.fullmatch(r"[0-9]{2}", length):
-            raise ValueError(
-                f"merchantAssociationInfo is not tag-length-value at character {at}"
-            )
+            raise ValueError(f"merchantAssociationInfo is not tag-length-value at character {at}")
         value = text[at + 4 : at + 4 + int(length)]
         if len(value) != int(length) or tag in found:
-            raise ValueError(
-                f"merchantAssociationInfo has a cut or repeated field {tag} at character {at}"
-            )
+            raise ValueError(f"merchantAssociationInfo has a cut or repeated field {tag} at character {at}")
         found[tag] = value
         at += 4 + int(length)
     return found
-
-
-def trx_day_matches(trx_id: str, moment: datetime) -> bool:
-    """Whether a trxID can belong to ``moment``: same Bangladesh day, one day either side for clocks and midnight."""
-    day = trx_date(trx_id)
-    return (
-        day is not None
-        and abs((moment.astimezone(UTC).astimezone(DHAKA).date() - day).days) <= 1
-    )
