@@ -7,7 +7,7 @@ gateways/base.py adds credentials, retries what may be retried, and logs. A gene
 or a token.
 """
 
-from collections.abc import Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -16,6 +16,7 @@ from typing import TypeVar
 from vextrus_payments.clock import Clock
 from vextrus_payments.errors import Effect
 from vextrus_payments.payment import Evidence
+from vextrus_payments.records import Exchange
 
 T = TypeVar("T")
 
@@ -144,3 +145,18 @@ class Checkpoint:
 
 #: A sans-IO protocol: yields Send and Checkpoint, is sent WireResponse (or None after a checkpoint), returns T.
 WireCall = Generator[Send | Checkpoint, WireResponse | None, T]
+
+#: Makes evidence durable; the driver goes on only after it returned.
+OnCheckpoint = Callable[[Evidence], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallContext:
+    """What the caller of an adapter's verb knows about the call: for errors, logs and the sending deadline."""
+
+    send_by: SendBy | None = None
+    """No first byte of a ONCE or DISPOSABLE step may leave after this moment."""
+    payment_id: str | None = None
+    operation_id: str | None = None
+    on_exchange: Callable[[Exchange], None] | None = None
+    """Told of every try, redacted: the engine keeps them with the attempt."""

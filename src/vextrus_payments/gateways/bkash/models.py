@@ -1,4 +1,4 @@
-"""bKash Tokenized Checkout v1.2.0-beta: the words on the wire, shared by the adapter, the sandbox and the tests.
+"""bKash Tokenized Checkout v1.2.0-beta: the words on the wire, shared by adapter, sandbox and tests.
 
 Two attitudes live here. A **body** is what we send: strict, every value a string, no unknown field
 (dossier §4: "every value is a JSON string"). An **answer** is what the gateway says: tolerant, because one
@@ -250,7 +250,7 @@ class _Lenient(BaseModel):
 
 
 class Answer(_Lenient):
-    """Any answer, with the fields of all the envelopes of §10: v1, iframe, v2, the API gateway's, a failed grant.
+    """Any answer, with the fields of all envelopes of §10: v1, iframe, v2, API gateway, failed grant.
 
     Every field may be ``None``. Which envelope it is, and what it means, is not decided here.
     """
@@ -317,10 +317,10 @@ class CreateAnswer(Answer):
 
 
 class PaymentAnswer(Answer):
-    """Execute and query, of a payment or of an agreement (§4.4, §4.5): one shape, because real answers overlap.
+    """Execute and query, of a payment or an agreement (§4.4, §4.5): one shape, as real answers overlap.
 
     Both spellings of the invoice and of the verification state are fields of their own, since real answers
-    and the documentation disagree (§16.11, §16.13); read them through :attr:`invoice` and :attr:`verification`.
+    and the documentation disagree (§16.11, §16.13); read them by :attr:`invoice` and :attr:`verification`.
     """
 
     payment_id: Text = _either("paymentID", "paymentId")
@@ -348,7 +348,7 @@ class PaymentAnswer(Answer):
 
     @property
     def invoice(self) -> str | None:
-        """Our gateway order id as the gateway repeats it. Two different values give ``"a | b"``, equal to neither."""
+        """Our gateway order id, as the gateway repeats it; two different ones give ``"a | b"``: neither."""
         return _agreed(self.merchant_invoice, self.merchant_invoice_number)
 
     @property
@@ -451,7 +451,7 @@ class RefundV2Answer(Answer):
 
 
 class RefundTransaction(_Lenient):
-    """One entry of the v2 refund list. Amount is the only correlator: it carries no sku and no reason (§4.11)."""
+    """One entry of the v2 refund list. It carries no sku, no reason: only the amount correlates (§4.11)."""
 
     refund_trx_id: Text = _either("refundTrxId", "refundTrxID")
     refund_transaction_status: Text = _either("refundTransactionStatus", "transactionStatus")
@@ -470,8 +470,8 @@ class RefundStatusV2Answer(Answer):
     """Refund status on the v2 route (§4.11).
 
     ``refund_transactions`` is ``None`` when the field is absent, which is normal when there is no refund yet.
-    It is also ``None`` when the field was there and unreadable; ``refund_list_unreadable`` tells the two apart,
-    because "no refund yet" read into a garbled list would license a second refund.
+    It is also ``None`` when the field was there but unreadable; ``refund_list_unreadable`` tells the two
+    apart, because "no refund yet" read into a garbled list would license a second refund.
     """
 
     original_trx_id: Text = _either("originalTrxId", "originalTrxID")
@@ -496,7 +496,7 @@ class RefundStatusV2Answer(Answer):
         return answer.model_copy(update={"refund_list_unreadable": unreadable})
 
 
-# ------------------------------------------------------------------------------------------ times (§12.3, §18)
+# ----------------------------------------------------------------------------------------- times (§12.3, §18)
 
 DHAKA: Final = timezone(timedelta(hours=6), "+06:00")
 """Bangladesh time; fixed, the country has no summer time."""
@@ -509,7 +509,7 @@ _COMPACT_TIME: Final = re.compile(r"(\d{4})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})",
 
 
 def parse_time(text: str) -> datetime:
-    """Read a bKash time: ``2019-08-07T11:12:34:978 GMT+0600``, zone optional (then +06:00), or ``yyyyMMddHHmmss``.
+    """Read a bKash time: ``2019-08-07T11:12:34:978 GMT+0600`` (no zone: +06:00) or ``yyyyMMddHHmmss``.
 
     The colon before the milliseconds is bKash's own (§12.3). Returns an aware datetime in the zone that was
     written; raises ``ValueError`` for anything else.
@@ -547,7 +547,7 @@ _DAYS: Final = "123456789ABCDEFGHIJKLMNOPQRSTUV"
 
 
 def trx_date_prefix(day: date) -> str:
-    """The first three characters of a trxID made on ``day`` (Bangladesh date): ``date(2025, 7, 15)`` -> ``CGF``.
+    """The first three characters of a trxID made on this Bangladesh day: ``date(2025, 7, 15)`` -> ``CGF``.
 
     Raises ``ValueError`` outside 2013-2048, where the one-character year ends.
     """
@@ -574,7 +574,7 @@ def trx_date(trx_id: str) -> date | None:
 
 
 def parse_tlv(text: str) -> Mapping[str, str]:
-    """Read ``MI05MID54RF09123456789`` as ``{"MI": "MID54", "RF": "123456789"}``: tag of 2, length of 2 digits, value.
+    """Read ``MI05MID54RF03123`` as ``{"MI": "MID54", "RF": "123"}``: 2-letter tag, 2 digits of length, value.
 
     Raises ``ValueError`` (bKash: 2047) for a cut, repeated or malformed field.
     """
