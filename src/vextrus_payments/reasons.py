@@ -16,6 +16,8 @@ class ReasonCode(StrEnum):
     INVALID_PAYMENT = "invalid_payment"
     PAYMENT_CANCELLED = "payment_cancelled"
     PAYMENT_EXPIRED = "payment_expired"
+    PAYER_NOT_FINISHED = "payer_not_finished"
+    """The payer has not confirmed yet (a forged or early return): no final no."""
     INVALID_CREDENTIALS = "invalid_credentials"
     DUPLICATE_PAYMENT = "duplicate_payment"
     WRONG_PIN = "wrong_pin"
@@ -50,6 +52,10 @@ _TEXTS: Final[Mapping[ReasonCode, tuple[str, str]]] = {
     ReasonCode.PAYMENT_EXPIRED: (
         "The time for this payment is over. Please start again.",
         "এই পেমেন্টের সময় শেষ। অনুগ্রহ করে আবার শুরু করুন।",
+    ),
+    ReasonCode.PAYER_NOT_FINISHED: (
+        "The payment is not confirmed yet. Please finish it first.",
+        "পেমেন্টটি এখনো নিশ্চিত করা হয়নি। অনুগ্রহ করে আগে এটি সম্পন্ন করুন।",
     ),
     ReasonCode.INVALID_CREDENTIALS: (
         "The shop's payment settings are wrong. Please tell the shop.",
