@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from types import MappingProxyType
 
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
@@ -48,7 +47,7 @@ class PaymentEvent:
     transaction_id: str | None = None
     reason_code: str | None = None
     correlation_id: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    metadata: Mapping[str, str] = field(default_factory=dict)
     schema_version: int = 1
 
 

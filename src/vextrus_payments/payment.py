@@ -7,19 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 
 from vextrus_payments.errors import AmountError, InvalidRequestError
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
 from vextrus_payments.reasons import Locale
-
-#: Small typed JSON, as evidence may hold it.
-Json = str | int | bool | None | list["Json"] | dict[str, "Json"]
 
 _ID: Final = re.compile(r"[!-~]{1,200}", re.ASCII)
 _REFERENCE: Final = re.compile(r"[ -~]{1,200}", re.ASCII)
@@ -38,7 +34,7 @@ class Evidence:
     """What was learned at a named protocol step: small typed JSON, no secrets. Made durable by a checkpoint."""
 
     step: str
-    data: Mapping[str, Json] = field(default_factory=dict)
+    data: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +50,6 @@ class Customer:
 
 class ProviderParams(BaseModel, frozen=True, extra="forbid"):
     """Base of the provider-typed parameters that stand beside the unified fields (BkashCheckout, ...)."""
-
-
-def _empty() -> Mapping[str, str]:
-    return MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +73,7 @@ class PaymentRequest:
     customer: Customer | None = None
     client_ip: str | None = None
     locale: Locale = "en"
-    metadata: Mapping[str, str] = field(default_factory=_empty)
+    metadata: Mapping[str, str] = field(default_factory=dict)
     correlation_id: str | None = None
     params: ProviderParams | None = None
     allow_repeat: bool = False
@@ -100,7 +92,7 @@ class PaymentRequest:
         if self.return_url is not None:
             check_url("return_url", self.return_url)
         _check_metadata(self.metadata)
-        object.__setattr__(self, "metadata", MappingProxyType(dict(self.metadata)))
+        object.__setattr__(self, "metadata", dict(self.metadata))
 
     def digest(self) -> str:
         """A digest of every parameter that makes the intent: the same operation id must repeat the same digest."""
@@ -146,11 +138,7 @@ class RefundRequest:
 
     def digest(self) -> str:
         """As PaymentRequest.digest; an omitted amount digests as omitted."""
-        amount = (
-            (self.amount.amount_minor, self.amount.currency)
-            if self.amount is not None
-            else (None, None)
-        )
+        amount = (self.amount.amount_minor, self.amount.currency) if self.amount is not None else (None, None)
         return digest_of("refund", self.payment_id, *amount, self.reason, self.sku)
 
 
@@ -219,9 +207,7 @@ def check_operation_id(value: str) -> None:
 def check_text(name: str, value: object, pattern: re.Pattern[str], rule: str) -> None:
     """Refuse a text field that does not fit its pattern; the value itself is not shown."""
     if not isinstance(value, str) or not pattern.fullmatch(value):
-        raise InvalidRequestError(
-            f"{name} does not fit: {rule}.", field=name, rule=rule
-        )
+        raise InvalidRequestError(f"{name} does not fit: {rule}.", field=name, rule=rule)
 
 
 def check_amount(amount: object, name: str = "amount") -> None:
@@ -233,20 +219,14 @@ def check_amount(amount: object, name: str = "amount") -> None:
             rule="Money",
         )
     if not amount.is_positive:
-        raise AmountError(
-            f"{name} must be above zero, not {amount}.", field=name, rule="above zero"
-        )
+        raise AmountError(f"{name} must be above zero, not {amount}.", field=name, rule="above zero")
 
 
 def check_url(name: str, value: object) -> None:
     """Refuse what is no absolute http(s) URL without credentials."""
     rule = "an absolute http or https URL without user name or password"
     parts = None
-    if (
-        isinstance(value, str)
-        and len(value) <= 2000
-        and not re.search(r"[\x00-\x20\x7f\\]", value)
-    ):
+    if isinstance(value, str) and len(value) <= 2000 and not re.search(r"[\x00-\x20\x7f\\]", value):
         try:
             parts = urlsplit(value)
             _ = parts.port
@@ -258,9 +238,7 @@ def check_url(name: str, value: object) -> None:
         or not parts.hostname
         or parts.username is not None
     ):
-        raise InvalidRequestError(
-            f"{name} does not fit: {rule}.", field=name, rule=rule
-        )
+        raise InvalidRequestError(f"{name} does not fit: {rule}.", field=name, rule=rule)
 
 
 def _check_metadata(metadata: object) -> None:
@@ -268,16 +246,11 @@ def _check_metadata(metadata: object) -> None:
     good = isinstance(metadata, Mapping) and len(metadata) <= 50
     if good and isinstance(metadata, Mapping):
         good = all(
-            isinstance(k, str)
-            and isinstance(v, str)
-            and 1 <= len(k) <= 40
-            and len(v) <= 500
+            isinstance(k, str) and isinstance(v, str) and 1 <= len(k) <= 40 and len(v) <= 500
             for k, v in metadata.items()
         )
     if not good:
-        raise InvalidRequestError(
-            f"metadata does not fit: {rule}.", field="metadata", rule=rule
-        )
+        raise InvalidRequestError(f"metadata does not fit: {rule}.", field="metadata", rule=rule)
 
 
 def digest_of(*parts: Any) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Final, Literal
 
 Locale = Literal["en", "bn"]
@@ -125,7 +124,7 @@ class Reason:
 
     code: ReasonCode
     gateway_code: str | None = None
-    own_words: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    own_words: Mapping[str, str] = field(default_factory=dict)
 
     def text(self, locale: Locale = "en") -> str:
         """The sentence to show to the payer."""

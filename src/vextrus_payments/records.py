@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from types import MappingProxyType
 from typing import NamedTuple
 
 from vextrus_payments.mode import Mode
@@ -119,7 +118,7 @@ class Payment:
     closed_reason: Reason | None = None
     return_url: str | None = None
     correlation_id: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    metadata: Mapping[str, str] = field(default_factory=dict)
     allow_repeat: bool = False
     outbox_seq: int = 0
     """The last sequence number given to an outbox row of this payment."""
@@ -230,9 +229,7 @@ class Receipt:
     @property
     def key(self) -> ReceiptKey:
         """The receipt's identity."""
-        return ReceiptKey(
-            self.tenant, self.gateway, self.mode, self.kind, self.transaction_id
-        )
+        return ReceiptKey(self.tenant, self.gateway, self.mode, self.kind, self.transaction_id)
 
 
 class OutboxKind(StrEnum):
@@ -281,6 +278,4 @@ class PaymentFacts:
 
     def operation(self, operation_id: str) -> Operation | None:
         """The operation of that id, if the payment has it."""
-        return next(
-            (o for o in self.operations if o.operation_id == operation_id), None
-        )
+        return next((o for o in self.operations if o.operation_id == operation_id), None)

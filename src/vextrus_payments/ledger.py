@@ -1,0 +1,173 @@
+"""The ledger side: balanced entries made from receipts, and the callback that takes them.
+
+An entry's id is a digest of the receipt's key and the entry's kind, so that the same fact, however often it is
+learned, is the same entry. Entries balance per currency by construction and carry the mode: what books them must
+keep sandbox and live apart.
+"""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from vextrus_payments.mode import Mode
+from vextrus_payments.money import Money
+from vextrus_payments.records import Flag, Payment, Receipt, ReceiptKey, ReceiptKind
+
+
+class Side(StrEnum):
+    """Debit or credit."""
+
+    DEBIT = "debit"
+    CREDIT = "credit"
+
+
+class EntryKind(StrEnum):
+    """What an entry books."""
+
+    PAYMENT_RECEIVED = "payment.received"
+    PAYMENT_REFUNDED = "payment.refunded"
+    PAYMENT_SETTLED = "payment.settled"
+    PAYMENT_FEE = "payment.fee"
+    PAYOUT_SENT = "payout.sent"
+    RECEIPT_UNMATCHED = "receipt.unmatched"
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """One line of an entry: an account, a side, an amount above zero."""
+
+    account: str
+    side: Side
+    amount: Money
+
+    def __post_init__(self) -> None:
+        if not self.amount.is_positive:
+            raise ValueError("a posting's amount is above zero; the side says the direction")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerEntry:
+    """A balanced set of postings for one fact.
+
+    Raises:
+        ValueError: fewer than two postings, or debits and credits differ in a currency.
+    """
+
+    id: str
+    kind: EntryKind
+    tenant: str
+    gateway: str
+    mode: Mode
+    payment_id: str | None
+    merchant_reference: str | None
+    transaction_id: str
+    postings: tuple[Posting, ...]
+    recorded_at: datetime
+    occurred_at: datetime | None = None
+    operation_id: str | None = None
+    original_transaction_id: str | None = None
+    flags: frozenset[Flag] = frozenset()
+    correlation_id: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    schema_version: int = 1
+
+    def __post_init__(self) -> None:
+        balance: dict[str, int] = {}
+        for posting in self.postings:
+            sign = 1 if posting.side is Side.DEBIT else -1
+            currency = posting.amount.currency
+            balance[currency] = balance.get(currency, 0) + sign * posting.amount.amount_minor
+        if len(self.postings) < 2 or any(balance.values()):
+            raise ValueError("a ledger entry has at least two postings, and its debits equal its credits")
+
+
+#: The pluggable link to the finance domain. Called at least once per entry, in order per payment; idempotent on
+#: `entry.id`. Raising means "not booked": the entry is offered again.
+LedgerCallback = Callable[[LedgerEntry], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountMap:
+    """The names of the accounts. `{gateway}` and `{mode}` are filled in: one clearing account per gateway and mode."""
+
+    clearing: str = "gateway_clearing:{gateway}:{mode}"
+    receivable: str = "accounts_receivable"
+    refunds: str = "accounts_receivable"
+    suspense: str = "suspense"
+    unapplied: str = "unapplied_receipts"
+    fees: str = "gateway_fees:{gateway}"
+    payable: str = "accounts_payable"
+
+    def clearing_of(self, gateway: str, mode: Mode) -> str:
+        """The clearing account of one gateway and mode."""
+        return self.clearing.format(gateway=gateway, mode=mode.value)
+
+
+DEFAULT_ACCOUNTS = AccountMap()
+
+
+def entry_id(key: ReceiptKey, kind: EntryKind) -> str:
+    """The entry's id: a digest of the receipt's identity and the entry's kind."""
+    text = "\x1f".join((*key, kind))
+    return f"ent_{hashlib.sha256(text.encode('utf-8')).hexdigest()[:40]}"
+
+
+def entries_for(
+    receipt: Receipt, payment: Payment | None, accounts: AccountMap = DEFAULT_ACCOUNTS
+) -> tuple[LedgerEntry, ...]:
+    """The balanced entries that book one receipt.
+
+    `payment` is None for a receipt without our reference. A receipt at another amount than asked goes to suspense;
+    a late or duplicate one to unapplied receipts; a known fee becomes an entry of its own.
+    """
+    clearing = accounts.clearing_of(receipt.gateway, receipt.mode)
+    entries = []
+    if receipt.kind is ReceiptKind.PAYMENT:
+        kind, credit = EntryKind.PAYMENT_RECEIVED, accounts.receivable
+        if payment is None:
+            kind, credit = EntryKind.RECEIPT_UNMATCHED, accounts.unapplied
+        elif receipt.mismatched:
+            credit = accounts.suspense
+        elif receipt.flags & {Flag.LATE, Flag.DUPLICATE}:
+            credit = accounts.unapplied
+        entries.append(_entry(receipt, payment, kind, clearing, credit, receipt.amount))
+    elif receipt.kind is ReceiptKind.REFUND:
+        debit = accounts.suspense if receipt.mismatched else accounts.refunds
+        entries.append(_entry(receipt, payment, EntryKind.PAYMENT_REFUNDED, debit, clearing, receipt.amount))
+    elif receipt.kind is ReceiptKind.REVERSAL:
+        entries.append(
+            _entry(receipt, payment, EntryKind.PAYMENT_REFUNDED, accounts.suspense, clearing, receipt.amount)
+        )
+    else:
+        entries.append(
+            _entry(receipt, payment, EntryKind.PAYOUT_SENT, accounts.payable, clearing, receipt.amount)
+        )
+    if receipt.fee is not None and receipt.fee.is_positive:
+        fees = accounts.fees.format(gateway=receipt.gateway, mode=receipt.mode.value)
+        entries.append(_entry(receipt, payment, EntryKind.PAYMENT_FEE, fees, clearing, receipt.fee))
+    return tuple(entries)
+
+
+def _entry(
+    receipt: Receipt, payment: Payment | None, kind: EntryKind, debit: str, credit: str, amount: Money
+) -> LedgerEntry:
+    return LedgerEntry(
+        id=entry_id(receipt.key, kind),
+        kind=kind,
+        tenant=receipt.tenant,
+        gateway=receipt.gateway,
+        mode=receipt.mode,
+        payment_id=receipt.payment_id,
+        merchant_reference=receipt.merchant_reference,
+        transaction_id=receipt.transaction_id,
+        postings=(Posting(debit, Side.DEBIT, amount), Posting(credit, Side.CREDIT, amount)),
+        recorded_at=receipt.recorded_at,
+        occurred_at=receipt.occurred_at,
+        operation_id=receipt.operation_id,
+        original_transaction_id=receipt.original_transaction_id,
+        flags=receipt.flags,
+        correlation_id=payment.correlation_id if payment else None,
+        metadata=payment.metadata if payment else {},
+    )

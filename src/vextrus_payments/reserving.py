@@ -1,0 +1,280 @@
+"""Plan functions for intent: reserve an operation, claim the right to submit it, give the right back.
+
+A store calls these inside its own transaction; the rules of money 1, 2, 6 and 14 live here and nowhere else.
+"""
+
+import math
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from vextrus_payments.plans import (
+    Busy,
+    Claim,
+    ClaimAnswer,
+    ClaimTerms,
+    Conflict,
+    Plan,
+    Refused,
+    ReserveAnswer,
+    Reserved,
+    ReserveFacts,
+    ReserveOperation,
+    ReservePayment,
+    Same,
+    Settled,
+    SiblingLive,
+    Unresolved,
+)
+from vextrus_payments.records import (
+    Attempt,
+    Flag,
+    Operation,
+    OperationKind,
+    OperationState,
+    Payment,
+    PaymentFacts,
+    PaymentState,
+    SubjectKind,
+    Submission,
+    SubmissionState,
+)
+from vextrus_payments.states import (
+    OPEN_STATES,
+    SETTLED_STATES,
+    captured,
+    check_operation_edge,
+    claim_is_over,
+    has_money,
+    may_have_money,
+    refundable,
+)
+
+_SUBJECTS = {OperationKind.REFUND: SubjectKind.REFUND}
+
+
+def plan_reserve(
+    facts: ReserveFacts, wanted: ReservePayment | ReserveOperation, now: datetime
+) -> tuple[Plan | None, ReserveAnswer]:
+    """Decide a reservation. A plan comes only with Reserved; every other answer writes nothing."""
+    if facts.existing is not None:
+        known = facts.existing.operation(wanted.operation_id)
+        if known is not None:
+            if known.digest == wanted.digest:
+                return None, Same(facts.existing, known)
+            return None, Conflict(known)
+    if isinstance(wanted, ReservePayment):
+        return _reserve_payment(facts, wanted, now)
+    if facts.target is None:
+        return None, Refused("There is no such payment.", field="payment_id")
+    return _reserve_operation(facts.target, wanted, now)
+
+
+def _reserve_payment(
+    facts: ReserveFacts, wanted: ReservePayment, now: datetime
+) -> tuple[Plan | None, ReserveAnswer]:
+    request = wanted.request
+    if not request.allow_repeat:
+        live = live_sibling(facts.siblings)
+        if live is not None:
+            return None, live
+    payment = Payment(
+        tenant=wanted.tenant,
+        payment_id=wanted.payment_id,
+        gateway=request.gateway,
+        mode=wanted.mode,
+        merchant_reference=request.merchant_reference,
+        amount=request.amount,
+        intent=request.intent,
+        state=PaymentState.CREATED,
+        created_at=now,
+        updated_at=now,
+        version=1,
+        return_url=request.return_url,
+        correlation_id=request.correlation_id,
+        metadata=request.metadata,
+        allow_repeat=request.allow_repeat,
+    )
+    submission = Submission(
+        tenant=wanted.tenant,
+        payment_id=wanted.payment_id,
+        submission_no=1,
+        gateway=request.gateway,
+        mode=wanted.mode,
+        gateway_order_id=wanted.order_ids.make(request.merchant_reference, facts.order_number + wanted.skip),
+        state=SubmissionState.CREATED,
+        created_at=now,
+    )
+    operation = Operation(
+        tenant=wanted.tenant,
+        operation_id=request.operation_id,
+        kind=OperationKind.INITIALIZE,
+        subject_kind=SubjectKind.PAYMENT,
+        subject_id=wanted.payment_id,
+        payment_id=wanted.payment_id,
+        submission_no=1,
+        digest=wanted.digest,
+        state=OperationState.RESERVED,
+        created_at=now,
+        updated_at=now,
+        amount=request.amount,
+    )
+    plan = Plan(payment=payment, expected_version=0, submissions=(submission,), operations=(operation,))
+    return plan, Reserved(PaymentFacts(payment, (submission,), (operation,)), operation)
+
+
+def _reserve_operation(
+    target: PaymentFacts, wanted: ReserveOperation, now: datetime
+) -> tuple[Plan | None, ReserveAnswer]:
+    payment = target.payment
+    amount = wanted.amount
+    if Flag.QUARANTINED in payment.flags:
+        return None, Refused("The payment is quarantined: a person has to look at it first.")
+    if wanted.kind is OperationKind.REFUND:
+        left = refundable(target)
+        if not captured(target).is_positive:
+            return None, Refused("The payment has no confirmed receipt, so there is nothing to refund.")
+        amount = left if amount is None else amount
+        if amount.currency != left.currency:
+            return None, Refused(f"The payment is in {left.currency}.", field="currency")
+        if not amount.is_positive or amount > left:
+            return None, Refused(
+                f"The refund of {amount} is more than the {left} that is still refundable "
+                "(captured, less what was refunded, less what other refunds have reserved).",
+                field="amount",
+            )
+    operation = Operation(
+        tenant=wanted.tenant,
+        operation_id=wanted.operation_id,
+        kind=wanted.kind,
+        subject_kind=_SUBJECTS.get(wanted.kind, SubjectKind.PAYMENT),
+        subject_id=wanted.operation_id if wanted.kind in _SUBJECTS else payment.payment_id,
+        payment_id=payment.payment_id,
+        submission_no=wanted.submission_no or payment.submission_no,
+        digest=wanted.digest,
+        state=OperationState.RESERVED,
+        created_at=now,
+        updated_at=now,
+        amount=amount,
+        note=wanted.note,
+        sku=wanted.sku,
+    )
+    plan, facts = with_operation(target, operation, now)
+    return plan, Reserved(facts, operation)
+
+
+def live_sibling(siblings: tuple[PaymentFacts, ...]) -> SiblingLive | None:
+    """The sibling that stands in the way of another charge: one with money first, else one that may have some."""
+    for sibling in siblings:
+        if has_money(sibling):
+            return SiblingLive(sibling.payment.payment_id, paid=True)
+    for sibling in siblings:
+        if may_have_money(sibling):
+            return SiblingLive(sibling.payment.payment_id, paid=False)
+    return None
+
+
+def plan_claim(
+    facts: PaymentFacts,
+    siblings: tuple[PaymentFacts, ...],
+    operation_id: str,
+    terms: ClaimTerms,
+    now: datetime,
+) -> tuple[Plan | None, ClaimAnswer]:
+    """Decide a claim. `siblings` are the other payments of the same (tenant, merchant reference).
+
+    A plan comes only with Claim. A submitting operation whose claim is over is Unresolved: somebody has to look
+    it up (or, where the operation is disposable, replace it) before anyone may submit again.
+    """
+    operation = facts.operation(operation_id)
+    if operation is None:
+        return None, Refused("There is no such operation.", field="operation_id")
+    if operation.state in SETTLED_STATES:
+        return None, Settled(facts, operation)
+    if operation.state is OperationState.SUBMITTING and not claim_is_over(operation, terms.settle_s, now):
+        return None, Busy(_seconds_left(operation, terms, now), facts)
+    if operation.state in OPEN_STATES:
+        return None, Unresolved(facts, operation)
+    refusal = _why_not_now(facts, siblings, operation, terms, now)
+    if refusal is not None:
+        return None, refusal
+    check_operation_edge(operation.state, OperationState.SUBMITTING)
+    send_by = now + timedelta(seconds=terms.send_window_s)
+    claimed = replace(
+        operation,
+        state=OperationState.SUBMITTING,
+        fence=operation.fence + 1,
+        send_by=send_by,
+        updated_at=now,
+        # Evidence belongs to one attempt: what an earlier one saw before it was proven without effect is old.
+        evidence=(),
+    )
+    attempt = Attempt(
+        tenant=operation.tenant,
+        operation_id=operation_id,
+        payment_id=operation.payment_id,
+        fence=claimed.fence,
+        started_at=now,
+        send_by=send_by,
+    )
+    plan, after = with_operation(facts, claimed, now)
+    plan = replace(plan, attempts=(attempt,))
+    return plan, Claim(operation.tenant, operation_id, operation.payment_id, claimed.fence, send_by, after)
+
+
+def _why_not_now(
+    facts: PaymentFacts,
+    siblings: tuple[PaymentFacts, ...],
+    operation: Operation,
+    terms: ClaimTerms,
+    now: datetime,
+) -> ClaimAnswer | None:
+    """What forbids submitting a reserved operation at this moment."""
+    payment = facts.payment
+    if Flag.QUARANTINED in payment.flags:
+        return Refused("The payment is quarantined: a person has to look at it first.")
+    if operation.kind is OperationKind.EXECUTE:
+        if (
+            payment.state is not PaymentState.AWAITING_PAYER
+            or operation.submission_no != payment.submission_no
+        ):
+            return Settled(facts, operation)
+        if not payment.allow_repeat:
+            return live_sibling(siblings)
+    if operation.kind is OperationKind.REFUND and terms.one_refund_at_a_time:
+        for other in facts.operations:
+            if other.kind is OperationKind.REFUND and other.state in OPEN_STATES:
+                return Busy(_seconds_left(other, terms, now), facts)
+    return None
+
+
+def _seconds_left(operation: Operation, terms: ClaimTerms, now: datetime) -> int:
+    if operation.send_by is None:
+        return terms.settle_s
+    over_at = operation.send_by + timedelta(seconds=terms.settle_s)
+    return max(1, math.ceil((over_at - now).total_seconds()))
+
+
+def plan_release(facts: PaymentFacts, operation_id: str, fence: int, now: datetime) -> Plan | None:
+    """Give a claim back, proven without effect: submitting -> reserved. None when the fence is not the latest."""
+    operation = facts.operation(operation_id)
+    if operation is None or operation.fence != fence or operation.state is not OperationState.SUBMITTING:
+        return None
+    plan, _ = with_operation(facts, replace(operation, state=OperationState.RESERVED, updated_at=now), now)
+    return plan
+
+
+def plan_withdraw(facts: PaymentFacts, operation_id: str, now: datetime) -> Plan | None:
+    """Withdraw a reserved operation: reserved -> cancelled. None when it is not reserved any more."""
+    operation = facts.operation(operation_id)
+    if operation is None or operation.state is not OperationState.RESERVED:
+        return None
+    plan, _ = with_operation(facts, replace(operation, state=OperationState.CANCELLED, updated_at=now), now)
+    return plan
+
+
+def with_operation(facts: PaymentFacts, operation: Operation, now: datetime) -> tuple[Plan, PaymentFacts]:
+    """The plan that writes one operation, and the facts after it."""
+    payment = replace(facts.payment, version=facts.payment.version + 1, updated_at=now)
+    others = tuple(o for o in facts.operations if o.operation_id != operation.operation_id)
+    after = replace(facts, payment=payment, operations=(*others, operation))
+    return Plan(payment=payment, expected_version=facts.payment.version, operations=(operation,)), after
