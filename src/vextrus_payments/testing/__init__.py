@@ -1,0 +1,34 @@
+"""Conformance kits and fakes for those who write a transport, a store or a gateway, or test their own code with us.
+
+Everything is loaded on first use, so that importing one kit does not import what the others need.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from vextrus_payments.testing.canary import CanaryLeakError, Hit, SecretCanary
+    from vextrus_payments.testing.check_transport import check_transport
+
+#: public name -> the module that holds it
+_HOME: Final = {
+    "CanaryLeakError": "canary",
+    "Hit": "canary",
+    "SecretCanary": "canary",
+    "check_transport": "check_transport",
+}
+
+__all__ = ["CanaryLeakError", "Hit", "SecretCanary", "check_transport"]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
