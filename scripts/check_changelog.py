@@ -19,7 +19,9 @@ def main() -> int:
         if path.name == "README.md":
             continue
         if named is None or named["kind"] not in kinds:
-            problems.append(f"{path.name}: a fragment is named +words.KIND.md, KIND one of {', '.join(kinds)}")
+            problems.append(
+                f"{path.name}: a fragment is named +words.KIND.md, KIND one of {', '.join(kinds)}"
+            )
         elif not re.search(r"\w.*\.\s*$", path.read_text(encoding="utf-8")):
             problems.append(f"{path.name}: a fragment is one or more whole sentences for users")
     draft = subprocess.run(

@@ -14,7 +14,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 _DIGEST = re.compile(r"(^|_)(digest|hexdigest|signature|sig|mac|hmac)$")
-_MONEY_WORD = re.compile(r"(^|_)(amount|amounts|fee|fees|price|total|balance|money|minor|major|refunded|captured|paid)(_|$)")
+_MONEY_WORDS = "amount|amounts|fee|fees|price|total|balance|money|minor|major|refunded|captured|paid"
+_MONEY_WORD = re.compile(rf"(^|_)({_MONEY_WORDS})(_|$)")
 _MONEY_MODULES = re.compile(
     r"(^|/)(money|ledger|states|reserving|plans|payment|records|outcomes|snapshots|events|reconcile|settlement)\.py$"
     r"|gateways/\w+/(models|protocol|errors|webhook|gateway)\.py$|/stores/|vextrus_payments_sandbox/(world|books)"
@@ -43,7 +44,9 @@ def findings(path: Path) -> Iterator[str]:
 
 def _compared_digests(tree: ast.Module) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree):
-        if not isinstance(node, ast.Compare) or not any(isinstance(op, ast.Eq | ast.NotEq) for op in node.ops):
+        if not isinstance(node, ast.Compare) or not any(
+            isinstance(op, ast.Eq | ast.NotEq) for op in node.ops
+        ):
             continue
         names = [_name(side) for side in (node.left, *node.comparators)]
         if any(_DIGEST.search(name) for name in names):
@@ -63,29 +66,7 @@ def _floats_by_money_names(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 def _floats(tree: ast.Module) -> Iterator[tuple[int, str]]:
     """Any float in a module that holds amounts, but for type checks that refuse it and for seconds."""
-    allowed: set[ast.AST] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and _name(node.func) == "isinstance":
-            allowed.update(ast.walk(node))
-        elif isinstance(node, ast.Compare) and any(isinstance(op, ast.Is | ast.IsNot) for op in node.ops):
-            allowed.update(ast.walk(node))
-        elif isinstance(node, ast.keyword) and (node.arg or "").endswith("_s"):
-            allowed.update(ast.walk(node))
-        elif isinstance(node, ast.arg) and node.arg.endswith("_s"):
-            allowed.update(ast.walk(node))
-        elif isinstance(node, ast.AnnAssign | ast.Assign):
-            targets = [node.target] if isinstance(node, ast.AnnAssign) else node.targets
-            if all(_name(target).lower().endswith("_s") for target in targets):
-                allowed.update(ast.walk(node))
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            named = [*node.args.posonlyargs, *node.args.args]
-            defaults = zip(reversed(named), reversed(node.args.defaults), strict=False)
-            keyed = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
-            for argument, default in (*defaults, *keyed):
-                if default is not None and argument.arg.endswith("_s"):
-                    allowed.update(ast.walk(default))
-            if node.name.endswith("_s") and node.returns is not None:
-                allowed.update(ast.walk(node.returns))
+    allowed = {part for node in ast.walk(tree) for root in _excused(node) for part in ast.walk(root)}
     for node in ast.walk(tree):
         if node in allowed:
             continue
@@ -93,6 +74,30 @@ def _floats(tree: ast.Module) -> Iterator[tuple[int, str]]:
             yield node.lineno, "no float in a module that holds amounts"
         elif isinstance(node, ast.Constant) and isinstance(node.value, float):
             yield node.lineno, "no float literal in a module that holds amounts"
+
+
+def _excused(node: ast.AST) -> Iterator[ast.AST]:
+    """The parts of `node` in which a float is no amount: `isinstance(x, float)`, `type(x) is float`, `..._s`."""
+    match node:
+        case ast.Call(func=ast.Name(id="isinstance")):
+            yield node
+        case ast.Compare(ops=ops) if all(isinstance(op, ast.Is | ast.IsNot) for op in ops):
+            yield node
+        case ast.keyword(arg=str(name)) | ast.arg(arg=name) if name.endswith("_s"):
+            yield node
+        case ast.AnnAssign(target=target) if _name(target).lower().endswith("_s"):
+            yield node
+        case ast.Assign(targets=targets) if all(_name(target).lower().endswith("_s") for target in targets):
+            yield node
+        case ast.FunctionDef(args=arguments) | ast.AsyncFunctionDef(args=arguments):
+            named = [*arguments.posonlyargs, *arguments.args]
+            defaults = zip(reversed(named), reversed(arguments.defaults), strict=False)
+            keyed = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+            yield from (
+                value for argument, value in (*defaults, *keyed) if value and argument.arg.endswith("_s")
+            )
+            if node.name.endswith("_s") and node.returns is not None:
+                yield node.returns
 
 
 def _name(node: ast.AST) -> str:

@@ -55,7 +55,17 @@ def _compile(
         draft = Path(folder) / target.name
         if target.is_file():
             draft.write_text(target.read_text(encoding="utf-8"), encoding="utf-8")  # keeps the pins it finds
-        command = [sys.executable, "-m", "uv", "--no-config", "pip", "compile", *source, *constraint, *upgrade]
+        command = [
+            sys.executable,
+            "-m",
+            "uv",
+            "--no-config",
+            "pip",
+            "compile",
+            *source,
+            *constraint,
+            *upgrade,
+        ]
         shape = "--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate"
         subprocess.run(
             [*command, *shape.split(), "--quiet", "--output-file", str(draft)],

@@ -11,7 +11,14 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-_INSTALL_TARGETS = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_REQUIRE_VIRTUALENV", "PIP_EDITABLE")
+_INSTALL_TARGETS = (
+    "PIP_USER",
+    "PIP_TARGET",
+    "PIP_PREFIX",
+    "PIP_ROOT",
+    "PIP_REQUIRE_VIRTUALENV",
+    "PIP_EDITABLE",
+)
 
 
 def without_install_targets(environment: Mapping[str, str]) -> dict[str, str]:

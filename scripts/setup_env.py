@@ -41,7 +41,10 @@ def main() -> int:
             _create(venv)
         _install(python, lock)
     except subprocess.CalledProcessError as failure:
-        print(f"Set-up stopped: {_short(venv)} could not be filled (exit {failure.returncode}).", file=sys.stderr)
+        print(
+            f"Set-up stopped: {_short(venv)} could not be filled (exit {failure.returncode}).",
+            file=sys.stderr,
+        )
         return 1
     stamp.write_text(wanted, encoding="utf-8")
     return 0
