@@ -1,0 +1,430 @@
+"""The driver: runs an adapter's generators over a transport, with credentials, safe retries, breaker and log.
+
+Theory of operation. A protocol generator (wire.py) yields `Send` and `Checkpoint`. For a Send the driver asks the
+breaker (READ passes always; so does a Send without our token, because look-ups need a token too), asks the adapter
+for its authorization, sends under `send_with_retries`, and looks at the answer's front door: a rejected token is
+dropped, fetched anew, and the request replayed once, whatever its Safety, for the front door stands before any
+business logic. The answer goes into the generator; a failure without an answer is thrown into it, so that a
+protocol can look up what became of a request; what the generator then raises is what the caller gets.
+
+One thing a generator cannot take back: once a request that may move money has left, a later step that fails (say
+the look-up was not sent) must not make the whole call look harmless. `_Trail` remembers, and speaks up.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Final, Protocol, TypeVar
+
+from vextrus_payments.breaker import Breaker, Permit
+from vextrus_payments.clock import Clock, Sleeper
+from vextrus_payments.errors import (
+    AnswerLostError,
+    AnswerTimeoutError,
+    AuthenticationRejectedError,
+    ConfigurationError,
+    DeclinedError,
+    Effect,
+    GatewayBlockedError,
+    GatewayError,
+    NotSentError,
+    OutcomeUnknownError,
+    PaymentsError,
+    ThrottledError,
+    UnreadableAnswerError,
+)
+from vextrus_payments.ids import Entropy
+from vextrus_payments.observe import GuardedObserver, NullObserver, Observer
+from vextrus_payments.records import Exchange
+from vextrus_payments.retry import RetryPolicy, judge_status, retry_after_of, send_with_retries
+from vextrus_payments.transport import Transport
+from vextrus_payments.wire import (
+    CallContext,
+    OnCheckpoint,
+    Safety,
+    Send,
+    Sent,
+    WireCall,
+    WireRequest,
+    WireResponse,
+)
+
+T = TypeVar("T")
+
+#: Codes of NotSentError that say something about us, not about the gateway.
+LOCAL_CODES: Final = frozenset({"send_by_passed", "breaker_open"})
+AUTHORIZATION_FAILED: Final = "authorization_failed"
+_NOT_WORKING: Final = (
+    NotSentError,
+    AnswerTimeoutError,
+    AnswerLostError,
+    UnreadableAnswerError,
+    GatewayBlockedError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """What lets a request in: headers made once per token and kept by the adapter. `repr` hides them.
+
+    Attributes:
+        headers: put in front of the request's own.
+        version: names the token behind them; it tells a fresh token from the one that was rejected.
+    """
+
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    version: str
+
+
+class FrontDoor(StrEnum):
+    """An answer given before any business logic: nothing moved. An adapter lists the very bodies that count.
+
+    The value is the code of the error that is raised; a generator may compare `error.code` with it.
+    """
+
+    TOKEN_REJECTED = "token_rejected"  # noqa: S105 - the name of a case
+    """Our token is expired or not accepted: the one case that is replayed."""
+    ROUTE = "wrong_route"
+    """There is no such route here."""
+    THROTTLED = "throttled"
+    """Too many requests."""
+    MISSING_HEADER = "missing_header"
+    """A required header did not arrive."""
+
+
+class Hooks(Protocol):
+    """What the driver asks the adapter."""
+
+    async def authorize(self, context: CallContext) -> Authorization | None:
+        """The token's headers; None where the gateway has none."""
+        ...
+
+    async def reject_authorization(self, authorization: Authorization) -> None:
+        """The front door did not take this one: forget it, unless it has been replaced already."""
+        ...
+
+    def front_door(self, response: WireResponse) -> FrontDoor | None:
+        """Which listed front-door body this is; None for everything else."""
+        ...
+
+
+@dataclass(slots=True)
+class _Trail:
+    """What a run has left behind so far."""
+
+    doubt: GatewayError | None = None
+    """The first failure after which money may have moved."""
+    left: bool = False
+    """A ONCE or IDEMPOTENT request got past the front door."""
+    thrown: PaymentsError | None = None
+    """The last failure of ours that was thrown into the generator."""
+
+    def honest(self, error: PaymentsError) -> PaymentsError:
+        """The error to raise when the run ends with this one.
+
+        What a generator raises itself is its judgement. A failure of ours that it merely let through is not: if
+        something that may move money left before, the run's effect is unknown, whatever the later step's was.
+        """
+        if error is not self.thrown or error.effect is Effect.UNKNOWN:
+            return error
+        if self.doubt is not None:
+            return self.doubt
+        if self.left:
+            return OutcomeUnknownError(
+                "A request that may move money was sent, and a later step of the same call failed.",
+                code=error.code,
+                context={"cause_type": type(error).__name__},
+            )
+        return error
+
+
+class Driver:
+    """Runs generators for one gateway of one tenant."""
+
+    def __init__(
+        self,
+        hooks: Hooks,
+        *,
+        gateway: str,
+        tenant: str,
+        transport: Callable[[], Transport],
+        timeout_s: float,
+        clock: Clock,
+        sleeper: Sleeper,
+        entropy: Entropy,
+        retry: RetryPolicy,
+        breaker: Breaker,
+        observer: Observer,
+    ) -> None:
+        self._hooks = hooks
+        self._gateway = gateway
+        self._tenant = tenant
+        self._transport = transport
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._sleeper = sleeper
+        self._entropy = entropy
+        self._retry = retry
+        self._breaker = breaker
+        own = isinstance(observer, NullObserver | GuardedObserver)
+        self._observer: Observer = observer if own else GuardedObserver(observer)
+        self._observed = not isinstance(observer, NullObserver)
+
+    async def run(
+        self,
+        call: WireCall[T],
+        *,
+        context: CallContext,
+        on_checkpoint: OnCheckpoint | None = None,
+        checkpoints: bool = False,
+    ) -> T:
+        """Run one generator to its end and return what it returns.
+
+        Args:
+            checkpoints: True when the protocol makes checkpoints: then `on_checkpoint` is required.
+
+        Raises:
+            ConfigurationError: checkpoints without `on_checkpoint`; nothing was sent.
+            PaymentsError: what the generator raised, told what it was about.
+        """
+        if checkpoints and on_checkpoint is None:
+            call.close()
+            raise ConfigurationError(
+                "This call must be able to save how far it got, and nobody takes its checkpoints.",
+                code="checkpoints_not_taken",
+                next_step="Pass on_checkpoint=, or use Payments, which keeps them in its store.",
+                gateway=self._gateway,
+                tenant=self._tenant,
+            )
+        trail = _Trail()
+        try:
+            return await self._steps(call, trail, context, on_checkpoint)
+        except PaymentsError as error:
+            told = trail.honest(error)
+            told.about(
+                gateway=self._gateway,
+                tenant=self._tenant,
+                payment_id=context.payment_id,
+                operation_id=context.operation_id,
+            )
+            if told is error:
+                raise
+        finally:
+            call.close()
+        raise told
+
+    async def _steps(
+        self, call: WireCall[T], trail: _Trail, context: CallContext, on_checkpoint: OnCheckpoint | None
+    ) -> T:
+        answer: WireResponse | None = None
+        thrown: PaymentsError | None = None
+        permit: Permit | None = None
+        while True:
+            try:
+                step = call.send(answer) if thrown is None else call.throw(thrown)
+            except StopIteration as end:
+                _settle(permit, None)
+                result: T = end.value
+                return result
+            except BaseException as error:
+                _settle(permit, error)
+                raise
+            _settle(permit, None)
+            answer = thrown = permit = None
+            try:
+                if isinstance(step, Send):
+                    answer, permit = await self._send(step, context, trail)
+                elif on_checkpoint is None:
+                    raise ConfigurationError(
+                        "A protocol made a checkpoint that was not announced, and nobody takes it.",
+                        code="checkpoints_not_taken",
+                    )
+                else:
+                    await on_checkpoint(step.evidence)
+            except PaymentsError as error:
+                thrown = trail.thrown = error
+                if isinstance(error, GatewayError) and error.effect is Effect.UNKNOWN and trail.doubt is None:
+                    trail.doubt = error
+
+    async def _send(
+        self, send: Send, context: CallContext, trail: _Trail
+    ) -> tuple[WireResponse, Permit | None]:
+        """One step: the answer from behind the front door, and the permit that waits for its judgement."""
+        permit = self._breaker.admit(send.safety) if send.authorized else None
+        try:
+            response = await self._authorized(send, context)
+        except BaseException as error:
+            _settle(permit, error)
+            raise
+        if send.safety is Safety.ONCE or send.safety is Safety.IDEMPOTENT:
+            trail.left = True
+        if permit is not None and response.status >= 500:
+            permit.failed()
+        return response, permit
+
+    async def _authorized(self, send: Send, context: CallContext) -> WireResponse:
+        """Send with the token; when the front door rejects it, once more with a fresh one."""
+        if not send.authorized:
+            response = await self._sent(send, send.request, context)
+            door = self._hooks.front_door(response)
+            if door is None:
+                return response
+            raise _refused_at(door, response, send)
+        authorization = await self._authorization(send, context)
+        response = await self._sent(send, _with(send.request, authorization), context)
+        door = self._hooks.front_door(response)
+        if door is FrontDoor.TOKEN_REJECTED and authorization is not None:
+            await self._hooks.reject_authorization(authorization)
+            fresh = await self._authorization(send, context)
+            if fresh is not None and fresh.version != authorization.version:
+                response = await self._sent(send, _with(send.request, fresh), context)
+                door = self._hooks.front_door(response)
+        if door is None:
+            return response
+        raise _refused_at(door, response, send)
+
+    async def _authorization(self, send: Send, context: CallContext) -> Authorization | None:
+        try:
+            return await self._hooks.authorize(context)
+        except GatewayError as error:
+            problem = error
+        # The step itself was not sent, whatever became of the request for a token.
+        problem.effect = Effect.NONE
+        if isinstance(problem, AuthenticationRejectedError | ThrottledError | NotSentError):
+            raise problem
+        raise NotSentError(
+            "No token could be had from the gateway, so the call itself was not sent.",
+            code=AUTHORIZATION_FAILED,
+            step=send.name,
+            context={"cause": problem.code, "cause_type": type(problem).__name__},
+        )
+
+    async def _sent(self, send: Send, request: WireRequest, context: CallContext) -> WireResponse:
+        """Send under the retry policy; every try is told to whoever listens."""
+        safety = send.safety
+        late = safety is Safety.ONCE or safety is Safety.DISPOSABLE
+        send_by = context.send_by if late else None
+        transport = self._transport()
+
+        def once() -> Awaitable[WireResponse]:
+            return transport.send(request, safety=safety, timeout_s=self._timeout_s, send_by=send_by)
+
+        listened = self._observed or context.on_exchange is not None
+        return await send_with_retries(
+            (lambda: self._told(once, send, context)) if listened else once,
+            safety=safety,
+            policy=self._retry,
+            sleeper=self._sleeper,
+            entropy=self._entropy,
+            clock=self._clock,
+            send_by=send_by,
+            judge=judge_status,
+        )
+
+    async def _told(
+        self, once: Callable[[], Awaitable[WireResponse]], send: Send, context: CallContext
+    ) -> WireResponse:
+        """One try, and its line in the payment log, whatever becomes of it."""
+        at, started = self._clock.now(), self._clock.monotonic()
+        response: WireResponse | None = None
+        failure: BaseException | None = None
+        try:
+            response = await once()
+            return response
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            elapsed_s = self._clock.monotonic() - started
+            try:
+                exchange = _exchange(send, at, elapsed_s, response, failure)
+                self._observer.exchange(
+                    tenant=self._tenant, gateway=self._gateway, exchange=exchange, context=context
+                )
+                if context.on_exchange is not None:
+                    context.on_exchange(exchange)
+            except Exception as broken:  # noqa: BLE001 - a broken listener must not decide about money
+                self._observer.event("exchange.not_told", step=send.name, error=type(broken).__name__)
+            failure = None  # a kept traceback would keep this frame
+
+
+def _with(request: WireRequest, authorization: Authorization | None) -> WireRequest:
+    return request if authorization is None else request.with_headers(authorization.headers)
+
+
+def _settle(permit: Permit | None, error: BaseException | None) -> None:
+    """Tell the breaker what the call said about the gateway: it works, it does not, or nothing."""
+    if permit is None:
+        return
+    if error is None or isinstance(error, DeclinedError):
+        permit.succeeded()
+    elif isinstance(error, NotSentError) and error.code in LOCAL_CODES:
+        permit.dropped()
+    elif isinstance(error, _NOT_WORKING):
+        permit.failed()
+    else:
+        permit.dropped()
+
+
+_DOORS: Final = {
+    FrontDoor.TOKEN_REJECTED: "The gateway's front door rejected our token.",
+    FrontDoor.ROUTE: "The gateway's front door knows no such route: probably the wrong product or API root.",
+    FrontDoor.THROTTLED: "The gateway's front door answered that there were too many requests.",
+    FrontDoor.MISSING_HEADER: "The gateway's front door missed a required header.",
+}
+
+
+def _refused_at(door: FrontDoor, response: WireResponse, send: Send) -> GatewayError:
+    """The error of a front-door answer: nothing moved, whatever the step's safety."""
+    what, code, status, step = _DOORS[door], door.value, response.status, send.name
+    if door is FrontDoor.THROTTLED:
+        wait_s = retry_after_of(response)
+        return ThrottledError(
+            what,
+            code=code,
+            http_status=status,
+            step=step,
+            retry_after_s=None if wait_s is None else int(wait_s),
+        )
+    if door is FrontDoor.TOKEN_REJECTED:
+        return AuthenticationRejectedError(what, code=code, http_status=status, step=step)
+    return GatewayError(
+        what,
+        code=code,
+        http_status=status,
+        step=step,
+        effect=Effect.NONE,
+        next_step="Check the API URL and the credentials' product.",
+    )
+
+
+def _exchange(
+    send: Send,
+    at: datetime,
+    elapsed_s: float,
+    response: WireResponse | None,
+    failure: BaseException | None,
+) -> Exchange:
+    """The payment log's line of one try: bodies by allow-list, no headers, no query."""
+    from vextrus_payments.redaction import redact_json_body, redact_url
+
+    sent = "yes" if response is not None else Sent.NO if isinstance(failure, NotSentError) else Sent.MAYBE
+    error: str | None = None
+    if isinstance(failure, PaymentsError):
+        error = failure.code
+    elif failure is not None:
+        error = type(failure).__name__
+    return Exchange(
+        at=at,
+        operation=send.operation,
+        step=send.name,
+        method=send.request.method,
+        url=redact_url(send.request.url),
+        sent=str(sent),
+        status=None if response is None else response.status,
+        request=redact_json_body(send.request.body),
+        answer={} if response is None else redact_json_body(response.body),
+        error=error,
+        elapsed_ms=round(elapsed_s * 1000),
+    )
