@@ -14,7 +14,7 @@ endif
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYTHONUTF8 := 1
 
-.PHONY: help demo test check setup setup-dev setup-bench bench lint types layers deps dead changelog \
+.PHONY: help demo test test-floors check setup setup-dev setup-bench bench lint types layers deps dead changelog \
 	format lock env-example public-api clean
 
 help: ## this list
@@ -28,6 +28,9 @@ demo: setup ## one bKash payment and a refund through the local sandbox, from a 
 
 test: setup-dev ## all tests
 	$(BIN)/python -m pytest $(ARGS)
+
+test-floors: setup-dev ## the tests at the oldest versions pyproject.toml allows
+	$(BIN)/python scripts/test_floors.py
 
 check: lint types layers deps dead changelog ## every static check
 
@@ -79,7 +82,7 @@ public-api: setup-dev ## regenerate the snapshot of public names
 	$(BIN)/python scripts/public_api.py --write
 
 clean: ## remove what make made, the environments included
-	rm -rf $(VENV) $(BENCH_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+	rm -rf $(VENV) $(BENCH_VENV) .venv-floors build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis \
 		.import_linter_cache .coverage htmlcov
 	find src sandbox tests scripts bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
