@@ -233,8 +233,9 @@ class TokenRows(Protocol):
         ...
 
     async def grant_reserve(self, digest: str, ask: GrantAsk) -> GrantDecision:
-        """`log, decision = GrantLog.from_json(row's grants or None).reserve(ask)`; save `log.to_json()`; commit, as
-        durably as a payment; answer the decision. A store that several machines share puts its own time into `ask`."""
+        """`log, decision = GrantLog.from_json(row's grants or None).reserve(ask)`; save `log.to_json()` where the log
+        changed; commit, as durably as a payment; answer the decision. A store that several machines share puts its
+        own time into `ask` and `end` (`dataclasses.replace(ask, now=...)`)."""
         ...
 
     async def grant_finish(
