@@ -40,6 +40,8 @@ class Mismatch(StrEnum):
     AMOUNT = "amount"
     TRANSACTION_ID = "transaction_id"
     """Money is said to have moved, but there is no transaction id to book it under."""
+    ORIGINAL_TRANSACTION_ID = "original_transaction_id"
+    """A refund of another payment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +78,11 @@ class RefundState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundSnapshot:
-    """One refund as the gateway shows it now."""
+    """One refund as the gateway shows it now.
+
+    When it is not the refund that was asked for, `state` is UNRECOGNIZED (it proves nothing about ours), `mismatches`
+    says in what, and `reported` keeps what the gateway called it.
+    """
 
     state: RefundState
     transaction_id: str
@@ -86,6 +92,8 @@ class RefundSnapshot:
     raw_state: str
     charge: Money | None = None
     occurred_at: datetime | None = None
+    mismatches: frozenset[Mismatch] = frozenset()
+    reported: RefundState | None = None
 
 
 class AgreementState(StrEnum):

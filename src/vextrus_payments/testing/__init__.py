@@ -9,16 +9,31 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from vextrus_payments.testing.canary import CanaryLeakError, Hit, SecretCanary
     from vextrus_payments.testing.check_transport import check_transport
+    from vextrus_payments.testing.scripted import ScriptedTransport
+    from vextrus_payments.testing.time import FakeClock, FakeEntropy, FakeSleeper
 
 #: public name -> the module that holds it
 _HOME: Final = {
     "CanaryLeakError": "canary",
+    "FakeClock": "time",
+    "FakeEntropy": "time",
+    "FakeSleeper": "time",
     "Hit": "canary",
+    "ScriptedTransport": "scripted",
     "SecretCanary": "canary",
     "check_transport": "check_transport",
 }
 
-__all__ = ["CanaryLeakError", "Hit", "SecretCanary", "check_transport"]
+__all__ = [
+    "CanaryLeakError",
+    "FakeClock",
+    "FakeEntropy",
+    "FakeSleeper",
+    "Hit",
+    "ScriptedTransport",
+    "SecretCanary",
+    "check_transport",
+]
 
 
 def __getattr__(name: str) -> Any:
