@@ -1,1 +1,206 @@
-"""vextrus_payments."""
+"""Async payments through Bangladesh's gateways that stay right when answers get lost.
+
+Money is never moved twice, never lost from the ledger, and never called "failed" when nobody knows. Start with
+`Payments`; its README example is a whole shop. Everything here is loaded on first use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vextrus_payments.app import Payments, TenantPayments
+    from vextrus_payments.capabilities import Capabilities
+    from vextrus_payments.engine import ReturnResult
+    from vextrus_payments.errors import (
+        AlreadyPaidError,
+        AmountError,
+        AnswerLostError,
+        AnswerTimeoutError,
+        AuthenticationRejectedError,
+        ConfigurationError,
+        ConflictError,
+        CredentialsMissingError,
+        CurrencyNotSupportedError,
+        DeclinedError,
+        Effect,
+        GatewayBlockedError,
+        GatewayError,
+        InvalidRequestError,
+        MalformedWebhookError,
+        MissingExtraError,
+        NotSentError,
+        OperationConflictError,
+        OutcomeNotRecordedError,
+        OutcomeUnknownError,
+        PaymentsError,
+        ReconciliationRequiredError,
+        SignatureError,
+        StaleStateError,
+        StorageError,
+        TenantSuspendedError,
+        ThrottledError,
+        TimestampOutsideWindowError,
+        UnknownGatewayError,
+        UnreadableAnswerError,
+        UnsupportedOperationError,
+        WebhookError,
+    )
+    from vextrus_payments.events import EventKind, PaymentEvent
+    from vextrus_payments.ledger import AccountMap, EntryKind, LedgerCallback, LedgerEntry, Posting, Side
+    from vextrus_payments.mode import Mode
+    from vextrus_payments.money import Money
+    from vextrus_payments.outcomes import (
+        Authorized,
+        Declined,
+        Outcome,
+        Paid,
+        Pending,
+        Refunded,
+        RefundOutcome,
+        Review,
+        Unknown,
+    )
+    from vextrus_payments.payment import Customer, Intent, PaymentRequest, PaymentSession, RefundRequest
+    from vextrus_payments.reasons import Reason, ReasonCode
+    from vextrus_payments.secret import Secret
+
+_HOMES = {
+    "app": ("Payments", "TenantPayments"),
+    "capabilities": ("Capabilities",),
+    "engine": ("ReturnResult",),
+    "errors": (
+        "AlreadyPaidError",
+        "AmountError",
+        "AnswerLostError",
+        "AnswerTimeoutError",
+        "AuthenticationRejectedError",
+        "ConfigurationError",
+        "ConflictError",
+        "CredentialsMissingError",
+        "CurrencyNotSupportedError",
+        "DeclinedError",
+        "Effect",
+        "GatewayBlockedError",
+        "GatewayError",
+        "InvalidRequestError",
+        "MalformedWebhookError",
+        "MissingExtraError",
+        "NotSentError",
+        "OperationConflictError",
+        "OutcomeNotRecordedError",
+        "OutcomeUnknownError",
+        "PaymentsError",
+        "ReconciliationRequiredError",
+        "SignatureError",
+        "StaleStateError",
+        "StorageError",
+        "TenantSuspendedError",
+        "ThrottledError",
+        "TimestampOutsideWindowError",
+        "UnknownGatewayError",
+        "UnreadableAnswerError",
+        "UnsupportedOperationError",
+        "WebhookError",
+    ),
+    "events": ("EventKind", "PaymentEvent"),
+    "ledger": ("AccountMap", "EntryKind", "LedgerCallback", "LedgerEntry", "Posting", "Side"),
+    "mode": ("Mode",),
+    "money": ("Money",),
+    "outcomes": (
+        "Authorized",
+        "Declined",
+        "Outcome",
+        "Paid",
+        "Pending",
+        "RefundOutcome",
+        "Refunded",
+        "Review",
+        "Unknown",
+    ),
+    "payment": ("Customer", "Intent", "PaymentRequest", "PaymentSession", "RefundRequest"),
+    "reasons": ("Reason", "ReasonCode"),
+    "secret": ("Secret",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AccountMap",
+    "AlreadyPaidError",
+    "AmountError",
+    "AnswerLostError",
+    "AnswerTimeoutError",
+    "AuthenticationRejectedError",
+    "Authorized",
+    "Capabilities",
+    "ConfigurationError",
+    "ConflictError",
+    "CredentialsMissingError",
+    "CurrencyNotSupportedError",
+    "Customer",
+    "Declined",
+    "DeclinedError",
+    "Effect",
+    "EntryKind",
+    "EventKind",
+    "GatewayBlockedError",
+    "GatewayError",
+    "Intent",
+    "InvalidRequestError",
+    "LedgerCallback",
+    "LedgerEntry",
+    "MalformedWebhookError",
+    "MissingExtraError",
+    "Mode",
+    "Money",
+    "NotSentError",
+    "OperationConflictError",
+    "Outcome",
+    "OutcomeNotRecordedError",
+    "OutcomeUnknownError",
+    "Paid",
+    "PaymentEvent",
+    "PaymentRequest",
+    "PaymentSession",
+    "Payments",
+    "PaymentsError",
+    "Pending",
+    "Posting",
+    "Reason",
+    "ReasonCode",
+    "ReconciliationRequiredError",
+    "RefundOutcome",
+    "RefundRequest",
+    "Refunded",
+    "ReturnResult",
+    "Review",
+    "Secret",
+    "Side",
+    "SignatureError",
+    "StaleStateError",
+    "StorageError",
+    "TenantPayments",
+    "TenantSuspendedError",
+    "ThrottledError",
+    "TimestampOutsideWindowError",
+    "Unknown",
+    "UnknownGatewayError",
+    "UnreadableAnswerError",
+    "UnsupportedOperationError",
+    "WebhookError",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -189,6 +189,8 @@ class RefundCall:
     amount: Money
     reason: str
     sku: str
+    known_refunds: frozenset[str] = frozenset()
+    """Transaction ids of refunds that are booked already: what a look-up finds is never one of these."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

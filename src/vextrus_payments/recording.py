@@ -10,6 +10,7 @@ from datetime import datetime
 
 from vextrus_payments.documents import to_json
 from vextrus_payments.events import EventKind, PaymentEvent
+from vextrus_payments.judging import judge_snapshot
 from vextrus_payments.ledger import DEFAULT_ACCOUNTS, AccountMap, entries_for
 from vextrus_payments.money import Money
 from vextrus_payments.payment import PaymentSession
@@ -316,6 +317,19 @@ def plan_snapshot(
     """What one submission's picture at the gateway changes. `siblings`: the reference's other payments."""
     draft = Draft(facts, now, accounts)
     execute = facts.operation(execute_operation_id(facts.payment.payment_id, seen.submission_no))
+    # Judged once more, against what is stored: what an adapter was told and what is true now may differ.
+    submission = facts.submission_numbered(seen.submission_no)
+    seen = replace(
+        seen,
+        snapshot=judge_snapshot(
+            seen.snapshot,
+            gateway_reference=submission.gateway_reference or seen.snapshot.gateway_reference,
+            gateway_order_id=submission.gateway_order_id,
+            amount=facts.payment.amount,
+            mode=facts.payment.mode,
+            always_sent=frozenset(),
+        ),
+    )
     state = seen.snapshot.state
     if state is SnapshotState.PAID and (not seen.snapshot.transaction_id or seen.snapshot.amount is None):
         _contradicted(draft, siblings, seen, execute)
@@ -565,7 +579,9 @@ def plan_refund_seen(
     if operation is None:
         return None
     draft = Draft(facts, now, accounts)
-    if snapshot.state is RefundState.COMPLETED:
+    other_amount = snapshot.mismatches == {Mismatch.AMOUNT} and snapshot.reported is RefundState.COMPLETED
+    if snapshot.state is RefundState.COMPLETED or (other_amount and snapshot.amount is not None):
+        # Ours, but at another amount: it went back, so it is booked as it is, and a person has to look.
         _refunded(draft, operation, snapshot)
     elif snapshot.state is RefundState.PENDING and operation.state in (
         OperationState.SUBMITTING,
@@ -595,7 +611,10 @@ def _refunded(draft: Draft, operation: Operation, snapshot: RefundSnapshot) -> N
     key = ReceiptKey(
         payment.tenant, payment.gateway, payment.mode, ReceiptKind.REFUND, snapshot.transaction_id
     )
-    is_new = all(r.key != key for r in draft.facts.receipts)
+    booked = next((r for r in draft.facts.receipts if r.key == key), None)
+    if booked is not None and booked.operation_id != operation.operation_id:
+        return  # that refund is another operation's: it says nothing about this one
+    is_new = booked is None
     if is_new:
         gone = refunded(draft.facts) + amount
         as_asked = amount == operation.amount and gone <= captured(draft.facts)

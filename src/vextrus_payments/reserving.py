@@ -263,15 +263,6 @@ def plan_release(facts: PaymentFacts, operation_id: str, fence: int, now: dateti
     return plan
 
 
-def plan_withdraw(facts: PaymentFacts, operation_id: str, now: datetime) -> Plan | None:
-    """Withdraw a reserved operation: reserved -> cancelled. None when it is not reserved any more."""
-    operation = facts.operation(operation_id)
-    if operation is None or operation.state is not OperationState.RESERVED:
-        return None
-    plan, _ = with_operation(facts, replace(operation, state=OperationState.CANCELLED, updated_at=now), now)
-    return plan
-
-
 def with_operation(facts: PaymentFacts, operation: Operation, now: datetime) -> tuple[Plan, PaymentFacts]:
     """The plan that writes one operation, and the facts after it."""
     payment = replace(facts.payment, version=facts.payment.version + 1, updated_at=now)

@@ -1,0 +1,357 @@
+"""`Payments`: the engine, a store, the gateways and the outbox, put together. Building one does no I/O."""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Final, Self
+
+from vextrus_payments.clock import Clock, Sleeper, SystemClock, SystemSleeper
+from vextrus_payments.config import CredentialSource, GatewayConfig
+from vextrus_payments.engine import Context, Engine, EngineLimits, Flights, Recorder, ReturnResult
+from vextrus_payments.errors import ConfigurationError, InvalidRequestError
+from vextrus_payments.gateways.base import PaymentGateway
+from vextrus_payments.gateways.registry import Registry
+from vextrus_payments.ids import Entropy, Ids, SystemEntropy
+from vextrus_payments.ledger import DEFAULT_ACCOUNTS, AccountMap, LedgerCallback
+from vextrus_payments.logs import StructlogObserver
+from vextrus_payments.mode import Mode
+from vextrus_payments.observe import GuardedObserver, Observer
+from vextrus_payments.outbox import EventCallback, Outbox
+from vextrus_payments.outcomes import Outcome, RefundOutcome
+from vextrus_payments.payment import PaymentRequest, PaymentSession, RefundRequest, check_text, check_url
+from vextrus_payments.records import PaymentFacts
+from vextrus_payments.store import PaymentStore
+from vextrus_payments.stores import open_store
+from vextrus_payments.token_port import TokenBackend, require_durable
+from vextrus_payments.tokens import StoreTokenBackend, TokenCache
+from vextrus_payments.transport import Transport
+
+#: The tenant of an application that has only one.
+DEFAULT_TENANT: Final = "default"
+_TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+
+
+class TenantPayments:
+    """The verbs, bound to one tenant. Cheap to make; `Payments.for_tenant` gives one."""
+
+    def __init__(self, engine: Engine, store: PaymentStore, tenant: str) -> None:
+        self._engine = engine
+        self._store = store
+        self.tenant = tenant
+
+    async def initialize(self, request: PaymentRequest) -> PaymentSession:
+        """Open a payment at its gateway and bring back where to send the payer.
+
+        The same operation id with the same parameters gives the same session again, however often and from
+        whichever process it is called.
+
+        Raises:
+            InvalidRequestError, AmountError, CurrencyNotSupportedError: refused before anything was sent.
+            OperationConflictError: the operation id belongs to another intent.
+            AlreadyPaidError: another payment of the merchant reference is paid, or may turn out paid.
+            DeclinedError: the gateway refused to open it.
+            GatewayError: no session; effect NONE. Call again with the same operation id.
+            ConfigurationError, StorageError: see their messages.
+        """
+        return await self._engine.initialize(self.tenant, request)
+
+    async def execute(self, payment_id: str, *, wait_s: float | None = None) -> Outcome:
+        """Make the approved payment happen. From any caller, any number of times, from any process: one execute
+        goes out, and all callers get answers that may differ in knowledge but never contradict.
+
+        Args:
+            wait_s: how long to wait, in seconds; then Pending. Giving up waiting, or being cancelled, stops nothing.
+
+        Raises:
+            InvalidRequestError: no such payment.
+            AlreadyPaidError: another payment of the reference is paid; this one was not executed.
+            ConfigurationError, StorageError: see their messages.
+        """
+        return await self._engine.execute(self.tenant, payment_id, wait_s=wait_s)
+
+    async def status(self, payment_id: str) -> Outcome:
+        """What is known of a payment; asks the gateway while that can still change anything.
+
+        Raises:
+            InvalidRequestError: no such payment.
+            ConfigurationError, StorageError: see their messages.
+        """
+        return await self._engine.status(self.tenant, payment_id)
+
+    async def refund(self, request: RefundRequest) -> RefundOutcome:
+        """Give money back, once per operation id. `amount=None` gives back all that is still refundable.
+
+        Raises:
+            AmountError: more than what is still refundable.
+            OperationConflictError: the operation id belongs to another intent.
+            ConflictError: nothing is paid, or the payment is quarantined.
+            InvalidRequestError, ConfigurationError, StorageError: see their messages.
+        """
+        return await self._engine.refund(self.tenant, request)
+
+    async def refund_status(self, operation_id: str) -> RefundOutcome:
+        """What is known of a refund; asks the gateway while its outcome is open.
+
+        Raises:
+            InvalidRequestError: no such refund.
+            ConfigurationError, StorageError: see their messages.
+        """
+        return await self._engine.refund_status(self.tenant, operation_id)
+
+    async def handle_return(
+        self, gateway: str, params: Mapping[str, str], *, wait_s: float | None = 5.0
+    ) -> ReturnResult:
+        """The payer's browser came back with these query parameters.
+
+        They are an unauthenticated hint. A success hint executes; a cancel or failure hint only looks the payment
+        up. Redirect the browser to the result's `redirect_to` and nowhere else.
+
+        Raises:
+            InvalidRequestError: the parameters name no payment of ours.
+            AlreadyPaidError, ConfigurationError, StorageError: as `execute`.
+        """
+        return await self._engine.handle_return(self.tenant, gateway, params, wait_s=wait_s)
+
+    async def get(self, payment_id: str) -> PaymentFacts | None:
+        """Everything recorded of one payment; None when there is none of that id."""
+        return await self._store.get(self.tenant, payment_id)
+
+    async def find(self, *, merchant_reference: str) -> tuple[PaymentFacts, ...]:
+        """Every payment of a merchant reference, oldest first (at most 100)."""
+        return await self._store.find(self.tenant, merchant_reference=merchant_reference)
+
+
+class Payments:
+    """Takes, refunds and accounts for payments.
+
+    Use it as `async with`: entering opens the store and starts the outbox worker, leaving lets everything that was
+    claimed be recorded, and closes what was opened here.
+
+    Args:
+        store: where payments live: "sqlite:///payments.db", "memory://" (sandbox only), or a PaymentStore.
+        ledger: takes each balanced LedgerEntry, at least once, in order per payment. Without one, entries wait.
+        on_event: takes each PaymentEvent, whoever settled the payment.
+        public_url: where this service is reached from outside; gateways send browsers to
+            "{public_url}/{gateway}/return" (with tenants: "{public_url}/t/{tenant}/{gateway}/return").
+        gateways: configurations by gateway name; what is not named is read from the environment on first use.
+        credentials: where the configurations of many tenants come from; then every call goes through `for_tenant`.
+        tokens: where gateway tokens are kept; by default in the store.
+        workers: whether entering starts the outbox worker; without it call `deliver()`.
+
+    Raises:
+        ConfigurationError: the arguments do not go together.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: str | PaymentStore,
+        ledger: LedgerCallback | None = None,
+        on_event: EventCallback | None = None,
+        public_url: str | None = None,
+        gateways: Mapping[str, GatewayConfig] | None = None,
+        credentials: CredentialSource | None = None,
+        tokens: TokenBackend | None = None,
+        workers: bool = True,
+        accounts: AccountMap = DEFAULT_ACCOUNTS,
+        limits: EngineLimits | None = None,
+        transport: Transport | None = None,
+        observer: Observer | None = None,
+        clock: Clock | None = None,
+        sleeper: Sleeper | None = None,
+        entropy: Entropy | None = None,
+    ) -> None:
+        if gateways and credentials is not None:
+            raise ConfigurationError(
+                "Give either gateways (one tenant) or credentials (many tenants), not both."
+            )
+        self._clock = clock or SystemClock()
+        self._sleeper = sleeper or SystemSleeper()
+        self._entropy = entropy or SystemEntropy()
+        self._observer = GuardedObserver(observer or StructlogObserver())
+        self._public_url = _checked_public_url(public_url)
+        self._has_tenants = credentials is not None
+        self._workers = workers
+        self._store = open_store(store, clock=self._clock)
+        self._tokens = TokenCache(
+            tokens or StoreTokenBackend(self._store),
+            clock=self._clock,
+            sleeper=self._sleeper,
+            entropy=self._entropy,
+            observer=self._observer,
+        )
+        self._registry = Registry(
+            credentials=credentials,
+            configs=gateways,
+            transport=transport,
+            tokens=self._tokens,
+            clock=self._clock,
+            sleeper=self._sleeper,
+            entropy=self._entropy,
+            observer=self._observer,
+        )
+        self._outbox = Outbox(
+            self._store, ledger=ledger, on_event=on_event, entropy=self._entropy, observer=self._observer
+        )
+        self._engine = Engine(
+            Context(
+                store=self._store,
+                gateway=self.gateway_of,
+                return_door=self.return_door,
+                recorder=Recorder(self._store, self._sleeper, self._outbox.wake),
+                flights=Flights(),
+                clock=self._clock,
+                sleeper=self._sleeper,
+                ids=Ids(self._clock, self._entropy),
+                observer=self._observer,
+                accounts=accounts,
+                limits=limits or EngineLimits(),
+            )
+        )
+        self._worker: asyncio.Task[None] | None = None
+        self._opened = False
+
+    # --- opening and closing --------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def open(self) -> None:
+        """Open the store and start the worker. A second call does nothing."""
+        if self._opened:
+            return
+        await self._store.open()
+        self._opened = True
+        if self._workers:
+            self._worker = asyncio.create_task(self._outbox.run(), name="vextrus-payments-outbox")
+
+    async def aclose(self) -> None:
+        """Let what was claimed be recorded, stop the worker, close what was opened here."""
+        if not self._opened:
+            return
+        self._opened = False
+        await self._engine.drain()
+        if self._worker is not None:
+            self._outbox.stop()
+            await asyncio.wait({self._worker})
+            self._worker = None
+        await self._registry.aclose()
+        await self._store.close()
+
+    # --- the verbs ------------------------------------------------------------------------------------------
+
+    def for_tenant(self, tenant: str) -> TenantPayments:
+        """The verbs on behalf of one tenant (1-64 letters, digits, `.`, `_` or `-`)."""
+        check_text("tenant", tenant, _TENANT, "1-64 letters, digits, dots, dashes or underscores")
+        self._check_open()
+        return TenantPayments(self._engine, self._store, tenant)
+
+    async def initialize(self, request: PaymentRequest) -> PaymentSession:
+        """See TenantPayments.initialize."""
+        return await self._single().initialize(request)
+
+    async def execute(self, payment_id: str, *, wait_s: float | None = None) -> Outcome:
+        """See TenantPayments.execute."""
+        return await self._single().execute(payment_id, wait_s=wait_s)
+
+    async def status(self, payment_id: str) -> Outcome:
+        """See TenantPayments.status."""
+        return await self._single().status(payment_id)
+
+    async def refund(self, request: RefundRequest) -> RefundOutcome:
+        """See TenantPayments.refund."""
+        return await self._single().refund(request)
+
+    async def refund_status(self, operation_id: str) -> RefundOutcome:
+        """See TenantPayments.refund_status."""
+        return await self._single().refund_status(operation_id)
+
+    async def handle_return(
+        self, gateway: str, params: Mapping[str, str], *, wait_s: float | None = 5.0
+    ) -> ReturnResult:
+        """See TenantPayments.handle_return."""
+        return await self._single().handle_return(gateway, params, wait_s=wait_s)
+
+    async def get(self, payment_id: str) -> PaymentFacts | None:
+        """See TenantPayments.get."""
+        return await self._single().get(payment_id)
+
+    async def find(self, *, merchant_reference: str) -> tuple[PaymentFacts, ...]:
+        """See TenantPayments.find."""
+        return await self._single().find(merchant_reference=merchant_reference)
+
+    async def deliver(self) -> int:
+        """Hand over everything that is due in the outbox now; how many rows were taken."""
+        self._check_open()
+        return await self._outbox.deliver()
+
+    # --- what the engine asks -------------------------------------------------------------------------------
+
+    async def gateway_of(self, tenant: str, name: str) -> PaymentGateway:
+        """The tenant's ready gateway of that name.
+
+        Raises:
+            UnknownGatewayError, CredentialsMissingError, ConfigurationError: see their messages.
+        """
+        gateway = await self._registry.gateway(tenant, name)
+        if gateway.mode is Mode.LIVE:
+            self._check_durable()
+        return gateway
+
+    def return_door(self, tenant: str, gateway: str) -> str | None:
+        """The address of our return door for one gateway; None when no public address is known."""
+        if self._public_url is None:
+            return None
+        middle = f"/t/{tenant}" if self._has_tenants else ""
+        return f"{self._public_url}{middle}/{gateway}/return"
+
+    # --- own ------------------------------------------------------------------------------------------------
+
+    def _single(self) -> TenantPayments:
+        if self._has_tenants:
+            raise ConfigurationError(
+                "Credentials of many tenants are configured, and the call names no tenant.",
+                code="tenant_missing",
+                next_step="Call for_tenant(...) first.",
+            )
+        return self.for_tenant(DEFAULT_TENANT)
+
+    def _check_open(self) -> None:
+        if not self._opened:
+            raise ConfigurationError(
+                "Payments is not open.",
+                code="not_open",
+                next_step="Use `async with payments:` (or open() first).",
+            )
+
+    def _check_durable(self) -> None:
+        if not self._store.durable:
+            raise ConfigurationError(
+                "Live mode with a store that forgets everything with its process.",
+                code="store_not_durable",
+                next_step='Name a durable store, such as store="sqlite:///payments.db".',
+            )
+        require_durable(self._tokens, Mode.LIVE)
+
+
+def _checked_public_url(value: str | None) -> str | None:
+    if value is None:
+        return None
+    check_url("public_url", value)
+    if "?" in value or "#" in value:
+        raise InvalidRequestError(
+            "public_url does not fit: no query and no fragment.",
+            field="public_url",
+            rule="no query, no fragment",
+        )
+    return value.rstrip("/")

@@ -1,0 +1,167 @@
+"""What every flow of the engine shares: its ports, its limits, and the steps around a claim."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Final
+
+from vextrus_payments.capabilities import Capabilities, RefundCorrelation
+from vextrus_payments.clock import Clock, Sleeper
+from vextrus_payments.engine.flights import Flights
+from vextrus_payments.engine.recorder import Recorder
+from vextrus_payments.errors import (
+    ConfigurationError,
+    Effect,
+    GatewayBlockedError,
+    InvalidRequestError,
+    OutcomeUnknownError,
+    PaymentsError,
+    StorageError,
+)
+from vextrus_payments.gateways.base import PaymentGateway
+from vextrus_payments.ids import Ids
+from vextrus_payments.ledger import DEFAULT_ACCOUNTS, AccountMap
+from vextrus_payments.observe import Observer
+from vextrus_payments.plans import Claim, ClaimTerms
+from vextrus_payments.records import Attempt, Exchange, PaymentFacts
+from vextrus_payments.store import PaymentStore
+from vextrus_payments.wire import CallContext, SendBy
+
+#: (tenant, gateway name) -> a ready gateway. Raises UnknownGatewayError, ConfigurationError.
+GatewaySource = Callable[[str, str], Awaitable[PaymentGateway]]
+#: (tenant, gateway name) -> the address of our return door, None where no public address is known.
+ReturnDoor = Callable[[str, str], str | None]
+
+#: How soon a process looks again whether another one has finished.
+_POLL_S: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineLimits:
+    """The engine's own limits, in seconds where they are times."""
+
+    send_window_s: int = 20
+    """From the claim to the last moment at which the first byte may leave."""
+    wait_s: float = 60.0
+    """How long a caller waits for work that somebody else does, before it gets Pending."""
+    max_submissions_per_call: int = 3
+    """How many sessions one initialize asks for when answers get lost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """The engine's ports."""
+
+    store: PaymentStore
+    gateway: GatewaySource
+    return_door: ReturnDoor
+    recorder: Recorder
+    flights: Flights
+    clock: Clock
+    sleeper: Sleeper
+    ids: Ids
+    observer: Observer
+    accounts: AccountMap = DEFAULT_ACCOUNTS
+    limits: EngineLimits = field(default_factory=EngineLimits)
+
+    async def payment(self, tenant: str, payment_id: str) -> PaymentFacts:
+        """The payment's facts.
+
+        Raises:
+            InvalidRequestError: there is no such payment.
+        """
+        facts = await self.store.get(tenant, payment_id)
+        if facts is None:
+            raise InvalidRequestError(
+                "There is no payment of that id here.", field="payment_id", rule="an id that initialize gave"
+            )
+        return facts
+
+    async def gateway_of(self, facts: PaymentFacts) -> PaymentGateway:
+        """The gateway the payment runs through, in the payment's own mode.
+
+        Raises:
+            ConfigurationError: the gateway is configured for the other mode now.
+        """
+        payment = facts.payment
+        gateway = await self.gateway(payment.tenant, payment.gateway)
+        if gateway.mode is not payment.mode:
+            raise ConfigurationError(
+                f"The payment was made in {payment.mode} mode, and {payment.gateway} is configured for {gateway.mode}.",
+                code="mode_changed",
+                next_step=f"Use {payment.mode} credentials for it.",
+            ).about(gateway=payment.gateway, tenant=payment.tenant, payment_id=payment.payment_id)
+        return gateway
+
+    def terms(self, capabilities: Capabilities) -> ClaimTerms:
+        """A claim's terms at this gateway."""
+        return ClaimTerms(
+            send_window_s=self.limits.send_window_s,
+            settle_s=capabilities.hard_limit_s + capabilities.absence_margin_s,
+            one_refund_at_a_time=capabilities.refund_correlation is RefundCorrelation.NONE,
+        )
+
+    def deadline(self) -> SendBy:
+        """The sending deadline of a claim that is about to be asked for: never later than the store's."""
+        window = self.limits.send_window_s
+        return SendBy(self.clock.now() + timedelta(seconds=window), self.clock.monotonic() + window)
+
+    async def pause(self, busy_for_s: int, waited_s: float) -> float:
+        """Wait a little for somebody else; returns how long that was. Zero when the waiting time is used up."""
+        left = self.limits.wait_s - waited_s
+        wait_s = min(_POLL_S if waited_s < 5 else 1.0, float(busy_for_s), left)
+        if wait_s <= 0:
+            return 0.0
+        await self.sleeper.sleep(wait_s)
+        return wait_s
+
+
+class AttemptLog:
+    """Collects one attempt's exchanges, for the payment log."""
+
+    def __init__(self, context: Context, claim: Claim) -> None:
+        self._context = context
+        self._exchanges: list[Exchange] = []
+        self._attempt = Attempt(
+            tenant=claim.tenant,
+            operation_id=claim.operation_id,
+            payment_id=claim.payment_id,
+            fence=claim.fence,
+            started_at=context.store.now(),
+            send_by=claim.send_by,
+        )
+
+    def call(self, deadline: SendBy) -> CallContext:
+        """The context to hand to the adapter."""
+        return CallContext(
+            send_by=deadline,
+            payment_id=self._attempt.payment_id,
+            operation_id=self._attempt.operation_id,
+            on_exchange=self._exchanges.append,
+        )
+
+    async def close(self, result: str) -> None:
+        """Keep the attempt. It is history: failing to write it changes nothing about the money."""
+        done = replace(
+            self._attempt,
+            finished_at=self._context.store.now(),
+            result=result,
+            exchanges=tuple(self._exchanges),
+        )
+        try:
+            await self._context.store.note_attempt(done)
+        except StorageError as error:
+            self._context.observer.event("attempt.not_kept", code=error.code)
+
+
+def in_doubt(error: Exception) -> bool:
+    """True when money may have moved by the call that raised this: everything not proven otherwise."""
+    if isinstance(error, PaymentsError):
+        return error.effect is Effect.UNKNOWN
+    # Not one of ours: a fault in an adapter proves nothing about what it had sent.
+    return True
+
+
+def answer_is_lost(error: Exception) -> bool:
+    """True when a disposable call's answer did not reach us: what it made is not used, a fresh one is made."""
+    return in_doubt(error) or isinstance(error, OutcomeUnknownError | GatewayBlockedError)

@@ -1,0 +1,294 @@
+"""initialize: reserve the payment, get a session that reached us, under a gateway order id of its own."""
+
+from typing import NoReturn
+
+from vextrus_payments.capabilities import Capabilities
+from vextrus_payments.engine.context import AttemptLog, Context, answer_is_lost
+from vextrus_payments.engine.recorder import OrderIdTakenError
+from vextrus_payments.errors import (
+    AlreadyPaidError,
+    AmountError,
+    ConflictError,
+    CurrencyNotSupportedError,
+    DeclinedError,
+    Effect,
+    GatewayError,
+    OperationConflictError,
+    StorageError,
+)
+from vextrus_payments.gateways.base import PaymentGateway
+from vextrus_payments.payment import PaymentRequest, PaymentSession
+from vextrus_payments.plans import (
+    Busy,
+    Claim,
+    Conflict,
+    OrderIdTaken,
+    Plan,
+    Refused,
+    ReserveAnswer,
+    Reserved,
+    ReservePayment,
+    Same,
+    Settled,
+    SiblingLive,
+    Unresolved,
+)
+from vextrus_payments.reasons import Reason, ReasonCode
+from vextrus_payments.recording import plan_initialize_lost, plan_refused, plan_session_opened
+from vextrus_payments.records import Operation, OperationState, PaymentFacts
+from vextrus_payments.wire import CallContext
+
+#: How many order numbers are passed over when references collide after shortening.
+_MAX_SKIPS = 1000
+
+
+class Opening:
+    """The initialize flow."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def initialize(self, tenant: str, request: PaymentRequest) -> PaymentSession:
+        """See Payments.initialize."""
+        context = self._context
+        gateway = await context.gateway(tenant, request.gateway)
+        check_request(request, gateway.capabilities)
+        facts = await self._reserve(tenant, request, gateway)
+        flight = context.flights.start(
+            ("initialize", tenant, request.operation_id),
+            lambda: self._open(facts, request, gateway),
+        )
+        if await context.flights.join(flight, context.limits.wait_s):
+            return flight.result()
+        raise _in_progress(facts)
+
+    async def _reserve(self, tenant: str, request: PaymentRequest, gateway: PaymentGateway) -> PaymentFacts:
+        payment_id = self._context.ids.new("pay")
+        answer: ReserveAnswer = OrderIdTaken()
+        for skip in range(_MAX_SKIPS):
+            answer = await self._context.store.reserve(
+                ReservePayment(
+                    tenant=tenant,
+                    payment_id=payment_id,
+                    mode=gateway.mode,
+                    request=request,
+                    order_ids=gateway.capabilities.order_id,
+                    skip=skip,
+                )
+            )
+            if not isinstance(answer, OrderIdTaken):
+                break
+        about = {"tenant": tenant, "gateway": request.gateway, "operation_id": request.operation_id}
+        match answer:
+            case Reserved(facts=facts) | Same(facts=facts):
+                return facts
+            case Conflict():
+                raise OperationConflictError(
+                    "This operation id was used before with other parameters."
+                ).about(**about)
+            case SiblingLive(payment_id=other, paid=paid):
+                state = "is paid or authorized" if paid else "may turn out paid: its outcome is not known yet"
+                raise AlreadyPaidError(
+                    f"Another payment of this merchant reference {state}.", other_payment_id=other
+                ).about(**about)
+            case Refused(why=why):
+                raise ConflictError(why).about(**about)
+            case OrderIdTaken():
+                raise StorageError("No free gateway order id was found for this merchant reference.").about(
+                    **about
+                )
+
+    async def _open(
+        self, facts: PaymentFacts, request: PaymentRequest, gateway: PaymentGateway
+    ) -> PaymentSession:
+        context, waited_s, sessions = self._context, 0.0, 0
+        payment = facts.payment
+        terms = context.terms(gateway.capabilities)
+        while True:
+            deadline = context.deadline()
+            answer = await context.store.claim(payment.tenant, request.operation_id, terms)
+            match answer:
+                case Settled(facts=after, operation=operation):
+                    return _settled_session(after, operation)
+                case Claim():
+                    sessions += 1
+                    log = AttemptLog(context, answer)
+                    last = sessions >= context.limits.max_submissions_per_call
+                    session = await self._submit(answer, request, gateway, log.call(deadline), log, last)
+                    if session is not None:
+                        return session
+                case Unresolved(operation=operation):
+                    # A process died over it. Nothing moves by it, so it is replaced, not looked up.
+                    await self._replace(payment.tenant, payment.payment_id, operation, gateway)
+                case Busy(retry_after_s=busy_s, facts=after):
+                    paused_s = await context.pause(busy_s, waited_s)
+                    if not paused_s:
+                        raise _in_progress(after)
+                    waited_s += paused_s
+                case SiblingLive() | Refused():
+                    raise ConflictError("Our records forbid it.").about(payment_id=payment.payment_id)
+
+    async def _submit(
+        self,
+        claim: Claim,
+        request: PaymentRequest,
+        gateway: PaymentGateway,
+        call: CallContext,
+        log: AttemptLog,
+        last: bool,
+    ) -> PaymentSession | None:
+        """One session asked for. None: its answer got lost, and a fresh submission stands ready."""
+        context, payment = self._context, claim.facts.payment
+        submission = claim.facts.submission
+        failure: Exception
+        try:
+            session = await gateway.initialize_payment(
+                request,
+                gateway_order_id=submission.gateway_order_id,
+                callback_url=context.return_door(payment.tenant, payment.gateway),
+                payment_id=payment.payment_id,
+                submission_no=submission.submission_no,
+                context=call,
+            )
+        except Exception as error:  # noqa: BLE001 - whatever an adapter raises, the claim must be settled
+            failure = error
+        else:
+            facts = await context.recorder.record(
+                payment.tenant,
+                payment.payment_id,
+                lambda now_facts, _: plan_session_opened(
+                    now_facts, claim.operation_id, session, context.store.now()
+                ),
+            )
+            await log.close("opened")
+            return session_of(facts)
+        await log.close(type(failure).__name__)
+        await self._settle_failure(claim, gateway, failure)
+        if answer_is_lost(failure) and isinstance(failure, GatewayError) and not last:
+            return None
+        raise failure
+
+    async def _settle_failure(self, claim: Claim, gateway: PaymentGateway, failure: Exception) -> None:
+        payment = claim.facts.payment
+        operation = claim.facts.operation(claim.operation_id)
+        assert operation is not None, "a claim holds its operation"
+        if answer_is_lost(failure):
+            await self._replace(payment.tenant, payment.payment_id, operation, gateway)
+        elif isinstance(failure, DeclinedError) and failure.effect is Effect.REFUSED:
+            reason, final = failure.reason, failure.final
+
+            def refused(facts: PaymentFacts, _: tuple[PaymentFacts, ...]) -> Plan | None:
+                return plan_refused(
+                    facts, claim.operation_id, claim.fence, reason, final=final, now=self._context.store.now()
+                )
+
+            await self._context.recorder.record(payment.tenant, payment.payment_id, refused)
+        else:
+            await self._context.store.release(claim)
+        if isinstance(failure, GatewayError):
+            failure.about(
+                gateway=payment.gateway,
+                tenant=payment.tenant,
+                payment_id=payment.payment_id,
+                operation_id=claim.operation_id,
+            )
+
+    async def _replace(
+        self, tenant: str, payment_id: str, operation: Operation, gateway: PaymentGateway
+    ) -> None:
+        """Supersede the current submission by a fresh one with an order id of its own."""
+        context = self._context
+        for skip in range(_MAX_SKIPS):
+            facts = await context.payment(tenant, payment_id)
+            payment = facts.payment
+            number = await context.store.next_order_number(
+                tenant, payment.gateway, payment.mode, payment.merchant_reference
+            )
+            order_id = gateway.capabilities.order_id.make(payment.merchant_reference, number + skip)
+            try:
+                await context.recorder.record(
+                    tenant,
+                    payment_id,
+                    lambda now_facts, _, made=order_id: plan_initialize_lost(
+                        now_facts, operation.operation_id, operation.fence, made, context.store.now()
+                    ),
+                )
+            except OrderIdTakenError:
+                continue
+            return
+        raise StorageError("No free gateway order id was found for this merchant reference.")
+
+
+def check_request(request: PaymentRequest, capabilities: Capabilities) -> None:
+    """Refuse what the gateway cannot take, before anything is reserved.
+
+    Raises:
+        CurrencyNotSupportedError, AmountError: naming the field and the rule.
+    """
+    amount = request.amount
+    if amount.currency not in capabilities.currencies:
+        raise CurrencyNotSupportedError(
+            f"{capabilities.gateway} takes {', '.join(sorted(capabilities.currencies))}, not {amount.currency}.",
+            field="amount",
+            rule="a currency of the gateway",
+        )
+    if capabilities.min_amount is not None and amount < capabilities.min_amount:
+        raise AmountError(
+            f"{capabilities.gateway} takes no less than {capabilities.min_amount}; this is {amount}.",
+            field="amount",
+            rule=f"at least {capabilities.min_amount}",
+        )
+    if capabilities.max_amount is not None and amount > capabilities.max_amount:
+        raise AmountError(
+            f"{capabilities.gateway} takes no more than {capabilities.max_amount}; this is {amount}.",
+            field="amount",
+            rule=f"at most {capabilities.max_amount}",
+        )
+
+
+def session_of(facts: PaymentFacts) -> PaymentSession:
+    """The current submission as a session."""
+    payment, submission = facts.payment, facts.submission
+    if submission.gateway_reference is None or submission.expires_at is None:
+        raise ConflictError(
+            "The payment's session was replaced while it was being opened.",
+            next_step="Call initialize again with the same operation id.",
+        ).about(payment_id=payment.payment_id, tenant=payment.tenant, gateway=payment.gateway)
+    return PaymentSession(
+        payment_id=payment.payment_id,
+        gateway=payment.gateway,
+        mode=payment.mode,
+        merchant_reference=payment.merchant_reference,
+        amount=payment.amount,
+        gateway_order_id=submission.gateway_order_id,
+        gateway_reference=submission.gateway_reference,
+        checkout_url=submission.checkout_url,
+        expires_at=submission.expires_at,
+        submission_no=submission.submission_no,
+    )
+
+
+def _settled_session(facts: PaymentFacts, operation: Operation) -> PaymentSession:
+    if operation.state is OperationState.SUCCEEDED:
+        return session_of(facts)
+    _raise_declined(facts, operation)
+
+
+def _raise_declined(facts: PaymentFacts, operation: Operation) -> NoReturn:
+    reason = operation.reason or Reason(code=ReasonCode.UNKNOWN_ERROR)
+    raise DeclinedError(
+        "The gateway refused to open this payment.", reason=reason, final=True, code=reason.gateway_code
+    ).about(
+        gateway=facts.payment.gateway,
+        tenant=facts.payment.tenant,
+        payment_id=facts.payment.payment_id,
+        operation_id=operation.operation_id,
+    )
+
+
+def _in_progress(facts: PaymentFacts) -> ConflictError:
+    return ConflictError(
+        "This payment is being opened by another caller and is not done yet.",
+        code="in_progress",
+        next_step="Call initialize again with the same operation id.",
+    ).about(gateway=facts.payment.gateway, tenant=facts.payment.tenant, payment_id=facts.payment.payment_id)

@@ -1,0 +1,309 @@
+"""refund: reserved against confirmed receipts, submitted once, and unknown until the gateway shows it."""
+
+from vextrus_payments.capabilities import Feature, RefundCorrelation
+from vextrus_payments.engine.context import AttemptLog, Context, in_doubt
+from vextrus_payments.engine.settling import not_sent
+from vextrus_payments.errors import (
+    AmountError,
+    ConflictError,
+    CurrencyNotSupportedError,
+    DeclinedError,
+    Effect,
+    GatewayError,
+    InvalidRequestError,
+    OperationConflictError,
+    UnsupportedOperationError,
+)
+from vextrus_payments.gateways.base import PaymentGateway
+from vextrus_payments.outcomes import Pending, RefundOutcome
+from vextrus_payments.payment import Evidence, RefundCall, RefundRequest
+from vextrus_payments.plans import (
+    Busy,
+    Claim,
+    Conflict,
+    Plan,
+    Refused,
+    Reserved,
+    ReserveOperation,
+    Same,
+    Settled,
+    SiblingLive,
+    Unresolved,
+)
+from vextrus_payments.recording import plan_lost, plan_refund_seen, plan_refused
+from vextrus_payments.records import (
+    Operation,
+    OperationKind,
+    OperationState,
+    PaymentFacts,
+    ReceiptKind,
+)
+from vextrus_payments.reserving import plan_release
+from vextrus_payments.snapshots import RefundSnapshot
+from vextrus_payments.states import claim_is_over, payment_receipts, refund_outcome_of
+from vextrus_payments.wire import CallContext, SendBy
+
+
+class Refunding:
+    """The refund flow and its look-up."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def refund(self, tenant: str, request: RefundRequest) -> RefundOutcome:
+        """See Payments.refund."""
+        context = self._context
+        facts = await context.payment(tenant, request.payment_id)
+        gateway = await context.gateway_of(facts)
+        if not gateway.capabilities.can(Feature.REFUND):
+            raise UnsupportedOperationError(f"{facts.payment.gateway} cannot refund through its API.").about(
+                gateway=facts.payment.gateway, tenant=tenant, payment_id=request.payment_id
+            )
+        operation = await self._reserve(facts, request)
+        flight = context.flights.start(
+            ("refund", tenant, operation.operation_id),
+            lambda: self._refund(tenant, operation.operation_id, gateway),
+        )
+        if await context.flights.join(flight, context.limits.wait_s):
+            return flight.result()
+        return await self._outcome(tenant, operation.operation_id)
+
+    async def refund_status(self, tenant: str, operation_id: str) -> RefundOutcome:
+        """See Payments.refund_status."""
+        context = self._context
+        facts, operation = await self._operation(tenant, operation_id)
+        gateway = await context.gateway_of(facts)
+        if not self._due(operation, gateway):
+            return refund_outcome_of(facts, operation)
+        flight = context.flights.start(
+            ("refund_status", tenant, operation_id), lambda: self._look_up(tenant, operation_id, gateway)
+        )
+        await context.flights.join(flight, context.limits.wait_s)
+        return await self._outcome(tenant, operation_id)
+
+    async def _reserve(self, facts: PaymentFacts, request: RefundRequest) -> Operation:
+        payment = facts.payment
+        about = {
+            "gateway": payment.gateway,
+            "tenant": payment.tenant,
+            "payment_id": payment.payment_id,
+            "operation_id": request.operation_id,
+        }
+        answer = await self._context.store.reserve(
+            ReserveOperation(
+                tenant=payment.tenant,
+                operation_id=request.operation_id,
+                kind=OperationKind.REFUND,
+                payment_id=payment.payment_id,
+                digest=request.digest(),
+                amount=request.amount,
+                note=request.reason,
+                sku=request.sku or payment.merchant_reference,
+            )
+        )
+        match answer:
+            case Reserved(operation=operation) | Same(operation=operation):
+                return operation
+            case Conflict():
+                raise OperationConflictError(
+                    "This operation id was used before with other parameters."
+                ).about(**about)
+            case Refused(why=why, field="amount"):
+                raise AmountError(why, field="amount", rule="at most what is still refundable").about(**about)
+            case Refused(why=why, field="currency"):
+                raise CurrencyNotSupportedError(why, field="amount", rule="the payment's currency").about(
+                    **about
+                )
+            case Refused(why=why):
+                raise ConflictError(why, next_step="See the payment's status.").about(**about)
+            case _:
+                raise ConflictError("Our records forbid it.").about(**about)
+
+    async def _refund(self, tenant: str, operation_id: str, gateway: PaymentGateway) -> RefundOutcome:
+        context, waited_s = self._context, 0.0
+        terms = context.terms(gateway.capabilities)
+        while True:
+            deadline = context.deadline()
+            answer = await context.store.claim(tenant, operation_id, terms)
+            match answer:
+                case Claim():
+                    return await self._submit(answer, gateway, deadline)
+                case Settled(facts=facts, operation=operation):
+                    return refund_outcome_of(facts, operation)
+                case Unresolved(operation=operation):
+                    looked = await self._look_up(tenant, operation_id, gateway)
+                    after = looked.operation(operation_id) or operation
+                    if after.state is not OperationState.RESERVED:
+                        return refund_outcome_of(looked, after)
+                case Busy(retry_after_s=busy_s, facts=facts):
+                    paused_s = await context.pause(busy_s, waited_s)
+                    if not paused_s:
+                        waiting = facts.operation(operation_id)
+                        sent = waiting is not None and waiting.state is not OperationState.RESERVED
+                        return Pending(
+                            payment_id=facts.payment.payment_id,
+                            sent=sent,
+                            retry_after_s=busy_s,
+                            operation_id=operation_id,
+                        )
+                    waited_s += paused_s
+                case Refused(why=why):
+                    raise ConflictError(why, next_step="See the payment's status.").about(
+                        tenant=tenant, operation_id=operation_id
+                    )
+                case SiblingLive():
+                    raise ConflictError("Our records forbid it.").about(operation_id=operation_id)
+
+    async def _submit(self, claim: Claim, gateway: PaymentGateway, deadline: SendBy) -> RefundOutcome:
+        context, tenant, payment_id = self._context, claim.tenant, claim.payment_id
+        log = AttemptLog(context, claim)
+
+        async def checkpoint(evidence: Evidence) -> None:
+            # Fenced: whoever lost the claim is stopped here, before the request that moves money.
+            await context.store.checkpoint(claim, evidence)
+
+        try:
+            snapshot = await gateway.refund_payment(
+                refund_call(claim.facts, claim.operation_id),
+                context=log.call(deadline),
+                on_checkpoint=checkpoint,
+            )
+        except Exception as error:  # noqa: BLE001 - whatever an adapter raises, the claim must be settled
+            failure = error
+        else:
+            await self._record_seen(tenant, payment_id, claim.operation_id, snapshot, claim.fence)
+            await self._record_lost(claim)
+            await log.close(snapshot.state)
+            return await self._outcome(tenant, claim.operation_id)
+        if in_doubt(failure):
+            await self._record_lost(claim)
+        elif isinstance(failure, DeclinedError) and failure.effect is Effect.REFUSED:
+            reason, final = failure.reason, failure.final
+
+            def refused(facts: PaymentFacts, _: tuple[PaymentFacts, ...]) -> Plan | None:
+                return plan_refused(
+                    facts, claim.operation_id, claim.fence, reason, final=final, now=context.store.now()
+                )
+
+            await context.recorder.record(tenant, payment_id, refused)
+        else:
+            await context.store.release(claim)
+        await log.close(type(failure).__name__)
+        if not isinstance(failure, GatewayError):
+            raise failure
+        if failure.effect is Effect.NONE:
+            return not_sent(payment_id, claim.operation_id, failure)
+        return await self._outcome(tenant, claim.operation_id)
+
+    # --- look-up --------------------------------------------------------------------------------------------------
+
+    def _due(self, operation: Operation, gateway: PaymentGateway) -> bool:
+        """True when asking makes sense: it was let out, and is not on the wire at this moment."""
+        if operation.state in (OperationState.UNKNOWN, OperationState.PENDING):
+            return True
+        settle_s = self._context.terms(gateway.capabilities).settle_s
+        return operation.state is OperationState.SUBMITTING and claim_is_over(
+            operation, settle_s, self._context.store.now()
+        )
+
+    async def _look_up(self, tenant: str, operation_id: str, gateway: PaymentGateway) -> PaymentFacts:
+        """Look for the refund at the gateway. Not finding it proves nothing."""
+        context = self._context
+        facts, operation = await self._operation(tenant, operation_id)
+        if not self._due(operation, gateway):
+            return facts
+        if not operation.evidence:
+            return await self._without_evidence(facts, operation, gateway)
+        try:
+            found = await gateway.look_up_refund(
+                refund_call(facts, operation_id),
+                resume=operation.evidence[-1],
+                context=CallContext(payment_id=operation.payment_id, operation_id=operation_id),
+            )
+        except GatewayError as error:
+            context.observer.event("look_up.failed", operation_id=operation_id, code=error.code)
+            found = None
+        if found is not None:
+            facts = await self._record_seen(tenant, operation.payment_id, operation_id, found, None)
+        return await self._record_lost_at(facts, operation_id, operation.fence)
+
+    async def _without_evidence(
+        self, facts: PaymentFacts, operation: Operation, gateway: PaymentGateway
+    ) -> PaymentFacts:
+        """A submitted refund without a checkpoint.
+
+        Where refunds are told apart by a baseline, the driver makes it durable before the request leaves, under
+        the claim's fence: no baseline is proof that nothing was sent, and that nothing will be.
+        """
+        context = self._context
+        by_baseline = gateway.capabilities.refund_correlation is RefundCorrelation.NONE
+        if by_baseline and operation.state is OperationState.SUBMITTING:
+            return await context.recorder.record(
+                operation.tenant,
+                operation.payment_id,
+                lambda now_facts, _: plan_release(
+                    now_facts, operation.operation_id, operation.fence, context.store.now()
+                ),
+            )
+        return await self._record_lost_at(facts, operation.operation_id, operation.fence)
+
+    # --- shared ---------------------------------------------------------------------------------------------------
+
+    async def _record_seen(
+        self, tenant: str, payment_id: str, operation_id: str, snapshot: RefundSnapshot, fence: int | None
+    ) -> PaymentFacts:
+        context = self._context
+        return await context.recorder.record(
+            tenant,
+            payment_id,
+            lambda facts, _: plan_refund_seen(
+                facts, operation_id, snapshot, context.store.now(), fence=fence, accounts=context.accounts
+            ),
+        )
+
+    async def _record_lost(self, claim: Claim) -> None:
+        """If the operation is still submitting under this claim, what became of it is not known."""
+        await self._record_lost_at(claim.facts, claim.operation_id, claim.fence)
+
+    async def _record_lost_at(self, facts: PaymentFacts, operation_id: str, fence: int) -> PaymentFacts:
+        payment = facts.payment
+        return await self._context.recorder.record(
+            payment.tenant,
+            payment.payment_id,
+            lambda now_facts, _: plan_lost(now_facts, operation_id, fence, self._context.store.now()),
+        )
+
+    async def _operation(self, tenant: str, operation_id: str) -> tuple[PaymentFacts, Operation]:
+        found = await self._context.store.get_operation(tenant, operation_id)
+        if found is None or found[1].kind is not OperationKind.REFUND:
+            raise InvalidRequestError(
+                "There is no refund of that operation id here.",
+                field="operation_id",
+                rule="an operation id that a refund was called with",
+            )
+        return found
+
+    async def _outcome(self, tenant: str, operation_id: str) -> RefundOutcome:
+        return refund_outcome_of(*await self._operation(tenant, operation_id))
+
+
+def refund_call(facts: PaymentFacts, operation_id: str) -> RefundCall:
+    """What the adapter needs to refund, from facts: the receipt's transaction, and the refunds that are booked."""
+    operation = facts.operation(operation_id)
+    receipt = payment_receipts(facts)[0]
+    assert operation is not None and operation.amount is not None, "a reserved refund has an amount"
+    submission = facts.submission_numbered(receipt.submission_no or facts.payment.submission_no)
+    assert submission.gateway_reference is not None, "a receipt came from a submission that reached us"
+    return RefundCall(
+        operation_id=operation_id,
+        gateway_reference=submission.gateway_reference,
+        transaction_id=receipt.transaction_id,
+        amount=operation.amount,
+        reason=operation.note or "refund",
+        sku=operation.sku or facts.payment.merchant_reference,
+        known_refunds=frozenset(
+            r.transaction_id
+            for r in facts.receipts
+            if r.kind is ReceiptKind.REFUND and r.operation_id != operation_id
+        ),
+    )
