@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from vextrus_payments.testing.canary import CanaryLeakError, Hit, SecretCanary
+    from vextrus_payments.testing.check_tokens import TokenBackendError, check_token_backend
     from vextrus_payments.testing.check_transport import check_transport
     from vextrus_payments.testing.scripted import ScriptedTransport
     from vextrus_payments.testing.time import FakeClock, FakeEntropy, FakeSleeper
@@ -21,6 +22,8 @@ _HOME: Final = {
     "Hit": "canary",
     "ScriptedTransport": "scripted",
     "SecretCanary": "canary",
+    "TokenBackendError": "check_tokens",
+    "check_token_backend": "check_tokens",
     "check_transport": "check_transport",
 }
 
@@ -32,6 +35,8 @@ __all__ = [
     "Hit",
     "ScriptedTransport",
     "SecretCanary",
+    "TokenBackendError",
+    "check_token_backend",
     "check_transport",
 ]
 
