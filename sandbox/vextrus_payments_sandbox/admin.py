@@ -1,0 +1,160 @@
+"""``/_sandbox/...``: what a test or a developer asks of the sandbox itself. JSON in, JSON out.
+
+These routes take no credentials, so a web page that happens to be open in the developer's browser must not
+reach them: a request whose ``Origin`` is not this server's own loopback address is refused.
+"""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from vextrus_payments_sandbox.exchange import BodyTooLargeError, json_response, read_body
+from vextrus_payments_sandbox.faults import FaultPlans
+from vextrus_payments_sandbox.world import SandboxError, World, iso
+
+ADMIN_PREFIX: Final = "/_sandbox"
+LOOPBACK_NAMES: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def admin_error(message: str, status: int) -> Response:
+    """How every ``/_sandbox`` route says no."""
+    return json_response({"error": message}, status)
+
+
+def is_foreign(request: Request) -> bool:
+    """Whether a browser sends this on behalf of a page that is not the sandbox's own."""
+    if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        return True
+    origin = request.headers.get("origin")
+    if origin is None:
+        return False
+    try:
+        ours = urlsplit(origin).hostname in LOOPBACK_NAMES
+    except ValueError:
+        return True
+    return not ours or origin != f"{request.url.scheme}://{request.headers.get('host', '')}"
+
+
+def guarded(endpoint: Endpoint) -> Endpoint:
+    """Refuse foreign pages, and turn a :class:`SandboxError` into its JSON answer."""
+
+    async def guard(request: Request) -> Response:
+        if is_foreign(request):
+            return admin_error("this Origin is not the sandbox's own; nothing was done", 403)
+        try:
+            return await endpoint(request)
+        except SandboxError as wrong:
+            return admin_error(str(wrong), wrong.status)
+
+    return guard
+
+
+async def wish(request: Request) -> dict[str, Any]:
+    """The JSON object of a request, ``{}`` for an empty body; raises :class:`SandboxError`."""
+    try:
+        raw = await read_body(request)
+    except BodyTooLargeError:
+        raise SandboxError("the body is too long", 413) from None
+    try:
+        found = json.loads(raw) if raw.strip() else {}
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise SandboxError("the body must be one JSON object")
+    return found
+
+
+class Admin:
+    """The sandbox's own routes."""
+
+    def __init__(self, world: World, faults: FaultPlans) -> None:
+        self._world = world
+        self._faults = faults
+
+    def routes(self) -> list[Route]:
+        """Every route below ``/_sandbox``."""
+        table: tuple[tuple[str, str, Endpoint], ...] = (
+            ("GET", "health", self.health),
+            ("GET", "wire", self.wire),
+            ("GET", "books", self.books),
+            ("GET", "grants", self.grants),
+            ("GET", "faults", self.list_faults),
+            ("POST", "faults", self.order_fault),
+            ("DELETE", "faults", self.clear_faults),
+            ("POST", "reset", self.reset),
+            ("POST", "clock", self.clock),
+            ("POST", "approve", self.approve),
+        )
+        return [
+            Route(f"{ADMIN_PREFIX}/{name}", guarded(endpoint), methods=[method])
+            for method, name, endpoint in table
+        ]
+
+    async def health(self, request: Request) -> Response:
+        """Up, and what time it is in here."""
+        return json_response(
+            {"status": "ok", "now": iso(self._world.now()), "gateways": list(self._world.gateways)}
+        )
+
+    async def wire(self, request: Request) -> Response:
+        """Every API call, in order of arrival."""
+        return json_response({"calls": self._world.wire.as_json()})
+
+    async def books(self, request: Request) -> Response:
+        """Payments with their money summed from the movements, and the wallets."""
+        return json_response(self._world.as_books())
+
+    async def grants(self, request: Request) -> Response:
+        """Token grants, and what a gateway would object to in the caller's manners."""
+        notes: dict[str, list[Any]] = {"grants": [], "manners": []}
+        for gateway in self._world.gateways.values():
+            for name, entries in gateway.notes().items():
+                notes.setdefault(name, []).extend(entries)
+        return json_response(notes)
+
+    async def list_faults(self, request: Request) -> Response:
+        """The faults that wait for their calls."""
+        return json_response({"faults": self._faults.as_json()})
+
+    async def order_fault(self, request: Request) -> Response:
+        """Order a fault for the next calls of an operation."""
+        operations = {name: gateway.operations for name, gateway in self._world.gateways.items()}
+        self._faults.order(await wish(request), operations)
+        return await self.list_faults(request)
+
+    async def clear_faults(self, request: Request) -> Response:
+        """Forget the faults that wait."""
+        self._faults.clear()
+        return await self.list_faults(request)
+
+    async def reset(self, request: Request) -> Response:
+        """Start over: no payments, full wallets, no faults, the real time. Tokens stay valid."""
+        self._world.reset()
+        self._faults.clear()
+        return await self.health(request)
+
+    async def clock(self, request: Request) -> Response:
+        """Move time forward by ``advance_s`` seconds."""
+        seconds = (await wish(request)).get("advance_s")
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+            raise SandboxError("advance_s must be a number of seconds")
+        self._world.clock.advance(seconds)
+        return json_response({"now": iso(self._world.now()), "ahead_s": self._world.clock.offset_s})
+
+    async def approve(self, request: Request) -> Response:
+        """Do what the payer would do on the hosted page of payment ``reference``."""
+        asked = await wish(request)
+        name, reference = asked.get("gateway", "bkash"), asked.get("reference")
+        outcome, wallet = asked.get("outcome", "success"), asked.get("wallet")
+        if name not in self._world.gateways or not isinstance(reference, str):
+            raise SandboxError('approve takes {"reference", "gateway", "outcome", "wallet"}')
+        if not isinstance(outcome, str) or not (wallet is None or isinstance(wallet, str)):
+            raise SandboxError("outcome and wallet are texts")
+        return json_response(self._world.gateways[name].approve(reference, outcome, wallet))

@@ -1,0 +1,125 @@
+"""The sandbox as one ASGI application: the gateways' APIs and pages, and the sandbox's own ``/_sandbox`` routes."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import metadata
+from random import Random, SystemRandom
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from vextrus_payments.clock import Clock, Sleeper, SystemClock, SystemSleeper
+from vextrus_payments_sandbox.admin import ADMIN_PREFIX, Admin, admin_error
+from vextrus_payments_sandbox.bkash import BkashSandbox
+from vextrus_payments_sandbox.bkash.api import unknown_route
+from vextrus_payments_sandbox.bkash.pages import payment_id_of
+from vextrus_payments_sandbox.bkash.records import Rules
+from vextrus_payments_sandbox.exchange import Exchange
+from vextrus_payments_sandbox.faults import KINDS, FaultPlans
+from vextrus_payments_sandbox.rendering import STYLE_PATH, html, style
+from vextrus_payments_sandbox.world import CUSTOMER, SandboxClock, World, to_text
+
+RECENT_MAX: Final = 20
+
+
+def version() -> str:
+    """The version of the distribution that the sandbox came with."""
+    try:
+        return metadata.version("vextrus-payments")
+    except metadata.PackageNotFoundError:
+        return "0"
+
+
+def create_app(
+    *,
+    clock: Clock | None = None,
+    seed: int | None = None,
+    strict_manners: bool = False,
+    sleeper: Sleeper | None = None,
+    bkash: Rules | None = None,
+) -> Starlette:
+    """The sandbox's application. Its world is ``app.state.world``, its gateways ``app.state.world.gateways``.
+
+    Args:
+        clock: where time comes from; ``POST /_sandbox/clock`` moves the sandbox ahead of it.
+        seed: makes every id repeat from run to run; without it they come from the system's randomness.
+        strict_manners: enforce what bKash demands of callers, not only record it: two token grants an hour,
+            then an hour's block; an invoice number used once.
+        sleeper: how faults wait.
+        bkash: the knobs of bKash's rules; ``strict_manners`` adds to them.
+    """
+    world = World(SandboxClock(clock or SystemClock()), SystemRandom() if seed is None else Random(seed))
+    faults = FaultPlans()
+    exchange = Exchange(world, faults, sleeper or SystemSleeper())
+    rules = bkash or Rules(unique_invoices=strict_manners)
+    gateway = BkashSandbox(world, exchange, rules, strict_manners=strict_manners)
+    world.gateways[gateway.name] = gateway
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        await exchange.close()
+
+    async def root(request: Request) -> Response:
+        if not payment_id_of(request):
+            return welcome(request, world)
+        return await (gateway.pages.act(request) if request.method == "POST" else gateway.pages.show(request))
+
+    async def refused(request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        if request.url.path.startswith(ADMIN_PREFIX):
+            return admin_error("there is no such route; / lists them", status)
+        call = world.wire.open(world.now(), gateway.name, "unknown", request.method, request.url.path)
+        response = unknown_route(request)
+        call.status = response.status_code
+        return response
+
+    async def no_icon(request: Request) -> Response:
+        return Response(status_code=204)
+
+    app = Starlette(
+        routes=[
+            Route("/", root, methods=["GET", "POST"]),
+            Route("/favicon.ico", no_icon),
+            Route(STYLE_PATH, style),
+            *Admin(world, faults).routes(),
+            *gateway.routes(),
+        ],
+        lifespan=lifespan,
+        exception_handlers={404: refused, 405: refused},
+    )
+    app.router.redirect_slashes = False  # a gateway does not send its callers elsewhere
+    app.state.world = world
+    app.state.faults = faults
+    return app
+
+
+def welcome(request: Request, world: World) -> Response:
+    """`GET /`: what this is, how to use it, and what happened lately."""
+    url = str(request.base_url).rstrip("/")
+    recent = [
+        {
+            "gateway": row.gateway,
+            "invoice": row.invoice,
+            "amount": to_text(row.amount_minor),
+            "refunded": to_text(row.refunded_minor) if row.refunded_minor else "",
+            "state": row.state,
+            "transaction_id": row.transaction_id or "",
+            "at": f"{row.created_at:%Y-%m-%d %H:%M:%S}",
+        }
+        for row in world.rows()[-RECENT_MAX:][::-1]
+    ]
+    return html(
+        "welcome.html",
+        version=version(),
+        url=url,
+        customer=CUSTOMER,
+        wallets=list(world.wallets.values()),
+        gateways={name: gateway.describe(url) for name, gateway in world.gateways.items()},
+        faults=list(KINDS.values()),
+        recent=recent,
+    )

@@ -1,0 +1,64 @@
+"""bKash as a gateway of the sandbox: rules, wire and pages put together."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from starlette.routing import BaseRoute
+
+from vextrus_payments.gateways.bkash import models as m
+from vextrus_payments_sandbox.bkash.api import OPERATIONS, BkashApi
+from vextrus_payments_sandbox.bkash.pages import BkashPages
+from vextrus_payments_sandbox.bkash.records import GATEWAY, Rules
+from vextrus_payments_sandbox.bkash.rules import BkashRules
+from vextrus_payments_sandbox.bkash.tokens import GrantLog, Merchant
+from vextrus_payments_sandbox.exchange import Exchange
+from vextrus_payments_sandbox.world import BookRow, SandboxError, World
+
+
+class BkashSandbox:
+    """The bKash gateway of one sandbox."""
+
+    name = GATEWAY
+    operations: Sequence[str] = OPERATIONS
+
+    def __init__(self, world: World, exchange: Exchange, rules: Rules, *, strict_manners: bool) -> None:
+        self.merchant = Merchant()
+        self.rules = BkashRules(world, rules)
+        self.grants = GrantLog(world, strict=strict_manners)
+        self.api = BkashApi(world, self.rules, self.grants, exchange, [self.merchant])
+        self.pages = BkashPages(self.rules)
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """The API; the hosted page lives at ``/`` and is routed by the application."""
+        return self.api.routes()
+
+    def rows(self) -> Iterable[BookRow]:
+        """Its payments for the books."""
+        return self.rules.rows()
+
+    def approve(self, reference: str, outcome: str, wallet: str | None) -> Mapping[str, Any]:
+        """Do what a payer would do on the hosted page."""
+        payment = self.rules.payments.get(reference)
+        if payment is None:
+            raise SandboxError("there is no payment with this reference", 404)
+        return self.pages.approve(payment, outcome, wallet)
+
+    def describe(self, url: str) -> Mapping[str, str]:
+        """What a client needs: the base URL (for ``BKASH_API_URL``) and the fixed, fake credentials."""
+        return {
+            "base_url": url + m.ROOT_PATH,
+            "app_key": self.merchant.app_key,
+            "app_secret": self.merchant.app_secret,
+            "username": self.merchant.username,
+            "password": self.merchant.password,
+        }
+
+    def notes(self) -> Mapping[str, Any]:
+        """The grant log and the manners missed."""
+        return self.api.notes()
+
+    def reset(self) -> None:
+        """Forget every payment, agreement, grant and missed manner."""
+        self.rules.reset()
+        self.grants.reset()
+        self.api.manners.clear()

@@ -1,0 +1,168 @@
+"""What the bKash sandbox remembers: payments, agreements, refunds; its codes, and the knobs of its rules."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Final, Literal
+
+from vextrus_payments.gateways.bkash import models as m
+from vextrus_payments_sandbox.bkash.tokens import Merchant
+from vextrus_payments_sandbox.world import Wallet
+
+GATEWAY: Final = "bkash"
+
+MESSAGES: Final[Mapping[str, str]] = {
+    "2001": "Invalid App Key",
+    "2002": "Invalid Payment ID",
+    "2003": "Process Failed",
+    "2006": "Invalid amount",
+    "2007": "Invalid currency",
+    "2008": "Invalid intent",
+    "2023": "Insufficient Balance",
+    "2025": "Invalid request body",
+    "2026": "The reversal amount cannot be greater than the original transaction amount",
+    "2029": "Duplicate for All Transactions",
+    "2031": "Invalid merchant invoice number",
+    "2033": "Transaction not found",
+    "2034": "The transaction cannot be reversed because the original transaction has been reversed",
+    "2037": "The account of the debit party is in a state which prohibits execution of this transaction",
+    "2047": "TLV Data Format Error",
+    "2048": "Invalid Payer Reference",
+    "2049": "Invalid Merchant Callback URL",
+    "2050": "Agreement already exists between payer and merchant",
+    "2051": "Invalid Agreement ID",
+    "2052": "Agreement is in incomplete state",
+    "2053": "Agreement has already been cancelled",
+    "2054": "Agreement execution pre-requisite hasn't been met",
+    "2056": "Invalid Payment State",
+    "2060": "Payment execution pre-requisite hasn't been met",
+    "2061": "This action can only be performed by the agreement or payment initiator party",
+    "2062": "The payment has already been completed",
+    "2063": "Mode is not valid as per request data",
+    "2065": "Mandatory field missing",
+    "2071": "Refund after specified days is not allowed",
+    "2072": "Refund amount not valid",
+    "2073": "Invalid SKU",
+    "2074": "Transaction cannot be reversed",
+    "2075": "SKU is too long",
+    "2076": "Reason is too long",
+    "2077": "Invalid trxID",
+    "2078": "Invalid reason",
+    "2079": "Invalid App Token",
+    "2116": "Agreement execution already been called before",
+    "2117": "Payment execution already been called before",
+    "2119": "Authorized payment has already been processed",
+    "2127": "Transaction is not yet completed",
+    "9999": "System Error.",
+}
+"""bKash's own sentences (dossier §9); their spelling varies at the real gateway too."""
+
+
+class Refusal(Exception):
+    """bKash understood and said no, with a code of dossier §9."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+        self.message = MESSAGES[code]
+
+
+class State(StrEnum):
+    """A payment's state; :func:`wire_state` gives the gateway's own word."""
+
+    INITIATED = "Initiated"
+    AUTHORIZED = "Authorized"
+    COMPLETED = "Completed"
+    CANCELLED = "Cancelled"
+    FAILED = "Failed"
+    DECLINED = "Declined"
+    EXPIRED = "Expired"
+    VOIDED = "Voided"
+
+
+def wire_state(state: State) -> str:
+    """What bKash calls it: a voided authorization is ``Cancelled`` (§4.9)."""
+    return State.CANCELLED.value if state is State.VOIDED else state.value
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What sources leave open (§12.1, §12.2, §16), with the dossier's defaults."""
+
+    duplicate_window_s: float = 120
+    unfinished_code: Literal["2056", "2060"] = "2056"
+    amounts: Literal["as_sent", "two_places"] = "as_sent"
+    unique_invoices: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """One refund that went through."""
+
+    trx_id: str
+    amount_minor: int
+    amount_text: str
+    sku: str
+    reason: str
+    completed_at: datetime
+
+
+@dataclass(slots=True)
+class Payment:
+    """One paymentID: a payment (mode 0011, 0001) or the making of an agreement (mode 0000)."""
+
+    payment_id: str
+    mode: str
+    merchant: Merchant
+    payer_reference: str
+    callback_url: str
+    created_at: datetime
+    page_hash: str
+    signature: str
+    invoice: str = ""
+    amount_minor: int = 0
+    amount_text: str = ""
+    intent: str = ""
+    agreement_id: str | None = None
+    state: State = State.INITIATED
+    verified: bool = False
+    wallet: Wallet | None = None
+    trx_id: str | None = None
+    executed_at: datetime | None = None
+    updated_at: datetime | None = None
+    refunds: list[Refund] = field(default_factory=list)
+    page_step: Literal["wallet", "otp", "pin"] = "wallet"
+    wrong_otps: int = 0
+    wrong_pins: int = 0
+    completion_seen: bool = False
+    execute_answered: bool = False
+
+    @property
+    def is_agreement(self) -> bool:
+        """Whether this id makes an agreement and moves no money."""
+        return self.mode == m.MODE_AGREEMENT
+
+    @property
+    def refunded_minor(self) -> int:
+        """The sum of the refunds, in paisa."""
+        return sum(refund.amount_minor for refund in self.refunds)
+
+    @property
+    def captured_minor(self) -> int:
+        """What the merchant received, in paisa, refunds not deducted."""
+        return self.amount_minor if self.state is State.COMPLETED else 0
+
+
+@dataclass(slots=True)
+class Agreement:
+    """A payer's standing consent."""
+
+    agreement_id: str
+    payment_id: str
+    merchant: Merchant
+    wallet: Wallet
+    payer_reference: str
+    created_at: datetime
+    executed_at: datetime
+    voided_at: datetime | None = None

@@ -1,0 +1,286 @@
+"""The sandbox as a server on this machine: inside an event loop, or as a process of its own.
+
+It listens on a loopback address and nowhere else: anyone who reaches it can approve payments.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from types import FrameType, TracebackType
+from typing import Any, Final, Self
+
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from vextrus_payments.clock import Clock, Sleeper
+from vextrus_payments_sandbox.admin import LOOPBACK_NAMES
+from vextrus_payments_sandbox.app import create_app, version
+from vextrus_payments_sandbox.bkash.records import Rules
+from vextrus_payments_sandbox.exchange import ABORT
+from vextrus_payments_sandbox.world import CUSTOMER, World
+
+DEFAULT_PORT: Final = 28600
+_GRACE_S: Final = 1  # how long a stop waits for answers under way
+
+
+class NotLoopbackError(ValueError):
+    """The sandbox was asked to listen where others could reach it."""
+
+
+class PortTakenError(OSError):
+    """The port cannot be had."""
+
+
+def describe(url: str, *, world: World | None = None) -> dict[str, Any]:
+    """The facts a client needs about the sandbox at `url` (``http://127.0.0.1:28600``), for ``serve --json``.
+
+    ``{"version", "pid", "url", "customer": {"wallet", "otp", "pin"}, "gateways": {"bkash": {"base_url",
+    "app_key", "app_secret", "username", "password"}}}``; the credentials are fixed across starts and fake.
+    """
+    known: World = world if world is not None else create_app().state.world
+    return {
+        "version": version(),
+        "pid": os.getpid(),
+        "url": url,
+        "customer": dict(CUSTOMER),
+        "gateways": {name: dict(gateway.describe(url)) for name, gateway in known.gateways.items()},
+    }
+
+
+def loopback_socket(port: int, host: str = "127.0.0.1") -> socket.socket:
+    """A socket bound to a loopback address; port 0 takes any free one.
+
+    Raises :class:`NotLoopbackError` for an address that others could reach, :class:`PortTakenError` when the
+    port is in use or not allowed.
+    """
+    try:
+        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
+    except ValueError:
+        address = None
+    if address is None or not address.is_loopback:
+        raise NotLoopbackError(f"the sandbox listens on a loopback address only, not on {host!r}")
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    if os.name == "posix":  # on Windows the option would let two servers share the port
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((str(address), port))
+    except (OSError, OverflowError) as refused:
+        bound.close()
+        reason = getattr(refused, "strerror", None) or str(refused)
+    else:
+        return bound
+    raise PortTakenError(f"cannot listen on {host}:{port}: {reason}")
+
+
+def _protocol() -> type[asyncio.Protocol]:
+    """uvicorn's HTTP protocol, taught to hand the application "close this connection now"."""
+    base: Any
+    try:
+        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as base
+    except ImportError:  # no compiled httptools on this platform: h11 does the same, slower
+        from uvicorn.protocols.http.h11_impl import H11Protocol as base
+
+    class AbortableProtocol(base):  # type: ignore[misc]
+        app: ASGIApp
+
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            super().connection_made(transport)
+            inner: ASGIApp = self.app  # both of uvicorn's protocols look it up per request
+
+            async def app(scope: Scope, receive: Receive, send: Send) -> None:
+                scope.setdefault("extensions", {})[ABORT] = transport.abort
+                await inner(scope, receive, send)
+
+            self.app = app
+
+    return AbortableProtocol
+
+
+class _OwnHostsOnly:
+    """Answer only requests that name this machine: a foreign name that resolves to 127.0.0.1 gets nothing."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not _names_this_machine(scope):
+            body = b'{"error":"the sandbox answers to 127.0.0.1 and localhost only"}'
+            headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+            await send({"type": "http.response.start", "status": 421, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+            return
+        await self._app(scope, receive, send)
+
+
+def _names_this_machine(scope: Scope) -> bool:
+    host = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1")
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    return name.lower() in LOOPBACK_NAMES
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: whoever runs it decides what a signal means."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _server(app: ASGIApp) -> _Server:
+    return _Server(
+        uvicorn.Config(
+            _OwnHostsOnly(app),
+            http=_protocol(),
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=60,
+            timeout_graceful_shutdown=_GRACE_S,
+        )
+    )
+
+
+class SandboxServer:
+    """The sandbox on a real loopback socket, inside the running event loop.
+
+        async with SandboxServer() as sandbox:
+            sandbox.url        # "http://127.0.0.1:49152"
+            sandbox.world      # what is true in there; sandbox.app is the application
+            sandbox.info       # as `describe` gives it
+
+    Installs no signal handler. Arguments are those of ``create_app``, and `port` (0: any free one).
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        clock: Clock | None = None,
+        seed: int | None = None,
+        strict_manners: bool = False,
+        sleeper: Sleeper | None = None,
+        bkash: Rules | None = None,
+    ) -> None:
+        self.app = create_app(
+            clock=clock, seed=seed, strict_manners=strict_manners, sleeper=sleeper, bkash=bkash
+        )
+        self._wanted = (port, host)
+        self._url = ""
+        self._server: _Server | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def world(self) -> World:
+        """What is true in the sandbox."""
+        world: World = self.app.state.world
+        return world
+
+    @property
+    def url(self) -> str:
+        """``http://127.0.0.1:PORT``, once started."""
+        if not self._url:
+            raise RuntimeError("the sandbox has no address yet; use it inside `async with SandboxServer()`")
+        return self._url
+
+    @property
+    def base_url(self) -> str:
+        """What ``BKASH_API_URL`` takes."""
+        return str(self.world.gateways["bkash"].describe(self.url)["base_url"])
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """As :func:`describe`."""
+        return describe(self.url, world=self.world)
+
+    async def __aenter__(self) -> Self:
+        bound = loopback_socket(*self._wanted)
+        self._server = _server(self.app)
+        self._task = asyncio.create_task(self._server.serve(sockets=[bound]))
+        while not self._server.started:
+            if self._task.done():
+                bound.close()
+                await self._task
+                raise RuntimeError("the sandbox's server ended before it had started")
+            await asyncio.sleep(0.005)
+        self._url = _url_of(bound)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._server is None or self._task is None:
+            return
+        self._server.should_exit = True
+        await self._task
+
+    async def serve_until(self, stop: asyncio.Event) -> None:
+        """Keep serving until `stop` is set or the server ends by itself."""
+        if self._task is None:
+            raise RuntimeError("the sandbox is not running; use it inside `async with SandboxServer()`")
+        waiting = asyncio.create_task(stop.wait())
+        await asyncio.wait({waiting, self._task}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+
+
+def _url_of(bound: socket.socket) -> str:
+    address = bound.getsockname()
+    host = f"[{address[0]}]" if ":" in address[0] else address[0]
+    return f"http://{host}:{address[1]}"
+
+
+def run(
+    port: int = DEFAULT_PORT,
+    on_ready: Callable[[Mapping[str, Any]], None] | None = None,
+    *,
+    host: str = "127.0.0.1",
+    clock: Clock | None = None,
+    seed: int | None = None,
+    strict_manners: bool = False,
+    bkash: Rules | None = None,
+) -> None:
+    """Serve until SIGTERM or Ctrl+C, then return within two seconds even if clients keep connections open.
+
+    `on_ready` is called once, with what :func:`describe` gives, when connections are accepted. Raises
+    :class:`PortTakenError` and :class:`NotLoopbackError` before anything is served.
+    """
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        with _stop_on_signals(stop):
+            async with SandboxServer(
+                port=port, host=host, clock=clock, seed=seed, strict_manners=strict_manners, bkash=bkash
+            ) as server:
+                if on_ready is not None:
+                    on_ready(server.info)
+                await server.serve_until(stop)
+
+    asyncio.run(serve())
+
+
+@contextlib.contextmanager
+def _stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
+    """Set `stop` on SIGINT and SIGTERM (on Windows also Ctrl+Break), and restore the handlers afterwards."""
+    loop = asyncio.get_running_loop()
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform == "win32":
+        numbers.append(signal.SIGBREAK)
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(stop.set)
+
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
