@@ -1,0 +1,421 @@
+"""HttpxTransport: httpx's engine, one line per call, and a witness to every send."""
+
+import asyncio
+import ssl
+import zlib
+from collections.abc import AsyncGenerator, AsyncIterable
+from functools import cache
+from typing import Final, NamedTuple, cast
+
+import httpcore
+import httpx
+
+from vextrus_payments.clock import Clock, SystemClock
+from vextrus_payments.errors import (
+    AnswerLostError,
+    AnswerTimeoutError,
+    ConfigurationError,
+    GatewayError,
+    InvalidRequestError,
+    NotSentError,
+    UnreadableAnswerError,
+)
+from vextrus_payments.secret import Secret
+from vextrus_payments.transport.lines import Line, Lines, Origin
+from vextrus_payments.transport.port import mark_cancelled
+from vextrus_payments.transport.proof import WithdrawnError, Witness
+from vextrus_payments.wire import Safety, SendBy, Sent, WireRequest, WireResponse, effect_of
+
+_MAX_BODY_BYTES: Final = 1024 * 1024
+_MAX_CACHED_TARGETS: Final = 256
+_MAX_CACHED_NAMES: Final = 256
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_TOKEN_CHARACTERS: Final = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
+_OURS: Final = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding"})
+_IDENTITY: Final = (b"Accept-Encoding", b"identity")
+_NEXT_STEP: Final = {
+    Safety.READ: "It changes nothing: ask again.",
+    Safety.IDEMPOTENT: "Sending it again changes nothing more; or look it up.",
+    Safety.DISPOSABLE: "Start anew; what was lost cannot be paid.",
+    Safety.ONCE: "Do not send it again; look it up until the gateway answers.",
+}
+
+
+#: why a request was withdrawn -> what happened, and what to do
+_WITHDRAWN: Final = {
+    "send_by_passed": (
+        "the time by which it had to leave has passed",
+        "Decide again whether the call is still wanted, and claim it anew.",
+    ),
+    "connection_closed": ("the gateway closed the kept connection in that very moment", "Try again."),
+    "no_time_left": ("the call was given no time", "Give it a timeout above zero."),
+    "transport_closed": ("the transport has been closed", "Open a new one."),
+}
+
+
+class _Target(NamedTuple):
+    url: httpcore.URL
+    origin: Origin
+    host: tuple[bytes, bytes]
+
+
+class _UnreadableError(Exception):
+    """The answer is beyond our limits; the text says how."""
+
+
+@cache
+def default_ssl_context() -> ssl.SSLContext:
+    """The TLS policy of every transport that is not given another one: certifi's roots, nothing from the
+    environment. Built once per process: it takes some 20 ms.
+    """
+    return httpx.create_ssl_context(trust_env=False)
+
+
+class HttpxTransport:
+    """Sends over HTTP/1.1 through httpx's engine, once each, with proof of what left.
+
+    Belongs to the event loop of its first call. When that loop is closed, it starts anew on the next one.
+
+    Args:
+        clock: for `send_by` and for the age of idle connections.
+        max_connections: how many calls may be out at once; the others wait in line.
+        idle_s: how old an idle connection may be when a READ or IDEMPOTENT step takes it.
+        careful_idle_s: the same for steps whose lost answer costs something (ONCE, DISPOSABLE).
+        connect_timeout_s: for TCP and for TLS, each, within the call's own timeout.
+        proxy: the URL of an HTTP proxy, with its credentials; http and https only.
+        ssl_context: another TLS policy than `default_ssl_context()`.
+        max_body_bytes: a longer answer is an UnreadableAnswerError.
+
+    Raises:
+        ConfigurationError: the proxy's URL is none that can be used.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock | None = None,
+        max_connections: int = 100,
+        idle_s: float = 30.0,
+        careful_idle_s: float = 5.0,
+        connect_timeout_s: float = 10.0,
+        proxy: Secret | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        max_body_bytes: int = _MAX_BODY_BYTES,
+    ) -> None:
+        if max_connections < 1:
+            raise ConfigurationError("max_connections is at least 1.")
+        self._clock: Clock = SystemClock() if clock is None else clock
+        self._max_connections = max_connections
+        self._idle_s = idle_s
+        self._max_idle_s = {
+            Safety.READ: idle_s,
+            Safety.IDEMPOTENT: idle_s,
+            Safety.DISPOSABLE: min(idle_s, careful_idle_s),
+            Safety.ONCE: min(idle_s, careful_idle_s),
+        }
+        self._timeouts = {"connect": connect_timeout_s}
+        self._proxy = None if proxy is None else _proxy(proxy)
+        self._ssl_context = ssl_context
+        self._max_body_bytes = max_body_bytes
+        self._targets: dict[str, _Target] = {}
+        self._names: dict[str, bytes] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lines: Lines | None = None
+        self._closed = False
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open, idle ones included."""
+        return 0 if self._lines is None else self._lines.connections
+
+    async def send(
+        self, request: WireRequest, *, safety: Safety, timeout_s: float, send_by: SendBy | None = None
+    ) -> WireResponse:
+        """See `Transport.send`."""
+        target = self._target(request.url)
+        headers = self._headers(request, target)
+        lines = self._lines_here()
+        max_idle_s = self._max_idle_s[safety]
+        witness: Witness | None = None
+        line: Line | None = None
+        status: int | None = None
+        sound = False
+        deadline = asyncio.timeout(timeout_s)
+        try:
+            async with deadline:
+                self._refuse_early(timeout_s, send_by)
+                if lines.full:
+                    line = await self._wait_for_line(lines, target.origin, max_idle_s, send_by)
+                else:
+                    line = lines.take(target.origin, max_idle_s)
+                witness = Witness(self._clock, send_by, line.backend, self._timeouts)
+                answer = await line.engine.handle_async_request(
+                    httpcore.Request(
+                        request.method,
+                        target.url,
+                        headers=headers,
+                        content=request.body,
+                        extensions=witness.extensions,
+                    )
+                )
+                status = answer.status
+                response = await _read_whole(answer, self._max_body_bytes)
+                sound = True
+                return response
+        except asyncio.CancelledError as cancelled:
+            mark_cancelled(cancelled, Sent.NO if witness is None else witness.sent)
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it was, what counts is whether bytes left
+            trial = _Trial(str(target.origin), safety, timeout_s, deadline.expired(), witness, line, status)
+            failure = trial.failure(error)
+        finally:
+            if line is not None:
+                lines.give_back(line, sound=sound)
+        # Raised out here, so that no exception of the engine hangs on ours with the request in its frames.
+        raise failure
+
+    async def aclose(self) -> None:
+        """See `Transport.aclose`. A call after it is a NotSentError (code "transport_closed")."""
+        self._closed = True
+        if self._lines is not None and self._loop is asyncio.get_running_loop():
+            await self._lines.close()
+
+    def _refuse_early(self, timeout_s: float, send_by: SendBy | None) -> None:
+        if self._closed:
+            raise WithdrawnError("transport_closed")
+        if timeout_s <= 0:
+            raise WithdrawnError("no_time_left")
+        if send_by is not None and send_by.passed(self._clock):
+            raise WithdrawnError("send_by_passed")
+
+    async def _wait_for_line(
+        self, lines: Lines, origin: Origin, max_idle_s: float, send_by: SendBy | None
+    ) -> Line:
+        if send_by is None:
+            return await lines.wait_and_take(origin, max_idle_s)
+        try:
+            async with asyncio.timeout(send_by.monotonic - self._clock.monotonic()):
+                return await lines.wait_and_take(origin, max_idle_s)
+        except TimeoutError:
+            pass
+        raise WithdrawnError("send_by_passed")
+
+    def _lines_here(self) -> Lines:
+        loop = asyncio.get_running_loop()
+        if self._lines is not None and self._loop is loop:
+            return self._lines
+        if self._loop is not None and not self._loop.is_closed():
+            raise ConfigurationError(
+                "This transport belongs to another event loop that still runs; nothing was sent.",
+                next_step="Make one transport per loop; shared_transport() does.",
+            )
+        self._loop = loop
+        self._lines = Lines(
+            clock=self._clock,
+            places=self._max_connections,
+            idle_s=self._idle_s,
+            ssl_context=self._tls,
+            proxy=self._proxy,
+        )
+        return self._lines
+
+    def _tls(self) -> ssl.SSLContext:
+        return default_ssl_context() if self._ssl_context is None else self._ssl_context
+
+    def _target(self, url: str) -> _Target:
+        known = self._targets.get(url)
+        if known is not None:
+            return known
+        target = _parse(url)
+        # A query may carry a secret: it is never kept.
+        if "?" not in url:
+            if len(self._targets) >= _MAX_CACHED_TARGETS:
+                self._targets.clear()
+            self._targets[url] = target
+        return target
+
+    def _headers(self, request: WireRequest, target: _Target) -> list[tuple[bytes, bytes]]:
+        raw = [target.host, _IDENTITY]
+        names = self._names
+        for name, value in request.headers:
+            encoded = names.get(name)
+            if encoded is None:
+                encoded = self._name(name)
+            if not value.isascii() or not value.isprintable() or value != value.strip(" "):
+                raise InvalidRequestError(
+                    f"The header {name} has a value that no header may have; nothing was sent.",
+                    field=name,
+                    rule="printable ASCII without spaces at its ends",
+                )
+            raw.append((encoded, value.encode("ascii")))
+        method = request.method
+        if not method.isalpha() or not method.isascii() or method == "CONNECT":
+            raise InvalidRequestError(
+                "The method is none of HTTP's; nothing was sent.", field="method", rule="a word"
+            )
+        if request.body or method not in ("GET", "HEAD"):
+            raw.append((b"Content-Length", b"%d" % len(request.body)))
+        return raw
+
+    def _name(self, name: str) -> bytes:
+        lower = name.lower()
+        if not name or not _TOKEN_CHARACTERS.issuperset(lower) or lower in _OURS:
+            shown = lower if lower in _OURS else "?"
+            raise InvalidRequestError(
+                f"A header's name ({shown}) is no HTTP name, or one the transport sets itself; nothing was sent.",
+                field="headers",
+                rule="HTTP token characters; not " + ", ".join(sorted(_OURS)),
+            )
+        if len(self._names) >= _MAX_CACHED_NAMES:
+            self._names.clear()
+        encoded = self._names[name] = name.encode("ascii")
+        return encoded
+
+
+class _Trial(NamedTuple):
+    """What is known of a send that brought no answer."""
+
+    where: str
+    safety: Safety
+    timeout_s: float
+    expired: bool
+    witness: Witness | None
+    line: Line | None
+    status: int | None
+
+    def failure(self, error: Exception) -> GatewayError:
+        """The error to be raised for it. Its effect comes from the witness alone."""
+        sent = Sent.NO if self.witness is None else self.witness.sent
+        return self._not_sent(error) if sent is Sent.NO else self._in_doubt(error)
+
+    def _not_sent(self, error: Exception) -> NotSentError:
+        phase = "waiting" if self.witness is None else self.witness.phase
+        code = "not_sent"
+        next_step = None
+        if isinstance(error, WithdrawnError):
+            code, (what, next_step) = error.code, _WITHDRAWN[error.code]
+        elif self.expired and self.witness is None:
+            code, what = "no_free_connection", "all connections stayed in use for {timeout_s:g} s"
+        elif self.expired:
+            what = "no connection within {timeout_s:g} s"
+        else:
+            what = "no connection could be made"
+        cause = _cause(error)
+        return NotSentError(
+            f"Not sent to {self.where}: {what.format(timeout_s=self.timeout_s)}.",
+            effect=effect_of(Sent.NO, self.safety, None),
+            code=code,
+            next_step=next_step,
+            context={"phase": phase, "cause": cause},
+        )
+
+    def _in_doubt(self, error: Exception) -> GatewayError:
+        kind: type[GatewayError] = AnswerLostError
+        what = f"The connection to {self.where} broke after the request had begun to leave."
+        stream = None if self.line is None else self.line.backend.stream
+        if self.expired:
+            kind = AnswerTimeoutError
+            what = f"No whole answer came from {self.where} within {self.timeout_s:g} s."
+        elif isinstance(error, _UnreadableError):
+            kind = UnreadableAnswerError
+            what = f"The answer from {self.where} {error}."
+        elif isinstance(error, httpcore.RemoteProtocolError) and not (stream and stream.end_was_read):
+            kind = UnreadableAnswerError
+            what = f"What came from {self.where} is not HTTP."
+        return kind(
+            what,
+            effect=effect_of(Sent.MAYBE, self.safety, None),
+            next_step=_NEXT_STEP[self.safety],
+            http_status=self.status,
+            context={"phase": "answer", "cause": _cause(error)},
+        )
+
+
+def _cause(error: Exception) -> str:
+    """A name for the log. Our stream puts the reason's class into its errors; no other text is passed on."""
+    text = str(error)
+    return text if text.isidentifier() and len(text) <= 40 else type(error).__name__
+
+
+async def _read_whole(answer: httpcore.Response, max_body_bytes: int) -> WireResponse:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in answer.headers:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    parts = aiter(cast(AsyncIterable[bytes], answer.stream))
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in parts:
+        size += len(chunk)
+        if size > max_body_bytes:
+            break
+        chunks.append(chunk)
+    if size > max_body_bytes:
+        if isinstance(parts, AsyncGenerator):
+            await parts.aclose()
+        raise _UnreadableError(f"is longer than {max_body_bytes} bytes")
+    await answer.aclose()
+    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        body = _decoded(body, encoding, max_body_bytes)
+        del headers["content-encoding"]
+    return WireResponse(answer.status, headers, body)
+
+
+def _decoded(body: bytes, encoding: str, max_body_bytes: int) -> bytes:
+    """A body that was encoded though nobody asked for it, within the same limit."""
+    window = {"gzip": 31, "x-gzip": 31, "deflate": 15}.get(encoding)
+    if window is None:
+        raise _UnreadableError("is encoded in a way that was not asked for")
+    inflater = zlib.decompressobj(window)
+    try:
+        plain = inflater.decompress(body, max_body_bytes + 1)
+    except zlib.error:
+        plain = b""
+    if len(plain) > max_body_bytes:
+        raise _UnreadableError(f"is longer than {max_body_bytes} bytes")
+    if not inflater.eof:
+        raise _UnreadableError("is encoded, and its code is broken")
+    return plain
+
+
+def _parse(url: str) -> _Target:
+    parsed: httpx.URL | None
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, TypeError):
+        parsed = None
+    if parsed is None or parsed.scheme not in _DEFAULT_PORTS or not parsed.host or parsed.userinfo:
+        raise InvalidRequestError(
+            "The URL is none that can be called; nothing was sent.",
+            field="url",
+            rule="an http or https URL with a host and without user and password",
+        )
+    port = _DEFAULT_PORTS[parsed.scheme] if parsed.port is None else parsed.port
+    origin = Origin(parsed.raw_scheme, parsed.raw_host, port)
+    return _Target(
+        httpcore.URL(scheme=origin.scheme, host=origin.host, port=origin.port, target=parsed.raw_path),
+        origin,
+        (b"Host", parsed.netloc),
+    )
+
+
+def _proxy(secret: Secret) -> httpcore.Proxy:
+    parsed: httpx.Proxy | None
+    try:
+        parsed = httpx.Proxy(secret.reveal())
+    except (httpx.InvalidURL, ValueError):
+        parsed = None
+    if parsed is None or parsed.url.scheme not in _DEFAULT_PORTS or not parsed.url.host:
+        raise ConfigurationError("The proxy is no http or https URL with a host; nothing was sent.")
+    return httpcore.Proxy(
+        httpcore.URL(
+            scheme=parsed.url.raw_scheme,
+            host=parsed.url.raw_host,
+            port=_DEFAULT_PORTS[parsed.url.scheme] if parsed.url.port is None else parsed.url.port,
+            target=b"/",
+        ),
+        auth=parsed.raw_auth,
+        ssl_context=default_ssl_context() if parsed.url.scheme == "https" else None,
+    )
