@@ -4,7 +4,7 @@ from typing import NoReturn
 
 from vextrus_payments.capabilities import Capabilities
 from vextrus_payments.engine.context import AttemptLog, Context, answer_is_lost
-from vextrus_payments.engine.recorder import OrderIdTakenError
+from vextrus_payments.engine.recorder import OrderIdTakenError, Planner
 from vextrus_payments.errors import (
     AlreadyPaidError,
     AmountError,
@@ -206,17 +206,19 @@ class Opening:
             )
             order_id = gateway.capabilities.order_id.make(payment.merchant_reference, number + skip)
             try:
-                await context.recorder.record(
-                    tenant,
-                    payment_id,
-                    lambda now_facts, _, made=order_id: plan_initialize_lost(
-                        now_facts, operation.operation_id, operation.fence, made, context.store.now()
-                    ),
-                )
+                await context.recorder.record(tenant, payment_id, self._superseding(operation, order_id))
             except OrderIdTakenError:
                 continue
             return
         raise StorageError("No free gateway order id was found for this merchant reference.")
+
+    def _superseding(self, operation: Operation, order_id: str) -> Planner:
+        def plan(facts: PaymentFacts, _: tuple[PaymentFacts, ...]) -> Plan | None:
+            return plan_initialize_lost(
+                facts, operation.operation_id, operation.fence, order_id, self._context.store.now()
+            )
+
+        return plan
 
 
 def check_request(request: PaymentRequest, capabilities: Capabilities) -> None:
