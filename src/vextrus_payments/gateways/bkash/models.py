@@ -496,6 +496,17 @@ class RefundStatusV2Answer(Answer):
         return answer.model_copy(update={"refund_list_unreadable": unreadable})
 
 
+class RefundStatusV1Answer(RefundStatusV2Answer):
+    """Refund status on the v1 route: one refund's own fields (§4.10); a list, where one comes, is read as well."""
+
+    refund_trx_id: Text = _either("refundTrxID", "refundTrxId")
+    transaction_status: Text = _named("transactionStatus")
+    amount: Text = None
+    currency: Text = None
+    charge: Text = None
+    completed_time: Text = _named("completedTime")
+
+
 # ----------------------------------------------------------------------------------------- times (§12.3, §18)
 
 DHAKA: Final = timezone(timedelta(hours=6), "+06:00")

@@ -1,0 +1,185 @@
+"""Agreements (a payer's standing consent) as sans-IO generators: create, execute, status, cancel (dossier §4.2-4.7).
+
+No money moves here, but an agreement lets money move later, so its execute is sent once like a payment's: on no
+definite answer one query by paymentID, which for a mode 0000 id answers with the agreement's fields (§4.5).
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from vextrus_payments.errors import DeclinedError, GatewayError, PaymentsError
+from vextrus_payments.gateways.bkash import models as m
+from vextrus_payments.gateways.bkash.envelope import Call, Unreadable, error_of
+from vextrus_payments.gateways.bkash.errors import meaning_of
+from vextrus_payments.gateways.bkash.protocol import (
+    Created,
+    declined_as,
+    needs_look_up,
+    opened,
+    still_open,
+)
+from vextrus_payments.gateways.bkash.steps import (
+    AGREEMENT_CANCEL,
+    AGREEMENT_CREATE,
+    AGREEMENT_EXECUTE,
+    AGREEMENT_STATUS,
+    QUERY,
+    Api,
+    account_of,
+    ask,
+    ask_after,
+    is_id,
+    time_of,
+)
+from vextrus_payments.meanings import ErrorClass
+from vextrus_payments.reasons import ReasonCode
+from vextrus_payments.snapshots import AgreementSnapshot, AgreementState
+from vextrus_payments.wire import WireCall
+
+ALREADY_CANCELLED: Final = "2053"
+
+_STATES: Final[Mapping[str, AgreementState]] = MappingProxyType(
+    {
+        "Initiated": AgreementState.INITIATED,
+        "Completed": AgreementState.ACTIVE,
+        "Cancelled": AgreementState.CANCELLED,
+    }
+)
+
+
+def create_agreement(api: Api, payer_reference: str, callback_url: str) -> WireCall[Created]:
+    """Open an agreement for the payer to confirm (mode 0000). Nothing holds before it is executed.
+
+    Raises:
+        DeclinedError: bKash refuses the request.
+        GatewayError: no usable page came; nothing holds.
+    """
+    body = m.CreateBody(mode=m.MODE_AGREEMENT, payerReference=payer_reference, callbackURL=callback_url)
+    answer = yield from ask(AGREEMENT_CREATE, api.url(m.PATH_CREATE), body)
+    if isinstance(answer, GatewayError):
+        raise answer
+    if answer.agreement_status and answer.agreement_status != "Initiated":
+        raise error_of(
+            AGREEMENT_CREATE, Unreadable("its agreement is not a new one", 200), step="agreement_create"
+        )
+    return opened(AGREEMENT_CREATE, answer, api.mode, url_optional=False)
+
+
+def execute_agreement(api: Api, payment_id: str) -> WireCall[AgreementSnapshot]:
+    """Make the confirmed agreement hold: sent once; on no definite answer one query.
+
+    Returns:
+        The agreement (ACTIVE), with the id to charge it by.
+
+    Raises:
+        DeclinedError: bKash said no; `final` tells whether the payer may still finish.
+        OutcomeUnknownError: nobody can tell; query it, never execute again.
+    """
+    body = m.PaymentIdBody(paymentID=payment_id)
+    answer = yield from ask(AGREEMENT_EXECUTE, api.url(m.PATH_EXECUTE), body, reference=payment_id)
+    if isinstance(answer, GatewayError):
+        error = answer
+    else:
+        snapshot = _of_payment(answer, payment_id)
+        if snapshot is not None and snapshot.state is AgreementState.ACTIVE:
+            return snapshot
+        why = "it shows neither a success nor a refusal"
+        error = error_of(AGREEMENT_EXECUTE, Unreadable(why, 200), step="agreement_execute")
+    if not needs_look_up(error):
+        raise error
+    seen = yield from _look_up(api, payment_id)
+    if seen is not None and seen.state is AgreementState.ACTIVE:
+        return seen
+    raise _not_executed(error, seen)
+
+
+def agreement_status(api: Api, agreement_id: str) -> WireCall[AgreementSnapshot]:
+    """Look an agreement up by its id. Only reads.
+
+    Raises:
+        DeclinedError: bKash refuses the look-up (2051: no such agreement); never final.
+        GatewayError: no usable answer.
+    """
+    body = m.AgreementIdBody(agreementID=agreement_id)
+    answer = yield from ask(AGREEMENT_STATUS, api.url(m.PATH_AGREEMENT_STATUS), body)
+    return _shown(AGREEMENT_STATUS, answer, agreement_id)
+
+
+def cancel_agreement(api: Api, agreement_id: str) -> WireCall[AgreementSnapshot]:
+    """End an agreement. Ending it twice is the same as once: "already cancelled" is success (§4.7).
+
+    Raises:
+        DeclinedError: bKash refuses.
+        GatewayError: no usable answer; cancel again or look it up.
+    """
+    body = m.AgreementIdBody(agreementID=agreement_id)
+    answer = yield from ask(AGREEMENT_CANCEL, api.url(m.PATH_AGREEMENT_CANCEL), body)
+    if isinstance(answer, DeclinedError) and answer.code == ALREADY_CANCELLED:
+        return AgreementSnapshot(
+            state=AgreementState.CANCELLED, raw_state=ALREADY_CANCELLED, agreement_id=agreement_id
+        )
+    snapshot = _shown(AGREEMENT_CANCEL, answer, agreement_id)
+    if snapshot.state is not AgreementState.CANCELLED:
+        why = "it does not show the agreement as cancelled"
+        raise error_of(AGREEMENT_CANCEL, Unreadable(why, 200), step="agreement_cancel")
+    return snapshot
+
+
+def _look_up(api: Api, payment_id: str) -> WireCall[AgreementSnapshot | None]:
+    body = m.PaymentIdBody(paymentID=payment_id)
+    answer = yield from ask_after(
+        QUERY, api.url(m.PATH_QUERY), body, step="agreement_execute.look_up", reference=payment_id
+    )
+    return None if isinstance(answer, PaymentsError) else _of_payment(answer, payment_id)
+
+
+def _not_executed(error: GatewayError, seen: AgreementSnapshot | None) -> GatewayError:
+    """What to raise after the query did not show the agreement as holding."""
+    if not isinstance(error, DeclinedError):
+        return error
+    meaning = meaning_of(AGREEMENT_EXECUTE.operation, error.code)
+    settled = seen is not None and seen.state is not AgreementState.UNRECOGNIZED
+    if not settled or seen is None or meaning is None or meaning.kind is ErrorClass.DONE:
+        return still_open(error, "agreement execute")
+    if seen.state is AgreementState.CANCELLED:
+        return declined_as(error, ReasonCode.INVALID_AGREEMENT, final=True)
+    return declined_as(error, ReasonCode.PAYER_NOT_FINISHED, final=False)
+
+
+def _of_payment(answer: m.PaymentAnswer, payment_id: str) -> AgreementSnapshot | None:
+    """The agreement that a mode 0000 paymentID made; None where the answer is about something else."""
+    if answer.payment_id != payment_id or not answer.agreement_status:
+        return None
+    state = _STATES.get(answer.agreement_status, AgreementState.UNRECOGNIZED)
+    if state is AgreementState.ACTIVE and not is_id(answer.agreement_id):
+        return None
+    return AgreementSnapshot(
+        state=state,
+        raw_state=answer.agreement_status[:64],
+        agreement_id=answer.agreement_id or None,
+        gateway_reference=payment_id,
+        payer_account=account_of(answer.payer_account, answer.customer_msisdn),
+        payer_reference=answer.payer_reference,
+        occurred_at=time_of(answer.agreement_execute_time or answer.agreement_create_time),
+    )
+
+
+def _shown(
+    call: Call[m.AgreementAnswer], answer: m.AgreementAnswer | GatewayError, agreement_id: str
+) -> AgreementSnapshot:
+    if isinstance(answer, GatewayError):
+        raise answer
+    if answer.agreement_id != agreement_id:
+        raise error_of(call, Unreadable("it is about another agreement", 200), step=call.operation.value)
+    raw = answer.agreement_status or ""
+    times = (answer.agreement_void_time, answer.agreement_execute_time, answer.agreement_create_time)
+    return AgreementSnapshot(
+        state=_STATES.get(raw, AgreementState.UNRECOGNIZED),
+        raw_state=raw[:64],
+        agreement_id=agreement_id,
+        gateway_reference=answer.payment_id or None,
+        payer_account=account_of(answer.payer_account, answer.customer_msisdn),
+        payer_reference=answer.payer_reference,
+        occurred_at=next((moment for moment in map(time_of, times) if moment is not None), None),
+    )

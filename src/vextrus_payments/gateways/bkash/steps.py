@@ -1,0 +1,257 @@
+"""What all of bKash's protocols stand on: where the API is, how one question is asked, how its words are read."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final, TypeVar
+
+from vextrus_payments.errors import AmountError, GatewayError, PaymentsError
+from vextrus_payments.gateways.bkash import models as m
+from vextrus_payments.gateways.bkash.envelope import Accepted, Call, error_of, read
+from vextrus_payments.gateways.bkash.errors import Operation
+from vextrus_payments.mode import Mode
+from vextrus_payments.money import Money
+from vextrus_payments.snapshots import PaymentSnapshot, SnapshotState
+from vextrus_payments.wire import Send, WireCall, WireRequest, WireResponse
+
+A = TypeVar("A", bound=m.Answer)
+
+JSON_HEADERS: Final = (("Accept", "application/json"), ("Content-Type", "application/json"))
+"""On every call (§3.3)."""
+
+_MSISDN: Final = re.compile(r"(?:\+?88)?(01[0-9]{9})", re.ASCII)
+_ID: Final = re.compile(r"[!-~]{1,255}", re.ASCII)
+
+
+class RefundApi(StrEnum):
+    """Which of the two refund interfaces a merchant uses (§4.10, §4.11)."""
+
+    V1 = "v1"
+    V2 = "v2"
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """Where a merchant's bKash is, and which of its variants he uses.
+
+    `root` ends in /v1.2.0-beta; the v2 refund pair replaces that segment, it does not follow it (§4.11).
+    """
+
+    root: str
+    mode: Mode
+    refund_api: RefundApi = RefundApi.V2
+
+    def url(self, path: str) -> str:
+        """The address of a v1.2.0-beta route."""
+        return self.root + path
+
+    def host_url(self, path: str) -> str:
+        """The address of a route that hangs off the host."""
+        return self.root.removesuffix(m.ROOT_PATH) + path
+
+
+# ------------------------------------------------------------------------------------------- the calls (§3, §4)
+
+# What proves a success where bKash sent no code, and must be there where it did (§10.8).
+GRANT: Final = Call(Operation.GRANT, m.TokenAnswer, lambda a: bool(a.id_token))
+REFRESH: Final = Call(Operation.REFRESH, m.TokenAnswer, lambda a: bool(a.id_token))
+CREATE: Final = Call(Operation.CREATE, m.CreateAnswer, lambda a: bool(a.payment_id))
+EXECUTE: Final = Call(
+    Operation.EXECUTE, m.ExecuteAnswer, lambda a: bool(a.payment_id and a.transaction_status)
+)
+QUERY: Final = Call(
+    Operation.QUERY,
+    m.QueryAnswer,
+    lambda a: bool(a.payment_id and (a.transaction_status or a.agreement_status)),
+)
+CAPTURE: Final = Call(
+    Operation.CAPTURE, m.CaptureVoidAnswer, lambda a: bool(a.payment_id and a.transaction_status)
+)
+VOID: Final = Call(Operation.VOID, m.CaptureVoidAnswer, lambda a: bool(a.payment_id and a.transaction_status))
+SEARCH: Final = Call(Operation.SEARCH, m.SearchAnswer, lambda a: bool(a.trx_id and a.transaction_status))
+REFUND_V1: Final = Call(Operation.REFUND, m.RefundV1Answer, lambda a: bool(a.refund_trx_id))
+REFUND_V2: Final = Call(
+    Operation.REFUND, m.RefundV2Answer, lambda a: bool(a.refund_trx_id and a.refund_transaction_status)
+)
+REFUND_STATUS_V1: Final = Call(
+    Operation.REFUND_STATUS,
+    m.RefundStatusV1Answer,
+    # Before any refund there is nothing but the code (§4.10).
+    lambda a: bool(a.status_code or a.original_trx_id or a.refund_trx_id),
+)
+REFUND_STATUS_V2: Final = Call(
+    Operation.REFUND_STATUS, m.RefundStatusV2Answer, lambda a: bool(a.original_trx_id)
+)
+AGREEMENT_CREATE: Final = Call(Operation.AGREEMENT_CREATE, m.CreateAnswer, lambda a: bool(a.payment_id))
+AGREEMENT_EXECUTE: Final = Call(
+    Operation.AGREEMENT_EXECUTE, m.ExecuteAnswer, lambda a: bool(a.payment_id and a.agreement_status)
+)
+AGREEMENT_STATUS: Final = Call(
+    Operation.AGREEMENT_STATUS, m.AgreementAnswer, lambda a: bool(a.agreement_id and a.agreement_status)
+)
+AGREEMENT_CANCEL: Final = Call(
+    Operation.AGREEMENT_CANCEL, m.AgreementAnswer, lambda a: bool(a.agreement_id and a.agreement_status)
+)
+
+
+# ----------------------------------------------------------------------------------------------- one question
+
+
+def ask(
+    call: Call[A],
+    url: str,
+    body: m.Body,
+    *,
+    step: str = "",
+    reference: str | None = None,
+    headers: tuple[tuple[str, str], ...] = (),
+    authorized: bool = True,
+) -> WireCall[A | GatewayError]:
+    """Send one request and give its answer, or the error that stands for it, as a value.
+
+    Given as a value so that a protocol can look up what became of its request and raise outside any `except`
+    (an error must not drag another along as its `__context__`). What is no GatewayError passes through: it was
+    raised before anything was sent.
+    """
+    name = step or call.operation.value
+    response: WireResponse | None = None
+    failure: GatewayError | None = None
+    request = WireRequest("POST", url, headers, body.to_json())
+    try:
+        response = yield Send(
+            request=request,
+            operation=call.operation.value,
+            safety=call.safety,
+            step=step,
+            authorized=authorized,
+            reference=reference,
+        )
+    except GatewayError as error:
+        failure = error
+    if failure is not None:
+        return failure
+    if response is None:
+        raise TypeError("the driver answers a Send with a WireResponse")
+    reading = read(call, response)
+    if isinstance(reading, Accepted):
+        return reading.answer
+    return error_of(call, reading, step=name)
+
+
+def ask_after(
+    call: Call[A], url: str, body: m.Body, *, step: str, reference: str | None = None
+) -> WireCall[A | PaymentsError]:
+    """As `ask`, for a look-up after a call that may have moved money.
+
+    Whatever stops the look-up (even our own token store) becomes a value: it must not make the caller forget
+    that the outcome is open.
+    """
+    failure: PaymentsError | None = None
+    try:
+        return (yield from ask(call, url, body, step=step, reference=reference))
+    except PaymentsError as error:
+        failure = error
+    return failure
+
+
+# ---------------------------------------------------------------------------------------- reading bKash's words
+
+
+class UnreadableValueError(ValueError):
+    """A value that decides about money and cannot be read in exactly one way: nobody may guess it."""
+
+
+def money_of(text: str | None, currency: str | None = None) -> Money | None:
+    """The exact amount of a wire text ("15", "15.00"); None where it is absent.
+
+    bKash takes BDT only, so an absent currency is BDT.
+
+    Raises:
+        UnreadableValueError: the text is there and is no plain decimal ("1,500"), or the currency is no code.
+    """
+    if text is None or text == "":
+        return None
+    try:
+        return Money(text, currency or m.CURRENCY)
+    except AmountError:
+        pass
+    raise UnreadableValueError("an amount is not a plain decimal")
+
+
+def amount_or_none(text: str | None, currency: str | None = None) -> Money | None:
+    """As `money_of`, for amounts that decide nothing: unreadable counts as absent."""
+    try:
+        return money_of(text, currency)
+    except UnreadableValueError:
+        return None
+
+
+def time_of(text: str | None) -> datetime | None:
+    """A wire time; None where it is absent or not bKash's form. Times decide nothing about money."""
+    if not text:
+        return None
+    try:
+        return m.parse_time(text)
+    except ValueError:
+        return None
+
+
+def account_of(*texts: str | None) -> str | None:
+    """The payer's account: a wallet number always as 01XXXXXXXXX (the IPN writes 8801..., §8.3)."""
+    for text in texts:
+        if text:
+            found = _MSISDN.fullmatch(text)
+            return found[1] if found else text[:64]
+    return None
+
+
+def is_id(text: str | None) -> bool:
+    """True for what can be an id of bKash: visible ASCII, not too long."""
+    return bool(text and _ID.fullmatch(text))
+
+
+_STATES: Final[Mapping[str, SnapshotState]] = MappingProxyType(
+    {
+        "Initiated": SnapshotState.INITIATED,
+        "Completed": SnapshotState.PAID,
+        "Authorized": SnapshotState.AUTHORIZED,
+        "Cancelled": SnapshotState.CANCELLED,
+        "Voided": SnapshotState.VOIDED,
+        "Expired": SnapshotState.EXPIRED,
+        "Declined": SnapshotState.DECLINED,
+        "Failed": SnapshotState.DECLINED,
+    }
+)
+"""The vocabulary of §4.5. "Pending Authorized" and whatever else comes proves nothing: UNRECOGNIZED."""
+
+
+def payment_state(answer: m.PaymentAnswer) -> SnapshotState:
+    """The normalized state of an execute's or a query's answer."""
+    state = _STATES.get(answer.transaction_status or "", SnapshotState.UNRECOGNIZED)
+    if state is SnapshotState.INITIATED and answer.verification == "Complete":
+        return SnapshotState.APPROVED
+    if state is SnapshotState.CANCELLED and answer.trx_id:
+        return SnapshotState.VOIDED  # it was held once: a void answers "Cancelled" too (§4.9)
+    return state
+
+
+def payment_snapshot(answer: m.PaymentAnswer) -> PaymentSnapshot:
+    """The picture of a payment in an execute's or a query's answer, not judged yet.
+
+    Raises:
+        UnreadableValueError: the amount is there but cannot be read exactly.
+    """
+    return PaymentSnapshot(
+        state=payment_state(answer),
+        gateway_reference=answer.payment_id or "",
+        raw_state=(answer.transaction_status or "")[:64],
+        gateway_order_id=answer.invoice or None,
+        amount=money_of(answer.amount, answer.currency),
+        transaction_id=answer.trx_id or None,
+        payer_account=account_of(answer.payer_account, answer.customer_msisdn),
+        occurred_at=time_of(answer.payment_execute_time),
+        refundable=amount_or_none(answer.max_refundable_amount, answer.currency),
+    )
