@@ -24,7 +24,7 @@ from vextrus_payments.secret import Secret
 #: Larger than any credential, PEM keys included.
 MAX_FILE_BYTES: Final = 65_536
 _REQUIRED: Final = "required"
-_PROXY_SCHEMES: Final = frozenset({"http", "https", "socks5", "socks5h"})
+_PROXY_SCHEMES: Final = frozenset({"http", "https"})
 
 
 class EnvRow(NamedTuple):

@@ -53,7 +53,9 @@ from vextrus_payments.wire import (
 T = TypeVar("T")
 
 #: Codes of NotSentError that say something about us, not about the gateway.
-LOCAL_CODES: Final = frozenset({"send_by_passed", "breaker_open"})
+LOCAL_CODES: Final = frozenset(
+    {"send_by_passed", "breaker_open", "connection_closed", "no_time_left", "transport_closed"}
+)
 AUTHORIZATION_FAILED: Final = "authorization_failed"
 _NOT_WORKING: Final = (
     NotSentError,
