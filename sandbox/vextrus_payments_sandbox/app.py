@@ -8,7 +8,7 @@ from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -18,7 +18,7 @@ from vextrus_payments_sandbox.bkash import BkashSandbox
 from vextrus_payments_sandbox.bkash.api import unknown_route
 from vextrus_payments_sandbox.bkash.pages import payment_id_of
 from vextrus_payments_sandbox.bkash.records import Rules
-from vextrus_payments_sandbox.exchange import Exchange
+from vextrus_payments_sandbox.exchange import Dropped, Exchange
 from vextrus_payments_sandbox.faults import KINDS, FaultPlans
 from vextrus_payments_sandbox.rendering import STYLE_PATH, html, style
 from vextrus_payments_sandbox.world import CUSTOMER, SandboxClock, World, to_text
@@ -78,6 +78,9 @@ def create_app(
         call.status = response.status_code
         return response
 
+    async def gone(request: Request, error: Exception) -> Response:
+        return Dropped()  # the caller left while sending
+
     async def no_icon(request: Request) -> Response:
         return Response(status_code=204)
 
@@ -90,11 +93,12 @@ def create_app(
             *gateway.routes(),
         ],
         lifespan=lifespan,
-        exception_handlers={404: refused, 405: refused},
+        exception_handlers={404: refused, 405: refused, ClientDisconnect: gone},
     )
     app.router.redirect_slashes = False  # a gateway does not send its callers elsewhere
     app.state.world = world
     app.state.faults = faults
+    app.state.exchange = exchange
     return app
 
 

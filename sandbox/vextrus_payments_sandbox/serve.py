@@ -15,13 +15,14 @@ from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
 import uvicorn
+from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vextrus_payments.clock import Clock, Sleeper
 from vextrus_payments_sandbox.admin import LOOPBACK_NAMES
 from vextrus_payments_sandbox.app import create_app, version
 from vextrus_payments_sandbox.bkash.records import Rules
-from vextrus_payments_sandbox.exchange import ABORT
+from vextrus_payments_sandbox.exchange import ABORT, Exchange
 from vextrus_payments_sandbox.world import CUSTOMER, World
 
 DEFAULT_PORT: Final = 28600
@@ -125,14 +126,28 @@ def _names_this_machine(scope: Scope) -> bool:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: whoever runs it decides what a signal means."""
+    """uvicorn without its own signal handlers (whoever runs it decides what a signal means), and quick to stop."""
+
+    def __init__(self, config: uvicorn.Config, exchange: Exchange) -> None:
+        super().__init__(config)
+        self._exchange = exchange
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the calls that wait on a fault, let answers under way leave, then cut whoever still holds on."""
+        await self._exchange.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await asyncio.sleep(0.1)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await super().shutdown(sockets)
 
-def _server(app: ASGIApp) -> _Server:
+
+def _server(app: Starlette) -> _Server:
     return _Server(
         uvicorn.Config(
             _OwnHostsOnly(app),
@@ -145,7 +160,9 @@ def _server(app: ASGIApp) -> _Server:
             server_header=False,
             timeout_keep_alive=60,
             timeout_graceful_shutdown=_GRACE_S,
-        )
+            proxy_headers=False,
+        ),
+        app.state.exchange,
     )
 
 

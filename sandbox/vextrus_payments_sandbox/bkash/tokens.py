@@ -95,7 +95,7 @@ def mint_refresh_token(world: World, merchant: Merchant) -> str:
     signed = ".".join(
         (header, _b64(_stretch(b"key", nonce.encode(), 256)), _b64(json.dumps(claims).encode()))
     )
-    signed = f"{signed}.{_b64(_stretch(b'text', nonce.encode(), 720))}"
+    signed = f"{signed}.{_b64(_stretch(b'text', nonce.encode(), 896))}"
     return f"{signed}.{_b64(_stretch(b'refresh', signed.encode('ascii'), 16))}"
 
 
