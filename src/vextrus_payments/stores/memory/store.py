@@ -1,0 +1,271 @@
+"""MemoryStore: the port over dictionaries.
+
+Honest atomicity: no method awaits anything between its first look and its last write, so no other task can come in
+between. One event loop only; threads and processes have nothing to share here.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TypeVar
+
+from vextrus_payments.clock import Clock, SystemClock
+from vextrus_payments.documents import from_json
+from vextrus_payments.errors import StorageError
+from vextrus_payments.events import PaymentEvent
+from vextrus_payments.mode import Mode
+from vextrus_payments.payment import Evidence
+from vextrus_payments.plans import (
+    Claim,
+    ClaimAnswer,
+    ClaimTerms,
+    CommitAnswer,
+    Plan,
+    ReserveAnswer,
+    ReserveOperation,
+    ReservePayment,
+)
+from vextrus_payments.records import (
+    Attempt,
+    Operation,
+    OperationState,
+    OutboxKind,
+    OutboxRow,
+    Payment,
+    PaymentFacts,
+    PaymentState,
+)
+from vextrus_payments.store import OutboxBacklog, Page
+from vextrus_payments.stores import transactions
+from vextrus_payments.stores.columns import (
+    FIND_LIMIT,
+    FindKey,
+    Position,
+    check_lease,
+    check_limit,
+    optional_micros,
+)
+from vextrus_payments.stores.memory.rows import MemoryRows, OperationRow, PaymentRow
+from vextrus_payments.stores.memory.tokens import MemoryTokens
+from vextrus_payments.token_budget import GrantAsk, GrantDecision, GrantEnd
+
+_RowT = TypeVar("_RowT", PaymentRow, OperationRow)
+
+
+class MemoryStore:
+    """A PaymentStore that forgets with its process: refused in live mode.
+
+    close() keeps the rows, so that a test can open the same store again as after a restart.
+    """
+
+    def __init__(self, *, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._is_open = False
+        self._all = MemoryRows()
+        self._all_tokens = MemoryTokens()
+
+    def __repr__(self) -> str:
+        return f"MemoryStore({'open' if self._is_open else 'closed'})"
+
+    @property
+    def durable(self) -> bool:
+        """False: nothing here survives the process."""
+        return False
+
+    async def open(self) -> None:
+        """Make it usable."""
+        self._is_open = True
+
+    async def close(self) -> None:
+        """Refuse further use until it is opened again."""
+        self._is_open = False
+
+    def now(self) -> datetime:
+        """The injected clock's time."""
+        return self._clock.now()
+
+    def _rows(self) -> MemoryRows:
+        self._check_open()
+        return self._all
+
+    def _tokens(self) -> MemoryTokens:
+        self._check_open()
+        return self._all_tokens
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise StorageError(
+                "The store is not open.", code="storage_closed", next_step="Await its open() first."
+            )
+
+    # --- the flow ---------------------------------------------------------------------------------------------
+
+    async def reserve(self, wanted: ReservePayment | ReserveOperation) -> ReserveAnswer:
+        """Reserve an operation, by plan_reserve()."""
+        return transactions.reserve(self._rows(), wanted, self.now())
+
+    async def claim(self, tenant: str, operation_id: str, terms: ClaimTerms) -> ClaimAnswer:
+        """Take the right to submit, by plan_claim()."""
+        return transactions.claim(self._rows(), tenant, operation_id, terms, self.now())
+
+    async def checkpoint(self, claim: Claim, evidence: Evidence) -> None:
+        """Append evidence to a claimed operation."""
+        transactions.checkpoint(self._rows(), claim, evidence, self.now())
+
+    async def release(self, claim: Claim) -> bool:
+        """Give a claim back that is proven without effect."""
+        return transactions.release(self._rows(), claim, self.now())
+
+    async def commit(self, plan: Plan) -> CommitAnswer:
+        """Write a plan whole or not at all."""
+        return transactions.commit(self._rows(), plan)
+
+    async def note_attempt(self, attempt: Attempt) -> None:
+        """Write an attempt's log."""
+        self._rows().note_attempt(attempt)
+
+    # --- reading ----------------------------------------------------------------------------------------------
+
+    async def get(self, tenant: str, payment_id: str) -> PaymentFacts | None:
+        """All facts of one payment."""
+        return self._rows().facts(tenant, payment_id)
+
+    async def get_operation(self, tenant: str, operation_id: str) -> tuple[PaymentFacts, Operation] | None:
+        """The operation and the facts of its payment."""
+        return transactions.get_operation(self._rows(), tenant, operation_id)
+
+    async def siblings(
+        self, tenant: str, merchant_reference: str, *, without: str
+    ) -> tuple[PaymentFacts, ...]:
+        """The reference's payments other than `without`, oldest first."""
+        return transactions.siblings_of(self._rows(), tenant, merchant_reference, without=without)
+
+    async def find(
+        self,
+        tenant: str,
+        *,
+        merchant_reference: str | None = None,
+        gateway: str | None = None,
+        mode: Mode | None = None,
+        gateway_order_id: str | None = None,
+        gateway_reference: str | None = None,
+        transaction_id: str | None = None,
+    ) -> tuple[PaymentFacts, ...]:
+        """Payments by exactly one key, oldest first, at most 100."""
+        key = FindKey.of(
+            merchant_reference=merchant_reference,
+            gateway_order_id=gateway_order_id,
+            gateway_reference=gateway_reference,
+            transaction_id=transaction_id,
+        )
+        rows = self._rows()
+        found = [
+            row.payment_id
+            for row in rows.find(tenant, key)
+            if gateway in (None, row.gateway) and mode in (None, row.mode)
+        ]
+        return transactions.facts_of(rows, tenant, found[:FIND_LIMIT])
+
+    async def next_order_number(self, tenant: str, gateway: str, mode: Mode, merchant_reference: str) -> int:
+        """1 + how many submissions the reference has had there."""
+        return 1 + self._rows().count_submissions(tenant, gateway, mode, merchant_reference)
+
+    async def list(
+        self,
+        tenant: str | None = None,
+        *,
+        state: PaymentState | None = None,
+        since: datetime | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> Page[Payment]:
+        """Payments by creation time, oldest first."""
+        since_us = optional_micros(since)
+        rows = [
+            row
+            for row in self._rows().payments.values()
+            if tenant in (None, row.tenant)
+            and state in (None, row.state)
+            and (since_us is None or row.created_us >= since_us)
+        ]
+        page, following = _page(rows, cursor, limit)
+        return Page(tuple(from_json(Payment, row.document) for row in page), following)
+
+    async def list_operations(
+        self,
+        tenant: str | None = None,
+        *,
+        states: Sequence[OperationState],
+        updated_before: datetime | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> Page[Operation]:
+        """Operations in any of these states, oldest update first."""
+        before_us = optional_micros(updated_before)
+        rows = [
+            row
+            for row in self._rows().operations.values()
+            if tenant in (None, row.tenant)
+            and row.state in states
+            and (before_us is None or row.updated_us < before_us)
+        ]
+        page, following = _page(rows, cursor, limit)
+        return Page(tuple(from_json(Operation, row.document) for row in page), following)
+
+    async def events(self, tenant: str, payment_id: str) -> tuple[PaymentEvent, ...]:
+        """The payment's event log, oldest first."""
+        return self._rows().events(tenant, payment_id)
+
+    async def attempts(self, tenant: str, payment_id: str) -> tuple[Attempt, ...]:
+        """Every attempt on the payment's operations, oldest first."""
+        return self._rows().attempts(tenant, payment_id)
+
+    # --- the outbox -------------------------------------------------------------------------------------------
+
+    async def lease(self, kind: OutboxKind, *, limit: int, lease_s: int) -> tuple[OutboxRow, ...]:
+        """Lease due rows."""
+        return self._rows().queue.lease(kind, check_limit(limit), check_lease(lease_s), self.now())
+
+    async def ack(self, row: OutboxRow) -> None:
+        """Mark a row delivered."""
+        self._rows().queue.ack(row.tenant, row.row_id)
+
+    async def nack(self, row: OutboxRow, *, retry_at: datetime | None, why: str) -> None:
+        """Count a failed delivery; retry later, or park."""
+        self._rows().queue.nack(row.tenant, row.row_id, retry_at, why)
+
+    async def backlog(self, kind: OutboxKind) -> OutboxBacklog:
+        """What still waits."""
+        return self._rows().queue.backlog(kind)
+
+    # --- tokens -----------------------------------------------------------------------------------------------
+
+    async def token_get(self, digest: str) -> str | None:
+        """The document as last put."""
+        return self._tokens().get(digest)
+
+    async def token_put(self, digest: str, version: str, document: str) -> None:
+        """Set version and document."""
+        self._tokens().put(digest, version, document)
+
+    async def token_drop(self, digest: str, version: str) -> bool:
+        """Empty version and document if the version is this one."""
+        return self._tokens().drop(digest, version)
+
+    async def grant_reserve(self, digest: str, ask: GrantAsk) -> GrantDecision:
+        """Take a slot of the grant budget."""
+        return self._tokens().reserve(digest, ask)
+
+    async def grant_finish(
+        self, digest: str, end: GrantEnd, version: str | None, document: str | None
+    ) -> None:
+        """Close a slot and keep what it brought."""
+        self._tokens().finish(digest, end, version, document)
+
+
+def _page(rows: Sequence[_RowT], cursor: str | None, limit: int) -> tuple[Sequence[_RowT], str | None]:
+    """The rows of one page, and the cursor of the next."""
+    after = Position.of(cursor)
+    ordered = sorted(rows, key=lambda row: row.position)
+    rest = [row for row in ordered if after is None or row.position > after]
+    page = rest[: check_limit(limit)]
+    return page, page[-1].position.cursor() if len(rest) > len(page) else None

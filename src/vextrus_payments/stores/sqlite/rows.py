@@ -1,0 +1,244 @@
+"""The SQL of the flow: one transaction's row operations on an SQLite connection. Implements transactions.Rows."""
+
+import sqlite3
+from typing import Final
+
+from vextrus_payments.documents import from_json, to_json
+from vextrus_payments.mode import Mode
+from vextrus_payments.plans import Plan
+from vextrus_payments.records import (
+    Attempt,
+    Operation,
+    OutboxRow,
+    Payment,
+    PaymentFacts,
+    Receipt,
+    ReceiptKey,
+    Submission,
+)
+from vextrus_payments.stores.columns import optional_micros, to_micros
+from vextrus_payments.stores.transactions import Booked
+
+# One statement, so that even outside a transaction all facts are of one moment.
+_FACTS: Final = """
+SELECT 0, 0, document FROM payments WHERE tenant = ? AND payment_id = ?
+UNION ALL SELECT 1, submission_no, document FROM submissions WHERE tenant = ? AND payment_id = ?
+UNION ALL SELECT 2, id, document FROM operations WHERE tenant = ? AND payment_id = ?
+UNION ALL SELECT 3, id, document FROM receipts WHERE tenant = ? AND payment_id = ?
+ORDER BY 1, 2
+"""
+_VERSION: Final = "SELECT version FROM payments WHERE tenant = ? AND payment_id = ?"
+_PAYMENT_OF_OPERATION: Final = "SELECT payment_id FROM operations WHERE tenant = ? AND operation_id = ?"
+_PAYMENTS_OF_REFERENCE: Final = (
+    "SELECT payment_id FROM payments WHERE tenant = ? AND merchant_reference = ? ORDER BY created_at, id"
+)
+_COUNT_SUBMISSIONS: Final = (
+    "SELECT count(*) FROM submissions"
+    " WHERE tenant = ? AND merchant_reference = ? AND gateway = ? AND mode = ?"
+)
+_ORDER_ID_OWNER: Final = (
+    "SELECT payment_id, submission_no FROM submissions"
+    " WHERE tenant = ? AND gateway_order_id = ? AND gateway = ? AND mode = ?"
+)
+_RECEIPT_OWNER: Final = (
+    "SELECT payment_id FROM receipts"
+    " WHERE tenant = ? AND transaction_id = ? AND gateway = ? AND mode = ? AND kind = ?"
+)
+_INSERT_PAYMENT: Final = (
+    "INSERT INTO payments (tenant, payment_id, merchant_reference, gateway, mode, state, version, created_at,"
+    " document) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_UPDATE_PAYMENT: Final = (
+    "UPDATE payments SET state = ?, version = ?, document = ?"
+    " WHERE tenant = ? AND payment_id = ? AND version = ?"
+)
+_PUT_SUBMISSION: Final = (
+    "INSERT INTO submissions (tenant, payment_id, submission_no, gateway, mode, merchant_reference,"
+    " gateway_order_id, gateway_reference, held_transaction_id, document) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (tenant, payment_id, submission_no) DO UPDATE SET gateway_order_id = excluded.gateway_order_id,"
+    " gateway_reference = excluded.gateway_reference, held_transaction_id = excluded.held_transaction_id,"
+    " document = excluded.document"
+)
+_PUT_OPERATION: Final = (
+    "INSERT INTO operations (tenant, operation_id, payment_id, state, updated_at, document)"
+    " VALUES (?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (tenant, operation_id) DO UPDATE SET state = excluded.state, updated_at = excluded.updated_at,"
+    " document = excluded.document"
+)
+_ADD_RECEIPT: Final = (
+    "INSERT INTO receipts (tenant, gateway, mode, kind, transaction_id, payment_id, document)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, transaction_id, gateway, mode, kind) DO NOTHING"
+)
+_ADD_EVENT: Final = (
+    "INSERT INTO events (tenant, event_id, payment_id, document) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (tenant, event_id) DO NOTHING"
+)
+_PUT_ATTEMPT: Final = (
+    "INSERT INTO attempts (tenant, operation_id, fence, payment_id, document) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT (tenant, operation_id, fence) DO UPDATE SET document = excluded.document"
+)
+_ADD_OUTBOX: Final = (
+    "INSERT INTO outbox (tenant, row_id, kind, subject, seq, document, created_at, attempts, next_at, parked,"
+    " due_at, head) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NOT EXISTS (SELECT 1 FROM outbox"
+    " WHERE tenant = ? AND kind = ? AND subject = ? AND delivered_at IS NULL AND seq <= ?))"
+    " ON CONFLICT (tenant, row_id) DO NOTHING"
+)
+
+_SUBMISSION, _OPERATION, _RECEIPT = 1, 2, 3
+
+
+class SqliteRows:
+    """Row operations on one connection, whose transaction is somebody else's to begin and end."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._execute = connection.execute
+
+    def facts(self, tenant: str, payment_id: str) -> PaymentFacts | None:
+        rows = self._execute(_FACTS, (tenant, payment_id) * 4).fetchall()
+        if not rows:
+            return None
+        return PaymentFacts(
+            from_json(Payment, rows[0][2]),
+            tuple(from_json(Submission, text) for part, _, text in rows if part == _SUBMISSION),
+            tuple(from_json(Operation, text) for part, _, text in rows if part == _OPERATION),
+            tuple(from_json(Receipt, text) for part, _, text in rows if part == _RECEIPT),
+        )
+
+    def version(self, tenant: str, payment_id: str) -> int:
+        row = self._execute(_VERSION, (tenant, payment_id)).fetchone()
+        return 0 if row is None else int(row[0])
+
+    def payment_of_operation(self, tenant: str, operation_id: str) -> str | None:
+        row = self._execute(_PAYMENT_OF_OPERATION, (tenant, operation_id)).fetchone()
+        return None if row is None else str(row[0])
+
+    def payments_of_reference(self, tenant: str, merchant_reference: str) -> tuple[str, ...]:
+        rows = self._execute(_PAYMENTS_OF_REFERENCE, (tenant, merchant_reference)).fetchall()
+        return tuple(payment_id for (payment_id,) in rows)
+
+    def count_submissions(self, tenant: str, gateway: str, mode: Mode, merchant_reference: str) -> int:
+        (count,) = self._execute(
+            _COUNT_SUBMISSIONS, (tenant, merchant_reference, gateway, mode.value)
+        ).fetchone()
+        return int(count)
+
+    def order_id_owner(
+        self, tenant: str, gateway: str, mode: Mode, gateway_order_id: str
+    ) -> tuple[str, int] | None:
+        row = self._execute(_ORDER_ID_OWNER, (tenant, gateway_order_id, gateway, mode.value)).fetchone()
+        return None if row is None else (str(row[0]), int(row[1]))
+
+    def receipt_owner(self, key: ReceiptKey) -> Booked | None:
+        row = self._execute(
+            _RECEIPT_OWNER, (key.tenant, key.transaction_id, key.gateway, key.mode.value, key.kind.value)
+        ).fetchone()
+        return None if row is None else Booked(row[0])
+
+    def write(self, plan: Plan) -> None:
+        self._put_payment(plan.payment, plan.expected_version)
+        for submission in plan.submissions:
+            self._put_submission(submission, plan.payment.merchant_reference)
+        for operation in plan.operations:
+            self._put_operation(operation)
+        for receipt in plan.receipts:
+            self._add_receipt(receipt)
+        for event in plan.events:
+            self._execute(_ADD_EVENT, (event.tenant, event.id, event.payment_id, to_json(event)))
+        for attempt in plan.attempts:
+            self.note_attempt(attempt)
+        for row in plan.outbox:
+            self._add_outbox(row)
+
+    def note_attempt(self, attempt: Attempt) -> None:
+        """Upsert one attempt."""
+        self._execute(
+            _PUT_ATTEMPT,
+            (attempt.tenant, attempt.operation_id, attempt.fence, attempt.payment_id, to_json(attempt)),
+        )
+
+    def _put_payment(self, payment: Payment, expected_version: int) -> None:
+        me = (payment.tenant, payment.payment_id)
+        if expected_version:
+            changed = (payment.state.value, payment.version, to_json(payment))
+            self._execute(_UPDATE_PAYMENT, (*changed, *me, expected_version))
+            return
+        self._execute(
+            _INSERT_PAYMENT,
+            (
+                *me,
+                payment.merchant_reference,
+                payment.gateway,
+                payment.mode.value,
+                payment.state.value,
+                payment.version,
+                to_micros(payment.created_at),
+                to_json(payment),
+            ),
+        )
+
+    def _put_submission(self, submission: Submission, merchant_reference: str) -> None:
+        self._execute(
+            _PUT_SUBMISSION,
+            (
+                submission.tenant,
+                submission.payment_id,
+                submission.submission_no,
+                submission.gateway,
+                submission.mode.value,
+                merchant_reference,
+                submission.gateway_order_id,
+                submission.gateway_reference,
+                submission.held_transaction_id,
+                to_json(submission),
+            ),
+        )
+
+    def _put_operation(self, operation: Operation) -> None:
+        self._execute(
+            _PUT_OPERATION,
+            (
+                operation.tenant,
+                operation.operation_id,
+                operation.payment_id,
+                operation.state.value,
+                to_micros(operation.updated_at),
+                to_json(operation),
+            ),
+        )
+
+    def _add_receipt(self, receipt: Receipt) -> None:
+        self._execute(
+            _ADD_RECEIPT,
+            (
+                receipt.tenant,
+                receipt.gateway,
+                receipt.mode.value,
+                receipt.kind.value,
+                receipt.transaction_id,
+                receipt.payment_id,
+                to_json(receipt),
+            ),
+        )
+
+    def _add_outbox(self, row: OutboxRow) -> None:
+        created_us, next_us = to_micros(row.created_at), optional_micros(row.next_at)
+        self._execute(
+            _ADD_OUTBOX,
+            (
+                row.tenant,
+                row.row_id,
+                row.kind.value,
+                row.subject,
+                row.seq,
+                row.document,
+                created_us,
+                row.attempts,
+                next_us,
+                row.parked,
+                created_us if next_us is None else next_us,
+                row.tenant,
+                row.kind.value,
+                row.subject,
+                row.seq,
+            ),
+        )
