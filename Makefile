@@ -63,7 +63,7 @@ deps: setup-dev
 	$(BIN)/deptry .
 
 dead: setup-dev
-	$(BIN)/vulture
+	$(BIN)/vulture $(wildcard src sandbox tests bench scripts)
 
 changelog: setup-dev
 	$(BIN)/python scripts/check_changelog.py

@@ -25,7 +25,7 @@ def main() -> int:
         elif not re.search(r"\w.*\.\s*$", path.read_text(encoding="utf-8")):
             problems.append(f"{path.name}: a fragment is one or more whole sentences for users")
     draft = subprocess.run(
-        [sys.executable, "-m", "towncrier", "build", "--draft", "--version", project["project"]["version"]],
+        [sys.executable, "-m", "towncrier", "build", "--draft", "--version", "next"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -31,8 +31,17 @@ def main() -> int:
         _run([*install, "-r", str(floors)], environment)
         _run([*install, "-c", str(floors), "--group", "test", "hatchling", "packaging"], environment)
         _run([*install, "--no-deps", "--no-build-isolation", "--editable", "."], environment)
-    suites = [str(path) for path in sorted((ROOT / "tests").iterdir()) if path.name not in {"packaging", "typing"}]
-    command = [str(python), "-m", "pytest", "-m", _LEFT_OUT, *(path for path in suites if Path(path).is_dir())]
+    suites = [
+        str(path) for path in sorted((ROOT / "tests").iterdir()) if path.name not in {"packaging", "typing"}
+    ]
+    command = [
+        str(python),
+        "-m",
+        "pytest",
+        "-m",
+        _LEFT_OUT,
+        *(path for path in suites if Path(path).is_dir()),
+    ]
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
