@@ -37,6 +37,8 @@ from vextrus_payments.wire import WireCall
 
 VOID_PATHS: Final = (m.PATH_VOID, m.PATH_VOID_ALTERNATIVE)
 """Both spellings that sources give (§16.2), the likelier one first."""
+CAPTURED: Final = frozenset({SnapshotState.PAID, SnapshotState.REVIEW})
+RELEASED: Final = frozenset({SnapshotState.VOIDED, SnapshotState.CANCELLED})
 
 
 def capture_payment(api: Api, call: ExecuteCall) -> WireCall[PaymentSnapshot]:
@@ -59,7 +61,7 @@ def capture_payment(api: Api, call: ExecuteCall) -> WireCall[PaymentSnapshot]:
     if not needs_look_up(error):
         raise error
     seen = yield from look_up(api, call, step="capture.look_up")
-    if seen is not None and seen.state in (SnapshotState.PAID, SnapshotState.REVIEW):
+    if seen is not None and seen.state in CAPTURED:
         return seen
     raise _not_done(CAPTURE, error, seen)
 
@@ -94,7 +96,7 @@ def void_payment(
     if not needs_look_up(error):
         raise error
     seen = yield from look_up(api, call, step="void.look_up")
-    if seen is not None and seen.state in (SnapshotState.VOIDED, SnapshotState.CANCELLED):
+    if seen is not None and seen.state in RELEASED:
         return seen, path
     raise _not_done(VOID, error, seen)
 
@@ -154,7 +156,7 @@ def _not_done(
 
 
 _OTHER_WAY: Final = {
-    Operation.CAPTURE: frozenset({SnapshotState.VOIDED, SnapshotState.CANCELLED}),
+    Operation.CAPTURE: RELEASED,
     Operation.VOID: frozenset({SnapshotState.PAID}),
 }
 

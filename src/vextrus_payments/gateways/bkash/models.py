@@ -507,6 +507,33 @@ class RefundStatusV1Answer(RefundStatusV2Answer):
     completed_time: Text = _named("completedTime")
 
 
+# ------------------------------------------------------------------------------- notifications (IPN, §8.3)
+
+
+class NotificationMessage(_Lenient):
+    """The inner message of a payment notification. It names no paymentID: only the invoice number binds it."""
+
+    date_time: Text = _named("dateTime")
+    debit_msisdn: Text = _named("debitMSISDN", repr=False)
+    credit_organization_name: Text = _named("creditOrganizationName")
+    credit_short_code: Text = _named("creditShortCode")
+    trx_id: Text = _either("trxID", "trxId")
+    transaction_status: Text = _named("transactionStatus")
+    transaction_type: Text = _named("transactionType")
+    amount: Text = None
+    currency: Text = None
+    transaction_reference: Text = _named("transactionReference", repr=False)
+    merchant_invoice_number: Text = _named("merchantInvoiceNumber")
+    coupon_amount: Text = _named("couponAmount")
+    merchant_share_amount: Text = _named("merchantShareAmount")
+    sale_amount: Text = _named("saleAmount")
+
+    @classmethod
+    def from_json(cls, raw: bytes) -> Self:
+        """Read a message from its bytes; raises :class:`UnreadableBodyError` as :func:`read_json` does."""
+        return cls.model_validate(read_json(raw))
+
+
 # ----------------------------------------------------------------------------------------- times (§12.3, §18)
 
 DHAKA: Final = timezone(timedelta(hours=6), "+06:00")

@@ -249,6 +249,24 @@ def look_up(api: Api, call: StatusCall | ExecuteCall, *, step: str) -> WireCall[
     return None if isinstance(answer, PaymentsError) else _pictured(api, call, answer)
 
 
+def look_only(api: Api, call: ExecuteCall, wanted: frozenset[SnapshotState]) -> WireCall[PaymentSnapshot]:
+    """For an attempt that resumes: an earlier one may have been sent, so this one only looks.
+
+    Raises:
+        OutcomeUnknownError: the query does not show one of the wanted states, or brought nothing.
+    """
+    seen = yield from look_up(api, call, step="resume.look_up")
+    if seen is not None and seen.state in wanted:
+        return seen
+    shown = "could not be looked up" if seen is None else f"is {seen.state.value} at bKash"
+    raise OutcomeUnknownError(
+        f"An earlier attempt may have been sent, and the payment {shown}.",
+        code="not_seen",
+        effect=Effect.UNKNOWN,
+        step="resume.look_up",
+    )
+
+
 def _pictured(api: Api, call: StatusCall | ExecuteCall, answer: m.QueryAnswer) -> PaymentSnapshot | None:
     try:
         return judged(api, call, payment_snapshot(answer))

@@ -1,0 +1,153 @@
+"""bKash's settings: the four credentials, where its API is, the variants that sources leave open (dossier §2, §16)."""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import ClassVar, Final, Self
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from vextrus_payments.config import GatewayConfig
+from vextrus_payments.gateways.bkash.models import PATH_VOID, PATH_VOID_ALTERNATIVE, ROOT_PATH
+from vextrus_payments.gateways.bkash.steps import RefundApi
+from vextrus_payments.mode import Mode
+from vextrus_payments.secret import Secret
+
+SANDBOX_URL: Final = "https://tokenized.sandbox.bka.sh/v1.2.0-beta"
+LIVE_URL: Final = "https://tokenized.pay.bka.sh/v1.2.0-beta"
+
+_SANDBOX_HOSTS: Final = (".sandbox.bka.sh", ".sandbox.bkash.com", ".sbrecurring.pay.bka.sh")
+_LIVE_HOSTS: Final = (".pay.bka.sh", ".pay.bkash.com")
+_TEST_VALUE: Final = re.compile(r"sandbox|changeme|your[_-]?(?:app|user|pass)", re.IGNORECASE)
+"""In a credential this is a sandbox's or a sample's: long enough never to turn up in a random value."""
+_PUBLISHED_USERNAME: Final = re.compile(r"sandboxTokenizedUser[0-9]*|01770618567", re.IGNORECASE)
+_PUBLISHED_APP_KEYS: Final = (
+    "aa396e01892fbf641b91b5de8668e00cb0067bc189993fc28e0266e3dbbf5bb6",
+    "7ceaf565d0e26db9aa6b36316294e53d34071443170e12d75bfcf6a8ad132e32",
+)
+"""SHA-256 of the app keys of bKash's shared sandbox merchants, which stand in hundreds of public repositories."""
+_CREDENTIALS: Final = ("app_key", "app_secret", "username", "password")
+_CREDENTIAL_MAX: Final = 512
+
+
+class AuthScheme(StrEnum):
+    """How the token stands in the Authorization header: sources differ (§16.1)."""
+
+    RAW = "raw"
+    BEARER = "bearer"
+
+
+class VoidPath(StrEnum):
+    """Which spelling of the void route is tried first (§16.2); the other one follows where the first is unknown."""
+
+    CONFIRM_VOID = "confirm/void"
+    CONFIRM_CAPTURE_VOID = "confirm/capture/void"
+
+    @property
+    def paths(self) -> tuple[str, str]:
+        """Both routes, in the order in which they are tried."""
+        both = (PATH_VOID, PATH_VOID_ALTERNATIVE)
+        return both if self is VoidPath.CONFIRM_VOID else (both[1], both[0])
+
+
+class BkashConfig(GatewayConfig):
+    """One merchant's bKash Tokenized Checkout v1.2.0-beta. From the environment: `BkashConfig.from_env()`.
+
+    The four credentials come as one set per product and mode (§2). They are sent as they are: the password may
+    hold `<`, `*`, `@`, `^` and letters beyond ASCII.
+
+    Raises (on creation):
+        CredentialsMissingError, ConfigurationError: as GatewayConfig; never with a value in the message.
+    """
+
+    env_prefix: ClassVar[str] = "BKASH"
+    preset_urls: ClassVar[Mapping[Mode, str]] = MappingProxyType(
+        {Mode.SANDBOX: SANDBOX_URL, Mode.LIVE: LIVE_URL}
+    )
+
+    app_key: Secret = Field(description="The app key bKash gave you for Tokenized Checkout")
+    app_secret: Secret = Field(description="The app secret that belongs to the app key")
+    username: Secret = Field(
+        description="The merchant's user name (newer ones are the merchant's wallet number)"
+    )
+    password: Secret = Field(description="The merchant's password, exactly as bKash gave it")
+    auth_scheme: AuthScheme = Field(
+        default=AuthScheme.RAW, description="raw (the token alone) or bearer (the word Bearer before it)"
+    )
+    refund_api: RefundApi = Field(
+        default=RefundApi.V2,
+        description="v2 (several partial refunds, a list of them) or v1 (the older route)",
+    )
+    void_path: VoidPath = Field(
+        default=VoidPath.CONFIRM_VOID, description="Which route of a void is tried first"
+    )
+    refund_window_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=3650,
+        description="Refuse refunds of older payments before asking bKash; not set: bKash decides",
+    )
+    use_refresh: bool = Field(
+        default=False,
+        description="Renew tokens by refresh in place of a new grant; both count in bKash's two an hour",
+    )
+
+    @classmethod
+    def mode_of_host(cls, host: str) -> Mode | None:
+        """bKash's own hosts say whose money they move; loopback is sandbox."""
+        if f".{host}".endswith(_SANDBOX_HOSTS):
+            return Mode.SANDBOX
+        if f".{host}".endswith(_LIVE_HOSTS):
+            return Mode.LIVE
+        return super().mode_of_host(host)
+
+    @field_validator("api_url")
+    @classmethod
+    def _of_this_product(cls, value: str) -> str:
+        if not value.endswith(ROOT_PATH):
+            raise ValueError(
+                f"must end in {ROOT_PATH}, the root of Tokenized Checkout (such as {SANDBOX_URL})"
+            )
+        if "//checkout." in value:
+            raise ValueError(
+                "is the host of the old iframe Checkout; Tokenized Checkout has the host tokenized"
+            )
+        return value
+
+    @field_validator(*_CREDENTIALS)
+    @classmethod
+    def _can_be_sent(cls, value: Secret) -> Secret:
+        text = value.reveal()
+        if len(text) > _CREDENTIAL_MAX:
+            raise ValueError(f"must be at most {_CREDENTIAL_MAX} characters")
+        # Three of the four travel as header values, where a line break would begin a header of its own, and
+        # blanks at the ends would be lost on the way.
+        if not text.isprintable():
+            raise ValueError("must have no line break or other control character")
+        if text != text.strip():
+            raise ValueError("must not begin or end with a blank")
+        return value
+
+    @model_validator(mode="after")
+    def _no_test_credentials_in_live(self) -> Self:
+        if self.mode is not Mode.LIVE:
+            return self
+        suspects = [name for name in _CREDENTIALS if _is_test_value(name, getattr(self, name).reveal())]
+        if suspects:
+            raise PydanticCustomError(
+                "mode", f"is live, but {', '.join(suspects)} is of a sandbox or of a published sample"
+            )
+        return self
+
+
+def _is_test_value(name: str, value: str) -> bool:
+    if _TEST_VALUE.search(value):
+        return True
+    if name == "username":
+        return _PUBLISHED_USERNAME.fullmatch(value) is not None
+    digest = hashlib.sha256(value.encode("utf-8")).hexdigest()
+    return name == "app_key" and any(hmac.compare_digest(digest, known) for known in _PUBLISHED_APP_KEYS)

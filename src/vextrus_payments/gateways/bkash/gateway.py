@@ -1,0 +1,385 @@
+"""bKash as a PaymentGateway: checks what goes in, runs the protocols of this folder, keeps the token."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
+
+from vextrus_payments.breaker import Breaker
+from vextrus_payments.capabilities import (
+    Capabilities,
+)
+from vextrus_payments.clock import Clock, Sleeper
+from vextrus_payments.errors import (
+    AuthenticationRejectedError,
+    ConfigurationError,
+    InvalidRequestError,
+    SignatureError,
+    UnreadableAnswerError,
+)
+from vextrus_payments.events import Delivery, ReturnHint
+from vextrus_payments.gateways.base import Adapter, PaymentGateway
+from vextrus_payments.gateways.bkash import agreements, holds, models, protocol, refunds
+from vextrus_payments.gateways.bkash.access import Granted
+from vextrus_payments.gateways.bkash.checks import (
+    callback_url_of,
+    check_call,
+    check_id,
+    check_reference,
+    check_refund,
+    check_refund_window,
+    order_of,
+)
+from vextrus_payments.gateways.bkash.config import BkashConfig
+from vextrus_payments.gateways.bkash.envelope import front_door_of
+from vextrus_payments.gateways.bkash.errors import Operation, meaning_of
+from vextrus_payments.gateways.bkash.keeper import TokenKeeper
+from vextrus_payments.gateways.bkash.manners import NAME, capabilities_of
+from vextrus_payments.gateways.bkash.returns import parse_return
+from vextrus_payments.gateways.bkash.steps import Api
+from vextrus_payments.gateways.driver import Authorization, FrontDoor
+from vextrus_payments.ids import Entropy, Ids
+from vextrus_payments.meanings import ErrorClass, ErrorMeaning
+from vextrus_payments.observe import Observer
+from vextrus_payments.payment import (
+    AgreementRequest,
+    Evidence,
+    ExecuteCall,
+    PaymentRequest,
+    PaymentSession,
+    RefundCall,
+    StatusCall,
+)
+from vextrus_payments.retry import RetryPolicy
+from vextrus_payments.snapshots import (
+    AgreementSession,
+    AgreementSnapshot,
+    PaymentSnapshot,
+    RefundSnapshot,
+    TransactionSnapshot,
+)
+from vextrus_payments.transport import Transport
+from vextrus_payments.wire import CallContext, OnCheckpoint, WireCall, WireResponse
+
+if TYPE_CHECKING:
+    from vextrus_payments.tokens.cache import TokenCache
+
+T = TypeVar("T")
+
+_INVALID_TOKEN: Final = "2079"
+
+
+class BkashGateway(PaymentGateway):
+    """bKash Tokenized Checkout v1.2.0-beta for one merchant.
+
+    Args:
+        config: the merchant's settings.
+        tokens: the token cache that all gateways of the process share. None: in sandbox mode one of its own, in
+            memory; in live mode a ConfigurationError, for a restart would forget the grant budget.
+        (the others): as PaymentGateway.
+
+    Raises:
+        ConfigurationError: live mode without durable tokens, or a cache that waits shorter than the timeout.
+    """
+
+    name: ClassVar[str] = NAME
+
+    def __init__(
+        self,
+        config: BkashConfig,
+        *,
+        tenant: str = "default",
+        transport: Transport | None = None,
+        tokens: "TokenCache | None" = None,
+        clock: Clock | None = None,
+        sleeper: Sleeper | None = None,
+        entropy: Entropy | None = None,
+        retry: RetryPolicy | None = None,
+        breaker: Breaker | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        if not isinstance(config, BkashConfig):
+            raise ConfigurationError(
+                f"bkash needs a BkashConfig, not a {type(config).__name__}.", gateway=NAME
+            )
+        super().__init__(
+            config,
+            tenant=tenant,
+            transport=transport,
+            tokens=tokens,
+            clock=clock,
+            sleeper=sleeper,
+            entropy=entropy,
+            retry=retry,
+            breaker=breaker,
+            observer=observer,
+        )
+        self._api = Api(root=config.api_url, mode=config.mode, refund_api=config.refund_api)
+        self._settings = config
+        self._capabilities = capabilities_of(config.refund_api)
+        self._void_paths: tuple[str, ...] = config.void_path.paths
+        self._keeper = TokenKeeper(
+            config,
+            self._api,
+            self._drive_grant,
+            cache=tokens,
+            clock=self._clock,
+            sleeper=self._sleeper,
+            entropy=self._entropy,
+            observer=self._observer,
+        )
+        self._ids = Ids(self._clock, self._entropy)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What bKash can do."""
+        return self._capabilities
+
+    async def aclose(self) -> None:
+        """Close what this gateway opened itself."""
+        await self._keeper.aclose()
+        await super().aclose()
+
+    # --- payments -------------------------------------------------------------------------------------------------
+
+    async def initialize_payment(
+        self,
+        request: PaymentRequest,
+        *,
+        gateway_order_id: str | None = None,
+        callback_url: str | None = None,
+        payment_id: str | None = None,
+        submission_no: int = 1,
+        context: CallContext | None = None,
+        resume: Evidence | None = None,
+        on_checkpoint: OnCheckpoint | None = None,
+    ) -> PaymentSession:
+        """Create a payment (mode 0011, or 0001 with an agreement) that can be executed once within 24 hours.
+
+        Raises: as PaymentGateway; ConfigurationError where no callback URL is known.
+        """
+        order_id = self.check_payment_request(
+            request, gateway_order_id=gateway_order_id, submission_no=submission_no
+        )
+        callback = callback_url_of(self._settings, callback_url)
+        order = order_of(request, order_id, callback)
+        asked_at = self._clock.now()
+        created = await self.drive(protocol.create_payment(self._api, order), context=context)
+        return PaymentSession(
+            payment_id=payment_id or self._ids.new("pay"),
+            gateway=NAME,
+            mode=self.mode,
+            merchant_reference=request.merchant_reference,
+            amount=request.amount,
+            gateway_order_id=order_id,
+            gateway_reference=created.payment_id,
+            checkout_url=created.checkout_url,
+            expires_at=asked_at + models.PAYMENT_LIFE,
+            submission_no=submission_no,
+        )
+
+    async def execute_payment(
+        self, call: ExecuteCall, *, context: CallContext | None = None, resume: Evidence | None = None
+    ) -> PaymentSnapshot:
+        """Execute the approved payment, once; see protocol.py for how the answer is read.
+
+        With `resume` it is only looked up: PAID, AUTHORIZED or REVIEW is returned, all else is OutcomeUnknownError.
+        """
+        check_call(call)
+        if resume is not None:
+            return await self.drive(protocol.look_only(self._api, call, protocol.MADE), context=context)
+        return await self.drive(protocol.execute_payment(self._api, call), context=context)
+
+    async def get_payment_status(
+        self, call: StatusCall, *, context: CallContext | None = None
+    ) -> PaymentSnapshot:
+        """Query the payment."""
+        check_call(call)
+        return await self.drive(protocol.query_payment(self._api, call), context=context)
+
+    async def capture_payment(
+        self, call: ExecuteCall, *, context: CallContext | None = None, resume: Evidence | None = None
+    ) -> PaymentSnapshot:
+        """Take the held money, all of it, once. With `resume` it is only looked up."""
+        check_call(call)
+        if resume is not None:
+            return await self.drive(protocol.look_only(self._api, call, holds.CAPTURED), context=context)
+        return await self.drive(holds.capture_payment(self._api, call), context=context)
+
+    async def void_payment(
+        self, call: ExecuteCall, *, context: CallContext | None = None, resume: Evidence | None = None
+    ) -> PaymentSnapshot:
+        """Let the held money go, once. With `resume` it is only looked up."""
+        check_call(call)
+        if resume is not None:
+            return await self.drive(protocol.look_only(self._api, call, holds.RELEASED), context=context)
+        paths = self._void_paths
+        snapshot, path = await self.drive(holds.void_payment(self._api, call, paths), context=context)
+        self._void_paths = (path, *(other for other in paths if other != path))
+        return snapshot
+
+    async def search_transaction(
+        self, transaction_id: str, *, context: CallContext | None = None
+    ) -> TransactionSnapshot | None:
+        """Find a transaction by its trxID. None proves nothing: a transaction just made may not be found yet."""
+        check_id("transaction_id", transaction_id)
+        return await self.drive(protocol.search_transaction(self._api, transaction_id), context=context)
+
+    # --- refunds --------------------------------------------------------------------------------------------------
+
+    async def refund_payment(
+        self,
+        call: RefundCall,
+        *,
+        context: CallContext | None = None,
+        resume: Evidence | None = None,
+        on_checkpoint: OnCheckpoint | None = None,
+    ) -> RefundSnapshot:
+        """Refund once: baseline, checkpoint, refund, and on no definite answer a look; see refunds.py.
+
+        `on_checkpoint` is required unless `resume` is given, and then only the list of refunds is read.
+        """
+        check_refund(call)
+        if resume is None:
+            check_refund_window(call, self._settings.refund_window_days, self._clock.now())
+        return await self.drive(
+            refunds.refund_payment(self._api, call, resume),
+            context=context,
+            on_checkpoint=on_checkpoint,
+            checkpoints=resume is None,
+        )
+
+    async def look_up_refund(
+        self, call: RefundCall, *, resume: Evidence, context: CallContext | None = None
+    ) -> RefundSnapshot | None:
+        """The one refund that is not in the baseline and has our amount; None where there is none, or several."""
+        check_refund(call)
+        return await self.drive(refunds.look_up_refund(self._api, call, resume), context=context)
+
+    async def get_refund_status(
+        self, call: RefundCall, *, context: CallContext | None = None
+    ) -> tuple[RefundSnapshot, ...]:
+        """Every refund of the payment that bKash lists."""
+        check_refund(call)
+        return await self.drive(refunds.refund_status(self._api, call), context=context)
+
+    # --- agreements -----------------------------------------------------------------------------------------------
+
+    async def create_agreement(
+        self, request: AgreementRequest, *, context: CallContext | None = None
+    ) -> AgreementSession:
+        """Ask for a payer's standing consent (mode 0000)."""
+        reference = check_reference("payer_reference", request.payer_reference)
+        callback_url = callback_url_of(self._settings, request.callback_url)
+        asked_at = self._clock.now()
+        created = await self.drive(
+            agreements.create_agreement(self._api, reference, callback_url), context=context
+        )
+        return AgreementSession(
+            gateway_reference=created.payment_id,
+            checkout_url=created.checkout_url,
+            expires_at=asked_at + models.PAYMENT_LIFE,
+        )
+
+    async def execute_agreement(
+        self, gateway_reference: str, *, context: CallContext | None = None
+    ) -> AgreementSnapshot:
+        """Make the confirmed agreement hold, once."""
+        check_id("gateway_reference", gateway_reference)
+        return await self.drive(agreements.execute_agreement(self._api, gateway_reference), context=context)
+
+    async def get_agreement_status(
+        self, agreement_id: str, *, context: CallContext | None = None
+    ) -> AgreementSnapshot:
+        """Look an agreement up by its id."""
+        check_id("agreement_id", agreement_id)
+        return await self.drive(agreements.agreement_status(self._api, agreement_id), context=context)
+
+    async def cancel_agreement(
+        self, agreement_id: str, *, context: CallContext | None = None
+    ) -> AgreementSnapshot:
+        """End an agreement; one that has ended already counts as ended."""
+        check_id("agreement_id", agreement_id)
+        return await self.drive(agreements.cancel_agreement(self._api, agreement_id), context=context)
+
+    # --- what comes from outside ----------------------------------------------------------------------------------
+
+    def parse_return(self, params: Mapping[str, str]) -> ReturnHint:
+        """Read bKash's redirect; see returns.py. A hint, never a proof.
+
+        Raises:
+            InvalidRequestError: it names no payment, or two different ones.
+        """
+        return parse_return(params)
+
+    def validate_webhook_signature(self, delivery: Delivery) -> None:
+        """Refuse every delivery: bKash's notifications are signed by Amazon SNS, and no verifier is configured.
+
+        An HMAC of the app secret, which some libraries check, does not exist at bKash (dossier §1.10).
+
+        Raises:
+            SignatureError: always.
+        """
+        raise SignatureError(
+            "No verifier for bKash's notifications is configured, so the delivery was refused unread.",
+            code="no_verifier",
+            gateway=NAME,
+            tenant=self.tenant,
+        )
+
+    # --- hooks ------------------------------------------------------------------------------------------------------
+
+    async def authorize(self, context: CallContext) -> Authorization:
+        """The token's headers, made once per token."""
+        return await self._keeper.authorize()
+
+    async def reject_authorization(self, authorization: Authorization) -> None:
+        """Drop this very token; a newer one stays."""
+        await self._keeper.reject(authorization)
+
+    def front_door(self, response: WireResponse) -> FrontDoor | None:
+        """The API gateway's listed bodies."""
+        return front_door_of(response)
+
+    def map_error_code(self, operation: str, code: str) -> ErrorMeaning:
+        """What a code of bKash means to a call; a code nobody documented leaves the outcome unknown.
+
+        Raises:
+            InvalidRequestError: bKash has no operation of this name.
+        """
+        if operation not in set(Operation):
+            raise InvalidRequestError(
+                "bKash has no such operation.", field="operation", rule=f"one of {', '.join(Operation)}"
+            )
+        return meaning_of(operation, code) or ErrorMeaning(
+            kind=ErrorClass.UNK,
+            error=UnreadableAnswerError,
+            advice_en="Nobody documented this code: look the payment up, never repeat a call that moves money.",
+        )
+
+    async def drive(
+        self,
+        call: WireCall[T],
+        *,
+        context: CallContext | None = None,
+        on_checkpoint: OnCheckpoint | None = None,
+        checkpoints: bool = False,
+    ) -> T:
+        """As PaymentGateway. A token that bKash's business logic calls invalid (2079) is dropped; no replay."""
+        before = self._keeper.current
+        try:
+            return await super().drive(
+                call, context=context, on_checkpoint=on_checkpoint, checkpoints=checkpoints
+            )
+        except AuthenticationRejectedError as error:
+            used = self._keeper.current
+            if error.code == _INVALID_TOKEN and used is not None and before in (None, used):
+                await self._keeper.reject(used)
+            raise
+
+    # --- within -------------------------------------------------------------------------------------------------------
+
+    async def _drive_grant(self, call: WireCall[Granted], context: CallContext) -> Granted:
+        return await super().drive(call, context=context)
+
+
+adapter: Final = Adapter(NAME, BkashGateway, BkashConfig)
+"""What the entry point `vextrus_payments.gateways: bkash` names."""

@@ -1,0 +1,56 @@
+"""What bKash can do and what it demands of callers, as data (dossier §1, §4, §11)."""
+
+from typing import Final
+
+from vextrus_payments.capabilities import (
+    Absence,
+    Capabilities,
+    Completion,
+    Feature,
+    IdempotencyScope,
+    OrderIdRule,
+    RefundCorrelation,
+)
+from vextrus_payments.gateways.bkash import models
+from vextrus_payments.gateways.bkash.steps import RefundApi
+from vextrus_payments.money import Money
+from vextrus_payments.token_budget import GrantBudget
+
+NAME: Final = "bkash"
+GRANT_BUDGET: Final = GrantBudget(limit=2, window_s=3600)
+"""bKash's manners (dossier §1.4): two grants in any hour, refreshes included, or it blocks for an hour."""
+ORDER_ID: Final = OrderIdRule(characters=r"!-%'-;=?-~", min_length=1, max_length=models.TEXT_MAX)
+"""Visible ASCII without < > & (§4.2, §11). No blanks: nobody knows whether they come back as they went."""
+
+_HARD_LIMIT_S: Final = 30
+_ABSENCE_MARGIN_S: Final = 30
+
+
+def capabilities_of(refund_api: RefundApi) -> Capabilities:
+    """The capabilities of a merchant who refunds through this interface."""
+    return Capabilities(
+        gateway=NAME,
+        currencies=frozenset({models.CURRENCY}),
+        min_amount=Money("1.00", models.CURRENCY),
+        max_amount=None,
+        completion=Completion.MERCHANT_EXECUTES,
+        absence=Absence.AUTHORITATIVE_AFTER_LIMIT,
+        hard_limit_s=_HARD_LIMIT_S,
+        absence_margin_s=_ABSENCE_MARGIN_S,
+        refund_correlation=RefundCorrelation.NONE,
+        idempotency=IdempotencyScope.NONE,
+        order_id=ORDER_ID,
+        session_life=models.PAYMENT_LIFE,
+        features=frozenset(
+            {
+                Feature.CAPTURE,
+                Feature.VOID,
+                Feature.REFUND,
+                Feature.PARTIAL_REFUND,
+                Feature.REFUND_STATUS,
+                Feature.SEARCH,
+                Feature.AGREEMENTS,
+            }
+        ),
+        max_refunds=models.REFUNDS_MAX if refund_api is RefundApi.V2 else None,
+    )
