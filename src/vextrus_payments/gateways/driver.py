@@ -11,6 +11,7 @@ One thing a generator cannot take back: once a request that may move money has l
 the look-up was not sent) must not make the whole call look harmless. `_Trail` remembers, and speaks up.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -38,7 +39,7 @@ from vextrus_payments.ids import Entropy
 from vextrus_payments.observe import GuardedObserver, NullObserver, Observer
 from vextrus_payments.records import Exchange
 from vextrus_payments.retry import RetryPolicy, judge_status, retry_after_of, send_with_retries
-from vextrus_payments.transport import Transport
+from vextrus_payments.transport import Transport, sent_before_cancel
 from vextrus_payments.wire import (
     CallContext,
     OnCheckpoint,
@@ -411,7 +412,12 @@ def _exchange(
     """The payment log's line of one try: bodies by allow-list, no headers, no query."""
     from vextrus_payments.redaction import redact_json_body, redact_url
 
-    sent = "yes" if response is not None else Sent.NO if isinstance(failure, NotSentError) else Sent.MAYBE
+    if response is not None:
+        sent = "yes"
+    elif isinstance(failure, asyncio.CancelledError):
+        sent = sent_before_cancel(failure).value
+    else:
+        sent = (Sent.NO if isinstance(failure, NotSentError) else Sent.MAYBE).value
     error: str | None = None
     if isinstance(failure, PaymentsError):
         error = failure.code
@@ -423,7 +429,7 @@ def _exchange(
         step=send.name,
         method=send.request.method,
         url=redact_url(send.request.url),
-        sent=str(sent),
+        sent=sent,
         status=None if response is None else response.status,
         request=redact_json_body(send.request.body),
         answer={} if response is None else redact_json_body(response.body),

@@ -120,7 +120,7 @@ class Registry:
         if ready is not None:
             return ready
         if self._closed:
-            raise ConfigurationError("The gateways are closed.", code="closed", next_step="Open a new one.")
+            raise _closed()
         key = (tenant, name)
         task = self._making.get(key)
         if task is None:
@@ -128,7 +128,13 @@ class Registry:
                 self._build(tenant, name), name=f"vextrus-payments-gateway-{name}"
             )
             task.add_done_callback(partial(self._built, key))
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if not task.cancelled() or (caller is not None and caller.cancelling()):
+                raise
+        raise _closed()  # not the caller was cancelled, but the construction, by aclose
 
     async def aclose(self) -> None:
         """Close every gateway, also those still being made. A second call does nothing."""
@@ -195,6 +201,10 @@ class Registry:
                 tenant=tenant,
             )
         return config
+
+
+def _closed() -> ConfigurationError:
+    return ConfigurationError("The gateways are closed.", code="closed", next_step="Open a new registry.")
 
 
 async def _asked(credentials: CredentialSource, tenant: str, name: str) -> GatewayConfig:
