@@ -259,6 +259,7 @@ class TokenCache:
         return flight
 
     async def _fly(self, key: TokenKey, entry: _Entry, grant: Grant, budget: GrantBudget) -> _Landing:
+        me = asyncio.current_task()
         old = None if entry.held is None else entry.held.token
 
         def wanted(token: Token) -> bool:
@@ -280,7 +281,7 @@ class TokenCache:
             )
             return _Landing(error=error)
         finally:
-            if entry.flight is asyncio.current_task():
+            if entry.flight is me:
                 entry.flight = None
 
     def _adopt(self, entry: _Entry, token: Token) -> None:
