@@ -1,0 +1,111 @@
+"""`vextrus-pay sandbox`: run the sandbox, or print the environment variables that lead a client to it."""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from vextrus_payments.cli.exit_codes import Exit
+from vextrus_payments.cli.output import console, emit_json
+from vextrus_payments.cli.params import PORT
+from vextrus_payments_sandbox.environment import SHELLS, all_variables, checked_url, script
+from vextrus_payments_sandbox.serve import DEFAULT_PORT, PortTakenError, run
+
+_DEFAULT_SHELL = "powershell" if sys.platform == "win32" else "sh"
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """Run a local sandbox, or say how to reach one.
+
+    The sandbox behaves like the gateways, their rules and faults included, moves no real money, and answers to this
+    machine only.
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+@command.command()
+@click.option(
+    "--port",
+    type=PORT,
+    default=DEFAULT_PORT,
+    show_default=True,
+    metavar="PORT",
+    help="Where to listen on 127.0.0.1; 0 takes any free port.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON line once connections are accepted.")
+@click.option(
+    "--strict-manners",
+    is_flag=True,
+    help="Enforce what gateways demand of callers: two token grants an hour, each invoice number once.",
+)
+def serve(port: int, as_json: bool, strict_manners: bool) -> int:
+    """Run the sandbox until Ctrl+C (or SIGTERM)."""
+    taken = ""
+    try:
+        run(port, emit_json if as_json else _welcome, strict_manners=strict_manners)
+    except PortTakenError as error:
+        taken = str(error)
+    if taken:
+        raise click.BadParameter(f"{taken}. Stop what listens there, or take --port 0.", param_hint="--port")
+    return Exit.DONE
+
+
+@command.command()
+@click.option("--url", required=True, help="The sandbox's address, as `sandbox serve` shows it.")
+@click.option(
+    "--shell",
+    type=click.Choice(SHELLS),
+    default=_DEFAULT_SHELL,
+    show_default=True,
+    help="For which shell; dotenv is for a .env file.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead: variable -> value.")
+def env(url: str, shell: str, as_json: bool) -> int:
+    """Print the environment variables that lead a client to a sandbox.
+
+    \b
+    sh:          eval "$(vextrus-pay sandbox env --url URL)"
+    powershell:  vextrus-pay sandbox env --url URL --shell powershell | Out-String | Invoke-Expression
+    dotenv:      vextrus-pay sandbox env --url URL --shell dotenv > .env
+    """
+    named = all_variables(checked_url(url, field="--url"))
+    if as_json:
+        emit_json(named)
+        return Exit.DONE
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if shell != "powershell" and reconfigure is not None:
+        reconfigure(newline="\n")  # a carriage return would become part of each value in a POSIX shell
+    sys.stdout.write(script(named, shell))
+    return Exit.DONE
+
+
+def _welcome(info: Mapping[str, Any]) -> None:
+    from rich.panel import Panel
+    from rich.table import Table
+
+    url, customer = info["url"], info["customer"]
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column(overflow="fold")
+    facts.add_row("Open it", f"[bold]{url}[/]")
+    facts.add_row(
+        "Test customer",
+        f"wallet [bold]{customer['wallet']}[/]   OTP [bold]{customer['otp']}[/]   PIN [bold]{customer['pin']}[/]",
+    )
+    for name, gateway in info["gateways"].items():
+        facts.add_row(f"{name} API", gateway["base_url"])
+    facts.add_row("Pay once", f"vextrus-pay pay bkash --amount 100 --reference INV-1 --sandbox {url}")
+    facts.add_row("Your own code", _env_hint(url))
+    facts.add_row("Stop it", "Ctrl+C")
+    out = console()
+    out.print(Panel(facts, title="Payment sandbox: no real money", title_align="left", expand=False))
+    out.file.flush()
+
+
+def _env_hint(url: str) -> str:
+    ask = f"vextrus-pay sandbox env --url {url}"
+    return f"{ask} | Out-String | Invoke-Expression" if sys.platform == "win32" else f'eval "$({ask})"'

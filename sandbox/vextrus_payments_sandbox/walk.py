@@ -1,0 +1,157 @@
+"""Walks a hosted payment page as a payer would: reads its forms, fills them in, presses the button, comes back.
+
+It knows nothing of a gateway but what a payer sees: a form with an input named `wallet`, `otp` or `pin` and a
+button `<button name="action" value="Confirm">`. It refuses every page that is not on this machine's loopback: it
+types a PIN, and it does so for nobody but the sandbox's test customer.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from types import MappingProxyType
+from typing import Final
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+
+from vextrus_payments.config import is_loopback
+from vextrus_payments.errors import ConfigurationError, Effect, GatewayError
+
+#: The one test customer whom every sandbox gateway knows.
+CUSTOMER: Final[Mapping[str, str]] = MappingProxyType(
+    {"wallet": "01770618575", "otp": "123456", "pin": "12121"}
+)
+_HOPS_MAX: Final = 12
+_TIMEOUT_S: Final = 40.0
+
+
+@dataclass(slots=True)
+class Form:
+    """One form of a page: where it goes, what it asks for, which buttons it has."""
+
+    action: str
+    method: str
+    fields: dict[str, str] = field(default_factory=dict)
+    buttons: list[tuple[str, str]] = field(default_factory=list)
+
+
+class _Forms(HTMLParser):
+    """Collects the forms of a page."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.forms: list[Form] = []
+        self._open: Form | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            self._open = Form(given.get("action", ""), given.get("method", "get").lower())
+            self.forms.append(self._open)
+        elif self._open is not None and given.get("name"):
+            if tag == "input" and given.get("type", "text").lower() not in ("submit", "button", "image"):
+                self._open.fields[given["name"]] = given.get("value", "")
+            elif tag == "button":
+                self._open.buttons.append((given["name"], given.get("value", "")))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "form":
+            self._open = None
+
+
+def forms_of(html: str) -> list[Form]:
+    """The forms of a page, in their order."""
+    parser = _Forms()
+    parser.feed(html)
+    parser.close()
+    return parser.forms
+
+
+async def walk(checkout_url: str, *, customer: Mapping[str, str] = CUSTOMER, action: str = "Confirm") -> str:
+    """Fill in every form of the hosted page at `checkout_url` until it leads away; returns the return URL, unvisited.
+
+    Args:
+        customer: input name -> what the payer types there.
+        action: the value of the button pressed: "Confirm", or "Cancel".
+
+    Raises:
+        ConfigurationError: the page, or where it leads, is not on this machine: it is no sandbox's.
+        GatewayError: the page is none that a payer could finish; effect NONE, for only an execute moves money.
+    """
+    _check_loopback(checkout_url)
+    url, home = checkout_url, _origin(checkout_url)
+    async with _client() as client:
+        answer = await _fetch(client, "GET", url)
+        for _ in range(_HOPS_MAX):
+            if answer.is_redirect:
+                url = urljoin(url, answer.headers["location"])
+                _check_loopback(url)
+                if _origin(url) != home:
+                    return url
+                answer = await _fetch(client, "GET", url)
+                continue
+            form = _form_to_fill(answer, customer, action)
+            typed = {name: customer.get(name, value) for name, value in form.fields.items()}
+            url = urljoin(url, form.action)
+            _check_loopback(url)
+            answer = await _fetch(client, "POST", url, {**typed, "action": action})
+    raise _unwalkable("it asked for more than a payer would answer")
+
+
+async def come_back(return_url: str) -> int:
+    """Do what the browser does last: open the return URL; gives the HTTP status of the shop's page.
+
+    Raises:
+        ConfigurationError: it is not on this machine.
+        GatewayError: nobody answered there.
+    """
+    _check_loopback(return_url)
+    async with _client() as client:
+        return (await _fetch(client, "GET", return_url)).status_code
+
+
+def _client() -> httpx.AsyncClient:
+    return httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=_TIMEOUT_S)
+
+
+async def _fetch(
+    client: httpx.AsyncClient, method: str, url: str, data: Mapping[str, str] | None = None
+) -> httpx.Response:
+    problem = ""
+    try:
+        return await client.request(method, url, data=None if data is None else dict(data))
+    except httpx.HTTPError as error:
+        problem = type(error).__name__
+    raise _unwalkable(f"it did not answer ({problem})")
+
+
+def _form_to_fill(answer: httpx.Response, customer: Mapping[str, str], action: str) -> Form:
+    if answer.status_code != 200:
+        raise _unwalkable(f"it answered HTTP {answer.status_code}")
+    for form in forms_of(answer.text):
+        if form.method == "post" and ("action", action) in form.buttons and customer.keys() & form.fields:
+            return form
+    raise _unwalkable("it shows no form with a wallet, a code or a PIN to fill in")
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc
+
+
+def _check_loopback(url: str) -> None:
+    if not is_loopback(urlsplit(url).hostname or ""):
+        raise ConfigurationError(
+            "The payment page is not on this machine, so it is no sandbox's: nothing was typed into it.",
+            code="not_a_sandbox",
+            next_step="Let the payer open it, or pay in a sandbox.",
+        )
+
+
+def _unwalkable(why: str) -> GatewayError:
+    return GatewayError(
+        f"The payment page could not be walked: {why}.",
+        code="page",
+        effect=Effect.NONE,
+        next_step="Open it in a browser to see.",
+    )

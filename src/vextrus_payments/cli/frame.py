@@ -1,0 +1,162 @@
+"""The frame around every command: arguments in, exit code out, and no traceback on the way.
+
+An error is one clear line on stderr; with `--json` it is also one JSON document `{"type": "error", "error": {...}}`
+on stdout. `VEXTRUS_PAY_DEBUG=1` shows tracebacks.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Mapping
+from typing import Any, Final
+
+import click
+
+from vextrus_payments.cli.exit_codes import Exit, of_error
+from vextrus_payments.cli.output import emit_json, one_line, prepare_streams, say
+from vextrus_payments.cli.root import root
+from vextrus_payments.errors import InvalidRequestError, PaymentsError, ThrottledError
+
+PROGRAM: Final = "vextrus-pay"
+
+#: Fields of the SDK's requests -> what the user typed.
+_OPTIONS: Final[Mapping[str, str]] = {
+    "amount": "--amount",
+    "currency": "--currency",
+    "gateway": "gateway",
+    "gateway_order_id": "--gateway-order-id",
+    "gateway_reference": "--gateway-reference",
+    "merchant_reference": "--reference",
+    "operation_id": "--operation-id",
+    "payment_id": "PAYMENT_ID",
+    "reason": "--reason",
+    "sku": "--sku",
+    "transaction_id": "--transaction-id",
+}
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit code."""
+    prepare_streams()
+    # `sandbox serve --json` promises one line once it accepts connections, and nothing else.
+    as_json = "--json" in arguments and arguments[:2] != ["sandbox", "serve"]
+    try:
+        code = root.main(args=arguments, prog_name=PROGRAM, standalone_mode=False)
+        sys.stdout.flush()
+        return int(code or Exit.DONE)
+    except click.Abort:
+        return _fail(Exit.INTERRUPTED, "Interrupted.", {"type": "Interrupted"}, as_json=as_json)
+    except click.ClickException as error:
+        return _fail_usage(error, as_json=as_json)
+    except PaymentsError as error:
+        return fail(error, as_json=as_json)
+    except BrokenPipeError:
+        return _reader_gone()
+    except Exception as error:  # noqa: BLE001 - the outermost frame: a bug is one line too, and an honest code
+        return _fail_unexpected(error, as_json=as_json)
+
+
+def fail(error: PaymentsError, *, as_json: bool) -> int:
+    """Show an error of the SDK and give its exit code."""
+    return _fail(of_error(error), error_line(error), error_document(error), as_json=as_json)
+
+
+def error_line(error: PaymentsError) -> str:
+    """The error's own sentences, led by the option they are about."""
+    option = _option_of(error)
+    return f"{option}: {error}" if option else str(error)
+
+
+def error_document(error: PaymentsError) -> dict[str, Any]:
+    """An error of the SDK as JSON: its class, code, effect, sentences and what it was about."""
+    document: dict[str, Any] = {
+        "type": type(error).__name__,
+        "code": error.code,
+        "effect": error.effect.value,
+        "what": error.what,
+        "next_step": error.next_step,
+    }
+    about = {
+        "option": _option_of(error),
+        "rule": error.rule if isinstance(error, InvalidRequestError) else None,
+        "gateway": error.gateway,
+        "payment_id": error.payment_id,
+        "other_payment_id": getattr(error, "other_payment_id", None),
+        "operation_id": error.operation_id,
+        "retry_after_s": error.retry_after_s if isinstance(error, ThrottledError) else None,
+    }
+    return document | {name: value for name, value in about.items() if value is not None}
+
+
+def _option_of(error: PaymentsError) -> str | None:
+    field = error.field if isinstance(error, InvalidRequestError) else None
+    return None if field is None else _OPTIONS.get(field, field)
+
+
+def _fail(code: int, line: str, document: Mapping[str, Any], *, as_json: bool) -> int:
+    if os.environ.get("VEXTRUS_PAY_DEBUG") == "1" and sys.exc_info()[1] is not None:
+        traceback.print_exc()
+    say(f"Error: {line}")
+    if as_json:
+        try:
+            emit_json({"type": "error", "error": {**document, "exit_code": int(code)}})
+        except BrokenPipeError:
+            _silence_stdout()
+    return int(code)
+
+
+def _fail_usage(error: click.ClickException, *, as_json: bool) -> int:
+    option, sentence = _usage(error)
+    line = f"{option}: {sentence}" if option else sentence
+    document = {"type": "UsageError", "code": "usage", "effect": "none", "what": one_line(sentence)}
+    if option:
+        document["option"] = option
+    return _fail(Exit.USAGE, line, document, as_json=as_json)
+
+
+def _usage(error: click.ClickException) -> tuple[str | None, str]:
+    """(what it is about, one sentence) of a usage error."""
+    if isinstance(error, click.MissingParameter):
+        choices = getattr(getattr(error.param, "type", None), "choices", None)
+        among = f" one of {', '.join(map(str, choices))}" if choices else ""
+        return _name_of(error.param), f"is missing; give{among or ' a value'}."
+    if isinstance(error, click.BadParameter):
+        hint = error.param_hint if isinstance(error.param_hint, str) else None
+        return hint or _name_of(error.param), error.message
+    if isinstance(error, click.NoSuchOption):
+        near = error.possibilities or []
+        return error.option_name, "there is no such option." + (f" Did you mean {near[0]}?" if near else "")
+    if isinstance(error, click.BadOptionUsage):
+        return error.option_name, error.message.replace(f"Option '{error.option_name}' ", "this option ")
+    return None, error.format_message()
+
+
+def _name_of(parameter: click.Parameter | None) -> str | None:
+    if parameter is None:
+        return None
+    if isinstance(parameter, click.Option):
+        return max(parameter.opts, key=len)
+    return getattr(parameter, "metavar", None) or (parameter.name or "argument").upper()
+
+
+def _fail_unexpected(error: Exception, *, as_json: bool) -> int:
+    # Its message may quote anything, so it is not shown; its type tells where to look.
+    kind = type(error).__name__
+    what = f"Something unforeseen went wrong ({kind}); this is a bug of {PROGRAM}."
+    next_step = (
+        "Nobody can tell how far it got: look before you repeat. VEXTRUS_PAY_DEBUG=1 shows where it happened."
+    )
+    document = {"type": kind, "code": "bug", "effect": "unknown", "what": what, "next_step": next_step}
+    return _fail(Exit.OPEN, f"{what} {next_step}", document, as_json=as_json)
+
+
+def _reader_gone() -> int:
+    _silence_stdout()
+    say("Error: the program that read this output went away before its end. Look before you repeat.")
+    return int(Exit.OPEN)
+
+
+def _silence_stdout() -> None:
+    """What is still buffered has no reader: let the interpreter's last flush go nowhere."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())

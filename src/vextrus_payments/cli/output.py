@@ -1,0 +1,58 @@
+"""What leaves the CLI: one JSON document, one clear line, or something pleasant to read; whatever the code page.
+
+JSON is written in ASCII on one line: no console's code page can spoil it. Everything else goes through rich, which
+falls back to plain characters where the stream cannot show boxes; what a stream cannot encode becomes "?".
+"""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+#: How wide tables are where no terminal says so.
+_WIDTH: Final = 120
+
+
+def prepare_streams() -> None:
+    """Let no character raise, on any code page, and let every line out as it is written."""
+    for stream, errors in ((sys.stdout, "replace"), (sys.stderr, "backslashreplace")):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors=errors)
+
+
+def emit_json(document: Mapping[str, Any]) -> None:
+    """One JSON document on one flushed line of stdout."""
+    sys.stdout.write(json.dumps(document, ensure_ascii=True, separators=(",", ":")) + "\n")
+    sys.stdout.flush()
+
+
+def say(line: str) -> None:
+    """One line on stderr."""
+    sys.stderr.write(one_line(line) + "\n")
+    sys.stderr.flush()
+
+
+def one_line(text: str) -> str:
+    """The text on one line, with neither line breaks nor control characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def console(stream: TextIO | None = None) -> "Console":
+    """A rich console on stdout (or `stream`), wide enough for a table when there is no terminal."""
+    from rich.console import Console
+
+    stream = sys.stdout if stream is None else stream
+    terminal = stream.isatty()
+    width = None if terminal or os.environ.get("COLUMNS") else _WIDTH
+    return Console(file=stream, width=width, highlight=False, soft_wrap=False)
+
+
+def speaks_unicode(stream: TextIO | None = None) -> bool:
+    """Whether the stream can show what ASCII cannot."""
+    encoding = getattr(sys.stdout if stream is None else stream, "encoding", None) or "ascii"
+    return encoding.lower().replace("-", "").startswith("utf")

@@ -1,0 +1,119 @@
+"""The root command: which commands there are, each imported only when it is called."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final, NamedTuple
+
+import click
+
+from vextrus_payments.cli.exit_codes import Exit
+from vextrus_payments.cli.extension import ABSENT, Extension, missing_extra, sandbox_extension
+
+
+class _Own(NamedTuple):
+    module: str
+    summary: str
+
+
+_OWN: Final[Mapping[str, _Own]] = {
+    "pay": _Own(
+        "vextrus_payments.cli.pay", "Take one payment: through a sandbox, or with your own credentials."
+    ),
+    "status": _Own("vextrus_payments.cli.status", "Look a payment up."),
+    "refund": _Own("vextrus_payments.cli.refund", "Give money of a payment back."),
+}
+
+
+class RootGroup(click.Group):
+    """Lists every command without importing it; a command whose packages are missing says so."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        extension = sandbox_extension()
+        return [*(extension.summaries if extension else ABSENT), *_OWN]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _OWN:
+            command = import_module(_OWN[cmd_name].module).command
+            assert isinstance(command, click.Command)
+            return command
+        extension = sandbox_extension()
+        if cmd_name not in (extension.summaries if extension else ABSENT):
+            return None
+        if extension is None or extension.missing():
+            return _placeholder(cmd_name, extension)
+        return extension.load(cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            near = get_close_matches(args[0], self.list_commands(ctx), n=1)
+            hint = f"Did you mean {near[0]}?" if near else f"Commands: {', '.join(self.list_commands(ctx))}."
+            raise click.UsageError(f"there is no command {args[0]!r}. {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        extension = sandbox_extension()
+        note = ""
+        if extension is None or extension.missing():
+            note = f' (needs: pip install "vextrus-payments[{extension.extra if extension else "sandbox"}]")'
+        rows = [(name, line + note) for name, line in (extension.summaries if extension else ABSENT).items()]
+        rows += [(name, own.summary) for name, own in _OWN.items()]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+def _placeholder(name: str, extension: Extension | None) -> click.Command:
+    """A command that takes whatever it is given and says which extra it needs."""
+
+    @click.pass_context
+    def refuse(ctx: click.Context, **_: Any) -> int:
+        raise missing_extra(f"vextrus-pay {name}", extension)
+
+    summary = (extension.summaries if extension else ABSENT)[name]
+    extra = extension.extra if extension else "sandbox"
+    return click.Command(
+        name,
+        callback=refuse,
+        params=[click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED)],
+        help=f'{summary}\n\nNot installed here. Install it: pip install "vextrus-payments[{extra}]"',
+        context_settings={"ignore_unknown_options": True},
+    )
+
+
+def _show_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if not wanted or ctx.resilient_parsing:
+        return
+    try:
+        click.echo(f"vextrus-pay {version('vextrus-payments')}")
+    except PackageNotFoundError:
+        click.echo("vextrus-pay (not installed: run from its source)")
+    ctx.exit(Exit.DONE)
+
+
+@click.group(
+    cls=RootGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Exit codes: 0 paid, authorized or done; 1 declined, or the demo's books differ; 2 usage or configuration; "
+    "3 unknown, pending, review or storage; 4 nothing sent, or a conflict; 130 interrupted.",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_version,
+    help="Show the version.",
+)
+@click.pass_context
+def root(ctx: click.Context) -> None:
+    """Payments through Bangladesh's gateways, from the command line.
+
+    Secrets are read from the environment (BKASH_APP_KEY ..., or a file that BKASH_APP_KEY_FILE names), never from
+    the command line. Without any, `demo` and `pay` use a local sandbox, where no real money exists.
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
