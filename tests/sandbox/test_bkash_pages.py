@@ -185,6 +185,14 @@ async def test_hostile_texts_are_shown_and_never_become_markup(shop: Shop) -> No
         page = await page_of(shop, url)
         assert HOSTILE in page.text and "49" not in page.text
         assert page.tags == plain.tags and page.attributes == plain.attributes
+    callback = "http://127.0.0.1:9/\"onmouseover='alert(1)'><script>alert(1)</script>"
+    ended = []
+    for url in ((await shop.create(callbackURL=callback))["bkashURL"], (await shop.create())["bkashURL"]):
+        end = await walk(shop.http, url)
+        ended.append(await page_of(shop, url))
+        assert "<" not in end and '"' not in end
+    assert ended[0].links[0].startswith(callback)
+    assert (ended[0].tags, ended[0].attributes) == (ended[1].tags, ended[1].attributes)
     welcome = Page((await shop.http.get("/")).text)
     assert HOSTILE in welcome.text and "script" not in welcome.tags
 

@@ -7,11 +7,14 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 
 from tests.sandbox.shop import CUSTOMER, FakeClock, Shop, params
 from vextrus_payments.gateways.bkash import models as m
 from vextrus_payments_sandbox import create_app
-from vextrus_payments_sandbox.bkash.records import Rules
+from vextrus_payments_sandbox.bkash.records import Refusal, Rules
+from vextrus_payments_sandbox.bkash.rules import BkashRules
+from vextrus_payments_sandbox.bkash.tokens import Merchant
 
 EMPTY, BLOCKED, OTHER = "01823074817", "01823074818", "01929918378"
 
@@ -365,3 +368,42 @@ async def test_amounts_can_be_echoed_with_two_places() -> None:
         shop = await Shop(http).open()
         payment_id, _ = await shop.paid("15")
         assert (await shop.query(payment_id))["amount"] == "15.00"
+
+
+async def test_merchants_do_not_meet(app: Starlette, shop: Shop) -> None:
+    """Another merchant's payment is neither a duplicate of ours nor ours to touch."""
+    paid, trx_id = await shop.paid("100")
+    held = await authorized(shop)
+    _, agreement_id = await agreement(shop)
+    rules: BkashRules = app.state.world.gateways["bkash"].rules
+    other = Merchant(app_key="sandboxAppKey1111111111111")
+    wish = {
+        "mode": "0011",
+        "payerReference": "c",
+        "callbackURL": "http://127.0.0.1:9/",
+        "amount": "100",
+        "currency": "BDT",
+        "intent": "sale",
+        "merchantInvoiceNumber": "INV-1",
+    }
+    theirs = rules.create(other, wish)
+    rules.page_wallet(theirs, CUSTOMER["wallet"])
+    rules.page_pin(theirs, CUSTOMER["pin"])
+    assert rules.execute(
+        other, theirs.payment_id
+    ).trx_id  # same wallet, amount and time: no duplicate of ours
+    for touch in (
+        lambda: rules.execute(other, paid),
+        lambda: rules.query(other, paid),
+        lambda: rules.capture(other, held),
+        lambda: rules.void(other, held),
+        lambda: rules.refund(other, paid, trx_id, {"amount": "1", "sku": "s", "reason": "r"}),
+        lambda: rules.agreement(other, agreement_id),
+        lambda: rules.cancel_agreement(other, agreement_id),
+    ):
+        with pytest.raises(Refusal) as refused:
+            touch()
+        assert refused.value.code == "2061"
+    with pytest.raises(Refusal, match="2033"):
+        rules.search(other, trx_id)
+    assert not app.state.world.audit()

@@ -9,7 +9,7 @@ import hmac
 import re
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -123,7 +123,9 @@ def _texts(request: Request) -> Mapping[str, str]:
 
 
 def _see_other(url: str) -> Response:
-    return Response(status_code=303, headers={"Location": url, "Cache-Control": "no-store"})
+    # What a URL may not hold (quotes, angle brackets) is escaped; what is escaped already stays as it is.
+    location = quote(url, safe="%/:=&?~#+!$,;'@()*[]")
+    return Response(status_code=303, headers={"Location": location, "Cache-Control": "no-store"})
 
 
 def _address(request: Request, **changes: str) -> str:
