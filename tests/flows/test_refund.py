@@ -1,0 +1,186 @@
+"""Refunds: reserved against receipts, sent once, unknown until the gateway shows them."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.flows.shop import LONG_S, Shop
+from vextrus_payments import (
+    AmountError,
+    ConflictError,
+    CurrencyNotSupportedError,
+    Declined,
+    InvalidRequestError,
+    Money,
+    OperationConflictError,
+    Paid,
+    PaymentSession,
+    Pending,
+    Refunded,
+    RefundRequest,
+    Unknown,
+)
+
+
+async def paid(shop: Shop, reference: str = "INV-1", amount: str = "100") -> PaymentSession:
+    session = await shop.approved(reference, amount)
+    assert isinstance(await shop.payments.execute(session.payment_id), Paid)
+    return session
+
+
+def refund(session: PaymentSession, name: str = "r-1", amount: str | None = None) -> RefundRequest:
+    return RefundRequest(
+        operation_id=name,
+        payment_id=session.payment_id,
+        amount=Money(amount, "BDT") if amount is not None else None,
+    )
+
+
+async def test_parts_then_the_rest_then_nothing(shop: Shop) -> None:
+    session = await paid(shop)
+    first = await shop.payments.refund(refund(session, "r-1", "30.50"))
+    assert isinstance(first, Refunded)
+    assert first.amount == Money("30.50", "BDT")
+    rest = await shop.payments.refund(refund(session, "r-2"))
+    assert isinstance(rest, Refunded)
+    assert rest.amount == Money("69.50", "BDT")
+    with pytest.raises(AmountError):
+        await shop.payments.refund(refund(session, "r-3", "0.01"))
+    with pytest.raises(AmountError):
+        await shop.payments.refund(refund(session, "r-4"))
+    await shop.check_books()
+    assert [e.kind for e in shop.entries] == ["payment.received", "payment.refunded", "payment.refunded"]
+    assert shop.clearing() == 0
+    assert shop.calls("refund") == 2
+
+
+async def test_the_same_refund_again_is_the_same_refund(shop: Shop) -> None:
+    session = await paid(shop)
+    outcomes = await asyncio.gather(*(shop.payments.refund(refund(session, "r-1", "40")) for _ in range(10)))
+    assert len({getattr(o, "transaction_id", None) for o in outcomes}) == 1
+    assert all(isinstance(o, Refunded) for o in outcomes)
+    assert shop.calls("refund") == 1
+    with pytest.raises(OperationConflictError):
+        await shop.payments.refund(refund(session, "r-1", "41"))
+    await shop.check_books()
+
+
+async def test_refunds_at_once_never_exceed_what_came_in(shop: Shop) -> None:
+    session = await paid(shop)
+    results: list[Any] = await asyncio.gather(
+        *(shop.payments.refund(refund(session, f"r-{n}", "60")) for n in range(5)), return_exceptions=True
+    )
+    assert sum(isinstance(r, Refunded) for r in results) == 1
+    assert sum(isinstance(r, AmountError) for r in results) == 4
+    assert shop.moved()["refund"] == 1
+    await shop.check_books()
+
+
+async def test_refunds_that_fit_run_one_after_the_other(shop: Shop) -> None:
+    session = await paid(shop)
+    results = await asyncio.gather(*(shop.payments.refund(refund(session, f"r-{n}", "20")) for n in range(5)))
+    # Without an id of ours at the gateway they may not overlap; whoever had to wait too long is told so.
+    assert all(isinstance(r, Refunded | Pending) for r in results)
+    for n in range(5):
+        assert isinstance(await shop.payments.refund(refund(session, f"r-{n}", "20")), Refunded)
+    assert shop.moved()["refund"] == 5
+    await shop.check_books()
+    assert shop.clearing() == 0
+
+
+@pytest.mark.parametrize("fault", ["drop_after", "error_5xx_after", "malformed", "html"])
+async def test_a_lost_refund_answer_is_found_in_the_list(shop: Shop, fault: str) -> None:
+    session = await paid(shop)
+    shop.fault("refund", fault)
+    outcome = await shop.payments.refund(refund(session, "r-1", "40"))
+    assert isinstance(outcome, Refunded)
+    assert shop.moved()["refund"] == 1
+    await shop.check_books()
+
+
+async def test_a_refund_the_list_does_not_show_stays_reserved_and_is_never_sent_again(shop: Shop) -> None:
+    session = await paid(shop)
+    shop.fault("refund", "drop_before")
+    outcome = await shop.payments.refund(refund(session, "r-1", "40"))
+    assert isinstance(outcome, Unknown)
+    shop.clock.advance(LONG_S * 100)
+    assert isinstance(await shop.payments.refund(refund(session, "r-1", "40")), Unknown)
+    assert isinstance(await shop.payments.refund_status("r-1"), Unknown)
+    assert shop.calls("refund") == 1
+    with pytest.raises(AmountError):
+        await shop.payments.refund(refund(session, "r-2", "61"))
+    # One at a time: while one is unknown, the next waits.
+    assert isinstance(await shop.payments.refund(refund(session, "r-3", "10")), Pending)
+    assert shop.calls("refund") == 1
+
+
+async def test_a_refund_that_shows_up_later_is_recovered(shop: Shop) -> None:
+    session = await paid(shop)
+    shop.fault("refund", "drop_after")
+    shop.fault("refund_status", "delay;seconds=0")  # the baseline goes through
+    shop.fault("refund_status", "drop_before", times=8)
+    outcome = await shop.payments.refund(refund(session, "r-1", "40"))
+    assert isinstance(outcome, Unknown)
+    shop.server.app.state.faults.clear()
+    found = await shop.payments.refund_status("r-1")
+    assert isinstance(found, Refunded)
+    assert shop.moved()["refund"] == 1
+    await shop.check_books()
+
+
+async def test_a_booked_refund_is_never_taken_for_another_one(shop: Shop) -> None:
+    session = await paid(shop)
+    # The list lags: the second refund's baseline does not show the first one, of the same amount.
+    assert isinstance(await shop.payments.refund(refund(session, "r-1", "40")), Refunded)
+    shop.fault("refund_status", "stale")
+    shop.fault("refund", "drop_before")
+    second = await shop.payments.refund(refund(session, "r-2", "40"))
+    assert isinstance(second, Unknown)
+    assert isinstance(await shop.payments.refund_status("r-2"), Unknown)
+    assert shop.moved()["refund"] == 1
+    await shop.check_books()
+
+
+async def test_a_baseline_that_cannot_be_read_sends_no_refund(shop: Shop) -> None:
+    session = await paid(shop)
+    shop.fault("refund_status", "drop_before", times=8)
+    outcome = await shop.payments.refund(refund(session, "r-1", "40"))
+    assert isinstance(outcome, Pending)
+    assert not outcome.sent
+    assert shop.calls("refund") == 0
+    shop.server.app.state.faults.clear()
+    assert isinstance(await shop.payments.refund(refund(session, "r-1", "40")), Refunded)
+    await shop.check_books()
+
+
+async def test_a_refund_that_bkash_refuses_frees_its_amount(shop: Shop) -> None:
+    session = await paid(shop)
+    shop.fault("refund", "code_before;code=2071")
+    outcome = await shop.payments.refund(refund(session, "r-1"))
+    assert isinstance(outcome, Declined)
+    assert "refund.declined" in await shop.fired()
+    assert isinstance(await shop.payments.refund(refund(session, "r-2")), Refunded)
+    await shop.check_books()
+
+
+async def test_what_cannot_be_refunded_is_refused_before_anything_is_sent(shop: Shop) -> None:
+    unpaid = await shop.open("INV-9")
+    with pytest.raises(ConflictError):
+        await shop.payments.refund(refund(unpaid, "r-1", "1"))
+    session = await paid(shop)
+    with pytest.raises(AmountError):
+        await shop.payments.refund(refund(session, "r-2", "100.01"))
+    with pytest.raises(CurrencyNotSupportedError):
+        await shop.payments.refund(
+            RefundRequest(operation_id="r-3", payment_id=session.payment_id, amount=Money("1", "USD"))
+        )
+    with pytest.raises(InvalidRequestError):
+        await shop.payments.refund(RefundRequest(operation_id="r-4", payment_id="pay_none"))
+    with pytest.raises(InvalidRequestError):
+        await shop.payments.refund_status("r-nothing")
+    # An operation id of another kind is no refund's.
+    with pytest.raises(OperationConflictError):
+        await shop.payments.refund(refund(session, "INV-1/pay", "1"))
+    assert shop.calls("refund") == 0
+    assert shop.calls("refund_status") == 0
