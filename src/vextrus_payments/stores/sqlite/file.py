@@ -158,6 +158,7 @@ def _migrate(connection: sqlite3.Connection, path: str, now: datetime) -> None:
     except BaseException:
         roll_back(connection)
         raise
+    connection.execute("ANALYZE sqlite_master")  # which only loads the statistics that the migrations wrote
 
 
 def roll_back(connection: sqlite3.Connection) -> None:

@@ -61,25 +61,14 @@ def payments(
     limit: int,
 ) -> Page[Payment]:
     """See PaymentStore.list."""
-    wheres, values = ["1"], list[Any]()
-    for condition, value in (
-        ("tenant = ?", tenant),
-        ("state = ?", None if state is None else state.value),
-        ("created_at >= ?", None if since is None else to_micros(since)),
-    ):
-        if value is not None:
-            wheres.append(condition)
-            values.append(value)
-    after = Position.of(cursor)
-    if after is not None:
-        wheres.append("(created_at, id) > (?, ?)")
-        values += after
-    rows = connection.execute(
-        f"SELECT created_at, id, document FROM payments WHERE {' AND '.join(wheres)}"  # noqa: S608 - constants
-        " ORDER BY created_at, id LIMIT ?",
-        (*values, check_limit(limit) + 1),
-    )
-    return _page(Payment, rows.fetchall(), limit)
+    where = _Where()
+    where.given("tenant = ?", tenant)
+    where.given("created_at >= ?", None if since is None else to_micros(since))
+    where.after("created_at", cursor)
+    # Without a tenant there is an index per state only; with one, its own serves unless a state was asked for.
+    wanted = [state] if state is not None else list(PaymentState) if tenant is None else [None]
+    rows = where.pages(connection, "payments", "created_at", wanted, check_limit(limit))
+    return _page(Payment, rows, limit)
 
 
 def operations(
@@ -91,30 +80,59 @@ def operations(
     limit: int,
 ) -> Page[Operation]:
     """See PaymentStore.list_operations."""
-    check_limit(limit)
-    after = Position.of(cursor)
-    wheres, shared = ["state = ?"], list[Any]()
-    if tenant is not None:
-        wheres.append("tenant = ?")
-        shared.append(tenant)
-    if updated_before is not None:
-        wheres.append("updated_at < ?")
-        shared.append(to_micros(updated_before))
-    if after is not None:
-        wheres.append("(updated_at, id) > (?, ?)")
-        shared += after
-    # One state at a time, each along its index and no further than a page: `state IN (...)` would sort them all.
-    one = (
-        f"SELECT updated_at, id, document FROM operations WHERE {' AND '.join(wheres)}"  # noqa: S608 - constants
-        " ORDER BY updated_at, id LIMIT ?"
-    )
+    where = _Where()
+    where.given("tenant = ?", tenant)
+    where.given("updated_at < ?", None if updated_before is None else to_micros(updated_before))
+    where.after("updated_at", cursor)
     wanted = [state for state in OperationState if state in states]
-    rows = [
-        row
-        for state in wanted
-        for row in connection.execute(one, (state.value, *shared, limit + 1)).fetchall()
-    ]
-    return _page(Operation, sorted(rows, key=lambda row: (row[0], row[1])), limit)
+    rows = where.pages(connection, "operations", "updated_at", wanted, check_limit(limit))
+    return _page(Operation, rows, limit)
+
+
+class _Where:
+    """Conditions with their values."""
+
+    def __init__(self) -> None:
+        self._conditions = ["1"]
+        self._values: list[Any] = []
+
+    def given(self, condition: str, value: Any) -> None:
+        """Add the condition, where there is a value for it."""
+        if value is not None:
+            self._conditions.append(condition)
+            self._values.append(value)
+
+    def after(self, time_column: str, cursor: str | None) -> None:
+        """Go on from where the last page ended."""
+        position = Position.of(cursor)
+        if position is not None:
+            self._conditions.append(f"({time_column}, id) > (?, ?)")
+            self._values += position
+
+    def pages(
+        self,
+        connection: sqlite3.Connection,
+        table: str,
+        time_column: str,
+        states: Sequence[PaymentState | OperationState | None],
+        limit: int,
+    ) -> list[tuple[int, int, str]]:
+        """Enough rows for a page, in order, and one more if there is one.
+
+        One state at a time, each along its index and no further than a page: `state IN (...)` would sort them all.
+        """
+        rows: list[tuple[int, int, str]] = []
+        for state in states:
+            conditions, values = list(self._conditions), list(self._values)
+            if state is not None:
+                conditions.append("state = ?")
+                values.append(state.value)
+            statement = (
+                f"SELECT {time_column}, id, document FROM {table} WHERE {' AND '.join(conditions)}"  # noqa: S608
+                f" ORDER BY {time_column}, id LIMIT ?"
+            )
+            rows += connection.execute(statement, (*values, limit + 1)).fetchall()
+        return sorted(rows, key=lambda row: (row[0], row[1]))
 
 
 def _page(cls: type[RowT], rows: list[tuple[int, int, str]], limit: int) -> Page[RowT]:

@@ -27,7 +27,7 @@ _UNDELIVERED: Final = (
 _DELIVERED: Final = "UPDATE outbox SET delivered_at = ?, head = 0 WHERE tenant = ? AND row_id = ?"
 _NEXT_HEAD: Final = """
 UPDATE outbox SET head = 1 WHERE id = (
-    SELECT id FROM outbox WHERE tenant = ? AND kind = ? AND subject = ? AND delivered_at IS NULL
+    SELECT id FROM outbox WHERE kind = ? AND tenant = ? AND subject = ? AND delivered_at IS NULL
     ORDER BY seq, id LIMIT 1
 )
 """
@@ -89,7 +89,8 @@ def ack(connection: sqlite3.Connection, tenant: str, row_id: str, now: datetime)
     found = connection.execute(_UNDELIVERED, (tenant, row_id)).fetchone()
     if found is not None:
         connection.execute(_DELIVERED, (to_micros(now), tenant, row_id))
-        connection.execute(_NEXT_HEAD, (tenant, *found))
+        kind, subject = found
+        connection.execute(_NEXT_HEAD, (kind, tenant, subject))
 
 
 def nack(

@@ -33,8 +33,8 @@ _PAYMENTS_OF_REFERENCE: Final = (
     "SELECT payment_id FROM payments WHERE tenant = ? AND merchant_reference = ? ORDER BY created_at, id"
 )
 _COUNT_SUBMISSIONS: Final = (
-    "SELECT count(*) FROM submissions"
-    " WHERE tenant = ? AND merchant_reference = ? AND gateway = ? AND mode = ?"
+    "SELECT count(*) FROM payments JOIN submissions USING (tenant, payment_id)"
+    " WHERE tenant = ? AND merchant_reference = ? AND payments.gateway = ? AND payments.mode = ?"
 )
 _ORDER_ID_OWNER: Final = (
     "SELECT payment_id, submission_no FROM submissions"
@@ -53,8 +53,8 @@ _UPDATE_PAYMENT: Final = (
     " WHERE tenant = ? AND payment_id = ? AND version = ?"
 )
 _PUT_SUBMISSION: Final = (
-    "INSERT INTO submissions (tenant, payment_id, submission_no, gateway, mode, merchant_reference,"
-    " gateway_order_id, gateway_reference, held_transaction_id, document) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO submissions (tenant, payment_id, submission_no, gateway, mode, gateway_order_id,"
+    " gateway_reference, held_transaction_id, document) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (tenant, payment_id, submission_no) DO UPDATE SET gateway_order_id = excluded.gateway_order_id,"
     " gateway_reference = excluded.gateway_reference, held_transaction_id = excluded.held_transaction_id,"
     " document = excluded.document"
@@ -74,8 +74,8 @@ _ADD_EVENT: Final = (
     " ON CONFLICT (tenant, event_id) DO NOTHING"
 )
 _PUT_ATTEMPT: Final = (
-    "INSERT INTO attempts (tenant, operation_id, fence, payment_id, document) VALUES (?, ?, ?, ?, ?)"
-    " ON CONFLICT (tenant, operation_id, fence) DO UPDATE SET document = excluded.document"
+    "INSERT INTO attempts (tenant, payment_id, operation_id, fence, document) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT (tenant, payment_id, operation_id, fence) DO UPDATE SET document = excluded.document"
 )
 _ADD_OUTBOX: Final = (
     "INSERT INTO outbox (tenant, row_id, kind, subject, seq, document, created_at, attempts, next_at, parked,"
@@ -137,7 +137,7 @@ class SqliteRows:
     def write(self, plan: Plan) -> None:
         self._put_payment(plan.payment, plan.expected_version)
         for submission in plan.submissions:
-            self._put_submission(submission, plan.payment.merchant_reference)
+            self._put_submission(submission)
         for operation in plan.operations:
             self._put_operation(operation)
         for receipt in plan.receipts:
@@ -153,7 +153,7 @@ class SqliteRows:
         """Upsert one attempt."""
         self._execute(
             _PUT_ATTEMPT,
-            (attempt.tenant, attempt.operation_id, attempt.fence, attempt.payment_id, to_json(attempt)),
+            (attempt.tenant, attempt.payment_id, attempt.operation_id, attempt.fence, to_json(attempt)),
         )
 
     def _put_payment(self, payment: Payment, expected_version: int) -> None:
@@ -176,7 +176,7 @@ class SqliteRows:
             ),
         )
 
-    def _put_submission(self, submission: Submission, merchant_reference: str) -> None:
+    def _put_submission(self, submission: Submission) -> None:
         self._execute(
             _PUT_SUBMISSION,
             (
@@ -185,7 +185,6 @@ class SqliteRows:
                 submission.submission_no,
                 submission.gateway,
                 submission.mode.value,
-                merchant_reference,
                 submission.gateway_order_id,
                 submission.gateway_reference,
                 submission.held_transaction_id,
