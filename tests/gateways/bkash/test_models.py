@@ -97,6 +97,21 @@ def test_no_golden_answer_breaks_any_model(path: Path) -> None:
         model.from_json(raw(document.get("body", {})))
 
 
+def test_every_collected_body_is_read_by_every_model() -> None:
+    """Bodies collected from public sources; they lie beside the repository and not everywhere."""
+    corpus = Path(__file__).parents[4] / "shared" / "testdata" / "gateway_bodies.jsonl"
+    if not corpus.exists():
+        pytest.skip("the collected bodies are not on this machine")
+    rows = [json.loads(line) for line in corpus.read_text(encoding="utf-8").splitlines()]
+    bodies = [row["body"] for row in rows if row["gateway"] == "bkash"]
+    assert len(bodies) > 100
+    for body in bodies:
+        for model in EVERY_ANSWER:
+            answer = model.from_json(raw(body))
+            assert answer.status_code == body.get("statusCode")
+            assert answer.error_code == body.get("errorCode")
+
+
 @pytest.mark.parametrize("model", [m.RefundV1Body, m.RefundV2Body])
 def test_a_refund_without_an_amount_cannot_be_built(model: type[m.Body]) -> None:
     name = "request_refund_v1" if model is m.RefundV1Body else "request_refund_v2"
