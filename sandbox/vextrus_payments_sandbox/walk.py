@@ -75,7 +75,7 @@ async def walk(checkout_url: str, *, customer: Mapping[str, str] = CUSTOMER, act
         action: the value of the button pressed: "Confirm", or "Cancel".
 
     Raises:
-        ConfigurationError: the page, or where it leads, is not on this machine: it is no sandbox's.
+        ConfigurationError: the page is not on this machine: it is no sandbox's.
         GatewayError: the page is none that a payer could finish; effect NONE, for only an execute moves money.
     """
     _check_loopback(checkout_url)
@@ -85,9 +85,9 @@ async def walk(checkout_url: str, *, customer: Mapping[str, str] = CUSTOMER, act
         for _ in range(_HOPS_MAX):
             if answer.is_redirect:
                 url = urljoin(url, answer.headers["location"])
-                _check_loopback(url)
                 if _origin(url) != home:
-                    return url
+                    return url  # the shop's, wherever that is: it is not visited here
+                _check_loopback(url)
                 answer = await _fetch(client, "GET", url)
                 continue
             form = _form_to_fill(answer, customer, action)
