@@ -11,7 +11,6 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
 import uvicorn
@@ -232,9 +231,7 @@ class SandboxServer:
         self._url = _url_of(bound)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._server is None or self._task is None:
             return
         self._server.should_exit = True
@@ -292,7 +289,7 @@ def _stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
     if sys.platform == "win32":
         numbers.append(signal.SIGBREAK)
 
-    def handle(number: int, frame: FrameType | None) -> None:
+    def handle(*_: object) -> None:
         loop.call_soon_threadsafe(stop.set)
 
     before = {number: signal.signal(number, handle) for number in numbers}
