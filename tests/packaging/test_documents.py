@@ -1,0 +1,39 @@
+"""The pages: every relative link leads somewhere, and they claim only the Pythons that are declared."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.packaging.distribution import ROOT
+
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "changelog.d").glob("README.md")]
+)
+
+
+def _anchor(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    text = re.sub(r"(?ms)^```.*?^```", "", page.read_text(encoding="utf-8"))
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        led = (page.parent / name).resolve() if name else page
+        assert led.exists(), f"{page.name} links to {target}"
+        if anchor and led.suffix == ".md":
+            headings = re.findall(r"(?m)^#+ (.+)$", led.read_text(encoding="utf-8"))
+            assert anchor in map(_anchor, headings), f"{page.name} links to {target}"
+
+
+def test_pages_claim_only_pythons_that_are_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = set(re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"])))
+    for page in (ROOT / "README.md", ROOT / "docs" / "versioning.md"):
+        claimed = set(re.findall(r"\b(3\.1\d)\b", page.read_text(encoding="utf-8")))
+        assert claimed <= declared, page.name
