@@ -10,32 +10,55 @@ if TYPE_CHECKING:
     from vextrus_payments.testing.canary import CanaryLeakError, Hit, SecretCanary
     from vextrus_payments.testing.check_tokens import TokenBackendError, check_token_backend
     from vextrus_payments.testing.check_transport import check_transport
+    from vextrus_payments.testing.gateway_check import (
+        CheckReport,
+        Fault,
+        FaultyTransport,
+        GatewayCheckError,
+        GatewayWorld,
+        Verb,
+        check_gateway,
+    )
     from vextrus_payments.testing.scripted import ScriptedTransport
     from vextrus_payments.testing.time import FakeClock, FakeEntropy, FakeSleeper
 
 #: public name -> the module that holds it
 _HOME: Final = {
     "CanaryLeakError": "canary",
+    "CheckReport": "gateway_check",
     "FakeClock": "time",
     "FakeEntropy": "time",
     "FakeSleeper": "time",
+    "Fault": "gateway_check",
+    "FaultyTransport": "gateway_check",
+    "GatewayCheckError": "gateway_check",
+    "GatewayWorld": "gateway_check",
     "Hit": "canary",
     "ScriptedTransport": "scripted",
     "SecretCanary": "canary",
     "TokenBackendError": "check_tokens",
+    "Verb": "gateway_check",
+    "check_gateway": "gateway_check",
     "check_token_backend": "check_tokens",
     "check_transport": "check_transport",
 }
 
 __all__ = [
     "CanaryLeakError",
+    "CheckReport",
     "FakeClock",
     "FakeEntropy",
     "FakeSleeper",
+    "Fault",
+    "FaultyTransport",
+    "GatewayCheckError",
+    "GatewayWorld",
     "Hit",
     "ScriptedTransport",
     "SecretCanary",
     "TokenBackendError",
+    "Verb",
+    "check_gateway",
     "check_token_backend",
     "check_transport",
 ]
