@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import fcntl
-import json
 import os
 import stat
 import sys
@@ -199,9 +198,7 @@ def a_link(path: Path) -> None:
 
 
 def too_much(path: Path) -> None:
-    path.write_text(
-        json.dumps({"format": 1, "unreadable": False, "slots": [], "pad": "x" * 70_000}), encoding="utf-8"
-    )
+    path.write_text('{"format": 1, "unreadable": false, "slots": []}' + " " * 70_000, encoding="utf-8")
 
 
 def no_text(path: Path) -> None:
