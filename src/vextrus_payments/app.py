@@ -11,7 +11,7 @@ from vextrus_payments.config import CredentialSource, GatewayConfig
 from vextrus_payments.engine import Context, Engine, EngineLimits, Flights, Recorder, ReturnResult
 from vextrus_payments.errors import ConfigurationError, InvalidRequestError
 from vextrus_payments.gateways.base import PaymentGateway
-from vextrus_payments.gateways.registry import Registry
+from vextrus_payments.gateways.registry import DEFAULT_TENANT, Registry
 from vextrus_payments.ids import Entropy, Ids, SystemEntropy
 from vextrus_payments.ledger import DEFAULT_ACCOUNTS, AccountMap, LedgerCallback
 from vextrus_payments.logs import StructlogObserver
@@ -27,8 +27,6 @@ from vextrus_payments.token_port import TokenBackend, require_durable
 from vextrus_payments.tokens import StoreTokenBackend, TokenCache
 from vextrus_payments.transport import Transport
 
-#: The tenant of an application that has only one.
-DEFAULT_TENANT: Final = "default"
 _TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 
 

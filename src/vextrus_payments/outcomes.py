@@ -38,7 +38,7 @@ class Authorized:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """Not settled yet. `sent=False` means: by this call, nothing was sent."""
+    """Not settled yet. `sent=False` means: nothing that could move money is on its way."""
 
     payment_id: str
     sent: bool

@@ -110,7 +110,7 @@ class Context:
         """Wait a little for somebody else; returns how long that was. Zero when the waiting time is used up."""
         left = self.limits.wait_s - waited_s
         wait_s = min(_POLL_S if waited_s < 5 else 1.0, float(busy_for_s), left)
-        if wait_s <= 0:
+        if wait_s <= 0 or self.flights.closing:
             return 0.0
         await self.sleeper.sleep(wait_s)
         return wait_s

@@ -12,6 +12,7 @@ class Flights:
 
     def __init__(self) -> None:
         self._tasks: dict[Hashable, asyncio.Task[Any]] = {}
+        self.closing = False
 
     def start(self, key: Hashable, make: Callable[[], Coroutine[Any, Any, T]]) -> "asyncio.Task[T]":
         """The running task of this key, or a new one."""
@@ -35,7 +36,8 @@ class Flights:
         return bool(done)
 
     async def drain(self) -> None:
-        """Wait until everything has landed; work started meanwhile included."""
+        """Wait until everything has landed. What only waits for other processes stops waiting."""
+        self.closing = True
         while self._tasks:
             # A task's own callback, which takes it out, runs before the waiter's: the loop always gets shorter.
             await asyncio.wait(set(self._tasks.values()))

@@ -1,0 +1,99 @@
+"""The observer that writes log events through structlog, redacted before they are handed over.
+
+Where the host has configured structlog, its processors and its level decide. Where it has not, structlog would
+print on the host's standard output; then events go to the standard library's logger `vextrus_payments`, which has a
+NullHandler. This library never calls `structlog.configure()`.
+"""
+
+import logging
+from typing import Any, Final
+
+import structlog
+
+from vextrus_payments.records import Exchange
+from vextrus_payments.redaction import one_line, redact_text
+from vextrus_payments.wire import CallContext
+
+LOGGER_NAME: Final = "vextrus_payments"
+
+logging.getLogger(LOGGER_NAME).addHandler(logging.NullHandler())
+
+_PLAIN: Final = (bool, int, type(None))
+
+
+class StructlogObserver:
+    """Writes one event per exchange with a gateway, and one per thing worth a line.
+
+    Exchanges are `info` when an answer came and `warning` when none did; everything else is `info`. What the level
+    filters out is not built.
+    """
+
+    def __init__(self) -> None:
+        self._stdlib = logging.getLogger(LOGGER_NAME)
+
+    def exchange(self, *, tenant: str, gateway: str, exchange: Exchange, context: CallContext) -> None:
+        """One try; `exchange` is redacted already by its maker."""
+        level = logging.INFO if exchange.error is None else logging.WARNING
+        log = self._logger(level)
+        if log is None:
+            return
+        log(
+            "gateway.exchange",
+            tenant=tenant,
+            gateway=gateway,
+            payment_id=context.payment_id,
+            operation_id=None if context.operation_id is None else one_line(context.operation_id),
+            operation=exchange.operation,
+            step=exchange.step,
+            method=exchange.method,
+            url=exchange.url,
+            sent=exchange.sent,
+            status=exchange.status,
+            error=exchange.error,
+            elapsed_ms=exchange.elapsed_ms,
+            request=dict(exchange.request),
+            answer=dict(exchange.answer),
+        )
+
+    def event(self, name: str, **fields: object) -> None:
+        """Something happened; every text among the fields is redacted as free text."""
+        log = self._logger(logging.INFO)
+        if log is not None:
+            log(one_line(name), **{key: _safe(value) for key, value in fields.items()})
+
+    def _logger(self, level: int) -> Any:
+        """The bound method of that level, or None where it would be filtered out."""
+        if structlog.is_configured():
+            logger = structlog.get_logger(LOGGER_NAME)
+            enabled = getattr(logger, "is_enabled_for", None)
+            if enabled is not None and not _enabled(enabled, level):
+                return None
+            return logger.warning if level == logging.WARNING else logger.info
+        if not self._stdlib.isEnabledFor(level):
+            return None
+        return _StdlibEvent(self._stdlib, level)
+
+
+def _enabled(check: Any, level: int) -> bool:
+    try:
+        return bool(check(level))
+    except Exception:  # noqa: BLE001 - a host's own wrapper class may answer anything; then it decides itself
+        return True
+
+
+class _StdlibEvent:
+    """An event on the standard library's logger: the name as the message, the fields beside it and as `extra`."""
+
+    def __init__(self, logger: logging.Logger, level: int) -> None:
+        self._logger = logger
+        self._level = level
+
+    def __call__(self, event: str, **fields: object) -> None:
+        text = " ".join(f"{key}={value!r}" for key, value in fields.items() if value is not None)
+        self._logger.log(self._level, "%s %s", event, text, extra={"vextrus": fields})
+
+
+def _safe(value: object) -> object:
+    if isinstance(value, _PLAIN):
+        return value
+    return redact_text(str(value))

@@ -1,0 +1,151 @@
+"""What may be shown of a request, an answer, a URL or a text: by allow-list, on one line, with nothing secret in it.
+
+A field nobody listed is masked, whatever its name: a list of forbidden names misses the next provider's spelling.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+from vextrus_payments.secret import MASK, mask_account
+
+_MAX_TEXT: Final = 300
+_MAX_FIELDS: Final = 60
+_MAX_BODY: Final = 64 * 1024
+
+#: Header names (lower case) whose values say nothing about anybody.
+SAFE_HEADERS: Final = frozenset(
+    {
+        "accept",
+        "content-type",
+        "content-length",
+        "date",
+        "retry-after",
+        "server",
+        "x-amzn-errortype",
+        "x-amzn-requestid",
+    }
+)
+
+#: Body fields, folded to lower case without `_` and `-`, that may be shown as they are.
+SAFE_FIELDS: Final = frozenset(
+    """
+    statuscode statusmessage errorcode errormessage errormessageen errormessagebn internalcode externalcode message
+    status msg mode intent currency amount refundamount originaltrxamount maxrefundableamount charge servicefee
+    creditedamount saleamount couponamount merchantshareamount paymentid trxid originaltrxid refundtrxid
+    transactionstatus refundtransactionstatus verificationstatus userverificationstatus agreementstatus
+    transactiontype merchantinvoicenumber merchantinvoice paymentcreatetime paymentexecutetime createtime updatetime
+    completedtime initiationtime agreementcreatetime agreementexecutetime agreementvoidtime originaltrxcompletedtime
+    expiresin tokentype sku payertype organizationshortcode orderid
+    """.split()
+)
+#: Body fields that name a person's account: shown with their middle hidden.
+ACCOUNT_FIELDS: Final = frozenset(
+    "customermsisdn payeraccount payerreference debitmsisdn receivermsisdn wallet msisdn".split()
+)
+
+_CONTROL: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+_JWT: Final = re.compile(r"[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_.-]*")
+_OPAQUE: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9+/_=-]{25,}(?![A-Za-z0-9])")
+_WALLET: Final = re.compile(r"(?<![0-9])(?:\+?88)?01[3-9][0-9]{8}(?![0-9])")
+_CREDENTIAL: Final = re.compile(
+    r"(?i)\b(authorization|bearer|password|passwd|secret|token|api[_-]?key|app[_-]?key|pin|otp|signature)\b"
+    r"(\s*[=:]\s*|\s+)(\"[^\"]*\"|'[^']*'|[^\s,;&}]+)"
+)
+
+
+def one_line(text: str, limit: int = _MAX_TEXT) -> str:
+    """The text without control, bidirectional and zero-width characters, cut to a length: one event, one line."""
+    cut = text if len(text) <= limit else text[: limit - 1] + "…"
+    return _CONTROL.sub("\ufffd", cut)
+
+
+def redact_text(text: str, limit: int = _MAX_TEXT) -> str:
+    """Free text with what looks like a credential, a token or a wallet number masked.
+
+    The last line of defence for sentences of others (a gateway's message); fields go by the allow-list instead.
+    """
+    masked = _CREDENTIAL.sub(lambda m: f"{m[1]}{m[2]}{MASK}", text[: 4 * limit])
+    masked = _JWT.sub(MASK, masked)
+    masked = _OPAQUE.sub(MASK, masked)
+    masked = _WALLET.sub(lambda m: mask_account(m[0]) or "", masked)
+    return one_line(masked, limit)
+
+
+def redact_url(url: str) -> str:
+    """Scheme, host, port and path; no user, no query, no fragment. What is no URL becomes a mask."""
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return MASK
+    if not parts.scheme or not parts.hostname:
+        return MASK
+    path = "/".join(_OPAQUE.sub(MASK, piece) if len(piece) > 40 else piece for piece in parts.path.split("/"))
+    query = "?…" if parts.query else ""
+    return one_line(f"{parts.scheme}://{parts.hostname}{port}{path}{query}")
+
+
+def redact_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers with every value masked that is not on the list."""
+    return {
+        one_line(name, 60): redact_text(value) if name.lower() in SAFE_HEADERS else MASK
+        for name, value in list(headers.items())[:_MAX_FIELDS]
+    }
+
+
+def redact_mapping(fields: Mapping[str, object]) -> dict[str, str]:
+    """Field name -> text that may be shown. Nested mappings are flattened with a dot; lists show their length."""
+    shown: dict[str, str] = {}
+    _flatten(fields, "", shown, 0)
+    return shown
+
+
+def redact_json_body(body: bytes) -> dict[str, str]:
+    """A JSON object as `redact_mapping`; anything else as its size and first byte's kind."""
+    if not body:
+        return {}
+    fields: object = None
+    if len(body) <= _MAX_BODY:
+        try:
+            fields = json.loads(body, parse_float=str, parse_int=str)
+        except (ValueError, RecursionError):
+            fields = None
+    if isinstance(fields, dict):
+        return redact_mapping(fields)
+    kind = "html" if body.lstrip()[:1] == b"<" else "not a JSON object"
+    return {"(body)": f"{len(body)} bytes, {kind}"}
+
+
+def _flatten(fields: Mapping[str, object], prefix: str, shown: dict[str, str], depth: int) -> None:
+    for key, value in fields.items():
+        if len(shown) >= _MAX_FIELDS:
+            return
+        name = one_line(f"{prefix}{key}", 80)
+        if isinstance(value, Mapping) and depth < 3:
+            _flatten(value, f"{name}.", shown, depth + 1)
+        elif isinstance(value, list | tuple):
+            shown[name] = f"[{len(value)}]"
+            if depth < 3:
+                for number, item in enumerate(value[:10]):
+                    if isinstance(item, Mapping):
+                        _flatten(item, f"{name}.{number}.", shown, depth + 1)
+        else:
+            shown[name] = _shown(str(key), value)
+
+
+def _shown(key: str, value: object) -> str:
+    folded = key.lower().replace("_", "").replace("-", "")
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    if folded in ACCOUNT_FIELDS:
+        return one_line(mask_account(str(value)) or "")
+    if folded in SAFE_FIELDS:
+        # References are long and opaque by nature; sentences of others may hold anything.
+        text = str(value)
+        return redact_text(text) if " " in text or len(text) > 80 else one_line(text)
+    return MASK
