@@ -3,13 +3,15 @@
 import asyncio
 import dataclasses
 import itertools
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
+from vextrus_payments.stores import MemoryStore, SqliteStore
 from vextrus_payments.testing.check_tokens import TokenBackendError, check_token_backend
 from vextrus_payments.token_budget import GrantAsk, GrantDecision, GrantEnd, GrantLog, GrantReserved
-from vextrus_payments.token_port import Token, TokenBackend, TokenKey
+from vextrus_payments.token_port import Token, TokenBackend, TokenKey, TokenRows
 from vextrus_payments.tokens import FileTokenBackend, MemoryTokenBackend, StoreTokenBackend
 
 
@@ -77,23 +79,70 @@ async def test_file(tmp_path: Path) -> None:
     await check_token_backend(make, reopen=reopen)
 
 
-async def test_store_over_the_rows_as_the_port_spells_them() -> None:
-    rows: dict[int, DictRows] = {}
+async def check_over(
+    make_rows: Callable[[], Awaitable[TokenRows]], again: Callable[[TokenRows], Awaitable[TokenRows]]
+) -> None:
+    rows: dict[int, TokenRows] = {}
     kept: list[TokenBackend] = []
 
-    def over(these: DictRows) -> TokenBackend:
+    def over(these: TokenRows) -> TokenBackend:
         backend = StoreTokenBackend(these)
         rows[id(backend)] = these
         kept.append(backend)
         return backend
 
     async def make() -> TokenBackend:
-        return over(DictRows())
+        return over(await make_rows())
 
     async def reopen(backend: TokenBackend) -> TokenBackend:
-        return over(rows[id(backend)])
+        return over(await again(rows[id(backend)]))
 
     await check_token_backend(make, reopen=reopen)
+
+
+async def the_same(rows: TokenRows) -> TokenRows:
+    return rows
+
+
+async def test_store_over_the_rows_as_the_port_spells_them() -> None:
+    async def make() -> TokenRows:
+        return DictRows()
+
+    await check_over(make, the_same)
+
+
+async def test_store_over_the_memory_store() -> None:
+    async def make() -> TokenRows:
+        store = MemoryStore()
+        await store.open()
+        return store
+
+    await check_over(make, the_same)
+
+
+async def test_store_over_the_sqlite_store(tmp_path: Path) -> None:
+    numbers = itertools.count()
+    paths: dict[int, Path] = {}
+    opened: list[SqliteStore] = []
+
+    async def at(path: Path) -> TokenRows:
+        store = SqliteStore(path)
+        await store.open()
+        opened.append(store)
+        paths[id(store)] = path
+        return store
+
+    async def make() -> TokenRows:
+        return await at(tmp_path / f"{next(numbers)}.db")
+
+    async def another_connection(rows: TokenRows) -> TokenRows:
+        return await at(paths[id(rows)])
+
+    try:
+        await check_over(make, another_connection)
+    finally:
+        for store in opened:
+            await store.close()
 
 
 # --- the kit bites ------------------------------------------------------------------------------------------------

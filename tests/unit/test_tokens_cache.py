@@ -631,6 +631,32 @@ async def test_closing_ends_the_wait_for_another_process() -> None:
         await caller
 
 
+async def test_draining_waits_for_grants_only_and_leaves_the_cache_usable() -> None:
+    world = World()
+    await world.cache.drain()
+    ask = GrantAsk(permit="other", now=world.clock.now(), limit=2, window_s=3600, lease_s=90.0)
+    await world.backend.reserve_grant(KEY, ask)
+    waiting = asyncio.create_task(world.token())
+    await asyncio.sleep(0)
+    await world.cache.drain()
+    with pytest.raises(ThrottledError):
+        await waiting
+    world.clock.advance(90)
+    world.gateway.gate.clear()
+    granting = asyncio.create_task(world.token())
+    await settle()
+    draining = asyncio.create_task(world.cache.drain())
+    await settle()
+    assert not draining.done()
+    world.gateway.gate.set()
+    await draining
+    assert await world.backend.get(KEY) == await granting
+    await world.cache.reject(KEY, (await granting).version)
+    with pytest.raises(ThrottledError) as caught:
+        await world.token()
+    assert caught.value.code == "grant_budget", "not closed: the dead lease and the grant are the budget"
+
+
 def test_a_flight_left_behind_in_a_dead_loop_holds_nobody_up() -> None:
     worlds: list[World] = []
 

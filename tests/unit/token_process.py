@@ -1,4 +1,4 @@
-"""One of several processes that all want a token: `python -m tests.unit.token_process HOME NUMBER CALLERS`.
+"""One of several processes that all want a token: `python -m tests.unit.token_process BACKEND HOME NUMBER CALLERS`.
 
 Says "ready", waits for a line, lets CALLERS callers ask at once, and prints what they got as JSON. A grant is a line
 in the file `HOME/wire`, and takes a moment, so that the others really meet it.
@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vextrus_payments.secret import Secret
+from vextrus_payments.stores import SqliteStore
 from vextrus_payments.token_port import GrantOrder, Token, TokenKey
-from vextrus_payments.tokens import FileTokenBackend, TokenCache
+from vextrus_payments.tokens import FileTokenBackend, StoreTokenBackend, TokenCache
 
 KEY = TokenKey.of("https://gateway.example", "app-key", "user")
 
@@ -24,8 +25,11 @@ def note(home: Path, line: str) -> None:
     os.close(handle)
 
 
-async def main(home: Path, number: str, callers: int) -> None:
-    cache = TokenCache(FileTokenBackend(home))
+async def main(kind: str, home: Path, number: str, callers: int) -> None:
+    store = SqliteStore(home / "payments.db") if kind == "sqlite" else None
+    if store is not None:
+        await store.open()
+    cache = TokenCache(FileTokenBackend(home) if store is None else StoreTokenBackend(store))
 
     async def grant(order: GrantOrder) -> Token:
         note(home, number)
@@ -36,8 +40,10 @@ async def main(home: Path, number: str, callers: int) -> None:
     await asyncio.to_thread(sys.stdin.readline)
     tokens = await asyncio.gather(*(cache.token(KEY, grant) for _ in range(callers)))
     await cache.aclose()
+    if store is not None:
+        await store.close()
     print(json.dumps({"callers": len(tokens), "versions": sorted({token.version for token in tokens})}))
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])))
+    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])))

@@ -145,6 +145,7 @@ class TokenCache:
         )
         self._entries: dict[str, _Entry] = {}
         self._closed = False
+        self._draining = 0
 
     @property
     def durable(self) -> bool:
@@ -217,14 +218,26 @@ class TokenCache:
         except Exception as error:  # noqa: BLE001 - the payment goes on; others learn it by a 401 of their own
             self._observer.event("token.not_dropped", key=key.short, code=error_code(error))
 
-    async def aclose(self) -> None:
-        """Let grants in flight finish, so that what they bring is kept; begin no more. Closes no backend."""
-        self._closed = True
+    async def drain(self) -> None:
+        """Let grants in flight finish, so that what they bring is kept; stop waiting for other processes' grants.
+
+        Call it before what the grants run on (gateways, the store) is closed. The cache may be used again after it.
+        """
         loop = asyncio.get_running_loop()
         flights = [entry.flight for entry in self._entries.values() if entry.flight is not None]
         mine = [flight for flight in flights if flight.get_loop() is loop]
-        if mine:
+        if not mine:
+            return
+        self._draining += 1
+        try:
             await asyncio.wait(mine)
+        finally:
+            self._draining -= 1
+
+    async def aclose(self) -> None:
+        """Begin no more grants, and let those in flight finish. Closes no backend; a good token is still served."""
+        self._closed = True
+        await self.drain()
 
     def _entry(self, key: TokenKey) -> _Entry:
         entry = self._entries.get(key.digest)
@@ -269,7 +282,10 @@ class TokenCache:
                 return False
             return self._clock.now() < token.expires_at
 
-        wish = Wish(key=key, grant=grant, budget=budget, wanted=wanted, stopped=lambda: self._closed)
+        def stopped() -> bool:
+            return self._closed or self._draining > 0
+
+        wish = Wish(key=key, grant=grant, budget=budget, wanted=wanted, stopped=stopped)
         try:
             token = await self._granting.obtain(wish)
             self._adopt(entry, token)

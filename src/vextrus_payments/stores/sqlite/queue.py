@@ -135,8 +135,10 @@ def token_drop(connection: sqlite3.Connection, digest: str, version: str) -> boo
 
 def grant_reserve(connection: sqlite3.Connection, digest: str, ask: GrantAsk) -> GrantDecision:
     """See TokenRows.grant_reserve."""
-    log, decision = _grants(connection, digest).reserve(ask)
-    connection.execute(_UPSERT_GRANTS, (digest, log.to_json()))
+    before = _grants(connection, digest)
+    log, decision = before.reserve(ask)
+    if log != before:  # those who only wait for another's grant write nothing, and flush nothing
+        connection.execute(_UPSERT_GRANTS, (digest, log.to_json()))
     return decision
 
 
