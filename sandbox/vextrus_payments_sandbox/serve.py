@@ -65,7 +65,8 @@ def loopback_socket(port: int, host: str = "127.0.0.1") -> socket.socket:
     if address is None or not address.is_loopback:
         raise NotLoopbackError(f"the sandbox listens on a loopback address only, not on {host!r}")
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
+    # Named as TCP, so that asyncio turns Nagle off for what it accepts: else every second answer comes 40 ms late.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     if os.name == "posix":  # on Windows the option would let two servers share the port
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
