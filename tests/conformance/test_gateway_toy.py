@@ -65,6 +65,9 @@ class ToyWorld:
     async def inject(self, verb: Verb, fault: Fault) -> bool:
         return False
 
+    async def mend(self) -> None:
+        """It never breaks."""
+
 
 @asynccontextmanager
 async def a_world() -> AsyncIterator[ToyWorld]:

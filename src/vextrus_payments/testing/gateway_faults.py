@@ -85,7 +85,7 @@ class UnderFault(Generic[W]):
         self._moved = await stage.world.effects() - before
         self._judge(outcome)
         if self._verb is not Verb.INITIALIZE:
-            stage.line.mend()
+            await stage.mend()
             if self._verb is Verb.REFUND:
                 await self._refund_recovers()
             else:

@@ -75,6 +75,10 @@ class GatewayWorld(Protocol):
         """
         ...
 
+    async def mend(self) -> None:
+        """Commit no faults any more."""
+        ...
+
 
 W = TypeVar("W", bound=GatewayWorld)
 
@@ -130,6 +134,11 @@ class Stage(Generic[W]):
     def payer_completes(self) -> bool:
         """Whether the money moves before we execute."""
         return self.gateway.capabilities.completion is Completion.PAYER_COMPLETES
+
+    async def mend(self) -> None:
+        """Line and world work again; the line's passages are forgotten."""
+        self.line.mend()
+        await self.world.mend()
 
     async def open(
         self, reference: str, *, intent: Intent = Intent.SALE, approve: bool = True
