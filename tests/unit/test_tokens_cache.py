@@ -177,7 +177,7 @@ async def test_whoever_cancels_the_caches_own_task_leaves_no_waiter_hanging() ->
 async def test_an_exception_that_cannot_be_copied_still_arrives() -> None:
     class Stubborn(Exception):
         def __init__(self, one: str, two: str) -> None:
-            super().__init__(one)
+            super().__init__(one + two)
 
     world = World()
     world.gateway.fails(Stubborn("one", "two"))

@@ -2,10 +2,8 @@
 
 import asyncio
 import errno
-import fcntl
 import os
 import stat
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,8 +25,7 @@ from vextrus_payments.token_budget import (
 from vextrus_payments.token_port import Token, TokenKey
 from vextrus_payments.tokens import FileTokenBackend, state_home
 
-if sys.platform == "win32":
-    pytest.skip("these look at POSIX modes and locks", allow_module_level=True)
+fcntl = pytest.importorskip("fcntl", reason="these look at POSIX modes and locks")
 
 T = TypeVar("T")
 
