@@ -297,7 +297,7 @@ class DiesWithItsLeader(TokenCache):
             return entry.held.token
         if entry.flight is None:
             entry.flight = asyncio.get_running_loop().create_future()  # type: ignore[assignment]
-            landing = await self._fly(key, entry, grant, self._budget)
+            landing = await self._fly(key, entry, grant, budget or self._budget)
             if not entry.flight.done():  # type: ignore[union-attr]
                 entry.flight.set_result(landing)  # type: ignore[union-attr]
             entry.flight = None
