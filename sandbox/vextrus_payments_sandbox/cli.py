@@ -32,11 +32,17 @@ class Tools:
         async with SandboxServer() as server:
             yield server.url
 
+    def customer(self) -> Mapping[str, str]:
+        """What the good test customer types."""
+        from vextrus_payments_sandbox.walk import CUSTOMER
+
+        return CUSTOMER
+
     def environment(self, gateway: str, url: str) -> Mapping[str, str]:
         """The variables with which `gateway`'s configuration reaches the sandbox at `url`."""
-        from vextrus_payments_sandbox.environment import variables
+        from vextrus_payments_sandbox.environment import checked_url, variables
 
-        return variables(gateway, url)
+        return variables(gateway, checked_url(url))
 
     async def approve(self, gateway: str, checkout_url: str) -> None:
         """Walk the hosted page as the test customer would, and come back."""

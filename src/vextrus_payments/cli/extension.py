@@ -27,6 +27,10 @@ class SandboxTools(Protocol):
         """Start a sandbox on a free loopback port inside the running loop; gives its URL, and stops it after."""
         ...
 
+    def customer(self) -> Mapping[str, str]:
+        """What the good test customer types: input name -> value."""
+        ...
+
     def environment(self, gateway: str, url: str) -> Mapping[str, str]:
         """The environment variables with which the gateway's config reaches the sandbox at `url`.
 

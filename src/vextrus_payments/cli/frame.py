@@ -15,7 +15,7 @@ import click
 from vextrus_payments.cli.exit_codes import Exit, of_error
 from vextrus_payments.cli.output import emit_json, one_line, prepare_streams, say
 from vextrus_payments.cli.root import root
-from vextrus_payments.errors import InvalidRequestError, PaymentsError, ThrottledError
+from vextrus_payments.errors import AlreadyPaidError, InvalidRequestError, PaymentsError, ThrottledError
 
 PROGRAM: Final = "vextrus-pay"
 
@@ -33,6 +33,7 @@ _OPTIONS: Final[Mapping[str, str]] = {
     "sku": "--sku",
     "transaction_id": "--transaction-id",
 }
+_ABOUT_THE_OTHER: Final = "Look at the other payment: vextrus-pay status {}. To charge the reference again on purpose: --allow-repeat"
 
 
 def run(arguments: list[str]) -> int:
@@ -58,11 +59,14 @@ def run(arguments: list[str]) -> int:
 
 def fail(error: PaymentsError, *, as_json: bool) -> int:
     """Show an error of the SDK and give its exit code."""
-    return _fail(of_error(error), error_line(error), error_document(error), as_json=as_json)
+    line = error_line(error)
+    return _fail(of_error(error), line, error_document(error), as_json=as_json)
 
 
 def error_line(error: PaymentsError) -> str:
     """The error's own sentences, led by the option they are about."""
+    if isinstance(error, AlreadyPaidError) and error.other_payment_id:
+        error.next_step = _ABOUT_THE_OTHER.format(error.other_payment_id)  # in the words of a command line
     option = _option_of(error)
     return f"{option}: {error}" if option else str(error)
 

@@ -1,7 +1,7 @@
 """A return door on loopback: the one page that the payer's browser comes back to while a command waits.
 
-It serves `GET /{gateway}/return` and nothing else, to this machine only. What arrives is a browser's hint, believed
-by nobody: it is handed to `on_return`, whose answer becomes the page.
+It serves `GET .../{gateway}/return` and nothing else, on this machine's loopback (a tunnel may lead here from outside).
+What arrives is a browser's hint, believed by nobody: it is handed to `on_return`, whose answer becomes the page.
 """
 
 import asyncio
@@ -117,12 +117,12 @@ class ReturnListener:
         except ValueError:
             return _UNREADABLE
         steps = target.path.split("/")
-        if len(steps) != 3 or steps[0] or not steps[1] or steps[2] != "return":
+        if len(steps) < 3 or steps[-1] != "return":
             return _NOT_HERE
         if words[0] != "GET":
             return _ONLY_GET
         try:
-            return await self._on_return(steps[1], params)
+            return await self._on_return(steps[-2], params)
         except Exception:  # noqa: BLE001 - whoever waits for the outcome is told; the payer only needs a page
             return _FAILED
 

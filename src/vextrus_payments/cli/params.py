@@ -1,14 +1,19 @@
 """Parameter types of the command line: what they refuse, they refuse in words a person can act on."""
 
 import re
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
+
+if TYPE_CHECKING:
+    _NumberType = click.ParamType[int]
+else:
+    _NumberType = click.ParamType  # generic for the type checkers only, in the older releases of click
 
 _WHOLE: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
-class WholeNumber(click.ParamType):
+class WholeNumber(_NumberType):
     """A whole number within bounds."""
 
     name = "number"

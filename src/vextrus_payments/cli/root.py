@@ -68,8 +68,7 @@ class RootGroup(click.Group):
 def _placeholder(name: str, extension: Extension | None) -> click.Command:
     """A command that takes whatever it is given and says which extra it needs."""
 
-    @click.pass_context
-    def refuse(ctx: click.Context, **_: Any) -> int:
+    def refuse(**_: Any) -> int:
         raise missing_extra(f"vextrus-pay {name}", extension)
 
     summary = (extension.summaries if extension else ABSENT)[name]

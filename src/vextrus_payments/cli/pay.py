@@ -1,0 +1,233 @@
+"""`vextrus-pay pay`: one payment."""
+
+import asyncio
+import os
+import shlex
+import sys
+import webbrowser
+from typing import Any
+
+import click
+
+from vextrus_payments.cli.exit_codes import Exit, of_outcome
+from vextrus_payments.cli.extension import sandbox_tools
+from vextrus_payments.cli.home import STORE_VARIABLE, Home
+from vextrus_payments.cli.output import console, emit_json, say
+from vextrus_payments.cli.params import PORT, WholeNumber
+from vextrus_payments.cli.paying import PayOrder, take
+from vextrus_payments.cli.shapes import outcome_document, session_document
+from vextrus_payments.cli.target import Origin, Target, named_target
+from vextrus_payments.cli.views import outcome_view
+from vextrus_payments.clock import SystemClock
+from vextrus_payments.gateways.registry import load_adapter
+from vextrus_payments.ids import Ids, SystemEntropy
+from vextrus_payments.money import Money
+from vextrus_payments.outcomes import Outcome, Paid, Pending
+from vextrus_payments.payment import Intent, PaymentRequest, PaymentSession
+
+
+@click.command()
+@click.argument("gateway")
+@click.option("--amount", required=True, help="How much, in major units: 100 or 1250.50.")
+@click.option("--reference", required=True, help="Your invoice number: one reference is charged once.")
+@click.option("--currency", default="BDT", show_default=True)
+@click.option(
+    "--approve", is_flag=True, help="Walk the payment page as the test customer would (sandbox only)."
+)
+@click.option("--sandbox", metavar="URL", help="Pay in the sandbox that runs there.")
+@click.option("--live", is_flag=True, help="Move real money: needed where the environment says live.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON Lines: the session, then the outcome.")
+@click.option(
+    "--intent",
+    type=click.Choice([intent.value for intent in Intent]),
+    default=Intent.SALE.value,
+    show_default=True,
+    help="Take the money, or only hold it.",
+)
+@click.option("--operation-id", help="Your idempotency key: the same id again is the same payment.")
+@click.option("--allow-repeat", is_flag=True, help="Charge a reference again although it is paid.")
+@click.option("--no-browser", is_flag=True, help="Only print the payment page's address.")
+@click.option(
+    "--wait-s",
+    type=WholeNumber(1, 86_400),
+    default=600,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for the payer.",
+)
+@click.option(
+    "--port",
+    type=PORT,
+    default=0,
+    metavar="PORT",
+    help="Where to listen for the payer's return; 0: any free port.",
+)
+@click.option("--public-url", metavar="URL", help="The https address of a tunnel that leads to --port.")
+@click.option(
+    "--store", metavar="URL", help=f"Where payments are kept; else {STORE_VARIABLE}, else the home folder."
+)
+def command(
+    gateway: str,
+    amount: str,
+    reference: str,
+    currency: str,
+    approve: bool,
+    sandbox: str | None,
+    live: bool,
+    as_json: bool,
+    intent: str,
+    operation_id: str | None,
+    allow_repeat: bool,
+    no_browser: bool,
+    wait_s: int,
+    port: int,
+    public_url: str | None,
+    store: str | None,
+) -> int:
+    """Take one payment through GATEWAY (bkash).
+
+    It is paid in the sandbox named by --sandbox, else with the credentials of the environment (BKASH_...), else in a
+    sandbox that is started for this payment and ends with it.
+    """
+    load_adapter(gateway)
+    request = PaymentRequest(
+        operation_id=operation_id or f"cli/pay/{Ids(SystemClock(), SystemEntropy()).new('op')}",
+        gateway=gateway,
+        amount=Money(amount, currency),
+        merchant_reference=reference,
+        intent=Intent(intent),
+        allow_repeat=allow_repeat,
+    )
+    target = named_target(gateway, sandbox=sandbox, live=live)
+    order = PayOrder(
+        request=request,
+        target=target,
+        home=Home.find(store),
+        approve=approve,
+        wait_s=wait_s,
+        port=port,
+        public_url=public_url,
+        on_session=_json_session if as_json else _shown_session,
+        open_browser=not no_browser,
+        live=live,
+    )
+    try:
+        outcome = asyncio.run(take(order))
+    except KeyboardInterrupt:
+        return _interrupted(order, as_json=as_json)
+    looked = not order.came_back
+    if as_json:
+        emit_json({"type": "outcome", **outcome_document(outcome, looked=looked)})
+    else:
+        _show_outcome(order, outcome)
+    return of_outcome(outcome, looked=looked)
+
+
+def _json_session(order: PayOrder, session: PaymentSession, target: Target) -> None:
+    document = session_document(session, order.request.operation_id, target.sandbox_url)
+    emit_json({"type": "session", **document})
+
+
+def _shown_session(order: PayOrder, session: PaymentSession, target: Target) -> None:
+    out = console()
+    out.print(
+        f"{session.gateway} ({session.mode.value}): {session.amount} for {session.merchant_reference}",
+        style="bold",
+        markup=False,
+    )
+    out.print(f"Payment {session.payment_id}, gateway order id {session.gateway_order_id}", markup=False)
+    if session.checkout_url is None:
+        return
+    if order.approve:
+        out.print("Walking the payment page as the test customer would ...")
+        out.file.flush()
+        return
+    out.print("Open this page and pay:")
+    out.print(f"  {session.checkout_url}", soft_wrap=True, markup=False, style="underline")
+    if target.is_walkable:
+        known = sandbox_tools("A sandbox").customer()
+        words = "   ".join(f"{name} {value}" for name, value in known.items())
+        out.print(f"The test customer: {words}", markup=False)
+    out.print(
+        f"Waiting up to {order.wait_s} s for the payer to come back; Ctrl+C stops waiting.", style="dim"
+    )
+    out.file.flush()
+    if order.open_browser and _has_browser():
+        webbrowser.open(session.checkout_url)
+
+
+def _has_browser() -> bool:
+    """Whether opening a page shows it to a person: not in a script, and not in a terminal without a desktop."""
+    if not sys.stdout.isatty():
+        return False
+    return sys.platform in ("win32", "darwin") or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
+
+
+def _show_outcome(order: PayOrder, outcome: Outcome) -> None:
+    out = console()
+    view = outcome_view(outcome)
+    if isinstance(outcome, Pending) and not order.came_back:
+        view.title, view.text = "Pending: the payer has not finished", "No money moved: nothing was executed."
+    view.show(out)
+    out.print(_what_next(order, outcome), style="dim", markup=False, soft_wrap=True)
+
+
+def _what_next(order: PayOrder, outcome: Outcome) -> str:
+    if order.origin is Origin.OWN_SANDBOX:
+        return (
+            "The sandbox of this payment ended with this command. To pay, refund and look around in one that stays: "
+            "vextrus-pay sandbox serve"
+        )
+    lines = [f"Look at it later: vextrus-pay status {outcome.payment_id}"]
+    if isinstance(outcome, Paid):
+        lines.append(f"Give money back:  vextrus-pay refund {outcome.payment_id} --amount AMOUNT")
+    if isinstance(outcome, Pending):
+        lines.append(f"Wait again:       {_same_again(order)}")
+    return "\n".join(lines)
+
+
+def _same_again(order: PayOrder) -> str:
+    """The command line that waits for the payer of the same payment once more, at the same address."""
+    request, port = order.request, order.listening_at.rpartition(":")[2]
+    words = ["vextrus-pay", "pay", request.gateway, "--amount", request.amount.amount]
+    words += [
+        "--reference",
+        request.merchant_reference,
+        "--operation-id",
+        request.operation_id,
+        "--port",
+        port,
+    ]
+    if order.target is not None and order.target.sandbox_url:
+        words += ["--sandbox", order.target.sandbox_url]
+    if request.amount.currency != "BDT":
+        words += ["--currency", request.amount.currency]
+    if request.intent is not Intent.SALE:
+        words += ["--intent", request.intent.value]
+    if order.public_url is not None:
+        words += ["--public-url", order.public_url]
+    return (
+        shlex.join(words)
+        + (" --live" if order.live else "")
+        + (" --allow-repeat" if request.allow_repeat else "")
+    )
+
+
+def _interrupted(order: PayOrder, *, as_json: bool) -> int:
+    session = order.session
+    line = "Interrupted. Whatever had been sent has been recorded."
+    error: dict[str, Any] = {"type": "Interrupted", "code": "interrupted"}
+    if session is None:
+        line = "Interrupted before a payment session was there. No money moved."
+    elif order.origin is Origin.OWN_SANDBOX:
+        line += " The sandbox of this payment ended with this command."
+    else:
+        line += f" Look at it: vextrus-pay status {session.payment_id}"
+    if session is not None:
+        error["payment_id"] = session.payment_id
+    say(f"Error: {line}")
+    if as_json:
+        emit_json({"type": "error", "error": {**error, "what": line, "exit_code": int(Exit.INTERRUPTED)}})
+    return Exit.INTERRUPTED

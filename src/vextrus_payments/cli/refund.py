@@ -1,0 +1,192 @@
+"""`vextrus-pay refund`: give money of a payment back, once."""
+
+import asyncio
+from typing import Any
+
+import click
+
+from vextrus_payments.cli import foreign, recorded
+from vextrus_payments.cli.exit_codes import of_outcome
+from vextrus_payments.cli.home import STORE_VARIABLE, Home
+from vextrus_payments.cli.output import console, emit_json
+from vextrus_payments.cli.shapes import outcome_document, payment_document
+from vextrus_payments.cli.status import check_one_way
+from vextrus_payments.cli.target import named_target, recorded_target, required
+from vextrus_payments.cli.views import View, outcome_view
+from vextrus_payments.errors import ConflictError, InvalidRequestError
+from vextrus_payments.money import Money
+from vextrus_payments.outcomes import Unknown
+from vextrus_payments.payment import RefundCall, RefundRequest, check_amount, check_operation_id
+
+_MADE_BEFORE = (
+    "This refund was made before, under the same operation id: nothing was sent now. A second refund of the same "
+    "amount needs an --operation-id of its own."
+)
+
+
+@click.command()
+@click.argument("payment_id", required=False)
+@click.option("--amount", help="How much, in major units; without it all that can still be refunded.")
+@click.option("--currency", default="BDT", show_default=True)
+@click.option("--reason", default="refund", show_default=True, help="Why, for the gateway's records.")
+@click.option("--sku", help="What is given back; without it the reference.")
+@click.option(
+    "--operation-id",
+    help="Your idempotency key. Without it the payment and the amount are the key, so that the same command, run "
+    "again, refunds once.",
+)
+@click.option("--gateway", help="In place of PAYMENT_ID, with the two below: the gateway (bkash).")
+@click.option("--gateway-reference", help="The gateway's own id of the payment (bKash: paymentID).")
+@click.option("--transaction-id", help="The gateway's receipt of the payment (bKash: trxID).")
+@click.option("--sandbox", metavar="URL", help="Refund in the sandbox that runs there.")
+@click.option("--live", is_flag=True, help="Move real money: needed for a live payment.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option(
+    "--store", metavar="URL", help=f"Where payments are kept; else {STORE_VARIABLE}, else the home folder."
+)
+def command(
+    payment_id: str | None,
+    amount: str | None,
+    currency: str,
+    reason: str,
+    sku: str | None,
+    operation_id: str | None,
+    gateway: str | None,
+    gateway_reference: str | None,
+    transaction_id: str | None,
+    sandbox: str | None,
+    live: bool,
+    as_json: bool,
+    store: str | None,
+) -> int:
+    """Give money back: of the payment with our PAYMENT_ID, or with the gateway's own ids.
+
+    A refund whose answer is lost stays unknown and is looked up; it is never sent twice.
+    """
+    check_one_way(payment_id, gateway, gateway_reference)
+    asked = None
+    if amount is not None:
+        asked = Money(amount, currency)
+        check_amount(asked)
+    if operation_id is not None:
+        check_operation_id(operation_id)
+    home = Home.find(store)
+
+    async def run() -> int:
+        located = await recorded.locate(
+            home, payment_id=payment_id, gateway=gateway, gateway_reference=gateway_reference
+        )
+        if located is not None:
+            _check_transaction(located, transaction_id)
+            target = recorded_target(located.facts, sandbox=sandbox, live=live)
+            if target is None:
+                raise _sandbox_gone(located)
+            request = RefundRequest(
+                operation_id=operation_id or _own_key(located.facts.payment.payment_id, asked),
+                payment_id=located.facts.payment.payment_id,
+                amount=asked,
+                reason=reason,
+                sku=sku,
+            )
+            return _show_recorded(await recorded.refund(located, target, home, request), as_json=as_json)
+        if gateway is None or gateway_reference is None:
+            raise recorded.not_here(home)
+        call = _foreign_call(gateway_reference, transaction_id, asked, reason, sku, operation_id)
+        target = required(named_target(gateway, sandbox=sandbox, live=live), gateway)
+        return _show_foreign(await foreign.refund(target, home, call), as_json=as_json)
+
+    return asyncio.run(run())
+
+
+def _own_key(subject: str, amount: Money | None) -> str:
+    return f"cli/refund/{subject}/{amount.amount + amount.currency if amount else 'all'}"
+
+
+def _check_transaction(located: recorded.Located, transaction_id: str | None) -> None:
+    known = payment_document(located.facts)["transaction_id"]
+    if transaction_id is not None and transaction_id != known:
+        raise InvalidRequestError(
+            "This payment is in our records, with another transaction id.",
+            field="transaction_id",
+            rule="the receipt of this payment",
+        )
+
+
+def _sandbox_gone(located: recorded.Located) -> ConflictError:
+    payment_id = located.facts.payment.payment_id
+    return ConflictError(
+        "The sandbox of this payment was started by `pay` and ended with it, so nobody is left to refund it.",
+        code="sandbox_gone",
+        next_step="To try refunds, run `vextrus-pay sandbox serve` and pay with --sandbox URL.",
+        payment_id=payment_id,
+    )
+
+
+def _foreign_call(
+    gateway_reference: str,
+    transaction_id: str | None,
+    amount: Money | None,
+    reason: str,
+    sku: str | None,
+    operation_id: str | None,
+) -> RefundCall:
+    """The refund of a payment that is not in our store: nothing can be filled in, so all has to be said.
+
+    Raises:
+        click.BadParameter: it names the option that is missing.
+    """
+    why = "is missing: the payment is not in our records, so it has to be said."
+    if transaction_id is None:
+        raise click.BadParameter(why, param_hint="--transaction-id")
+    if amount is None:
+        raise click.BadParameter(why, param_hint="--amount")
+    if sku is None:
+        raise click.BadParameter(why, param_hint="--sku")
+    return RefundCall(
+        operation_id=operation_id or _own_key(transaction_id, amount),
+        gateway_reference=gateway_reference,
+        transaction_id=transaction_id,
+        amount=amount,
+        reason=reason,
+        sku=sku,
+    )
+
+
+def _show_recorded(answer: recorded.RefundAnswer, *, as_json: bool) -> int:
+    outcome, payment = answer.outcome, payment_document(answer.facts)
+    if as_json:
+        document: dict[str, Any] = {
+            **outcome_document(outcome),
+            "payment": payment,
+            "made_before": answer.made_before,
+        }
+        emit_json(document)
+        return of_outcome(outcome)
+    out = console()
+    view = outcome_view(outcome)
+    if isinstance(outcome, Unknown):
+        view.title = "Unknown: nobody can tell yet whether the refund was made"
+        view.text = f"It is not sent again. Look again: vextrus-pay status {outcome.payment_id}"
+    if answer.made_before:
+        view.text = _MADE_BEFORE
+    view.facts = [*view.facts, ("Of payment", payment["payment_id"])]
+    view.show(out)
+    given = f"{payment['refunded']} of {payment['captured']} {payment['currency']}"
+    out.print(f"Given back: {given}; {payment['refundable']} can still be refunded.", markup=False)
+    return of_outcome(outcome)
+
+
+def _show_foreign(answer: foreign.RefundAnswer, *, as_json: bool) -> int:
+    document = dict(answer.document)
+    if as_json:
+        emit_json({**document, "made_before": answer.made_before})
+    else:
+        view = View(f"Refunded: {document['amount']} {document['currency']}", "green")
+        view.facts = [
+            ("Refund", str(document["transaction_id"])),
+            ("Of transaction", str(document["original_transaction_id"])),
+            ("Operation id", str(document["operation_id"])),
+        ]
+        view.text = _MADE_BEFORE if answer.made_before else ""
+        view.show(console())
+    return int(document["exit_code"])

@@ -1,0 +1,144 @@
+"""What commands show as JSON: plain documents, money as text, times in ISO 8601, accounts masked."""
+
+from datetime import datetime
+from typing import Any
+
+from vextrus_payments.cli.exit_codes import of_outcome
+from vextrus_payments.money import Money
+from vextrus_payments.outcomes import (
+    Authorized,
+    Declined,
+    Outcome,
+    Paid,
+    Pending,
+    Refunded,
+    RefundOutcome,
+    Review,
+    Unknown,
+)
+from vextrus_payments.payment import PaymentSession
+from vextrus_payments.records import PaymentFacts
+from vextrus_payments.secret import mask_account
+from vextrus_payments.snapshots import PaymentSnapshot
+from vextrus_payments.states import captured, payment_receipts, refundable, refunded
+
+#: Outcome class -> its word in JSON.
+_WORDS = {
+    Paid: "paid",
+    Authorized: "authorized",
+    Refunded: "refunded",
+    Pending: "pending",
+    Declined: "declined",
+    Unknown: "unknown",
+    Review: "review",
+}
+
+
+def money(amount: Money | None) -> dict[str, str]:
+    """`{"amount": "12.50", "currency": "BDT"}`, to be merged into a document; nothing for no amount."""
+    return {} if amount is None else {"amount": amount.amount, "currency": amount.currency}
+
+
+def moment(at: datetime | None) -> str | None:
+    """ISO 8601 with its offset."""
+    return None if at is None else at.isoformat()
+
+
+def outcome_document(outcome: Outcome | RefundOutcome, *, looked: bool = False) -> dict[str, Any]:
+    """An outcome: its word, what belongs to it, and the exit code it means."""
+    document: dict[str, Any] = {"outcome": _WORDS[type(outcome)], "payment_id": outcome.payment_id}
+    match outcome:
+        case Paid():
+            document |= money(outcome.amount) | {
+                "transaction_id": outcome.transaction_id,
+                "payer_account": outcome.payer_account_masked,
+                "paid_at": moment(outcome.paid_at),
+                "on_hold": outcome.on_hold,
+                "late": outcome.late,
+            }
+        case Authorized():
+            document |= money(outcome.amount) | {"transaction_id": outcome.transaction_id}
+        case Refunded():
+            document |= money(outcome.amount) | {
+                "operation_id": outcome.operation_id,
+                "transaction_id": outcome.transaction_id,
+                "refunded_at": moment(outcome.refunded_at),
+            }
+        case Pending():
+            document |= {
+                "operation_id": outcome.operation_id,
+                "sent": outcome.sent,
+                "retry_after_s": outcome.retry_after_s,
+            }
+        case Declined():
+            document |= {
+                "operation_id": outcome.operation_id,
+                "reason": outcome.reason.code.value,
+                "gateway_code": outcome.reason.gateway_code,
+                "text": outcome.reason.text("en"),
+                "text_bn": outcome.reason.text("bn"),
+            }
+        case Unknown():
+            document |= {"operation_id": outcome.operation_id, "since": moment(outcome.since)}
+        case Review():
+            document |= money(outcome.amount) | {
+                "transaction_id": outcome.transaction_id,
+                "what": outcome.what,
+            }
+    return document | {"exit_code": int(of_outcome(outcome, looked=looked))}
+
+
+def session_document(session: PaymentSession, operation_id: str, sandbox_url: str | None) -> dict[str, Any]:
+    """Where to send the payer, and what it is about."""
+    return {
+        "payment_id": session.payment_id,
+        "operation_id": operation_id,
+        "gateway": session.gateway,
+        "mode": session.mode.value,
+        "merchant_reference": session.merchant_reference,
+        **money(session.amount),
+        "gateway_order_id": session.gateway_order_id,
+        "gateway_reference": session.gateway_reference,
+        "submission_no": session.submission_no,
+        "checkout_url": session.checkout_url,
+        "expires_at": moment(session.expires_at),
+        "sandbox": sandbox_url,
+    }
+
+
+def payment_document(facts: PaymentFacts) -> dict[str, Any]:
+    """A payment as our records have it."""
+    payment, submission = facts.payment, facts.submission
+    receipts = payment_receipts(facts)
+    return {
+        "payment_id": payment.payment_id,
+        "gateway": payment.gateway,
+        "mode": payment.mode.value,
+        "merchant_reference": payment.merchant_reference,
+        **money(payment.amount),
+        "state": payment.state.value,
+        "flags": sorted(flag.value for flag in payment.flags),
+        "gateway_order_id": submission.gateway_order_id,
+        "gateway_reference": submission.gateway_reference,
+        "transaction_id": receipts[0].transaction_id if receipts else None,
+        "captured": captured(facts).amount,
+        "refunded": refunded(facts).amount,
+        "refundable": refundable(facts).amount,
+        "created_at": moment(payment.created_at),
+    }
+
+
+def snapshot_document(gateway: str, snapshot: PaymentSnapshot) -> dict[str, Any]:
+    """A payment as its gateway shows it."""
+    return {
+        "gateway": gateway,
+        "gateway_reference": snapshot.gateway_reference,
+        "state": snapshot.state.value,
+        "raw_state": snapshot.raw_state,
+        **money(snapshot.amount),
+        "gateway_order_id": snapshot.gateway_order_id,
+        "transaction_id": snapshot.transaction_id,
+        "payer_account": mask_account(snapshot.payer_account),
+        "occurred_at": moment(snapshot.occurred_at),
+        "mismatches": sorted(mismatch.value for mismatch in snapshot.mismatches),
+    }

@@ -1,0 +1,200 @@
+"""`vextrus-pay status`: what became of a payment."""
+
+import asyncio
+from typing import Any
+
+import click
+
+from vextrus_payments.cli import foreign, recorded
+from vextrus_payments.cli.exit_codes import Exit, of_outcome
+from vextrus_payments.cli.home import STORE_VARIABLE, Home
+from vextrus_payments.cli.output import console, emit_json, say
+from vextrus_payments.cli.shapes import outcome_document, payment_document, snapshot_document
+from vextrus_payments.cli.target import Origin, named_target, origin_of, recorded_target, required
+from vextrus_payments.cli.views import View, outcome_view
+from vextrus_payments.money import Money
+from vextrus_payments.outcomes import Outcome, RefundOutcome
+from vextrus_payments.snapshots import PaymentSnapshot
+
+_GONE = (
+    "The sandbox of this payment was started by `pay` and ended with it, so there is nobody left to ask; "
+    "this is what our records say."
+)
+
+
+@click.command()
+@click.argument("payment_id", required=False)
+@click.option("--gateway", help="With --gateway-reference, in place of PAYMENT_ID: the gateway (bkash).")
+@click.option("--gateway-reference", help="The gateway's own id of the payment (bKash: paymentID).")
+@click.option("--gateway-order-id", help="What you sent as order id; the answer is held against it.")
+@click.option("--amount", help="What you asked for; the answer is held against it.")
+@click.option("--currency", default="BDT", show_default=True)
+@click.option("--sandbox", metavar="URL", help="Ask the sandbox that runs there.")
+@click.option("--live", is_flag=True, help="Insist on the live gateway.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option(
+    "--store", metavar="URL", help=f"Where payments are kept; else {STORE_VARIABLE}, else the home folder."
+)
+def command(
+    payment_id: str | None,
+    gateway: str | None,
+    gateway_reference: str | None,
+    gateway_order_id: str | None,
+    amount: str | None,
+    currency: str,
+    sandbox: str | None,
+    live: bool,
+    as_json: bool,
+    store: str | None,
+) -> int:
+    """Look a payment up: by our PAYMENT_ID, or by the gateway's own id of it.
+
+    Asks the gateway while the payment is open, and only then; what it answers is recorded. Nothing is ever executed
+    or refunded by this.
+    """
+    check_one_way(payment_id, gateway, gateway_reference)
+    home = Home.find(store)
+    asked = Money(amount, currency) if amount is not None else None
+
+    async def run() -> int:
+        located = await recorded.locate(
+            home, payment_id=payment_id, gateway=gateway, gateway_reference=gateway_reference
+        )
+        if located is not None:
+            answer, note = await _recorded(located, home, sandbox=sandbox, live=live)
+            return _show_recorded(answer, note, as_json=as_json)
+        if gateway is None or gateway_reference is None:
+            raise recorded.not_here(home)
+        target = required(named_target(gateway, sandbox=sandbox, live=live or None), gateway)
+        snapshot = await foreign.look_up(
+            target, home, gateway_reference=gateway_reference, order_id=gateway_order_id, amount=asked
+        )
+        return _show_foreign(gateway, snapshot, as_json=as_json)
+
+    return asyncio.run(run())
+
+
+def check_one_way(payment_id: str | None, gateway: str | None, gateway_reference: str | None) -> None:
+    """Refuse a command line that names a payment in no way, or in two.
+
+    Raises:
+        click.UsageError: it says which part is missing.
+    """
+    by_gateway = gateway is not None or gateway_reference is not None
+    if payment_id is not None and by_gateway:
+        raise click.UsageError(
+            "Name the payment once: by PAYMENT_ID, or by --gateway and --gateway-reference."
+        )
+    if payment_id is not None:
+        return
+    if not by_gateway:
+        raise click.BadParameter(
+            "is missing; give it, or --gateway and --gateway-reference.", param_hint="PAYMENT_ID"
+        )
+    if gateway is None:
+        raise click.BadParameter("is missing; name the gateway, such as bkash.", param_hint="--gateway")
+    if gateway_reference is None:
+        raise click.BadParameter(
+            "is missing; give the gateway's id of the payment.", param_hint="--gateway-reference"
+        )
+
+
+async def _recorded(
+    located: recorded.Located, home: Home, *, sandbox: str | None, live: bool
+) -> tuple[recorded.StatusAnswer, str]:
+    """The answer, and what has to be said about how it was found."""
+    facts = located.facts
+    if not recorded.is_open(facts):
+        return recorded.known(facts), ""
+    target = recorded_target(facts, sandbox=sandbox, live=live or None)
+    if target is None:
+        return recorded.known(facts), _GONE
+    answer = await recorded.look_up(located, target, home)
+    if not answer.failed_look_ups:
+        return answer, ""
+    where = f"the sandbox at {target.sandbox_url}" if target.sandbox_url else facts.payment.gateway
+    codes = ", ".join(sorted(set(answer.failed_look_ups)))
+    return (
+        answer,
+        f"The look-up got no usable answer from {where} ({codes}), so this is what our records say.",
+    )
+
+
+def _show_recorded(answer: recorded.StatusAnswer, note: str, *, as_json: bool) -> int:
+    exit_code = _exit_of(answer)
+    if as_json:
+        document: dict[str, Any] = {
+            **outcome_document(answer.outcome, looked=True),
+            "payment": payment_document(answer.facts),
+            "refunds": [outcome_document(refund, looked=True) for refund in answer.refunds],
+            "note": note or None,
+            "exit_code": int(exit_code),
+        }
+        emit_json(document)
+        return exit_code
+    payment = payment_document(answer.facts)
+    view = outcome_view(answer.outcome)
+    view.facts = [
+        ("Payment", payment["payment_id"]),
+        ("Reference", payment["merchant_reference"]),
+        ("Gateway", f"{payment['gateway']} ({payment['mode']}), {_origin_words(answer)}"),
+        ("Gateway's id", payment["gateway_reference"] or "none yet"),
+        *view.facts,
+    ]
+    out = console()
+    view.show(out)
+    for refund in answer.refunds:
+        shown = outcome_view(refund)
+        shown.title = f"Refund: {shown.title}"
+        shown.show(out)
+    if answer.refunds:
+        amount = f"{payment['refunded']} of {payment['captured']} {payment['currency']}"
+        out.print(f"Given back: {amount}; {payment['refundable']} can still be refunded.", markup=False)
+    if note:
+        say(note)
+    return exit_code
+
+
+def _origin_words(answer: recorded.StatusAnswer) -> str:
+    origin, url = origin_of(answer.facts)
+    if origin is Origin.SANDBOX:
+        return f"the sandbox at {url}"
+    return "a sandbox of its own" if origin is Origin.OWN_SANDBOX else "from the environment"
+
+
+def _exit_of(answer: recorded.StatusAnswer) -> Exit:
+    """The payment's own code; an open refund of a paid payment keeps it open."""
+    own = of_outcome(answer.outcome, looked=True)
+    worst: list[Outcome | RefundOutcome] = [*answer.refunds]
+    still_open = any(of_outcome(refund, looked=True) is Exit.OPEN for refund in worst)
+    return Exit.OPEN if own is Exit.DONE and still_open else own
+
+
+def _show_foreign(gateway: str, snapshot: PaymentSnapshot, *, as_json: bool) -> int:
+    exit_code = foreign.exit_of(snapshot)
+    document = snapshot_document(gateway, snapshot)
+    if as_json:
+        emit_json({**document, "exit_code": int(exit_code)})
+        return exit_code
+    colors = {Exit.DONE: "green", Exit.DECLINED: "red"}
+    amount = f": {snapshot.amount}" if snapshot.amount else ""
+    view = View(f"{snapshot.state.value.capitalize()}{amount}", colors.get(exit_code, "yellow"))
+    view.facts = [
+        (label, str(document[name]))
+        for label, name in (
+            ("Gateway", "gateway"),
+            ("Gateway's id", "gateway_reference"),
+            ("Its own word", "raw_state"),
+            ("Order id", "gateway_order_id"),
+            ("Transaction", "transaction_id"),
+            ("From wallet", "payer_account"),
+            ("At", "occurred_at"),
+        )
+        if document[name]
+    ]
+    if snapshot.mismatches:
+        view.text = f"It differs from what you said in: {', '.join(document['mismatches'])}."
+    else:
+        view.text = "This payment is not in our records: only the gateway's word stands here."
+    view.show(console())
+    return exit_code

@@ -1,0 +1,121 @@
+"""What commands show to a person: an outcome in words, its facts beside it, and what to do next."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from vextrus_payments.outcomes import (
+    Authorized,
+    Declined,
+    Outcome,
+    Paid,
+    Pending,
+    Refunded,
+    RefundOutcome,
+    Review,
+    Unknown,
+)
+from vextrus_payments.reasons import Reason
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_GOOD: Final = "green"
+_OPEN: Final = "yellow"
+_BAD: Final = "red"
+
+
+@dataclass(slots=True)
+class View:
+    """A titled box of facts with a sentence below."""
+
+    title: str
+    color: str
+    facts: list[tuple[str, str]] = field(default_factory=list)
+    text: str = ""
+
+    def show(self, out: "Console") -> None:
+        """Print it."""
+        from rich.console import Group
+        from rich.panel import Panel
+        from rich.table import Table
+        from rich.text import Text
+
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(style="dim", no_wrap=True)
+        grid.add_column(overflow="fold")
+        for label, value in self.facts:
+            grid.add_row(label, Text(value))
+        body = Group(grid, Text(self.text)) if self.text else Group(grid)
+        out.print(
+            Panel(
+                body,
+                title=Text(self.title),
+                title_align="left",
+                border_style=self.color,
+                expand=False,
+            )
+        )
+
+
+def outcome_view(outcome: Outcome | RefundOutcome) -> View:
+    """The outcome in words."""
+    view: View
+    match outcome:
+        case Paid():
+            view = View(f"Paid: {outcome.amount}", _GOOD)
+            view.facts = _present(
+                ("Transaction", outcome.transaction_id),
+                ("From wallet", outcome.payer_account_masked),
+                ("At", clock_time(outcome.paid_at)),
+                ("Came late", "yes: the payment had been closed; see its events" if outcome.late else None),
+                ("On hold", "yes" if outcome.on_hold else None),
+            )
+        case Authorized():
+            view = View(f"Authorized: {outcome.amount} is held", _GOOD)
+            view.facts = _present(("Transaction", outcome.transaction_id))
+            view.text = "Nothing has moved yet: capture the hold, or void it."
+        case Refunded():
+            view = View(f"Refunded: {outcome.amount}", _GOOD)
+            view.facts = _present(("Refund", outcome.transaction_id), ("At", clock_time(outcome.refunded_at)))
+        case Declined():
+            view = View("Declined", _BAD, text="Nothing moved.")
+            view.facts = _declined(outcome.reason)
+        case Pending():
+            view = _pending(outcome)
+        case Unknown():
+            view = View("Unknown: nobody can tell yet whether money moved", _OPEN)
+            view.text = "Nothing is sent again. Look again until the gateway answers."
+        case Review():
+            view = View("Under review", _OPEN, text=outcome.what)
+            view.facts = _present(
+                ("Reported amount", None if outcome.amount is None else str(outcome.amount)),
+                ("Transaction", outcome.transaction_id),
+            )
+    return view
+
+
+def _pending(outcome: Pending) -> View:
+    if outcome.sent:
+        return View("Pending", _OPEN, text="It is under way; the gateway has not settled it yet.")
+    view = View("Pending: nothing has been sent", _OPEN, text="No money moved.")
+    if outcome.retry_after_s is not None:
+        view.text += f" Try again in {outcome.retry_after_s} s."
+    return view
+
+
+def _declined(reason: Reason) -> list[tuple[str, str]]:
+    return _present(
+        ("Reason", reason.text("en")),
+        ("In Bangla", reason.text("bn")),
+        ("Code", " / ".join(part for part in (reason.code.value, reason.gateway_code) if part)),
+    )
+
+
+def clock_time(at: datetime | None) -> str | None:
+    """A time for a person, with its zone."""
+    return None if at is None else f"{at:%Y-%m-%d %H:%M:%S} {at:%Z}".strip()
+
+
+def _present(*facts: tuple[str, str | None]) -> list[tuple[str, str]]:
+    return [(label, value) for label, value in facts if value]
