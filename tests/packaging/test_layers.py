@@ -18,6 +18,8 @@ pytestmark = pytest.mark.slow
 PLANTED = {
     "layers": {"src/vextrus_payments/mode.py": "if TYPE_CHECKING:\n    import vextrus_payments.engine"},
     "gateways": {"src/vextrus_payments/gateways/base.py": "import vextrus_payments.gateways.bkash.models"},
+    "stores": {"src/vextrus_payments/stores/memory/store.py": "import vextrus_payments.stores.sqlite.store"},
+    "backends": {"src/vextrus_payments/tokens/memory.py": "import vextrus_payments.tokens.file"},
     "circles": {
         "src/vextrus_payments/gateways/bkash/errors.py": "import vextrus_payments.gateways.bkash.planted",
         "src/vextrus_payments/gateways/bkash/planted.py": "import vextrus_payments.gateways.bkash.errors",
