@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from vextrus_payments.documents import to_json
 from vextrus_payments.records import OutboxKind, OutboxRow
 from vextrus_payments.store import OutboxBacklog
 from vextrus_payments.stores.columns import from_micros, optional_micros, optional_moment, to_micros
@@ -57,9 +58,14 @@ class MemoryQueue:
     """(kind, tenant, subject) -> undelivered rows in order."""
 
     def prepared(self, rows: tuple[OutboxRow, ...]) -> tuple[QueuedRow, ...]:
-        """The rows as they will be kept; nothing is changed yet."""
+        """The rows as they will be kept; nothing is changed yet.
+
+        Raises:
+            StorageError: a text that no database could store.
+        """
         fresh = []
         for row in rows:
+            to_json(row)
             created_us, next_us = to_micros(row.created_at), optional_micros(row.next_at)
             due_us = created_us if next_us is None else next_us
             fresh.append(

@@ -1,0 +1,225 @@
+"""Checks of reading: what is found, in which order, page after page, and what may be asked."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from vextrus_payments.errors import StorageError
+from vextrus_payments.mode import Mode
+from vextrus_payments.plans import Claim, Plan
+from vextrus_payments.recording import plan_lost
+from vextrus_payments.records import OperationKind, OperationState, PaymentState
+from vextrus_payments.store import Page
+from vextrus_payments.testing.store_trial import ACME, StoreTrial, expect, expect_raises, expect_type
+
+
+async def what_is_not_there(trial: StoreTrial) -> None:
+    """A store without rows answers with nothing."""
+    store = trial.store
+    expect(await store.get("acme", "pay_none") is None, "get of no payment is None")
+    expect(await store.get_operation("acme", "none") is None, "get_operation of no operation is None")
+    expect(await store.siblings("acme", "none", without="") == (), "no siblings are an empty tuple")
+    expect(await store.find("acme", transaction_id="none") == (), "find of nothing is an empty tuple")
+    expect(await store.list() == Page((), None), "list of nothing is an empty page")
+    page = await store.list_operations(states=tuple(OperationState))
+    expect(page == Page((), None), "list_operations of nothing is an empty page")
+    expect(await store.events("acme", "none") == (), "no events are an empty tuple")
+    expect(await store.attempts("acme", "none") == (), "no attempts are an empty tuple")
+    expect(store.now().utcoffset() == timedelta(0), "the store's time is aware, in UTC")
+
+
+async def siblings_in_order(trial: StoreTrial) -> None:
+    """Siblings are the reference's other payments of every gateway, oldest first, with all their facts."""
+    made = []
+    for number, gateway in enumerate(("bkash", "nagad", "bkash")):
+        account = replace(ACME, gateway=gateway, allow_repeat=True)
+        made.append(
+            await trial.awaiting(
+                "INV-1", account, operation_id=f"op-{number}", payment_id=f"pay_{9 - number}"
+            )
+        )
+        await trial.advance(0.01)
+    await trial.reserved("INV-2")
+    found = await trial.store.siblings("acme", "INV-1", without=made[1].payment.payment_id)
+    expect(found == (made[0], made[2]), "siblings are whole, oldest first, without the one named")
+    everybody = await trial.store.siblings("acme", "INV-1", without="")
+    expect(everybody == tuple(made), "without nobody, siblings are all of the reference")
+    expect(await trial.store.siblings("other", "INV-1", without="") == (), "siblings are of one tenant")
+
+
+async def find_by_each_key(trial: StoreTrial) -> None:
+    """Payments are found by exactly one of four keys, narrowed by gateway and mode, oldest first."""
+    repeat = replace(ACME, allow_repeat=True)
+    first = await trial.paid("INV-1", repeat, transaction_id="TRX1")
+    await trial.advance(0.01)
+    live = replace(repeat, gateway="nagad", mode=Mode.LIVE)
+    second = await trial.paid(
+        "INV-1", live, operation_id="again", payment_id="pay_a_later_one", transaction_id="TRX1"
+    )
+    find = trial.store.find
+    by_reference = {"merchant_reference": "INV-1"}
+    for keys, wanted in (
+        (by_reference, (first, second)),
+        ({"gateway_order_id": "INV-1"}, (first, second)),
+        ({"transaction_id": "TRX1"}, (first, second)),
+        ({"gateway_reference": "GR/pay_INV-1"}, (first,)),
+        ({**by_reference, "gateway": "nagad"}, (second,)),
+        ({**by_reference, "mode": Mode.SANDBOX}, (first,)),
+        ({"transaction_id": "TRX1", "gateway": "bkash", "mode": Mode.LIVE}, ()),
+        ({"gateway_order_id": "INV-1", "gateway": "bkash"}, (first,)),
+    ):
+        arguments: dict[str, Any] = dict(keys)
+        expect(await find("acme", **arguments) == wanted, f"find by {', '.join(keys)}")
+    submission = replace(first.submission, held_transaction_id="HOLD1")
+    version = first.payment.version
+    plan = Plan(
+        payment=replace(first.payment, version=version + 1),
+        expected_version=version,
+        submissions=(submission,),
+    )
+    held = await trial.recorded(plan)
+    expect(await find("acme", transaction_id="HOLD1") == (held,), "find by the transaction id of a hold")
+    await expect_raises(ValueError, find("acme"), "find without a key raises ValueError")
+    await expect_raises(
+        ValueError,
+        find("acme", merchant_reference="INV-1", transaction_id="TRX1"),
+        "find by two keys raises ValueError",
+    )
+
+
+async def find_at_most_a_hundred(trial: StoreTrial) -> None:
+    """A reference with very many payments does not flood its caller."""
+    repeat = replace(ACME, allow_repeat=True)
+    for number in range(103):
+        await trial.reserved("DONATION", repeat, operation_id=f"op-{number}", payment_id=f"pay_{number}")
+    found = await trial.store.find("acme", merchant_reference="DONATION")
+    expect(len(found) == 100, "find answers at most 100 payments")
+    expect(found[0].payment.payment_id == "pay_0", "the oldest ones")
+
+
+async def list_page_by_page(trial: StoreTrial) -> None:
+    """Every payment is listed once, oldest first, whatever the size of the pages; new ones come at the end."""
+    store, made = trial.store, []
+    for number in range(7):
+        account = replace(ACME, tenant="other" if number == 3 else "acme")
+        made.append((await trial.reserved(f"INV-{number}", account, payment_id=f"pay_{9 - number}")).facts)
+        if number != 4:  # and two of the same moment
+            await trial.advance(0.01)
+    expected = [facts.payment.payment_id for facts in made]
+    for limit in (1, 2, 3, 7, 100):
+        listed = await _all(partial(store.list, limit=limit))
+        expect([p.payment_id for p in listed] == expected, f"pages of {limit} tile the listing")
+    mine = await _all(partial(store.list, "acme", limit=2))
+    expect([p.payment_id for p in mine] == [i for i in expected if i != "pay_6"], "pages of one tenant")
+    since = made[2].payment.created_at
+    late = await _all(partial(store.list, since=since, limit=2))
+    expect([p.payment_id for p in late] == expected[2:], "`since` includes its own moment")
+    first = await store.list(limit=4)
+    await trial.paid("INV-new", payment_id="pay_new")
+    rest = await store.list(cursor=first.cursor, limit=100)
+    expect([p.payment_id for p in rest.rows] == [*expected[4:], "pay_new"], "what is new comes at the end")
+    paid = await store.list(state=PaymentState.PAID)
+    expect([p.payment_id for p in paid.rows] == ["pay_new"], "payments of one state")
+    none = await store.list("other", state=PaymentState.PAID)
+    expect(none == Page((), None), "payments of one state and tenant")
+
+
+async def _all(page_at: Callable[..., Awaitable[Page[Any]]]) -> list[Any]:
+    """Every row, page after page. Bounded, so that a cursor that goes in circles is found."""
+    rows: list[Any] = []
+    cursor = None
+    for _ in range(200):
+        page = await page_at(cursor=cursor)
+        rows += page.rows
+        cursor = page.cursor
+        if cursor is None:
+            return rows
+        expect(page.rows, "a page before the last has rows")
+    raise AssertionError("the listing never ends")
+
+
+async def list_operations_that_are_open(trial: StoreTrial) -> None:
+    """Operations are listed by state, oldest update first: nothing that is open stays invisible."""
+    store = trial.store
+    moved = []
+    for number in range(5):
+        facts = await trial.awaiting(
+            f"INV-{number}", replace(ACME, tenant="other" if number == 2 else "acme")
+        )
+        claim = expect_type(await trial.claim_execute(facts), Claim, "a claim")
+        moved.append(claim)
+        await trial.advance(0.01)
+    first = moved[0]
+    plan = plan_lost(first.facts, first.operation_id, first.fence, store.now())
+    await trial.recorded(plan)
+    open_states = (OperationState.SUBMITTING, OperationState.UNKNOWN)
+    expected = [claim.operation_id for claim in (*moved[1:], first)]
+    for limit in (1, 2, 100):
+        listed = await _all(partial(store.list_operations, states=open_states, limit=limit))
+        expect([o.operation_id for o in listed] == expected, f"open operations in pages of {limit}")
+    mine = await _all(partial(store.list_operations, "acme", states=open_states, limit=1))
+    expect(len(mine) == 4, "operations of one tenant")
+    last = await store.get_operation("acme", first.operation_id)
+    assert last is not None
+    before = await _all(
+        partial(store.list_operations, states=open_states, updated_before=last[1].updated_at, limit=2)
+    )
+    expect([o.operation_id for o in before] == expected[:-1], "`updated_before` excludes its own moment")
+    expect(await store.list_operations(states=()) == Page((), None), "no states, no operations")
+    done = await _all(partial(store.list_operations, states=[OperationState.SUCCEEDED], limit=2))
+    expect({o.kind for o in done} == {OperationKind.INITIALIZE}, "settled operations can be listed too")
+
+
+async def what_may_not_be_asked(trial: StoreTrial) -> None:
+    """Cursors that no page gave, and limits that are none, raise ValueError."""
+    store = trial.store
+    for cursor in ("", "x", "1", "1.2.3", "'; DROP TABLE payments; --", "9" * 40):
+        await expect_raises(ValueError, store.list(cursor=cursor), f"list with the cursor {cursor!r}")
+        await expect_raises(
+            ValueError,
+            store.list_operations(states=[OperationState.UNKNOWN], cursor=cursor),
+            f"list_operations with the cursor {cursor!r}",
+        )
+    for limit in (0, -1, 10**9):
+        await expect_raises(ValueError, store.list(limit=limit), f"list with limit {limit}")
+        await expect_raises(
+            ValueError,
+            store.list_operations(states=[OperationState.UNKNOWN], limit=limit),
+            f"list_operations with limit {limit}",
+        )
+
+
+async def open_and_close(trial: StoreTrial) -> None:
+    """Both are idempotent; a closed store answers nothing; a durable one has kept everything."""
+    store = trial.store
+    facts = await trial.paid("INV-1")
+    await store.open()
+    expect(await store.get("acme", "pay_INV-1") == facts, "open() of an open store changes nothing")
+    await store.close()
+    await store.close()
+    await expect_raises(
+        StorageError, store.get("acme", "pay_INV-1"), "a closed store raises StorageError when read"
+    )
+    await expect_raises(
+        StorageError,
+        store.reserve(trial.wish("INV-2")),
+        "a closed store raises StorageError when written",
+    )
+    await store.open()
+    if store.durable:
+        expect(await store.get("acme", "pay_INV-1") == facts, "a durable store has everything when reopened")
+        expect(await store.get("acme", "pay_INV-2") is None, "and nothing that was refused")
+
+
+CHECKS = (
+    what_is_not_there,
+    siblings_in_order,
+    find_by_each_key,
+    find_at_most_a_hundred,
+    list_page_by_page,
+    list_operations_that_are_open,
+    what_may_not_be_asked,
+    open_and_close,
+)
