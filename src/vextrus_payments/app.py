@@ -239,6 +239,7 @@ class Payments:
             return
         self._opened = False
         await self._engine.drain()
+        await self._tokens.drain()
         if self._worker is not None:
             self._outbox.stop()
             await asyncio.wait({self._worker})
