@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         check_gateway,
     )
     from vextrus_payments.testing.scripted import ScriptedTransport
+    from vextrus_payments.testing.store_check import check_store
     from vextrus_payments.testing.time import FakeClock, FakeEntropy, FakeSleeper
 
 #: public name -> the module that holds it
@@ -39,6 +40,7 @@ _HOME: Final = {
     "TokenBackendError": "check_tokens",
     "Verb": "gateway_check",
     "check_gateway": "gateway_check",
+    "check_store": "store_check",
     "check_token_backend": "check_tokens",
     "check_transport": "check_transport",
 }
@@ -59,6 +61,7 @@ __all__ = [
     "TokenBackendError",
     "Verb",
     "check_gateway",
+    "check_store",
     "check_token_backend",
     "check_transport",
 ]
