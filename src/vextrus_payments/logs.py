@@ -31,6 +31,10 @@ class StructlogObserver:
     def __init__(self) -> None:
         self._stdlib = logging.getLogger(LOGGER_NAME)
 
+    def hears_exchange(self, failed: bool) -> bool:
+        """Whether the level lets such an exchange through."""
+        return self._logger(logging.WARNING if failed else logging.INFO) is not None
+
     def exchange(self, *, tenant: str, gateway: str, exchange: Exchange, context: CallContext) -> None:
         """One try; `exchange` is redacted already by its maker."""
         level = logging.INFO if exchange.error is None else logging.WARNING

@@ -2,8 +2,12 @@
 
 Both methods are synchronous and are called on the payment path, so an observer must be quick and must not raise.
 An observer that was not written here is wrapped in `GuardedObserver`, which keeps the second promise for it.
+
+An observer may also have `hears_exchange(failed: bool) -> bool`: False says that it would drop such an exchange, and
+then the exchange is not even made. One without this method hears everything.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 from vextrus_payments.records import Exchange
@@ -33,6 +37,10 @@ class NullObserver:
     def event(self, name: str, **fields: object) -> None:
         """Nothing."""
 
+    def hears_exchange(self, failed: bool) -> bool:
+        """Never."""
+        return False
+
 
 class GuardedObserver:
     """Keeps what an observer raises away from the payment path, and counts it.
@@ -41,11 +49,22 @@ class GuardedObserver:
         failures: how many calls the wrapped observer has failed; health checks show it.
     """
 
-    __slots__ = ("_observer", "failures")
+    __slots__ = ("_hears", "_observer", "failures")
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
-        self.failures = 0
+        self._hears: Callable[[bool], bool] | None = getattr(observer, "hears_exchange", None)
+        self.failures: int = 0
+
+    def hears_exchange(self, failed: bool) -> bool:
+        """Whether the wrapped observer would do anything with an exchange; True where it does not say."""
+        if self._hears is None:
+            return True
+        try:
+            return self._hears(failed)
+        except Exception:  # noqa: BLE001 - see below
+            self.failures += 1
+            return True
 
     def exchange(self, *, tenant: str, gateway: str, exchange: Exchange, context: CallContext) -> None:
         """Passes it on; never raises."""

@@ -26,19 +26,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Final, Self, TypeVar
 
 from vextrus_payments.breaker import Breaker
-from vextrus_payments.capabilities import Capabilities, Feature
+from vextrus_payments.capabilities import Capabilities
 from vextrus_payments.clock import Clock, Sleeper, SystemClock, SystemSleeper
 from vextrus_payments.config import GatewayConfig
-from vextrus_payments.errors import (
-    AmountError,
-    CurrencyNotSupportedError,
-    InvalidRequestError,
-    SignatureError,
-    UnsupportedOperationError,
-)
+from vextrus_payments.errors import SignatureError, UnsupportedOperationError
 from vextrus_payments.events import Confirm, Delivery, Events, Ignored, ReturnHint
-from vextrus_payments.gateways.driver import Authorization, Driver, FrontDoor
+from vextrus_payments.gateways.driver import Driver
+from vextrus_payments.gateways.front_door import Authorization, FrontDoor
 from vextrus_payments.gateways.lifecycle import Patience, process_payment
+from vextrus_payments.gateways.requests import check_amount_within, checked_order_id
 from vextrus_payments.ids import Entropy, SystemEntropy
 from vextrus_payments.meanings import ErrorMeaning
 from vextrus_payments.mode import Mode
@@ -49,12 +45,10 @@ from vextrus_payments.payment import (
     AgreementRequest,
     Evidence,
     ExecuteCall,
-    Intent,
     PaymentRequest,
     PaymentSession,
     RefundCall,
     StatusCall,
-    check_amount,
 )
 from vextrus_payments.retry import RetryPolicy
 from vextrus_payments.snapshots import (
@@ -448,52 +442,11 @@ class PaymentGateway(ABC):
             InvalidRequestError: the request is for another gateway, or the order id does not fit.
             AmountError, CurrencyNotSupportedError, UnsupportedOperationError: the amount, its currency, the intent.
         """
-        can = self.capabilities
-        if request.gateway != self.name:
-            raise InvalidRequestError(
-                f"The request is for {request.gateway}, this is {self.name}.",
-                field="gateway",
-                rule=f"must be {self.name}",
-            )
-        self.check_amount(request.amount)
-        if request.intent is Intent.AUTHORIZATION and not can.can(Feature.CAPTURE):
-            raise self.unsupported("authorization")
-        order_id = gateway_order_id
-        if order_id is None:
-            order_id = can.order_id.make(request.merchant_reference, submission_no)
-        if not can.order_id.fits(order_id):
-            rule = (
-                f"{can.order_id.min_length}-{can.order_id.max_length} characters of {can.order_id.characters}"
-            )
-            raise InvalidRequestError(
-                f"{self.name} would refuse this gateway order id: {rule}.",
-                field="gateway_order_id",
-                rule=rule,
-            )
-        return order_id
+        return checked_order_id(self.capabilities, request, gateway_order_id, submission_no)
 
     def check_amount(self, amount: Money, *, field: str = "amount") -> None:
         """Refuse an amount that is not Money above zero, of another currency, or outside the gateway's limits."""
-        check_amount(amount, field)
-        can = self.capabilities
-        if amount.currency not in can.currencies:
-            raise CurrencyNotSupportedError(
-                f"{self.name} does not take {amount.currency}.",
-                field=field,
-                rule=f"currency one of {', '.join(sorted(can.currencies))}",
-            )
-        if can.min_amount is not None and amount < can.min_amount:
-            raise AmountError(
-                f"{amount} is below {self.name}'s minimum of {can.min_amount}.",
-                field=field,
-                rule=f"at least {can.min_amount}",
-            )
-        if can.max_amount is not None and can.max_amount < amount:
-            raise AmountError(
-                f"{amount} is above {self.name}'s maximum of {can.max_amount}.",
-                field=field,
-                rule=f"at most {can.max_amount}",
-            )
+        check_amount_within(self.capabilities, amount, field)
 
 
 @dataclass(frozen=True, slots=True)

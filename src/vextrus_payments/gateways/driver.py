@@ -11,11 +11,9 @@ One thing a generator cannot take back: once a request that may move money has l
 the look-up was not sent) must not make the whole call look harmless. `_Trail` remembers, and speaks up.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Final, Protocol, TypeVar
 
 from vextrus_payments.breaker import Breaker, Permit
@@ -35,17 +33,17 @@ from vextrus_payments.errors import (
     ThrottledError,
     UnreadableAnswerError,
 )
+from vextrus_payments.gateways.exchanges import exchange_of
+from vextrus_payments.gateways.front_door import Authorization, FrontDoor, refused_at
 from vextrus_payments.ids import Entropy
 from vextrus_payments.observe import GuardedObserver, NullObserver, Observer
-from vextrus_payments.records import Exchange
-from vextrus_payments.retry import RetryPolicy, judge_status, retry_after_of, send_with_retries
-from vextrus_payments.transport import Transport, sent_before_cancel
+from vextrus_payments.retry import RetryPolicy, judge_status, send_with_retries
+from vextrus_payments.transport import Transport
 from vextrus_payments.wire import (
     CallContext,
     OnCheckpoint,
     Safety,
     Send,
-    Sent,
     WireCall,
     WireRequest,
     WireResponse,
@@ -65,35 +63,6 @@ _NOT_WORKING: Final = (
     UnreadableAnswerError,
     GatewayBlockedError,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Authorization:
-    """What lets a request in: headers made once per token and kept by the adapter. `repr` hides them.
-
-    Attributes:
-        headers: put in front of the request's own.
-        version: names the token behind them; it tells a fresh token from the one that was rejected.
-    """
-
-    headers: tuple[tuple[str, str], ...] = field(repr=False)
-    version: str
-
-
-class FrontDoor(StrEnum):
-    """An answer given before any business logic: nothing moved. An adapter lists the very bodies that count.
-
-    The value is the code of the error that is raised; a generator may compare `error.code` with it.
-    """
-
-    TOKEN_REJECTED = "token_rejected"  # noqa: S105 - the name of a case
-    """Our token is expired or not accepted: the one case that is replayed."""
-    ROUTE = "wrong_route"
-    """There is no such route here."""
-    THROTTLED = "throttled"
-    """Too many requests."""
-    MISSING_HEADER = "missing_header"
-    """A required header did not arrive."""
 
 
 class Hooks(Protocol):
@@ -170,8 +139,11 @@ class Driver:
         self._entropy = entropy
         self._retry = retry
         self._breaker = breaker
-        own = isinstance(observer, NullObserver | GuardedObserver)
-        self._observer: Observer = observer if own else GuardedObserver(observer)
+        self._observer: NullObserver | GuardedObserver
+        if isinstance(observer, NullObserver | GuardedObserver):
+            self._observer = observer
+        else:
+            self._observer = GuardedObserver(observer)
         self._observed = not isinstance(observer, NullObserver)
 
     async def run(
@@ -273,7 +245,7 @@ class Driver:
             door = self._hooks.front_door(response)
             if door is None:
                 return response
-            raise _refused_at(door, response, send)
+            raise refused_at(door, response, send)
         authorization = await self._authorization(send, context)
         response = await self._sent(send, _with(send.request, authorization), context)
         door = self._hooks.front_door(response)
@@ -285,7 +257,7 @@ class Driver:
                 door = self._hooks.front_door(response)
         if door is None:
             return response
-        raise _refused_at(door, response, send)
+        raise refused_at(door, response, send)
 
     async def _authorization(self, send: Send, context: CallContext) -> Authorization | None:
         try:
@@ -339,17 +311,32 @@ class Driver:
             failure = error
             raise
         finally:
-            elapsed_s = self._clock.monotonic() - started
-            try:
-                exchange = _exchange(send, at, elapsed_s, response, failure)
+            heard = self._observer.hears_exchange(failure is not None)
+            if heard or context.on_exchange is not None:
+                elapsed_s = self._clock.monotonic() - started
+                self._tell(send, context, heard, at, elapsed_s, response, failure)
+            failure = None  # a kept traceback would keep this frame
+
+    def _tell(
+        self,
+        send: Send,
+        context: CallContext,
+        heard: bool,
+        at: datetime,
+        elapsed_s: float,
+        response: WireResponse | None,
+        failure: BaseException | None,
+    ) -> None:
+        try:
+            exchange = exchange_of(send, at, elapsed_s, response, failure)
+            if heard:
                 self._observer.exchange(
                     tenant=self._tenant, gateway=self._gateway, exchange=exchange, context=context
                 )
-                if context.on_exchange is not None:
-                    context.on_exchange(exchange)
-            except Exception as broken:  # noqa: BLE001 - a broken listener must not decide about money
-                self._observer.event("exchange.not_told", step=send.name, error=type(broken).__name__)
-            failure = None  # a kept traceback would keep this frame
+            if context.on_exchange is not None:
+                context.on_exchange(exchange)
+        except Exception as broken:  # noqa: BLE001 - a broken listener must not decide about money
+            self._observer.event("exchange.not_told", step=send.name, error=type(broken).__name__)
 
 
 def _with(request: WireRequest, authorization: Authorization | None) -> WireRequest:
@@ -368,71 +355,3 @@ def _settle(permit: Permit | None, error: BaseException | None) -> None:
         permit.failed()
     else:
         permit.dropped()
-
-
-_DOORS: Final = {
-    FrontDoor.TOKEN_REJECTED: "The gateway's front door rejected our token.",
-    FrontDoor.ROUTE: "The gateway's front door knows no such route: probably the wrong product or API root.",
-    FrontDoor.THROTTLED: "The gateway's front door answered that there were too many requests.",
-    FrontDoor.MISSING_HEADER: "The gateway's front door missed a required header.",
-}
-
-
-def _refused_at(door: FrontDoor, response: WireResponse, send: Send) -> GatewayError:
-    """The error of a front-door answer: nothing moved, whatever the step's safety."""
-    what, code, status, step = _DOORS[door], door.value, response.status, send.name
-    if door is FrontDoor.THROTTLED:
-        wait_s = retry_after_of(response)
-        return ThrottledError(
-            what,
-            code=code,
-            http_status=status,
-            step=step,
-            retry_after_s=None if wait_s is None else int(wait_s),
-        )
-    if door is FrontDoor.TOKEN_REJECTED:
-        return AuthenticationRejectedError(what, code=code, http_status=status, step=step)
-    return GatewayError(
-        what,
-        code=code,
-        http_status=status,
-        step=step,
-        effect=Effect.NONE,
-        next_step="Check the API URL and the credentials' product.",
-    )
-
-
-def _exchange(
-    send: Send,
-    at: datetime,
-    elapsed_s: float,
-    response: WireResponse | None,
-    failure: BaseException | None,
-) -> Exchange:
-    """The payment log's line of one try: bodies by allow-list, no headers, no query."""
-    from vextrus_payments.redaction import redact_json_body, redact_url
-
-    if response is not None:
-        sent = "yes"
-    elif isinstance(failure, asyncio.CancelledError):
-        sent = sent_before_cancel(failure).value
-    else:
-        sent = (Sent.NO if isinstance(failure, NotSentError) else Sent.MAYBE).value
-    error: str | None = None
-    if isinstance(failure, PaymentsError):
-        error = failure.code
-    elif failure is not None:
-        error = type(failure).__name__
-    return Exchange(
-        at=at,
-        operation=send.operation,
-        step=send.name,
-        method=send.request.method,
-        url=redact_url(send.request.url),
-        sent=sent,
-        status=None if response is None else response.status,
-        request=redact_json_body(send.request.body),
-        answer={} if response is None else redact_json_body(response.body),
-        error=error,
-        elapsed_ms=round(elapsed_s * 1000),
-    )

@@ -29,7 +29,7 @@ from vextrus_payments.errors import (
 )
 from vextrus_payments.gateways.bkash.errors import CODES, INTERNAL_CODES, SAFETY, Operation, meaning_of
 from vextrus_payments.gateways.bkash.models import CODE_SUCCESS, Answer, UnreadableBodyError, read_json
-from vextrus_payments.gateways.driver import FrontDoor
+from vextrus_payments.gateways.front_door import FrontDoor
 from vextrus_payments.meanings import error_for
 from vextrus_payments.wire import Safety, Sent, Verdict, WireResponse, effect_of
 

@@ -35,7 +35,7 @@ from vextrus_payments.gateways.bkash.keeper import TokenKeeper
 from vextrus_payments.gateways.bkash.manners import NAME, capabilities_of
 from vextrus_payments.gateways.bkash.returns import parse_return
 from vextrus_payments.gateways.bkash.steps import Api
-from vextrus_payments.gateways.driver import Authorization, FrontDoor
+from vextrus_payments.gateways.front_door import Authorization, FrontDoor
 from vextrus_payments.ids import Entropy, Ids
 from vextrus_payments.meanings import ErrorClass, ErrorMeaning
 from vextrus_payments.observe import Observer

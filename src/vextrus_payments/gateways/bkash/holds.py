@@ -28,7 +28,7 @@ from vextrus_payments.gateways.bkash.steps import (
     money_of,
     time_of,
 )
-from vextrus_payments.gateways.driver import FrontDoor
+from vextrus_payments.gateways.front_door import FrontDoor
 from vextrus_payments.meanings import ErrorClass
 from vextrus_payments.payment import ExecuteCall
 from vextrus_payments.reasons import Reason, ReasonCode

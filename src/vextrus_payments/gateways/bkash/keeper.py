@@ -9,7 +9,7 @@ from vextrus_payments.gateways.bkash.access import Credentials, Granted, grant_t
 from vextrus_payments.gateways.bkash.config import AuthScheme, BkashConfig
 from vextrus_payments.gateways.bkash.manners import GRANT_BUDGET, NAME
 from vextrus_payments.gateways.bkash.steps import JSON_HEADERS, Api
-from vextrus_payments.gateways.driver import Authorization
+from vextrus_payments.gateways.front_door import Authorization
 from vextrus_payments.ids import Entropy
 from vextrus_payments.observe import Observer
 from vextrus_payments.token_port import GrantOrder, Token, TokenKey, require_durable
