@@ -77,13 +77,13 @@ def _floats(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 def _excused(node: ast.AST) -> Iterator[ast.AST]:
-    """The parts of `node` in which a float is no amount: `isinstance(x, float)`, `type(x) is float`, `..._s`."""
+    """The parts of `node` in which a float is no amount: `isinstance(x, float)`, `type(x) is float`, seconds."""
     match node:
         case ast.Call(func=ast.Name(id="isinstance")):
             yield node
         case ast.Compare(ops=ops) if all(isinstance(op, ast.Is | ast.IsNot) for op in ops):
             yield node
-        case ast.keyword(arg=str(name)) | ast.arg(arg=name) if name.endswith("_s"):
+        case ast.keyword(arg=str(name)) | ast.arg(arg=name) if name.endswith("_s") or name == "seconds":
             yield node
         case ast.AnnAssign(target=target) if _name(target).lower().endswith("_s"):
             yield node

@@ -47,7 +47,7 @@ class GatewayConfig(BaseModel):
         ConfigurationError: a field breaks its rule; it names the field and the rule, never the value.
     """
 
-    model_config = ConfigDict(
+    model_config: ClassVar[ConfigDict] = ConfigDict(
         frozen=True,
         extra="forbid",
         hide_input_in_errors=True,

@@ -90,9 +90,9 @@ class PaymentsError(Exception):
         context: Mapping[str, str | int | bool | None] | None = None,
     ) -> None:
         self.what = what
-        self.effect = self.default_effect if effect is None else effect
-        self.code = self.default_code if code is None else code
-        self.next_step = self.default_next_step if next_step is None else next_step
+        self.effect: Effect = self.default_effect if effect is None else effect
+        self.code: str = self.default_code if code is None else code
+        self.next_step: str = self.default_next_step if next_step is None else next_step
         self.gateway = gateway
         self.tenant = tenant
         self.payment_id = payment_id

@@ -132,6 +132,6 @@ class Outbox:
 
     def _pause_s(self, attempts: int) -> float:
         """Growing, with jitter, so that many rows do not come back at the same moment."""
-        longest = min(_MAX_PAUSE_S, 2 ** min(attempts, 10))
+        longest = min(_MAX_PAUSE_S, 1 << min(attempts, 10))
         share = int.from_bytes(self._entropy.token_bytes(2)) / 65536
         return longest * (0.5 + share / 2)

@@ -3,6 +3,7 @@
 A store calls these inside its own transaction; the rules of money 1, 2, 6 and 14 live here and nowhere else.
 """
 
+import hmac
 import math
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -59,7 +60,7 @@ def plan_reserve(
     if facts.existing is not None:
         known = facts.existing.operation(wanted.operation_id)
         if known is not None:
-            if known.digest == wanted.digest:
+            if hmac.compare_digest(known.digest, wanted.digest):
                 return None, Same(facts.existing, known)
             return None, Conflict(known)
     if isinstance(wanted, ReservePayment):

@@ -60,7 +60,7 @@ class ReturnListener:
         self._port = port
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self.url = ""
+        self.url: str = ""
 
     async def __aenter__(self) -> Self:
         problem: str | None = None

@@ -12,7 +12,7 @@ class Flights:
 
     def __init__(self) -> None:
         self._tasks: dict[Hashable, asyncio.Task[Any]] = {}
-        self.closing = False
+        self.closing: bool = False
 
     def start(self, key: Hashable, make: Callable[[], Coroutine[Any, Any, T]]) -> "asyncio.Task[T]":
         """The running task of this key, or a new one."""

@@ -56,7 +56,7 @@ class CanaryLeakError(AssertionError):
     """
 
     def __init__(self, hits: Iterable[Hit]) -> None:
-        self.hits = tuple(hits)
+        self.hits: tuple[Hit, ...] = tuple(hits)
         super().__init__("a secret leaked: " + "; ".join(str(hit) for hit in self.hits[:20]))
 
 

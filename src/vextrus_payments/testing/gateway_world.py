@@ -106,7 +106,7 @@ class GatewayCheckError(AssertionError):
     """
 
     def __init__(self, findings: Sequence[Finding]) -> None:
-        self.findings = tuple(findings)
+        self.findings: tuple[Finding, ...] = tuple(findings)
         lines = "\n  ".join(str(finding) for finding in self.findings[:40])
         super().__init__(f"{len(self.findings)} rule(s) broken:\n  {lines}")
 

@@ -33,9 +33,9 @@ class Line:
     def __init__(
         self, origin: Origin, *, ssl_context: ssl.SSLContext | None, proxy: httpcore.Proxy | None
     ) -> None:
-        self.origin = origin
-        self.idle_since = 0.0
-        self.backend = Backend()
+        self.origin: Origin = origin
+        self.idle_since: float = 0.0
+        self.backend: Backend = Backend()
         self.engine: httpcore.AsyncHTTPConnection | httpcore.AsyncConnectionPool
         if proxy is None:
             self.engine = httpcore.AsyncHTTPConnection(

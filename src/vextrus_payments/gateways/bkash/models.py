@@ -138,7 +138,7 @@ Text = Annotated[str | None, BeforeValidator(_as_text)]
 class Body(BaseModel):
     """A request body: strict strings, no unknown field. Its repr and its errors show no secret."""
 
-    model_config = ConfigDict(
+    model_config: ClassVar[ConfigDict] = ConfigDict(
         strict=True, extra="forbid", frozen=True, populate_by_name=True, hide_input_in_errors=True
     )
 
@@ -246,7 +246,9 @@ def _named(name: str, *, repr: bool = True) -> Any:
 
 
 class _Lenient(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True, hide_input_in_errors=True)
+    """An answer's base: what it does not know is left out, what it knows is frozen."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="ignore", frozen=True, populate_by_name=True, hide_input_in_errors=True)
 
 
 class Answer(_Lenient):
