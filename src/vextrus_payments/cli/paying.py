@@ -32,7 +32,10 @@ from vextrus_payments.tokens import FileTokenBackend
 _LOOK_AFTER_S: Final = (0.5, 2.0, 5.0)
 
 _NOT_OURS: Final = Page("Another payment", "This is not the payment that the terminal waits for.", 404)
-_NOT_DONE: Final = Page("Not finished yet", "Go back to the payment page and finish there.")
+_NOT_DONE: Final = Page(
+    "Not finished yet",
+    "If you have confirmed the payment, load this page again; else go back to the payment page and finish there.",
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,7 +57,7 @@ class PayOrder:
     listening_at: str = field(default="", init=False)
     origin: Origin | None = field(default=None, init=False)
     came_back: bool = field(default=False, init=False)
-    """Whether the payer came back with success, so that the payment was executed, or was tried to be."""
+    """Whether the payer came back and the payment was executed, or was tried to be."""
 
 
 async def take(order: PayOrder) -> Outcome:
@@ -144,16 +147,18 @@ class _Waiting:
             return _NOT_OURS
         if hint.gateway_reference != session.gateway_reference:
             return _NOT_OURS
-        is_success = hint.verdict is HintVerdict.SUCCESS
-        self._order.came_back |= is_success
         try:
             outcome = (await payments.handle_return(gateway_name, params, wait_s=None)).outcome
         except PaymentsError as error:
             if not self.settled.done():
                 self.settled.set_exception(error)
             raise
-        if isinstance(outcome, Pending) and outcome.sent and is_success:
-            return _NOT_DONE
+        is_success = hint.verdict is HintVerdict.SUCCESS
+        if is_success and isinstance(outcome, Pending) and not self._order.approve:
+            return (
+                _NOT_DONE  # forged or early, or nothing could be sent: whoever reloads the page tries again
+            )
+        self._order.came_back = is_success
         if not self.settled.done():
             self.settled.set_result(outcome)
         return _page_of(outcome)

@@ -98,7 +98,7 @@ def outcome_view(outcome: Outcome | RefundOutcome) -> View:
 def _pending(outcome: Pending) -> View:
     if outcome.sent:
         return View("Pending", _OPEN, text="It is under way; the gateway has not settled it yet.")
-    view = View("Pending: nothing has been sent", _OPEN, text="No money moved.")
+    view = View("Pending: nothing has moved", _OPEN, text="Nothing is under way at the gateway.")
     if outcome.retry_after_s is not None:
         view.text += f" Try again in {outcome.retry_after_s} s."
     return view

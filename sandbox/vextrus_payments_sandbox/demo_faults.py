@@ -1,0 +1,93 @@
+"""What `vextrus-pay demo --fault NAME` makes go wrong, as data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+#: An order for `POST /_sandbox/faults`.
+Order = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """One run of the demo: which faults are ordered when, and how the payer behaves."""
+
+    name: str
+    about: str
+    at_initialize: tuple[Order, ...] = ()
+    at_return: tuple[Order, ...] = ()
+    at_refund: tuple[Order, ...] = ()
+    payer: Mapping[str, str] = field(default_factory=dict)
+    """What this payer types instead of what the good test customer would."""
+    button: str = "Confirm"
+    early_return: bool = False
+    """Somebody opens a made-up return address before the payer has confirmed anything."""
+    tabs: int = 1
+    """How many tabs come back at the same moment, each to a server of its own."""
+    reloads: int = 0
+    """How often the return page is loaded again afterwards."""
+    ends: str = "paid"
+    """The outcome the story must have."""
+
+
+PLAIN: Final = Script(name="", about="Everything goes well.")
+
+_GONE: Final = {"operation": "execute", "fault": "drop_after"}
+_BLIND: Final = {"operation": "query", "fault": "malformed_before", "times": 100}
+
+_SCRIPTS: Final = (
+    Script(
+        name="lost-answer",
+        about="bKash takes the money, but its answer to execute never arrives.",
+        at_return=(_GONE, _BLIND),
+    ),
+    Script(
+        name="double-click",
+        about="Two tabs come back at the same moment, each to a server of its own.",
+        tabs=2,
+    ),
+    Script(
+        name="duplicate-return",
+        about="The payer reloads the return page, twice.",
+        reloads=2,
+    ),
+    Script(
+        name="early-return",
+        about="Somebody forges the return before the payer has confirmed anything.",
+        early_return=True,
+    ),
+    Script(
+        name="lost-create",
+        about="bKash opens the payment, but its answer to create never arrives.",
+        at_initialize=({"operation": "create", "fault": "drop_after"},),
+    ),
+    Script(
+        name="lost-refund",
+        about="bKash gives the money back, but its answer to refund never arrives.",
+        at_refund=(
+            {"operation": "refund", "fault": "drop_after"},
+            # the list of refunds is read before the refund, as a baseline: that one is left alone
+            {"operation": "refund_status", "fault": "delay;seconds=0"},
+            {"operation": "refund_status", "fault": "malformed", "times": 100},
+        ),
+    ),
+    Script(
+        name="expired-token",
+        about="The gateway's front door refuses the token in the middle of the payment.",
+        at_return=({"operation": "execute", "fault": "expired_token"},),
+    ),
+    Script(
+        name="declined",
+        about="The payer's wallet has too little balance.",
+        payer={"wallet": "01823074817"},
+        ends="declined",
+    ),
+    Script(
+        name="cancelled",
+        about="The payer presses Cancel on the payment page.",
+        button="Cancel",
+        ends="declined",
+    ),
+)
+
+SCRIPTS: Final[Mapping[str, Script]] = {script.name: script for script in _SCRIPTS}

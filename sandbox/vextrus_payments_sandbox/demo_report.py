@@ -1,0 +1,305 @@
+"""What `vextrus-pay demo` shows: the books compared, one JSON document, or tables for a person."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from vextrus_payments.cli.exit_codes import Exit, of_error
+from vextrus_payments.cli.output import console, speaks_unicode
+from vextrus_payments.ledger import DEFAULT_ACCOUNTS, LedgerEntry, Side
+from vextrus_payments.mode import Mode
+from vextrus_payments.money import Money
+from vextrus_payments_sandbox.demo import GATEWAY, Record, Step, word_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_CLEARING: Final = "clearing"
+#: The sandbox's faults in a person's words; a fault that changes nothing has none.
+_FAULT_WORDS: Final = {
+    "delay": "",
+    "drop_after": "answer lost",
+    "malformed": "unreadable",
+    "malformed_before": "unreadable",
+    "expired_token": "token refused",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One clearing account against the sandbox's own books."""
+
+    gateway: str
+    mode: str
+    account: str
+    ledger: Money
+    sandbox: Money
+
+    @property
+    def equal(self) -> bool:
+        """Whether both say the same to the last paisa."""
+        return self.ledger == self.sandbox
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Something that has to hold at the end of a run."""
+
+    what: str
+    holds: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a run proved."""
+
+    rows: tuple[Row, ...]
+    checks: tuple[Check, ...]
+
+    @property
+    def good(self) -> bool:
+        """Whether the books agree and every check holds."""
+        return all(row.equal for row in self.rows) and all(check.holds for check in self.checks)
+
+
+def judge(record: Record) -> Verdict:
+    """Compare the ledger with the sandbox's books, each summed by itself, and count what went over the wire.
+
+    The ledger's side is summed from the postings that the callback was handed; the other side from the sandbox's
+    movements of money, by way of `GET /_sandbox/books`. Neither has seen the other.
+    """
+    rows = [
+        Row(
+            gateway=gateway,
+            mode=mode.value,
+            account=DEFAULT_ACCOUNTS.clearing_of(gateway, mode),
+            ledger=_in_ledger(record, gateway, mode),
+            sandbox=_in_sandbox(record, gateway, mode),
+        )
+        for gateway, mode in sorted(_pairs(record))
+    ]
+    executes = [c for c in record.wire["calls"] if c["operation"] == "execute"]
+    moved = sum(bool(c["moved_money"]) for c in executes)
+    wanted = 1 if record.script.ends == "paid" else 0
+    refunds = sum(bool(c["moved_money"]) for c in record.wire["calls"] if c["operation"] == "refund")
+    problems = list(record.books.get("problems", ()))
+    checks = (
+        Check(f"executes that moved money: {moved}", moved == wanted),
+        Check(f"refunds that moved money: {refunds}", refunds == wanted),
+        Check(f"outcome: {_ended(record)}", _ended(record) == record.script.ends),
+        Check("every entry balances", all(_balances(entry) for entry in record.entries.values())),
+        Check("the sandbox's own audit finds nothing", not problems),
+    )
+    return Verdict(tuple(rows), checks)
+
+
+def exit_of(record: Record, verdict: Verdict) -> int:
+    """0 when the books are equal, 1 when they differ; the error's own code when the run broke off."""
+    if record.error is not None:
+        return of_error(record.error)
+    return Exit.DONE if verdict.good else Exit.DECLINED
+
+
+def document(record: Record, verdict: Verdict) -> dict[str, Any]:
+    """The run as one JSON document."""
+    return {
+        "fault": record.script.name or None,
+        "outcome": _ended(record),
+        "steps": [
+            {
+                "step": step.name,
+                "title": step.title,
+                "text": step.text,
+                "outcome": step.outcome,
+                "moved": step.moved,
+                "calls": [call["seq"] for call in step.calls],
+                "elapsed_ms": step.elapsed_ms,
+            }
+            for step in record.steps
+        ],
+        "wire": dict(record.wire),
+        "entries": [_entry(entry) for entry in record.entries.values()],
+        "events": [{"id": event.id, "kind": event.kind.value} for event in record.events.values()],
+        "books": {
+            **record.books,
+            "clearing": [
+                {
+                    "gateway": row.gateway,
+                    "mode": row.mode,
+                    "account": row.account,
+                    "ledger": row.ledger.amount,
+                    "sandbox": row.sandbox.amount,
+                    "currency": row.ledger.currency,
+                    "equal": row.equal,
+                }
+                for row in verdict.rows
+            ],
+            "checks": [{"what": check.what, "holds": check.holds} for check in verdict.checks],
+            "equal": verdict.good,
+        },
+    }
+
+
+def _entry(entry: LedgerEntry) -> dict[str, Any]:
+    return {
+        "id": entry.id,
+        "kind": entry.kind.value,
+        "gateway": entry.gateway,
+        "mode": entry.mode.value,
+        "payment_id": entry.payment_id,
+        "merchant_reference": entry.merchant_reference,
+        "transaction_id": entry.transaction_id,
+        "postings": [
+            {
+                "account": posting.account,
+                "side": posting.side.value,
+                "amount": posting.amount.amount,
+                "currency": posting.amount.currency,
+            }
+            for posting in entry.postings
+        ],
+    }
+
+
+def _pairs(record: Record) -> set[tuple[str, Mode]]:
+    """Every (gateway, mode) that either side knows; the sandbox's money is never anything but sandbox money."""
+    ours = {(entry.gateway, entry.mode) for entry in record.entries.values()}
+    theirs = {(payment["gateway"], Mode.SANDBOX) for payment in record.books.get("payments", ())}
+    return ours | theirs or {(GATEWAY, Mode.SANDBOX)}
+
+
+def _in_ledger(record: Record, gateway: str, mode: Mode) -> Money:
+    minor = 0
+    for entry in record.entries.values():
+        for posting in entry.postings if (entry.gateway, entry.mode) == (gateway, mode) else ():
+            if _CLEARING in posting.account:
+                sign = 1 if posting.side is Side.DEBIT else -1
+                minor += sign * posting.amount.amount_minor
+    return Money.from_minor(minor)
+
+
+def _in_sandbox(record: Record, gateway: str, mode: Mode) -> Money:
+    payments = record.books.get("payments", ()) if mode is Mode.SANDBOX else ()
+    rows = [p for p in payments if p["gateway"] == gateway]
+    return Money(sum((Decimal(p["captured"]) - Decimal(p["refunded"]) for p in rows), Decimal(0)))
+
+
+def _balances(entry: LedgerEntry) -> bool:
+    debit = sum(p.amount.amount_minor for p in entry.postings if p.side is Side.DEBIT)
+    return debit == sum(p.amount.amount_minor for p in entry.postings if p.side is Side.CREDIT)
+
+
+def _ended(record: Record) -> str:
+    return word_of(record.outcome) if record.outcome is not None else "none"
+
+
+# ------------------------------------------------------------------------------------------------- for a person
+
+
+def show(record: Record, verdict: Verdict) -> None:
+    """Print the run."""
+    out = console()
+    _show_title(out, record)
+    _show_steps(out, record)
+    _show_ledger(out, record)
+    _show_books(out, verdict)
+    out.print()
+    if record.error is not None:
+        out.print("The demo broke off; above is what had happened until then.", style="bold red")
+    elif verdict.good:
+        out.print("The ledger and the sandbox's own books agree to the last paisa.", style="bold green")
+    else:
+        out.print("The ledger and the sandbox's books DIFFER.", style="bold red")
+    out.print("See the payment pages in a browser:  vextrus-pay sandbox serve", markup=False)
+    out.print("Watch things go wrong:               vextrus-pay demo --fault lost-answer", markup=False)
+    out.file.flush()
+
+
+def _show_title(out: "Console", record: Record) -> None:
+    from rich.panel import Panel
+    from rich.text import Text
+
+    text = Text("One bKash payment through every layer, over real HTTP, with no real money.")
+    if record.script.name:
+        text.append(f"\nThis time: {record.script.about}", style="bold yellow")
+    out.print(Panel(text, title="vextrus-pay demo", title_align="left", expand=False))
+
+
+def _show_steps(out: "Console", record: Record) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title="Steps", title_justify="left", title_style="bold", show_lines=True)
+    table.add_column("Step", style="bold", max_width=16)
+    table.add_column("What happened", ratio=1)
+    table.add_column("Calls to bKash", no_wrap=True)
+    table.add_column("ms", justify="right", no_wrap=True)
+    table.add_column("Money", justify="right", no_wrap=True)
+    for step in record.steps:
+        color = "green" if (step.moved or "").startswith("+") else "yellow"
+        table.add_row(
+            step.title,
+            Text(step.text),
+            _calls(step),
+            str(step.elapsed_ms),
+            Text(step.moved or "", style=color),
+        )
+    out.print(table)
+
+
+def _calls(step: Step) -> Any:
+    from rich.text import Text
+
+    lines = Text()
+    for call in step.calls:
+        went_wrong = _FAULT_WORDS.get(call["fault"] or "", call["fault"])
+        line = f"{call['operation']} {went_wrong or call['status']}"
+        lines.append(("\n" if lines else "") + line, style="red" if went_wrong else "")
+    return lines or Text("none", style="dim")
+
+
+def _show_ledger(out: "Console", record: Record) -> None:
+    from rich.table import Table
+
+    if not record.entries:
+        out.print("Ledger: no entry, for no money moved.", style="bold")
+        return
+    table = Table(title="Ledger entries", title_justify="left", title_style="bold")
+    table.add_column("Entry", no_wrap=True)
+    table.add_column("Receipt", no_wrap=True)
+    table.add_column("Account")
+    table.add_column("Debit", justify="right", no_wrap=True)
+    table.add_column("Credit", justify="right", no_wrap=True)
+    for entry in record.entries.values():
+        lead = (entry.kind.value, entry.transaction_id)
+        for posting in entry.postings:
+            debit = str(posting.amount) if posting.side is Side.DEBIT else ""
+            credit = str(posting.amount) if posting.side is Side.CREDIT else ""
+            table.add_row(*lead, posting.account, debit, credit)
+            lead = ("", "")
+        table.add_section()
+    out.print(table)
+
+
+def _show_books(out: "Console", verdict: Verdict) -> None:
+    from rich.table import Table
+
+    yes, no = ("\u2713", "\u2717") if speaks_unicode(sys.stdout) else ("yes", "NO")
+    table = Table(title="Books, each summed by itself", title_justify="left", title_style="bold")
+    table.add_column("Clearing account")
+    table.add_column("Our ledger", justify="right", no_wrap=True)
+    table.add_column("The sandbox", justify="right", no_wrap=True)
+    table.add_column("Equal", justify="center")
+    for row in verdict.rows:
+        table.add_row(row.account, str(row.ledger), str(row.sandbox), yes if row.equal else no)
+    out.print(table)
+    for check in verdict.checks:
+        mark, color = (yes, "green") if check.holds else (no, "bold red")
+        out.print(f" {mark} {check.what}", markup=False, style=color)
+
+
+def failed_document(record: Record, verdict: Verdict, error: Mapping[str, Any]) -> dict[str, Any]:
+    """The document of a run that broke off: what was seen until then, and why."""
+    return {**document(record, verdict), "error": dict(error)}
