@@ -33,7 +33,10 @@ _OPTIONS: Final[Mapping[str, str]] = {
     "sku": "--sku",
     "transaction_id": "--transaction-id",
 }
-_ABOUT_THE_OTHER: Final = "Look at the other payment: vextrus-pay status {}. To charge the reference again on purpose: --allow-repeat"
+_ABOUT_THE_OTHER: Final = (
+    "Look at the other payment: vextrus-pay status {}. "
+    "To charge the reference again on purpose: --allow-repeat"
+)
 
 
 def run(arguments: list[str]) -> int:

@@ -46,9 +46,8 @@ def console(stream: TextIO | None = None) -> "Console":
     """A rich console on stdout (or `stream`), wide enough for a table when there is no terminal."""
     from rich.console import Console
 
-    stream = sys.stdout if stream is None else stream
-    terminal = stream.isatty()
-    width = None if terminal or os.environ.get("COLUMNS") else _WIDTH
+    stream = stream or sys.stdout
+    width = None if stream.isatty() or os.environ.get("COLUMNS") else _WIDTH
     return Console(file=stream, width=width, highlight=False, soft_wrap=False)
 
 
