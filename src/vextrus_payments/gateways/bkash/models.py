@@ -248,7 +248,9 @@ def _named(name: str, *, repr: bool = True) -> Any:
 class _Lenient(BaseModel):
     """An answer's base: what it does not know is left out, what it knows is frozen."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="ignore", frozen=True, populate_by_name=True, hide_input_in_errors=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        extra="ignore", frozen=True, populate_by_name=True, hide_input_in_errors=True
+    )
 
 
 class Answer(_Lenient):

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, TypeVar
@@ -190,12 +190,12 @@ def amount_or_none(text: str | None, currency: str | None = None) -> Money | Non
 
 
 def time_of(text: str | None) -> datetime | None:
-    """A wire time; None where it is absent or not bKash's form. Times decide nothing about money."""
+    """A wire time in UTC; None where it is absent or not bKash's form. Times decide nothing about money."""
     if not text:
         return None
     try:
-        return m.parse_time(text)
-    except ValueError:
+        return m.parse_time(text).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
 
 
