@@ -142,6 +142,18 @@ async def test_a_booked_refund_is_never_taken_for_another_one(shop: Shop) -> Non
     await shop.check_books()
 
 
+async def test_of_two_equal_refunds_the_one_not_booked_yet_is_found(shop: Shop) -> None:
+    session = await paid(shop)
+    assert isinstance(await shop.payments.refund(refund(session, "r-1", "40")), Refunded)
+    shop.fault("refund_status", "stale")  # the baseline of the second lacks the first
+    shop.fault("refund", "drop_after")
+    second = await shop.payments.refund(refund(session, "r-2", "40"))
+    assert isinstance(second, Refunded)
+    assert shop.moved()["refund"] == 2
+    await shop.check_books()
+    assert len({entry.transaction_id for entry in shop.entries}) == 3
+
+
 async def test_a_baseline_that_cannot_be_read_sends_no_refund(shop: Shop) -> None:
     session = await paid(shop)
     shop.fault("refund_status", "drop_before", times=8)

@@ -6,8 +6,8 @@ before" and the amount tell a refund of ours from another. So:
 1. read the list of refunds (the baseline); unreadable: refuse, nothing was sent;
 2. make the baseline durable (a Checkpoint);
 3. send the refund, **once**;
-4. on no definite answer read the list again: exactly one entry that is not in the baseline and has our amount is
-   ours. None, or several: nobody can tell.
+4. on no definite answer read the list again: exactly one entry that is neither in the baseline nor booked already
+   (`call.known_refunds`) and has our amount is ours. None, or several: nobody can tell.
 
 An attempt that resumes from a baseline only ever does step 4. One refund at a time per payment (the store sees to
 it) is what makes step 4 exact.
@@ -133,7 +133,7 @@ def refund_payment(api: Api, call: RefundCall, resume: Evidence | None = None) -
     yield Checkpoint(baseline.evidence())
     answer = yield from _sent(api, call)
     if isinstance(answer, RefundSnapshot):
-        if answer.state is RefundState.COMPLETED and answer.transaction_id not in baseline.listed:
+        if answer.state is RefundState.COMPLETED and answer.transaction_id not in baseline.listed | call.known_refunds:
             return answer
         spec = REFUND_V1 if api.refund_api is RefundApi.V1 else REFUND_V2
         error = error_of(spec, Unreadable("it does not show this refund as completed", 200), step="refund")
@@ -195,7 +195,9 @@ def _found(api: Api, call: RefundCall, baseline: Baseline) -> WireCall[RefundSna
 
 
 def _ours(listed: tuple[RefundSnapshot, ...], call: RefundCall, baseline: Baseline) -> RefundSnapshot | None:
-    fits = [r for r in listed if r.transaction_id not in baseline.listed and r.amount == call.amount]
+    # A list may lag: a refund that is booked already can be missing from the baseline, and is not ours all the same.
+    others = baseline.listed | call.known_refunds
+    fits = [r for r in listed if r.transaction_id not in others and r.amount == call.amount]
     return fits[0] if len(fits) == 1 else None
 
 
