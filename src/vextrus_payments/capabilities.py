@@ -82,9 +82,7 @@ class OrderIdRule:
         suffix = f"{separator}{number}" if number > 1 else ""
         room = self.max_length - len(suffix)
         if room < 1:
-            raise ConfigurationError(
-                "The order-id rule leaves no room for a submission number."
-            )
+            raise ConfigurationError("The order-id rule leaves no room for a submission number.")
         stem = kept[-room:]
         missing = self.min_length - len(stem) - len(suffix)
         return ("0" * missing if missing > 0 else "") + stem + suffix

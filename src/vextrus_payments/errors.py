@@ -125,9 +125,7 @@ class PaymentsError(Exception):
         return (_rebuild, (type(self), self.what, dict(self.__dict__)))
 
 
-def _rebuild(
-    cls: type[PaymentsError], what: str, state: dict[str, Any]
-) -> PaymentsError:
+def _rebuild(cls: type[PaymentsError], what: str, state: dict[str, Any]) -> PaymentsError:
     error = cls.__new__(cls)
     Exception.__init__(error, what)
     error.__dict__.update(state)
@@ -227,9 +225,7 @@ class OperationConflictError(ConflictError):
     """The operation id was used before with other parameters."""
 
     default_code = "operation_conflict"
-    default_next_step = (
-        "Use a new operation id for a new intent, or repeat the first call unchanged."
-    )
+    default_next_step = "Use a new operation id for a new intent, or repeat the first call unchanged."
 
 
 class AlreadyPaidError(ConflictError):
@@ -240,11 +236,11 @@ class AlreadyPaidError(ConflictError):
     """
 
     default_code = "already_paid"
-    default_next_step = "Look at the other payment first; allow_repeat=True charges a reference again on purpose."
+    default_next_step = (
+        "Look at the other payment first; allow_repeat=True charges a reference again on purpose."
+    )
 
-    def __init__(
-        self, what: str, *, other_payment_id: str | None = None, **about: Any
-    ) -> None:
+    def __init__(self, what: str, *, other_payment_id: str | None = None, **about: Any) -> None:
         super().__init__(what, **about)
         self.other_payment_id = other_payment_id
 
@@ -303,9 +299,7 @@ class AuthenticationRejectedError(GatewayError):
 
     default_code = "authentication_rejected"
     default_effect = Effect.NONE
-    default_next_step = (
-        "Check the credentials, and that they belong to this product and mode."
-    )
+    default_next_step = "Check the credentials, and that they belong to this product and mode."
 
 
 class ThrottledError(GatewayError):
@@ -319,9 +313,7 @@ class ThrottledError(GatewayError):
     default_effect = Effect.NONE
     default_next_step = "Wait, then try again."
 
-    def __init__(
-        self, what: str, *, retry_after_s: int | None = None, **about: Any
-    ) -> None:
+    def __init__(self, what: str, *, retry_after_s: int | None = None, **about: Any) -> None:
         super().__init__(what, **about)
         self.retry_after_s = retry_after_s
 
@@ -334,11 +326,11 @@ class GatewayBlockedError(GatewayError):
     """
 
     default_code = "blocked"
-    default_next_step = "Ask the gateway whether this server's address is allowed; look the payment up meanwhile."
+    default_next_step = (
+        "Ask the gateway whether this server's address is allowed; look the payment up meanwhile."
+    )
 
-    def __init__(
-        self, what: str, *, support_id: str | None = None, **about: Any
-    ) -> None:
+    def __init__(self, what: str, *, support_id: str | None = None, **about: Any) -> None:
         super().__init__(what, **about)
         self.support_id = support_id
 
@@ -433,7 +425,9 @@ class StorageError(PaymentsError):
     """The store could not do its part."""
 
     default_code = "storage"
-    default_next_step = "Check the store; the reserved operation is the anchor, and status() finds the outcome."
+    default_next_step = (
+        "Check the store; the reserved operation is the anchor, and status() finds the outcome."
+    )
 
 
 class OutcomeNotRecordedError(StorageError):

@@ -53,17 +53,13 @@ class Money:
     def __init__(self, amount: str | Decimal | int, currency: str = "BDT") -> None:
         places = decimal_places(_checked_currency(currency))
         object.__setattr__(self, "_currency", currency)
-        object.__setattr__(
-            self, "_minor", _checked_minor(_to_minor(amount, places, currency))
-        )
+        object.__setattr__(self, "_minor", _checked_minor(_to_minor(amount, places, currency)))
 
     @classmethod
     def from_minor(cls, amount_minor: int, currency: str = "BDT") -> Self:
         """Money from an integer count of minor units (paisa for BDT)."""
         if isinstance(amount_minor, bool) or not isinstance(amount_minor, int):
-            raise TypeError(
-                f"amount_minor must be int, not {type(amount_minor).__name__}"
-            )
+            raise TypeError(f"amount_minor must be int, not {type(amount_minor).__name__}")
         money = object.__new__(cls)
         object.__setattr__(money, "_currency", _checked_currency(currency))
         object.__setattr__(money, "_minor", _checked_minor(amount_minor))
@@ -102,16 +98,12 @@ class Money:
     def __add__(self, other: "Money") -> "Money":
         if not isinstance(other, Money):
             return NotImplemented
-        return Money.from_minor(
-            self._minor + self._same_currency(other), self._currency
-        )
+        return Money.from_minor(self._minor + self._same_currency(other), self._currency)
 
     def __sub__(self, other: "Money") -> "Money":
         if not isinstance(other, Money):
             return NotImplemented
-        return Money.from_minor(
-            self._minor - self._same_currency(other), self._currency
-        )
+        return Money.from_minor(self._minor - self._same_currency(other), self._currency)
 
     def __neg__(self) -> "Money":
         return Money.from_minor(-self._minor, self._currency)
@@ -157,9 +149,7 @@ class Money:
         return other._minor
 
     @classmethod
-    def __get_pydantic_core_schema__(
-        cls, source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """In JSON: {"amount": "1250.50", "currency": "BDT"}; the amount is text and stays text."""
         return core_schema.no_info_plain_validator_function(
             _from_json,
@@ -190,9 +180,7 @@ def _from_json(value: object) -> Money:
         amount, currency = value["amount"], value["currency"]
         if isinstance(amount, str) and isinstance(currency, str):
             return Money(amount, currency)
-    raise ValueError(
-        'money in JSON is {"amount": "12.50", "currency": "BDT"}, the amount as text'
-    )
+    raise ValueError('money in JSON is {"amount": "12.50", "currency": "BDT"}, the amount as text')
 
 
 def _checked_currency(currency: object) -> str:

@@ -45,14 +45,10 @@ class Secret:
         return format(MASK, spec)
 
     def __reduce__(self) -> Any:
-        raise TypeError(
-            "a Secret is not pickled; hand the credential source to the other process instead"
-        )
+        raise TypeError("a Secret is not pickled; hand the credential source to the other process instead")
 
     @classmethod
-    def __get_pydantic_core_schema__(
-        cls, source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Reads text or a Secret; always serializes as the mask."""
         return core_schema.no_info_plain_validator_function(
             _to_secret,

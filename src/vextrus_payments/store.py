@@ -131,7 +131,9 @@ class PaymentStore(TokenRows, Protocol):
         """The operation and the facts of its payment."""
         ...
 
-    async def siblings(self, tenant: str, merchant_reference: str, *, without: str) -> tuple[PaymentFacts, ...]:
+    async def siblings(
+        self, tenant: str, merchant_reference: str, *, without: str
+    ) -> tuple[PaymentFacts, ...]:
         """The reference's payments other than `without`, whatever their gateway, oldest first."""
         ...
 

@@ -676,7 +676,7 @@ async def test_a_generator_is_closed_when_its_run_is_cancelled(bench: Bench) -> 
 
 async def test_a_protocol_without_steps_just_returns(bench: Bench) -> None:
     def call() -> WireCall[int]:
+        yield from ()
         return 7
-        yield  # type: ignore[unreachable]
 
     assert await bench.gateway.drive(call()) == 7

@@ -85,10 +85,10 @@ def test_text_decimal_json_and_pickle_round_trip(minor: int, currency: str) -> N
     assert Money(money.decimal, currency) == money
     adapter = TypeAdapter(Money)
     assert adapter.validate_json(adapter.dump_json(money)) == money
-    assert pickle.loads(pickle.dumps(money)) == money  # noqa: S301 - our own bytes
+    assert pickle.loads(pickle.dumps(money)) == money
     assert copy.deepcopy(money) == money
     assert hash(Money(money.amount, currency)) == hash(money)
-    assert eval(repr(money)) == money  # noqa: S307 - repr is meant to be code
+    assert eval(repr(money)) == money
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=2, min_value=-(10**9), max_value=10**9))

@@ -1,7 +1,7 @@
 """A whole gateway small enough to read: its adapter, and its server as a Transport. For tests of the base only.
 
-The wire: JSON posts to /create, /execute, /capture, /void, /query, /refund, /refunds, /grant. A refusal is HTTP 200 with a
-`code`. The front door answers 401 {"message": "expired"} and 404 {"message": "no route"}.
+The wire: JSON posts to /create, /execute, /capture, /void, /query, /refund, /refunds, /grant. A refusal is HTTP 200
+with a `code`. The front door answers 401 {"message": "expired"} and 404 {"message": "no route"}.
 """
 
 import json
