@@ -1,11 +1,13 @@
 """Identifiers: readable prefix, time-ordered, from an injected source of randomness."""
 
 import secrets
+from base64 import b32encode
 from typing import Final, Protocol
 
 from vextrus_payments.clock import Clock
 
-_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+#: RFC 4648's digits to ours, which sort as their values do and hold no letter that looks like another.
+_TO_OURS: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789abcdefghjkmnpqrstvwxyz")
 
 
 class Entropy(Protocol):
@@ -34,8 +36,6 @@ class Ids:
         """A fresh id with this prefix ("pay", "evt", "att")."""
         millis = int(self._clock.now().timestamp() * 1000) & (2**48 - 1)
         value = millis << 80 | int.from_bytes(self._entropy.token_bytes(10))
-        digits = []
-        for _ in range(26):
-            value, digit = divmod(value, 32)
-            digits.append(_ALPHABET[digit])
-        return f"{prefix}_{''.join(reversed(digits))}"
+        # 26 digits of 5 bits hold 130; base 32 works on 160: the 30 bits behind them are cut off again.
+        digits = b32encode((value << 30).to_bytes(20)).translate(_TO_OURS)[:26]
+        return f"{prefix}_{digits.decode('ascii')}"

@@ -35,6 +35,8 @@ def checked_order_id(
         )
     order_id = gateway_order_id
     if order_id is None:
+        if submission_no == 1 and can.order_id.fits(request.merchant_reference):
+            return request.merchant_reference  # the plain case, and the quick one
         order_id = can.order_id.make(request.merchant_reference, submission_no)
     if not can.order_id.fits(order_id):
         rule = f"{can.order_id.min_length}-{can.order_id.max_length} characters of {can.order_id.characters}"
