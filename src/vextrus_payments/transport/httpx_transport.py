@@ -48,6 +48,7 @@ _WITHDRAWN: Final = {
         "Decide again whether the call is still wanted, and claim it anew.",
     ),
     "connection_closed": ("the gateway closed the kept connection in that very moment", "Try again."),
+    "stale_answer": ("the kept connection still held an answer that nobody had asked for", "Try again."),
     "no_time_left": ("the call was given no time", "Give it a timeout above zero."),
     "transport_closed": ("the transport has been closed", "Open a new one."),
 }
@@ -158,6 +159,8 @@ class HttpxTransport:
                         extensions=witness.extensions,
                     )
                 )
+                if witness.stale():
+                    raise WithdrawnError("stale_answer")
                 status = answer.status
                 response = await _read_whole(answer, self._max_body_bytes)
                 sound = True

@@ -31,7 +31,16 @@ class WithdrawnError(Exception):
 class Witness:
     """Hears one request's announcements. `sent` is what is proven; `phase` says how far it came."""
 
-    __slots__ = ("_backend", "_clock", "_heard", "_send_by", "_sending", "extensions", "phase")
+    __slots__ = (
+        "_backend",
+        "_before",
+        "_clock",
+        "_heard",
+        "_send_by",
+        "_sending",
+        "extensions",
+        "phase",
+    )
 
     def __init__(
         self, clock: Clock, send_by: SendBy | None, backend: Backend, timeouts: dict[str, float]
@@ -41,7 +50,8 @@ class Witness:
         self._backend = backend
         self._heard = False
         self._sending = False
-        self.phase = "start"
+        self._before = (-1, -1)
+        self.phase: str = "start"
         self.extensions: dict[str, Any] = {"trace": self, "timeout": timeouts}
         """For the httpcore request."""
 
@@ -59,17 +69,27 @@ class Witness:
         stream = self._backend.stream
         if stream is not None and not stream.quiet:
             raise WithdrawnError("connection_closed")
+        if stream is not None:
+            self._before = (stream.reads, stream.sends)
         self._sending = True
         self.phase = "answer"
         # All is heard that matters; httpcore looks the witness up anew before each further announcement.
         self.extensions.pop("trace", None)
 
+    def stale(self) -> bool:
+        """Whether the answer was there before the request.
+
+        The engine keeps what came behind the previous answer in one piece with it, and takes a whole second answer
+        in there for the answer to the next request, without having read anything. As our stream sends a short
+        request only when it is read from, that request is then still in our hands, and is withdrawn.
+        """
+        stream = self._backend.stream
+        if stream is None or stream.reads != self._before[0]:
+            return False
+        self._sending = stream.sends != self._before[1]
+        return True
+
     @property
     def sent(self) -> Sent:
         """What is proven about the request's bytes."""
         return Sent.NO if self._heard and not self._sending else Sent.MAYBE
-
-    @property
-    def sending(self) -> bool:
-        """Sending was announced."""
-        return self._sending

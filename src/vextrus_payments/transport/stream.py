@@ -36,7 +36,11 @@ class ByteStream(httpcore.AsyncNetworkStream, asyncio.Protocol):
         self._writer: asyncio.Future[None] | None = None
         self._writing_paused = False
         self._reading_paused = False
-        self.lost = self._loop.create_future()
+        self.sends: int = 0
+        """How often something was handed to the socket."""
+        self.reads: int = 0
+        """How often something was taken from it."""
+        self.lost: asyncio.Future[None] = self._loop.create_future()
         """Done once the socket is gone."""
 
     # --- what asyncio tells -------------------------------------------------------------------------------------
@@ -113,6 +117,7 @@ class ByteStream(httpcore.AsyncNetworkStream, asyncio.Protocol):
                 await self._reader
             finally:
                 self._reader = None
+        self.reads += 1
         taken, self._unread = self._unread[:max_bytes], self._unread[max_bytes:]
         if self._reading_paused and len(self._unread) <= _UNREAD_BYTES // 2:
             self._reading_paused = False
@@ -147,6 +152,7 @@ class ByteStream(httpcore.AsyncNetworkStream, asyncio.Protocol):
         data = self._unsent[0] if len(self._unsent) == 1 else b"".join(self._unsent)
         self._unsent.clear()
         self._unsent_bytes = 0
+        self.sends += 1
         if self._transport is not None and not self._ended:
             self._transport.write(data)
         while self._writing_paused and not self._ended:
@@ -168,6 +174,7 @@ class ByteStream(httpcore.AsyncNetworkStream, asyncio.Protocol):
         if self._transport is None:  # pragma: no cover - httpcore connects first
             raise httpcore.ConnectError("not connected")
         problem: httpcore.NetworkError | httpcore.TimeoutException
+        secured: asyncio.Transport | None = None
         try:
             async with asyncio.timeout(timeout):
                 secured = await self._loop.start_tls(
@@ -182,12 +189,16 @@ class ByteStream(httpcore.AsyncNetworkStream, asyncio.Protocol):
         except OSError as error:
             problem = httpcore.ConnectError(type(error).__name__)
         else:
-            if secured is not None:
-                self._transport = secured
-                return self
             problem = httpcore.ConnectError("ConnectionAbortedError")
-        self.close()
-        raise problem
+        finally:
+            if secured is None:
+                # asyncio tells nobody of a connection that is lost within the handshake
+                self._transport.abort()
+                self._loop.call_soon(self.connection_lost, None)
+        if secured is None:
+            raise problem
+        self._transport = secured
+        return self
 
     async def aclose(self) -> None:
         """See `close`."""
