@@ -1,13 +1,14 @@
 """Identifiers: readable prefix, time-ordered, from an injected source of randomness."""
 
 import secrets
-from base64 import b32encode
 from typing import Final, Protocol
 
 from vextrus_payments.clock import Clock
 
-#: RFC 4648's digits to ours, which sort as their values do and hold no letter that looks like another.
-_TO_OURS: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789abcdefghjkmnpqrstvwxyz")
+_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+#: Two digits at a time: 26 digits hold 130 bits, 13 pairs of 10.
+_PAIRS: Final = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
+_SHIFTS: Final = range(120, -1, -10)
 
 
 class Entropy(Protocol):
@@ -36,6 +37,4 @@ class Ids:
         """A fresh id with this prefix ("pay", "evt", "att")."""
         millis = int(self._clock.now().timestamp() * 1000) & (2**48 - 1)
         value = millis << 80 | int.from_bytes(self._entropy.token_bytes(10))
-        # 26 digits of 5 bits hold 130; base 32 works on 160: the 30 bits behind them are cut off again.
-        digits = b32encode((value << 30).to_bytes(20)).translate(_TO_OURS)[:26]
-        return f"{prefix}_{digits.decode('ascii')}"
+        return prefix + "_" + "".join([_PAIRS[value >> shift & 1023] for shift in _SHIFTS])
