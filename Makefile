@@ -14,7 +14,7 @@ endif
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYTHONUTF8 := 1
 
-.PHONY: help demo test test-floors check setup setup-dev setup-bench bench lint types layers deps dead changelog \
+.PHONY: help demo test test-floors test-wheel check setup setup-dev setup-bench bench lint types layers deps dead changelog \
 	format lock env-example public-api clean
 
 help: ## this list
@@ -31,6 +31,9 @@ test: setup-dev ## all tests
 
 test-floors: setup-dev ## the tests at the oldest versions pyproject.toml allows
 	$(BIN)/python scripts/test_floors.py
+
+test-wheel: setup-dev ## every quick suite against the built wheel
+	WHEEL_SUITES=all $(BIN)/python -m pytest tests/packaging/test_against_wheel.py -rP
 
 check: lint types layers deps dead changelog ## every static check
 

@@ -1,4 +1,7 @@
-"""The tests run once against the built wheel: a file left out, or found only in the source tree, shows here."""
+"""The built wheel, whole and alone: every module imports from it, and what a user does first runs on it.
+
+Here it is the flows and the command line; `make test-wheel` runs every quick suite on the wheel, as a release does.
+"""
 
 import os
 import shutil
@@ -13,33 +16,42 @@ from tests.packaging.distribution import ROOT
 
 pytestmark = pytest.mark.slow
 
-# Every quick suite. What installs, or is long whatever it runs on, is not repeated.
-NOT_REPEATED = {"packaging", "typing", "simulation", "browser"}
+ALL = os.environ.get("WHEEL_SUITES") == "all"
+# What installs, or is long whatever it runs on, is not repeated.
+NEVER = {"packaging", "typing", "simulation", "browser", "__pycache__"}
+ALWAYS = ("flows", "cli")
+
+_PROBE = """\
+import importlib
+import pkgutil
+
+import vextrus_payments
+import vextrus_payments_sandbox
+
+
+def test_every_module_comes_from_the_wheel() -> None:
+    for package in (vextrus_payments, vextrus_payments_sandbox):
+        names = [found.name for found in pkgutil.walk_packages(package.__path__, package.__name__ + ".")]
+        assert len(names) > 10
+        for name in names:
+            if not name.endswith("__main__"):
+                assert importlib.import_module(name).__file__.startswith({home!r})
+"""
 
 
 def test_the_suites_pass_on_the_wheel(wheel: Path, tmp_path: Path) -> None:
     unpacked, work = tmp_path / "wheel", tmp_path / "work"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(unpacked)
-    shutil.copytree(
-        ROOT / "tests", work / "tests", ignore=shutil.ignore_patterns("__pycache__", *NOT_REPEATED)
-    )
-    shutil.copy(ROOT / "pyproject.toml", work)
-    for name in ("docs", "README.md", ".env.example"):
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, work / name)
-        elif source.is_file():
-            shutil.copy(source, work)
-    (work / "tests" / "test_wheel_is_meant.py").write_text(
-        "import vextrus_payments\nimport vextrus_payments_sandbox\n"
-        "def test_the_packages_come_from_the_wheel() -> None:\n"
-        f"    for package in (vextrus_payments, vextrus_payments_sandbox):\n"
-        f"        assert package.__file__.startswith({str(unpacked)!r})\n",
-        encoding="utf-8",
-    )
+    shutil.copytree(ROOT / "tests", work / "tests", ignore=shutil.ignore_patterns(*NEVER))
+    shutil.copytree(ROOT / "docs", work / "docs")
+    for name in ("pyproject.toml", "README.md", ".env.example"):
+        shutil.copy(ROOT / name, work)
+    probe = work / "tests" / "test_probe.py"
+    probe.write_text(_PROBE.format(home=str(unpacked)), encoding="utf-8")
+    suites = ["tests"] if ALL else [str(probe), *(f"tests/{name}" for name in ALWAYS)]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not slow", "-p", "no:cacheprovider", "tests"],
+        [sys.executable, "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", *suites],
         cwd=work,
         env={**os.environ, "PYTHONPATH": str(unpacked), "PYTHONUTF8": "1"},
         capture_output=True,
@@ -48,3 +60,4 @@ def test_the_suites_pass_on_the_wheel(wheel: Path, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    print(done.stdout.splitlines()[-1])
