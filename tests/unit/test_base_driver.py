@@ -197,6 +197,22 @@ async def test_without_a_token_nothing_was_sent_and_nothing_can_have_moved(bench
     assert bench.wire.sent("query") == 0
 
 
+@pytest.mark.parametrize("effect", list(Effect))
+@pytest.mark.parametrize("kind", [AuthenticationRejectedError, ThrottledError, NotSentError])
+async def test_what_became_of_the_token_request_says_nothing_about_the_call(
+    bench: Bench, kind: type[GatewayError], effect: Effect
+) -> None:
+    session = await bench.session()
+
+    async def shut(context: CallContext) -> Authorization | None:
+        raise kind("No token.", effect=effect)
+
+    bench.gateway.authorize = shut  # type: ignore[method-assign]
+    with pytest.raises(kind) as caught:
+        await bench.gateway.execute_payment(a_call(session))
+    assert caught.value.effect is Effect.NONE
+
+
 async def test_wrong_credentials_are_told_as_what_they_are() -> None:
     bench = Bench(config=ToyConfig(password=Secret("canary-wrong-password")))
     with pytest.raises(NotSentError) as caught:
@@ -569,6 +585,22 @@ async def test_a_gateway_that_does_not_work_opens_it(bench: Bench, fault: str) -
         bench.wire.plan["create"] = [fault] * 3
         with pytest.raises(GatewayError):
             await bench.gateway.initialize_payment(a_request())
+    assert bench.breaker.state is BreakerState.OPEN
+
+
+async def test_a_server_error_counts_whatever_the_protocol_makes_of_it(bench: Bench) -> None:
+    await bench.session()
+
+    def easygoing() -> WireCall[None]:
+        yield Send(
+            request=WireRequest("POST", "https://toy.test/create", (), b"{}"),
+            operation="create",
+            safety=Safety.DISPOSABLE,
+        )
+
+    for _ in range(3):
+        bench.wire.plan["create"] = ["500"]
+        await bench.gateway.drive(easygoing())
     assert bench.breaker.state is BreakerState.OPEN
 
 

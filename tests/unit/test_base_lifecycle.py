@@ -232,6 +232,20 @@ async def test_a_passing_refusal_to_open_a_session_is_raised(bench: Bench) -> No
         await go(bench)
 
 
+async def test_a_session_that_may_have_moved_money_is_not_tried_again(bench: Bench) -> None:
+    asked = 0
+
+    async def odd(request: Any, **more: Any) -> PaymentSession:
+        nonlocal asked
+        asked += 1
+        raise OutcomeUnknownError("Who knows.", effect=Effect.UNKNOWN)
+
+    bench.gateway.initialize_payment = odd  # type: ignore[method-assign]
+    with pytest.raises(OutcomeUnknownError):
+        await go(bench)
+    assert asked == 1
+
+
 async def test_waits_between_look_ups_grow(bench: Bench) -> None:
     bench.wire.plan = {"execute": ["lost_before"]}
     await go(bench, max_retries=6)

@@ -158,6 +158,15 @@ def test_a_probe_overtaken_by_a_good_read_cannot_open_it_again(breaker: Breaker,
     assert breaker.state is BreakerState.CLOSED
 
 
+def test_failures_from_before_it_opened_do_not_open_it_again(breaker: Breaker) -> None:
+    slow = [breaker.admit(Safety.ONCE) for _ in range(3)]
+    fail(breaker)
+    breaker.admit(Safety.READ).succeeded()
+    for permit in slow:
+        permit.failed()
+    assert breaker.state is BreakerState.CLOSED
+
+
 def test_tenants_and_gateways_have_breakers_of_their_own(clock: FakeClock) -> None:
     breakers = Breakers(clock, POLICY)
     fail(breakers.of("acme", "bkash"))
