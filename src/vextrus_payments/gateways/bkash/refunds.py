@@ -133,7 +133,10 @@ def refund_payment(api: Api, call: RefundCall, resume: Evidence | None = None) -
     yield Checkpoint(baseline.evidence())
     answer = yield from _sent(api, call)
     if isinstance(answer, RefundSnapshot):
-        if answer.state is RefundState.COMPLETED and answer.transaction_id not in baseline.listed | call.known_refunds:
+        if (
+            answer.state is RefundState.COMPLETED
+            and answer.transaction_id not in baseline.listed | call.known_refunds
+        ):
             return answer
         spec = REFUND_V1 if api.refund_api is RefundApi.V1 else REFUND_V2
         error = error_of(spec, Unreadable("it does not show this refund as completed", 200), step="refund")
