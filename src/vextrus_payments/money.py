@@ -23,7 +23,7 @@ _PLACES: Final = {
     "BHD": 3,
     "OMR": 3,
 }
-_PLAIN: Final = re.compile(r"[+-]?[0-9]{1,15}(?:\.[0-9]{1,15})?", re.ASCII)
+_PLAIN: Final = re.compile(r"[+-]?[0-9]{1,17}(?:\.[0-9]{1,15})?", re.ASCII)
 _CURRENCY: Final = re.compile(r"[A-Z]{3}", re.ASCII)
 #: Larger than any payment; small enough for a signed 64-bit database column.
 MAX_MINOR: Final = 10**17
