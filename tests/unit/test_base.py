@@ -152,7 +152,7 @@ async def test_what_it_opened_it_closes(monkeypatch: pytest.MonkeyPatch) -> None
 
     opened: list[ToyServer] = []
 
-    def shared(**way: object) -> ToyServer:
+    def shared(**_: object) -> ToyServer:
         opened.append(ToyServer())
         return opened[-1]
 
