@@ -19,7 +19,9 @@ def build_sdist(folder: Path) -> Path:
 
 def build_wheel_from(sdist: Path, folder: Path) -> Path:
     with tarfile.open(sdist) as archive:
-        archive.extractall(folder, filter="data")
+        if hasattr(tarfile, "data_filter"):  # Python 3.11 has it from 3.11.4 on
+            archive.extraction_filter = tarfile.data_filter
+        archive.extractall(folder)
     [source] = [path for path in folder.iterdir() if path.is_dir()]
     _hatchling("wheel", source, folder)
     [wheel] = folder.glob("*.whl")
