@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.toy import ToyConfig, ToyGateway, ToyServer, a_request
+from tests.unit.toy import PASSWORD, ToyConfig, ToyGateway, ToyServer, a_request
 from vextrus_payments.capabilities import Capabilities
 from vextrus_payments.errors import (
     AmountError,
@@ -19,6 +19,7 @@ from vextrus_payments.events import Delivery
 from vextrus_payments.gateways.base import PaymentGateway
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
+from vextrus_payments.observe import NullObserver
 from vextrus_payments.payment import AgreementRequest, Evidence, Intent, RefundCall
 
 
@@ -169,3 +170,19 @@ async def test_a_return_is_only_read(toy: ToyGateway) -> None:
     assert toy.parse_return({"ref": "R"}).gateway_reference == "R"
     with pytest.raises(PaymentsError):
         toy.parse_return({})
+
+
+async def test_every_attempt_is_logged_redacted_unless_told_otherwise(
+    toy: ToyGateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", logger="vextrus_payments"):
+        await toy.initialize_payment(a_request())
+    assert [record.getMessage().split()[0] for record in caplog.records] == ["gateway.exchange"] * 2
+    assert PASSWORD not in caplog.text
+    assert "token-" not in caplog.text
+    caplog.clear()
+    with caplog.at_level("INFO", logger="vextrus_payments"):
+        await ToyGateway(ToyConfig(), transport=ToyServer(), observer=NullObserver()).initialize_payment(
+            a_request()
+        )
+    assert not caplog.records

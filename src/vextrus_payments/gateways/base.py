@@ -39,7 +39,7 @@ from vextrus_payments.ids import Entropy, SystemEntropy
 from vextrus_payments.meanings import ErrorMeaning
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
-from vextrus_payments.observe import NullObserver, Observer
+from vextrus_payments.observe import Observer
 from vextrus_payments.outcomes import Outcome
 from vextrus_payments.payment import (
     AgreementRequest,
@@ -75,7 +75,7 @@ class PaymentGateway(ABC):
     """One gateway of one tenant, ready to be called. Use it as `async with`; several tasks may share it.
 
     The constructor does no I/O. What is not passed in is made here: the system's clock and randomness, the shared
-    transport (opened on first use), a circuit breaker of its own, no log.
+    transport (opened on first use), a circuit breaker of its own, the redacted log (logs.py).
 
     Every verb takes `context` (for errors, the log and the sending deadline). The ones that need several requests
     also take `resume`, the evidence an earlier attempt saved, and `on_checkpoint`, which must make evidence durable
@@ -107,7 +107,7 @@ class PaymentGateway(ABC):
         self._tokens = tokens
         self._transport = transport
         self._owns_transport = False
-        self._observer: Observer = observer or NullObserver()
+        self._observer: Observer = observer or _the_log()
         self._driver = Driver(
             self,
             gateway=self.name,
@@ -447,6 +447,13 @@ class PaymentGateway(ABC):
     def check_amount(self, amount: Money, *, field: str = "amount") -> None:
         """Refuse an amount that is not Money above zero, of another currency, or outside the gateway's limits."""
         check_amount_within(self.capabilities, amount, field)
+
+
+def _the_log() -> Observer:
+    # Loaded here: who passes an observer of his own does not pay for structlog.
+    from vextrus_payments.logs import StructlogObserver
+
+    return StructlogObserver()
 
 
 @dataclass(frozen=True, slots=True)
