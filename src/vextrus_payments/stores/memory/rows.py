@@ -247,8 +247,24 @@ class MemoryRows:
         if key.name == "merchant_reference":
             ids = tuple(self._references.get((tenant, key.value), ()))
         else:
-            ids = tuple(self._found_by.get((tenant, key.name, key.value), ()))
+            seen = self._found_by.get((tenant, key.name, key.value), ())
+            ids = tuple(payment_id for payment_id in seen if self._has(tenant, payment_id, key))
         return tuple(sorted((self.payments[tenant, i] for i in ids), key=lambda row: row.position))
+
+    def _has(self, tenant: str, payment_id: str, key: FindKey) -> bool:
+        """Whether the payment has the key now: a submission's gateway reference may have been replaced."""
+        me = (tenant, payment_id)
+        for submission in self._submissions.get(me, {}).values():
+            values = {
+                "gateway_order_id": submission.gateway_order_id,
+                "gateway_reference": submission.gateway_reference,
+                "transaction_id": submission.held_transaction_id,
+            }
+            if values[key.name] == key.value:
+                return True
+        return key.name == "transaction_id" and any(
+            receipt.transaction_id == key.value for receipt in self._receipts_of.get(me, ())
+        )
 
     def events(self, tenant: str, payment_id: str) -> tuple[PaymentEvent, ...]:
         """The payment's events, in the order of insertion."""

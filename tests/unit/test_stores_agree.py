@@ -1,0 +1,357 @@
+"""Any sequence of operations gives the same answers in memory and in SQLite.
+
+The rules are shared code; what is compared here is what the stores do themselves: keys, orders, cursors, queues,
+versions, and what a refused or failed operation leaves behind.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vextrus_payments.errors import PaymentsError
+from vextrus_payments.mode import Mode
+from vextrus_payments.money import Money
+from vextrus_payments.payment import Evidence, PaymentSession
+from vextrus_payments.plans import Claim, Plan, ReserveOperation
+from vextrus_payments.reasons import Reason, ReasonCode
+from vextrus_payments.recording import (
+    plan_initialize_lost,
+    plan_lost,
+    plan_quarantine,
+    plan_refused,
+    plan_session_opened,
+)
+from vextrus_payments.records import (
+    Attempt,
+    OperationKind,
+    OperationState,
+    OutboxKind,
+    OutboxRow,
+    PaymentFacts,
+    PaymentState,
+)
+from vextrus_payments.states import execute_operation_id
+from vextrus_payments.store import PaymentStore
+from vextrus_payments.stores import MemoryStore, SqliteStore
+from vextrus_payments.testing import FakeClock
+from vextrus_payments.testing.store_trial import LONG, SHORT, Account, StoreTrial
+from vextrus_payments.token_budget import GrantAsk, GrantEnd
+
+T = TypeVar("T")
+
+TENANTS: Final = ("acme", "other")
+GATEWAYS: Final = ("bkash", "nagad")
+REFERENCES: Final = ("INV-1", "INV-1-2", "INV")
+PAYMENTS: Final = ("pay_a", "pay_b", "pay_c", "pay_d", "pay_e")
+OPERATIONS: Final = tuple(f"op-{number}" for number in range(8))
+TRANSACTIONS: Final = ("TRX1", "TRX2", "TRX3")
+DIGESTS: Final = ("d" * 64, "e" * 64)
+
+
+class InlineRunner:
+    async def run(self, work: Callable[[], T]) -> T:
+        return work()
+
+    async def aclose(self) -> None:
+        pass
+
+
+@dataclass
+class Side:
+    """One store, and what was got from it so far."""
+
+    store: PaymentStore
+    facts: list[PaymentFacts] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
+    rows: list[OutboxRow] = field(default_factory=list)
+    cursors: list[str | None] = field(default_factory=lambda: [None])
+
+    @property
+    def trial(self) -> StoreTrial:
+        async def never(_: float) -> None:
+            raise AssertionError
+
+        return StoreTrial(self.store, self.store, never)
+
+
+def pick(values: Any, number: int) -> Any:
+    return values[number % len(values)]
+
+
+async def reserve(side: Side, a: int, b: int) -> Any:
+    account = Account(
+        tenant=pick(TENANTS, a // 7),
+        gateway=pick(GATEWAYS, b),
+        mode=pick(tuple(Mode), b // 5),
+        amount=Money(10 + b % 2),
+        allow_repeat=a % 3 == 0,
+    )
+    return await side.trial.reserve(
+        pick(REFERENCES, a),
+        account,
+        operation_id=pick(OPERATIONS, b),
+        payment_id=pick(PAYMENTS, a),
+        skip=b % 2,
+    )
+
+
+async def bring(side: Side, a: int, b: int) -> Any:
+    """A payment a good part of its way at once, so that short sequences get far."""
+    account = Account(
+        tenant=pick(TENANTS, a // 11),
+        gateway=pick(GATEWAYS, a // 3),
+        amount=Money(10),
+        allow_repeat=b % 2 == 0,
+    )
+    ids: dict[str, Any] = {"operation_id": pick(OPERATIONS, b), "payment_id": pick(PAYMENTS, a)}
+    if b % 3 == 0:
+        facts = await side.trial.awaiting(pick(REFERENCES, a), account, **ids)
+    else:
+        facts = await side.trial.paid(pick(REFERENCES, a), account, pick(TRANSACTIONS, b), **ids)
+    side.facts.append(facts)
+    return facts
+
+
+async def reserve_operation(side: Side, a: int, b: int) -> Any:
+    payment_id = pick(PAYMENTS, a)
+    execute = b % 2 == 0
+    return await side.store.reserve(
+        ReserveOperation(
+            tenant=pick(TENANTS, b // 7),
+            operation_id=execute_operation_id(payment_id, 1) if execute else pick(OPERATIONS, b),
+            kind=OperationKind.EXECUTE if execute else OperationKind.REFUND,
+            payment_id=payment_id,
+            digest=str(b % 3),
+            amount=None if b % 5 == 0 else Money(1 + b % 4),
+        )
+    )
+
+
+async def claim(side: Side, a: int, b: int) -> Any:
+    ids = (*OPERATIONS, *(execute_operation_id(payment_id, 1) for payment_id in PAYMENTS))
+    answer = await side.store.claim(pick(TENANTS, b), pick(ids, a), SHORT if b % 4 else LONG)
+    if isinstance(answer, Claim):
+        side.claims.append(answer)
+    return answer
+
+
+async def checkpoint(side: Side, a: int, b: int) -> Any:
+    if side.claims:
+        return await side.store.checkpoint(pick(side.claims, a), Evidence("step", {"n": b}))
+    return None
+
+
+async def release(side: Side, a: int, b: int) -> Any:
+    return await side.store.release(pick(side.claims, a)) if side.claims else None
+
+
+async def get(side: Side, a: int, b: int) -> Any:
+    facts = await side.store.get(pick(TENANTS, b), pick(PAYMENTS, a))
+    if facts is not None:
+        side.facts.append(facts)
+    return facts
+
+
+def plan_of(side: Side, facts: PaymentFacts, b: int) -> Plan | None:
+    now, payment = side.store.now(), facts.payment
+    operation = pick(facts.operations, b)
+    match (b // 3) % 8:
+        case 0 | 1:
+            session = PaymentSession(
+                payment_id=payment.payment_id,
+                gateway=payment.gateway,
+                mode=payment.mode,
+                merchant_reference=payment.merchant_reference,
+                amount=payment.amount,
+                gateway_order_id=facts.submission.gateway_order_id,
+                gateway_reference=f"GR{b % 3}",
+                checkout_url=None,
+                expires_at=now,
+                submission_no=payment.submission_no,
+            )
+            return plan_session_opened(facts, operation.operation_id, session, now)
+        case 2 | 3:
+            return side.trial.paid_plan(facts, pick(TRANSACTIONS, b))
+        case 4:
+            return plan_lost(facts, operation.operation_id, operation.fence, now)
+        case 5:
+            return plan_initialize_lost(
+                facts, operation.operation_id, operation.fence, f"{pick(REFERENCES, b // 8)}-2", now
+            )
+        case 6:
+            reason = Reason(code=ReasonCode.WRONG_PIN)
+            return plan_refused(
+                facts, operation.operation_id, operation.fence, reason, final=b % 3 == 0, now=now
+            )
+        case _:
+            return plan_quarantine(facts, now, None) if b % 5 == 0 else None
+
+
+async def commit(side: Side, a: int, b: int) -> Any:
+    if not side.facts:
+        return None
+    facts = pick(side.facts, a)
+    if b % 3:
+        facts = await side.store.get(facts.payment.tenant, facts.payment.payment_id) or facts
+    plan = plan_of(side, facts, b)
+    if plan is None:
+        return None
+    guards = tuple((f.payment.payment_id, f.payment.version) for f in side.facts[-1:] if b % 3 == 0)
+    if b % 11 == 0 and plan.outbox:
+        plan = replace(plan, outbox=(*plan.outbox, replace(plan.outbox[0], row_id="bad", document="\ud800")))
+    return await side.store.commit(replace(plan, guards=guards))
+
+
+async def note(side: Side, a: int, b: int) -> Any:
+    now = side.store.now()
+    attempt = Attempt(
+        tenant=pick(TENANTS, b),
+        operation_id=pick(OPERATIONS, a),
+        payment_id=pick(PAYMENTS, a),
+        fence=b % 3,
+        started_at=now,
+        send_by=now,
+        result=str(b),
+    )
+    return await side.store.note_attempt(attempt)
+
+
+async def lease(side: Side, a: int, b: int) -> Any:
+    rows = await side.store.lease(pick(tuple(OutboxKind), a), limit=1 + b % 3, lease_s=1 + b % 2)
+    side.rows.extend(rows)
+    return rows
+
+
+async def deliver(side: Side, a: int, b: int) -> Any:
+    if not side.rows:
+        return None
+    row = pick(side.rows, a)
+    if b % 3 == 0:
+        return await side.store.ack(row)
+    retry_at = None if b % 3 == 1 else side.store.now() + timedelta(seconds=b % 4)
+    return await side.store.nack(row, retry_at=retry_at, why=f"because {b}")
+
+
+async def find(side: Side, a: int, b: int) -> Any:
+    keys: tuple[dict[str, Any], ...] = (
+        {"merchant_reference": pick(REFERENCES, b)},
+        {"gateway_order_id": f"{pick(REFERENCES, b)}{'-2' if b % 2 else ''}"},
+        {"gateway_reference": f"GR{b % 3}"},
+        {"transaction_id": pick(TRANSACTIONS, b)},
+        {
+            "merchant_reference": pick(REFERENCES, b),
+            "gateway": pick(GATEWAYS, b),
+            "mode": pick(tuple(Mode), a),
+        },
+        {},
+    )
+    return await side.store.find(pick(TENANTS, a), **pick(keys, a))
+
+
+async def listing(side: Side, a: int, b: int) -> Any:
+    cursor = pick(side.cursors, a)
+    tenant = pick((None, *TENANTS), b)
+    page: Any
+    if a % 2:
+        state = pick((None, *PaymentState), b)
+        page = await side.store.list(tenant, state=state, cursor=cursor, limit=1 + b % 3)
+    else:
+        states = tuple(OperationState)[b % 4 :: 2]
+        page = await side.store.list_operations(tenant, states=states, cursor=cursor, limit=1 + b % 3)
+    side.cursors.append(page.cursor)
+    return page
+
+
+async def read(side: Side, a: int, b: int) -> Any:
+    tenant, payment_id = pick(TENANTS, a), pick(PAYMENTS, b)
+    store = side.store
+    return (
+        await store.events(tenant, payment_id),
+        await store.attempts(tenant, payment_id),
+        await store.siblings(tenant, pick(REFERENCES, b), without=payment_id),
+        await store.get_operation(tenant, pick(OPERATIONS, a)),
+        await store.next_order_number(tenant, pick(GATEWAYS, a), Mode.SANDBOX, pick(REFERENCES, b)),
+        await store.backlog(pick(tuple(OutboxKind), b)),
+    )
+
+
+async def tokens(side: Side, a: int, b: int) -> Any:
+    store, digest, version = side.store, pick(DIGESTS, a), f"v{b % 3}"
+    match a % 5:
+        case 0:
+            await store.token_put(digest, version, f'{{"n": {b}}}')
+        case 1:
+            return await store.token_drop(digest, version)
+        case 2 | 3:
+            ask = GrantAsk(permit=f"p{b % 3}", now=store.now(), limit=2, window_s=3600, lease_s=2)
+            return await store.grant_reserve(digest, ask)
+        case _:
+            end = GrantEnd(permit=f"p{b % 3}", now=store.now(), sent=b % 2 == 0)
+            document = None if b % 5 == 0 else f'{{"grant": {b}}}'
+            await store.grant_finish(digest, end, None if document is None else version, document)
+    return await store.token_get(digest)
+
+
+async def reopen(side: Side, a: int, b: int) -> Any:
+    await side.store.close()
+    if b % 4:
+        await side.store.open()
+    return None
+
+
+async def make_sure_it_is_open(side: Side, a: int, b: int) -> Any:
+    await side.store.open()
+
+
+Action = Callable[[Side, int, int], Awaitable[Any]]
+ACTIONS: Final[tuple[Action, ...]] = (
+    *(bring, bring, bring, reserve, reserve, reserve_operation, reserve_operation, claim, claim, get, get),
+    *(commit, commit, commit, commit, checkpoint, release, note, lease, lease, deliver, deliver, find),
+    *(listing, read, tokens, tokens, reopen, make_sure_it_is_open, make_sure_it_is_open),
+)
+
+steps = st.tuples(st.sampled_from(ACTIONS), st.integers(0, 999), st.integers(0, 999), st.integers(0, 3))
+
+
+async def answer(action: Action, side: Side, a: int, b: int) -> Any:
+    try:
+        return await action(side, a, b)
+    except (PaymentsError, ValueError, AssertionError) as error:
+        return type(error), getattr(error, "code", str(error))
+
+
+async def run(sequence: list[tuple[Action, int, int, int]], folder: Path) -> None:
+    clock = FakeClock()
+    sqlite = SqliteStore(folder / "payments.db", clock=clock, runner=InlineRunner())
+    sides = (Side(MemoryStore(clock=clock)), Side(sqlite))
+    for side in sides:
+        await side.store.open()
+    assert sqlite._connection is not None
+    sqlite._connection.execute("PRAGMA synchronous = OFF")  # what is compared is not durability
+    for action, a, b, seconds in sequence:
+        clock.advance(seconds * 0.5)
+        memory, file = [await answer(action, side, a, b) for side in sides]
+        assert memory == file, f"{action.__name__}({a}, {b})"
+    for side in sides:
+        await side.store.open()
+    for tenant in range(2):
+        for action, count in ((get, 5), (read, 40), (find, 36), (tokens, 0)):
+            for number in range(count):
+                memory, file = [await answer(action, side, tenant + 2 * number, number) for side in sides]
+                assert memory == file
+    for side in sides:
+        await side.store.close()
+
+
+@settings(max_examples=max(40, settings().max_examples // 2))
+@given(sequence=st.lists(steps, min_size=5, max_size=60))
+def test_memory_and_sqlite_agree(sequence: list[tuple[Action, int, int, int]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(run(sequence, Path(folder)))
