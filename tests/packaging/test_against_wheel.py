@@ -49,7 +49,11 @@ def test_the_suites_pass_on_the_wheel(wheel: Path, tmp_path: Path) -> None:
         shutil.copy(ROOT / name, work)
     probe = work / "tests" / "test_probe.py"
     probe.write_text(_PROBE.format(home=str(unpacked)), encoding="utf-8")
-    suites = ["tests"] if ALL else [str(probe), *(f"tests/{name}" for name in ALWAYS)]
+    suites = (
+        ["tests"]
+        if ALL
+        else [str(probe), *(f"tests/{name}" for name in ALWAYS if (work / "tests" / name).is_dir())]
+    )
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", *suites],
         cwd=work,
