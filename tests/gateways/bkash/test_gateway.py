@@ -325,6 +325,7 @@ async def test_the_budget_is_per_hour() -> None:
         world.clock.advance(3601)
         await world.gateway.execute_payment(CALL)
     assert len(world.grants) == 3
+    assert [dict(one.headers)["Authorization"] for one in world.sent] == ["token-1", "token-2", "token-3"]
 
 
 async def test_a_rejected_token_is_replaced_and_the_call_replayed_once() -> None:

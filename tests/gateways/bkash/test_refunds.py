@@ -1,5 +1,6 @@
 """The refund recipe under every fault: sent once, behind a durable baseline, known by what was not there before."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -220,6 +221,17 @@ def test_an_answer_that_names_an_earlier_refund_is_no_answer() -> None:
     error = play(r.refund_payment(API, REFUND), before, done(), before).raised
     assert isinstance(error, UnreadableAnswerError)
     assert error.effect is Effect.UNKNOWN
+
+
+def test_a_refund_that_is_booked_already_is_not_ours_even_where_the_baseline_lagged() -> None:
+    again = replace(REFUND, known_refunds=frozenset({"BOOKED"}))
+    late = listed(("BOOKED", "5"))
+    assert play(r.refund_payment(API, again), NONE_YET, AnswerLostError, late).raised.effect is Effect.UNKNOWN
+    named = done(refundTrxId="BOOKED")
+    assert play(r.refund_payment(API, again), NONE_YET, named, late).raised.effect is Effect.UNKNOWN
+    both = listed(("BOOKED", "5"), (OURS, "5"))
+    assert play(r.refund_payment(API, again), NONE_YET, AnswerLostError, both).result.transaction_id == OURS
+    assert play(r.look_up_refund(API, again, baseline(listed=[])), late).result is None
 
 
 def test_on_v1_a_status_shaped_answer_is_no_refund() -> None:
