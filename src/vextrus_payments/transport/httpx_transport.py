@@ -244,13 +244,15 @@ class HttpxTransport:
             encoded = names.get(name)
             if encoded is None:
                 encoded = self._name(name)
-            if not value.isascii() or not value.isprintable() or value != value.strip(" "):
+            # Beyond ASCII a value goes out as its UTF-8 bytes: a merchant's password may be one. Line breaks and
+            # every other control character are not printable.
+            if not value.isprintable() or value != value.strip():
                 raise InvalidRequestError(
                     f"The header {name} has a value that no header may have; nothing was sent.",
                     field=name,
-                    rule="printable ASCII without spaces at its ends",
+                    rule="printable characters without blanks at its ends",
                 )
-            raw.append((encoded, value.encode("ascii")))
+            raw.append((encoded, value.encode("utf-8")))
         method = request.method
         if not method.isalpha() or not method.isascii() or method == "CONNECT":
             raise InvalidRequestError(

@@ -1,5 +1,6 @@
 """Every verb over real HTTP against the local sandbox, whose books are kept apart from the SDK's."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -524,3 +525,36 @@ async def test_a_page_in_place_of_an_answer_is_typed(shop: Shop) -> None:
     with pytest.raises((GatewayBlockedError, UnreadableAnswerError)) as caught:
         await shop.gateway.get_payment_status(status_of(call))
     assert caught.value.effect is Effect.NONE
+
+
+async def test_credentials_reach_the_wire_as_they_are() -> None:
+    """A password with signs and letters beyond ASCII arrives byte for byte: nothing encoded, nothing trimmed."""
+    seen: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        seen.append(head)
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        await reader.readexactly(length)
+        body = b'{"status":"fail","msg":"no"}'
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body) + body)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        config = BkashConfig(
+            api_url=f"http://127.0.0.1:{port}/v1.2.0-beta",
+            app_key="sandbox-key",
+            app_secret="sandbox-secret",
+            username="sandbox-user",
+            password="a <*@^ b é বাংলা",
+            callback_url=RETURN,
+        )
+        async with BkashGateway(config) as gateway:
+            call = ExecuteCall(gateway_reference="TR1", gateway_order_id="I", amount=Money("5"))
+            with pytest.raises(AuthenticationRejectedError):
+                await gateway.execute_payment(call)
+    assert len(seen) == 1
+    assert "\r\npassword: a <*@^ b é বাংলা\r\n".encode() in seen[0]
