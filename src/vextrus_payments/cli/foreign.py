@@ -10,9 +10,16 @@ from vextrus_payments.cli.exit_codes import Exit
 from vextrus_payments.cli.home import Home
 from vextrus_payments.cli.refund_log import SEND_WINDOW_S, Made, RefundLog
 from vextrus_payments.cli.shapes import moment, money
-from vextrus_payments.cli.target import Target
-from vextrus_payments.clock import SystemClock
-from vextrus_payments.errors import Effect, GatewayError, OutcomeUnknownError, PaymentsError
+from vextrus_payments.cli.target import Target, advised
+from vextrus_payments.clock import Clock, SystemClock
+from vextrus_payments.errors import (
+    DeclinedError,
+    Effect,
+    GatewayError,
+    InvalidRequestError,
+    OutcomeUnknownError,
+    PaymentsError,
+)
 from vextrus_payments.gateways.base import PaymentGateway
 from vextrus_payments.gateways.registry import DEFAULT_TENANT, Registry
 from vextrus_payments.ids import SystemEntropy
@@ -54,8 +61,25 @@ async def look_up(
         gateway_order_id=order_id or "-",
         amount=amount or Money.from_minor(1),
     )
-    async with opened(target, home) as gateway:
-        snapshot = await gateway.get_payment_status(asked)
+    refusal: DeclinedError | None = None
+    snapshot: PaymentSnapshot | None = None
+    with advised(target):
+        async with opened(target, home) as gateway:
+            try:
+                snapshot = await gateway.get_payment_status(asked)
+            except DeclinedError as error:
+                refusal = error
+    if refusal is not None:
+        # A question was refused, not a payment: the id is one that the gateway does not know.
+        raise InvalidRequestError(
+            refusal.what,
+            field="gateway_reference",
+            rule="an id that the gateway knows",
+            code=refusal.code,
+            gateway=target.gateway,
+            next_step=refusal.next_step,
+        )
+    assert snapshot is not None, "a look-up that does not raise answers"
     not_claimed = set()
     if order_id is None:
         not_claimed.add(Mismatch.GATEWAY_ORDER_ID)
@@ -102,6 +126,13 @@ async def refund(target: Target, home: Home, call: RefundCall) -> RefundAnswer:
         clock=clock,
         token=entropy.token_bytes(16).hex(),
     )
+    with advised(target):
+        return await _refunded_once(target, home, call, log, clock)
+
+
+async def _refunded_once(
+    target: Target, home: Home, call: RefundCall, log: RefundLog, clock: Clock
+) -> RefundAnswer:
     async with opened(target, home) as gateway:
         begun = log.begin()
         if isinstance(begun, Made):

@@ -15,7 +15,13 @@ import click
 from vextrus_payments.cli.exit_codes import Exit, of_error
 from vextrus_payments.cli.output import emit_json, one_line, prepare_streams, say
 from vextrus_payments.cli.root import root
-from vextrus_payments.errors import AlreadyPaidError, InvalidRequestError, PaymentsError, ThrottledError
+from vextrus_payments.errors import (
+    AlreadyPaidError,
+    CurrencyNotSupportedError,
+    InvalidRequestError,
+    PaymentsError,
+    ThrottledError,
+)
 
 PROGRAM: Final = "vextrus-pay"
 
@@ -97,6 +103,8 @@ def error_document(error: PaymentsError) -> dict[str, Any]:
 
 def _option_of(error: PaymentsError) -> str | None:
     field = error.field if isinstance(error, InvalidRequestError) else None
+    if isinstance(error, CurrencyNotSupportedError):
+        field = "currency"
     return None if field is None else _OPTIONS.get(field, field)
 
 

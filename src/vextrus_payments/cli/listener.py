@@ -5,6 +5,7 @@ What arrives is a browser's hint, believed by nobody: it is handed to `on_return
 """
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from html import escape
@@ -69,7 +70,7 @@ class ReturnListener:
                 self._accept, "127.0.0.1", self._port, limit=_MAX_HEAD_BYTES
             )
         except OSError as error:
-            problem = error.strerror or type(error).__name__
+            problem = os.strerror(error.errno) if error.errno else type(error).__name__
         if self._server is None:
             raise ConfigurationError(
                 f"The return listener cannot use port {self._port} of 127.0.0.1: {problem}.",

@@ -47,7 +47,8 @@ def console(stream: TextIO | None = None) -> "Console":
     from rich.console import Console
 
     stream = stream or sys.stdout
-    width = None if stream.isatty() or os.environ.get("COLUMNS") else _WIDTH
+    is_terminal = stream is not None and stream.isatty()
+    width = None if is_terminal or os.environ.get("COLUMNS") else _WIDTH
     return Console(file=stream, width=width, highlight=False, soft_wrap=False)
 
 

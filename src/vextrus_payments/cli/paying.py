@@ -16,7 +16,7 @@ from vextrus_payments.app import Payments
 from vextrus_payments.cli.extension import sandbox_tools
 from vextrus_payments.cli.home import Home
 from vextrus_payments.cli.listener import Page, ReturnListener
-from vextrus_payments.cli.target import Origin, Target, sandbox_target
+from vextrus_payments.cli.target import Origin, Target, advised, sandbox_target
 from vextrus_payments.errors import ConfigurationError, InvalidRequestError, PaymentsError
 from vextrus_payments.events import HintVerdict
 from vextrus_payments.gateways.registry import DEFAULT_TENANT
@@ -81,7 +81,8 @@ async def take(order: PayOrder) -> Outcome:
             workers=False,
         )
         waiting.payments = await stack.enter_async_context(payments)
-        session = order.session = await payments.initialize(_request_for(order.request, target))
+        with advised(target):
+            session = order.session = await payments.initialize(_request_for(order.request, target))
         order.on_session(order, session, target)
         outcome = await _brought_back(order, waiting, session)
         return await _looked_up(payments, outcome)

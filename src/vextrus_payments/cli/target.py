@@ -3,7 +3,8 @@ own. And how a payment remembers it, so that `status` and `refund` find the same
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -11,7 +12,12 @@ from urllib.parse import urlsplit
 
 from vextrus_payments.cli.extension import sandbox_tools
 from vextrus_payments.config import GatewayConfig, is_loopback
-from vextrus_payments.errors import ConfigurationError, CredentialsMissingError, InvalidRequestError
+from vextrus_payments.errors import (
+    ConfigurationError,
+    CredentialsMissingError,
+    InvalidRequestError,
+    NotSentError,
+)
 from vextrus_payments.gateways.registry import load_adapter
 from vextrus_payments.mode import Mode
 from vextrus_payments.records import PaymentFacts
@@ -49,6 +55,17 @@ class Target:
         """What a payment keeps of it."""
         url = {_URL_KEY: self.sandbox_url} if self.sandbox_url else {}
         return {_ORIGIN_KEY: self.origin.value, **url}
+
+
+@contextmanager
+def advised(target: Target) -> Iterator[None]:
+    """Say, where a named sandbox cannot be reached, how to have one."""
+    try:
+        yield
+    except NotSentError as error:
+        if target.origin is Origin.SANDBOX:
+            error.next_step = "Is that sandbox still running? Start one: vextrus-pay sandbox serve"
+        raise
 
 
 def sandbox_target(gateway: str, url: str, origin: Origin = Origin.SANDBOX) -> Target:

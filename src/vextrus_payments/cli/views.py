@@ -46,7 +46,7 @@ class View:
         grid.add_column(overflow="fold")
         for label, value in self.facts:
             grid.add_row(label, Text(value))
-        body = Group(grid, Text(self.text)) if self.text else Group(grid)
+        body = Group(*([grid] if self.facts else []), *([Text(self.text)] if self.text else []))
         out.print(
             Panel(
                 body,
