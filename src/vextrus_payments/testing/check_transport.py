@@ -14,104 +14,30 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from vextrus_payments.clock import SystemClock, SystemSleeper
 from vextrus_payments.errors import AnswerTimeoutError, GatewayError, NotSentError, OutcomeUnknownError
 from vextrus_payments.testing.canary import SecretCanary
-from vextrus_payments.testing.loopback import STATUSES, LoopbackServer
+from vextrus_payments.testing.loopback import LoopbackServer
+from vextrus_payments.testing.transport_cases import (
+    ANSWERED,
+    CASES,
+    IN_DOUBT,
+    LONG_S,
+    NOT_SENT,
+    SHORT_S,
+    TIMED_OUT,
+    Case,
+)
 from vextrus_payments.transport.port import Transport, sent_before_cancel
 from vextrus_payments.wire import Safety, SendBy, Sent, WireRequest, WireResponse, effect_of
 
 MakeTransport = Callable[[], Transport]
 
-_SHORT_S: Final = 0.2
-_LONG_S: Final = 30.0
 _GRACE_S: Final = 3.0
 """A call that has not ended so long after its timeout has no timeout."""
-
-ANSWERED: Final = "answered"
-NOT_SENT: Final = "not sent"
-IN_DOUBT: Final = "in doubt"
-TIMED_OUT: Final = "timed out"
-_SLOW: Final = frozenset({TIMED_OUT, NOT_SENT})
-"""Where a short timeout ends the call: on a busy machine it may end before the request could leave."""
-_ANY: Final = frozenset({ANSWERED, NOT_SENT, IN_DOUBT, TIMED_OUT})
-
-
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """One behavior of the server, and what a send that meets it may come to."""
-
-    name: str
-    behavior: str
-    allowed: frozenset[str]
-    timeout_s: float = _LONG_S
-    body: bytes = b""
-    next_body: bytes = b""
-    only_reused: bool = False
-    status: int | None = None
-
-
-def _doubt(behavior: str, name: str) -> _Case:
-    return _Case(name, behavior, frozenset({IN_DOUBT}))
-
-
-def _answered(behavior: str, name: str, status: int = 200) -> _Case:
-    return _Case(name, behavior, frozenset({ANSWERED}), status=status)
-
-
-_CASES: Final = (
-    _answered("ok", "a plain answer"),
-    _answered("chunked", "an answer in chunks"),
-    _answered("informed", "informational answers before the real one"),
-    _answered("last-answer", "an answer that announces the connection's end"),
-    _answered("goodbye", "the server closes the idle connection"),
-    _answered("goodbye-reset", "the server resets the idle connection"),
-    _answered("two-answers", "a second answer that nobody asked for, in the same piece"),
-    _Case(
-        "a second answer that nobody asked for, before a long request",
-        "two-answers",
-        frozenset({ANSWERED}),
-        next_body=b"x" * 200_000,
-    ),
-    _answered("late-second-answer", "a second answer that nobody asked for, a moment later"),
-    *(_answered(str(status), f"status {status}", status) for status in STATUSES),
-    _doubt("lost", "closed after execution, no answer"),
-    _doubt("reset", "reset after execution, no answer"),
-    _doubt("half-status", "closed within the status line"),
-    _doubt("half-head", "closed within the head"),
-    _doubt("half-body", "closed within the body"),
-    _doubt("half-body-reset", "reset within the body"),
-    _doubt("half-chunk", "closed within a chunk"),
-    _doubt("bad-chunk", "a chunk without a length"),
-    _doubt("garbage", "something else than HTTP, then closed"),
-    _Case(
-        "something else than HTTP, left open",
-        "garbage-open",
-        _SLOW | {IN_DOUBT},
-        timeout_s=_SHORT_S,
-    ),
-    _doubt("two-lengths", "two lengths that contradict each other"),
-    _Case("executed, then silence", "stall", _SLOW, timeout_s=_SHORT_S),
-    _Case("a head that drips without end", "drip-head", _SLOW, timeout_s=_SHORT_S),
-    _Case("a body that drips without end", "drip-body", _SLOW, timeout_s=_SHORT_S),
-    _Case("an answer of 4 MiB", "flood", frozenset({ANSWERED, IN_DOUBT})),
-    _Case("closed when the head had come", "close-at-head", frozenset({IN_DOUBT}), body=b"x" * 200_000),
-    _Case("refused before the body was read", "early-refusal", _ANY - {NOT_SENT}, body=b"x" * 200_000),
-    _Case(
-        "a kept connection closed when the next request was executed",
-        "ambush",
-        frozenset({IN_DOUBT}),
-        only_reused=True,
-    ),
-    _Case(
-        "a kept connection reset when the next request came",
-        "ambush-reset",
-        frozenset({IN_DOUBT}),
-        only_reused=True,
-    ),
-)
 
 
 async def check_transport(
@@ -120,6 +46,7 @@ async def check_transport(
     safeties: Iterable[Safety] = tuple(Safety),
     places: int | None = None,
     unresolvable_host: str | None = "nobody.invalid",
+    only: str = "",
 ) -> None:
     """Judge a transport on loopback; takes some seconds.
 
@@ -128,17 +55,22 @@ async def check_transport(
         safeties: the kinds of steps it is to serve.
         places: how many calls one transport carries at a time; None skips what happens when all are taken.
         unresolvable_host: a name that has no address; None skips asking for it.
+        only: run the cases whose name contains this text, to look into one.
 
     Raises:
         AssertionError: names every case that failed.
+        ValueError: no case has such a name.
     """
     runs = [
-        _Run(make_transport, safety, method, reused, places, unresolvable_host)
+        _Run(make_transport, safety, method, reused, places, unresolvable_host, only)
         for safety in safeties
         for method in ("GET", "POST")
         for reused in (False, True)
     ]
-    faults = [fault for faults in await asyncio.gather(*(run.all() for run in runs)) for fault in faults]
+    await asyncio.gather(*(run.all() for run in runs))
+    if not any(run.cases_run for run in runs):
+        raise ValueError(f"no case is named like {only!r}")
+    faults = [fault for run in runs for fault in run.faults]
     if faults:
         shown = "\n".join(f"- {fault}" for fault in faults[:40])
         raise AssertionError(f"{len(faults)} conformance case(s) of the transport failed:\n{shown}")
@@ -146,6 +78,15 @@ async def check_transport(
 
 class _Fault(Exception):
     """A case failed; the text says how."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Watched:
+    """A call that runs by itself, and what it left as proof when it was cancelled."""
+
+    call: str
+    task: "asyncio.Task[WireResponse]"
+    proofs: list[Sent]
 
 
 class _Run:
@@ -159,7 +100,9 @@ class _Run:
         reused: bool,
         places: int | None,
         unresolvable_host: str | None,
+        only: str,
     ) -> None:
+        self._only = only
         self._make = make_transport
         self._safety = safety
         self._method = method
@@ -174,29 +117,31 @@ class _Run:
         self._query = self._canary.plant("query")
         self._secret_body = self._canary.plant("body").encode("ascii")
         self._calls = 0
+        self.cases_run = 0
+        self.faults: list[str] = []
 
-    async def all(self) -> list[str]:
-        faults: list[str] = []
-        kind = f"{self._safety.value}, {self._method}, {'kept' if self._reused else 'fresh'} connection"
-
-        async def run(name: str, case: Callable[[Transport], Awaitable[None]]) -> None:
-            transport = self._make()
-            try:
-                if self._reused:
-                    await self._answered(transport)
-                await case(transport)
-            except _Fault as fault:
-                faults.append(f"{name} [{kind}]: {fault}")
-            finally:
-                await transport.aclose()
-
+    async def all(self) -> None:
         async with self._server:
-            for case in _CASES:
+            for case in CASES:
                 if self._reused or not case.only_reused:
-                    await run(case.name, lambda transport, case=case: self._serve(transport, case))  # type: ignore[misc]
+                    await self._run(case.name, partial(self._serve, case=case))
             for name, special in self._specials():
-                await run(name, special)
-        return faults
+                await self._run(name, special)
+
+    async def _run(self, name: str, case: Callable[[Transport], Awaitable[None]]) -> None:
+        if self._only not in name:
+            return
+        self.cases_run += 1
+        transport = self._make()
+        try:
+            if self._reused:
+                await self._answered(transport)
+            await case(transport)
+        except _Fault as fault:
+            kind = f"{self._safety.value}, {self._method}, {'kept' if self._reused else 'fresh'} connection"
+            self.faults.append(f"{name} [{kind}]: {fault}")
+        finally:
+            await transport.aclose()
 
     def _specials(self) -> list[tuple[str, Callable[[Transport], Awaitable[None]]]]:
         cases: list[tuple[str, Callable[[Transport], Awaitable[None]]]] = [
@@ -231,7 +176,7 @@ class _Run:
         transport: Transport,
         url: str,
         *,
-        timeout_s: float = _LONG_S,
+        timeout_s: float = LONG_S,
         send_by: SendBy | None = None,
         body: bytes = b"",
         alone: bool = True,
@@ -303,7 +248,7 @@ class _Run:
 
     # --- cases ---------------------------------------------------------------------------------------------------
 
-    async def _serve(self, transport: Transport, case: _Case) -> None:
+    async def _serve(self, transport: Transport, case: Case) -> None:
         body = case.body if self._method == "POST" else b""
         outcome, result = await self._attempt(
             transport, f"{self._server.url}/{case.behavior}", timeout_s=case.timeout_s, body=body
@@ -325,21 +270,21 @@ class _Run:
             raise _Fault(f"{outcome}, not {' or '.join(sorted(allowed))}")
 
     async def _refused(self, transport: Transport) -> None:
-        await self._expect(transport, f"{self._server.refusing_url}/ok", {NOT_SENT}, _LONG_S)
+        await self._expect(transport, f"{self._server.refusing_url}/ok", {NOT_SENT}, LONG_S)
 
     async def _slammed(self, transport: Transport) -> None:
-        await self._expect(transport, f"{self._server.slamming_url}/ok", {NOT_SENT, IN_DOUBT}, _LONG_S)
+        await self._expect(transport, f"{self._server.slamming_url}/ok", {NOT_SENT, IN_DOUBT}, LONG_S)
 
     async def _unresolvable(self, transport: Transport) -> None:
-        await self._expect(transport, f"http://{self._unresolvable_host}/ok", {NOT_SENT}, _LONG_S)
+        await self._expect(transport, f"http://{self._unresolvable_host}/ok", {NOT_SENT}, LONG_S)
 
     async def _mute_tls(self, transport: Transport) -> None:
         url = self._server.mute_url.replace("http:", "https:")
-        await self._expect(transport, f"{url}/ok", {NOT_SENT}, _SHORT_S)
+        await self._expect(transport, f"{url}/ok", {NOT_SENT}, SHORT_S)
 
     async def _no_tls(self, transport: Transport) -> None:
         url = self._server.slamming_url.replace("http:", "https:")
-        await self._expect(transport, f"{url}/ok", {NOT_SENT}, _LONG_S)
+        await self._expect(transport, f"{url}/ok", {NOT_SENT}, LONG_S)
 
     def _send_by(self, wall_s: float, monotonic_s: float) -> SendBy:
         return SendBy(self._clock.now() + timedelta(seconds=wall_s), self._clock.monotonic() + monotonic_s)
@@ -362,49 +307,62 @@ class _Run:
     async def _late_while_connecting(self, transport: Transport) -> None:
         url = self._server.mute_url.replace("http:", "https:")
         outcome, _ = await self._attempt(
-            transport, f"{url}/ok", timeout_s=_SHORT_S, send_by=self._send_by(0.05, 0.05), tls=True
+            transport, f"{url}/ok", timeout_s=SHORT_S, send_by=self._send_by(0.05, 0.05), tls=True
         )
         if outcome != NOT_SENT:
             raise _Fault(outcome)
 
     async def _cancelled(self, transport: Transport) -> None:
         for turns in range(16):
-            call, request = self._request(f"{self._server.url}/ok")
-            task = asyncio.ensure_future(transport.send(request, safety=self._safety, timeout_s=_LONG_S))
+            watched = self._start(transport, f"{self._server.url}/ok")
             for _ in range(turns):
                 await self._sleeper.sleep(0)
-            task.cancel()
-            await self._judge_cancelled(call, task)
+            await self._cancel(watched)
             await self._answered(transport)
 
     async def _cancelled_in_flight(self, transport: Transport) -> None:
-        call, request = self._request(f"{self._server.url}/stall")
-        task = asyncio.ensure_future(transport.send(request, safety=self._safety, timeout_s=_LONG_S))
-        while not self._server.executions[call] and not task.done():
-            await self._sleeper.sleep(0.005)
-        task.cancel()
-        await self._judge_cancelled(call, task)
-        if not task.cancelled():
+        watched = self._start(transport, f"{self._server.url}/stall")
+        await self._until(lambda: self._server.executions[watched.call] == 1 or watched.task.done())
+        await self._cancel(watched)
+        if not watched.task.cancelled():
             raise _Fault("the cancelled call did not end as cancelled")
         await self._answered(transport)
 
-    async def _judge_cancelled(self, call: str, task: "asyncio.Future[WireResponse]") -> None:
-        sent: Sent | None = None
-        try:
-            await asyncio.wait_for(asyncio.shield(task), _GRACE_S)
-        except asyncio.CancelledError as cancelled:
-            if not task.cancelled():
+    def _start(self, transport: Transport, url: str, send_by: SendBy | None = None) -> _Watched:
+        call, request = self._request(url)
+        proofs: list[Sent] = []
+
+        async def send() -> WireResponse:
+            try:
+                return await transport.send(request, safety=self._safety, timeout_s=LONG_S, send_by=send_by)
+            except asyncio.CancelledError as cancelled:
+                proofs.append(sent_before_cancel(cancelled))
                 raise
-            sent = sent_before_cancel(cancelled)
+
+        return _Watched(call, asyncio.create_task(send()), proofs)
+
+    async def _until(self, true: Callable[[], bool]) -> None:
+        try:
+            async with asyncio.timeout(_GRACE_S):
+                while not true():
+                    await self._sleeper.sleep(0.002)
         except TimeoutError:
-            raise _Fault("a cancelled call went on") from None
-        except Exception as error:  # noqa: BLE001 - that it is another one is the finding
-            raise _Fault(f"a cancelled call raised {type(error).__name__}") from None
+            raise _Fault("the calls did not all reach the server") from None
+
+    async def _cancel(self, watched: _Watched) -> None:
+        """Cancel a call and judge what became of it."""
+        watched.task.cancel()
+        await asyncio.wait({watched.task}, timeout=_GRACE_S)
+        if not watched.task.done():
+            raise _Fault("a cancelled call went on")
+        error = None if watched.task.cancelled() else watched.task.exception()
+        if error is not None:
+            raise _Fault(f"a cancelled call raised {type(error).__name__}")
         await self._server.settle()
-        arrivals, executions = self._server.arrivals[call], self._server.executions[call]
+        arrivals, executions = self._server.arrivals[watched.call], self._server.executions[watched.call]
         if arrivals > 1 or executions > 1:
             raise _Fault(f"cancelled and resent: it arrived {arrivals} times")
-        if sent is Sent.NO and arrivals:
+        if Sent.NO in watched.proofs and arrivals:
             raise _Fault("cancelled as proven unsent, but it arrived")
 
     async def _many(self, transport: Transport) -> None:
@@ -420,29 +378,23 @@ class _Run:
 
     async def _crowded(self, transport: Transport) -> None:
         """All places are held by calls that wait for their answers; what comes on top waits, and may not leave."""
-        places = self._places or 0
-        held = [self._request(f"{self._server.url}/hold") for _ in range(places)]
-        tasks = [
-            asyncio.ensure_future(transport.send(request, safety=self._safety, timeout_s=_LONG_S))
-            for _, request in held
-        ]
+        held = [self._start(transport, f"{self._server.url}/hold") for _ in range(self._places or 0)]
         try:
-            while sum(self._server.executions[call] for call, _ in held) < places:
-                await self._sleeper.sleep(0.005)
+            await self._until(lambda: all(self._server.executions[each.call] for each in held))
             await self._expect(transport, f"{self._server.url}/ok", {NOT_SENT}, 0.1)
-            outcome, _ = await self._attempt(
-                transport, f"{self._server.url}/ok", timeout_s=1.0, send_by=self._send_by(0.05, 0.05)
-            )
-            if outcome != NOT_SENT:
-                raise _Fault(f"{outcome}, though send_by passed while it waited for a place")
-            call, request = self._request(f"{self._server.url}/ok")
-            waiting = asyncio.ensure_future(transport.send(request, safety=self._safety, timeout_s=_LONG_S))
+            waiting = self._start(transport, f"{self._server.url}/ok")
             await self._sleeper.sleep(0.01)
-            waiting.cancel()
-            await self._judge_cancelled(call, waiting)
-            if self._server.arrivals[call]:
+            await self._cancel(waiting)
+            if self._server.arrivals[waiting.call]:
                 raise _Fault("cancelled while it waited for a place, but it arrived")
+            late = self._start(transport, f"{self._server.url}/ok", self._send_by(0.05, 0.05))
+            await self._sleeper.sleep(0.1)
         finally:
             self._server.release()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*(each.task for each in held), return_exceptions=True)
+        await asyncio.wait({late.task}, timeout=_GRACE_S)
+        if not late.task.done() or not isinstance(late.task.exception(), NotSentError):
+            raise _Fault("sent, though send_by passed while it waited for a place")
+        if self._server.arrivals[late.call]:
+            raise _Fault("arrived, though send_by passed while it waited for a place")
         await self._many(transport)

@@ -6,6 +6,7 @@ the whole call bounds them all.
 """
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Iterable
 from typing import Any, Final, cast
@@ -17,7 +18,8 @@ _CORK_BYTES: Final = 64 * 1024
 _UNREAD_BYTES: Final = 256 * 1024
 """A peer that sends more than this unasked is made to wait."""
 _TLS_FAREWELL_S: Final = 1.0
-_HAPPY_EYEBALLS_S: Final = 0.25
+_NEXT_ADDRESS_S: Final = 2.0
+"""So long may an address keep silent while the host has another one."""
 
 
 class ByteStream(httpcore.AsyncNetworkStream, asyncio.Protocol):
@@ -231,6 +233,23 @@ def _wake(waiter: asyncio.Future[None] | None) -> None:
         waiter.set_result(None)
 
 
+async def _connect(host: str, port: int, local_address: str | None) -> ByteStream:
+    # One address after the other. asyncio could race them, but loses a socket when the race is cancelled (3.11).
+    loop = asyncio.get_running_loop()
+    local = None if local_address is None else (local_address, 0)
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    *others, last = dict.fromkeys(str(info[4][0]) for info in found)
+    for address in others:
+        try:
+            async with asyncio.timeout(_NEXT_ADDRESS_S):
+                _, stream = await loop.create_connection(ByteStream, address, port, local_addr=local)
+                return stream
+        except OSError:  # TimeoutError is one
+            continue
+    _, stream = await loop.create_connection(ByteStream, last, port, local_addr=local)
+    return stream
+
+
 class Backend(httpcore.AsyncNetworkBackend):
     """Opens the stream of one line and remembers it."""
 
@@ -251,18 +270,10 @@ class Backend(httpcore.AsyncNetworkBackend):
             httpcore.ConnectError: nobody answers there, or the name is unknown; the text is the reason's class.
             httpcore.ConnectTimeout: it took too long.
         """
-        loop = asyncio.get_running_loop()
-        local = None if local_address is None else (local_address, 0)
-        # Only asyncio's own loops can race a host's addresses; uvloop's refuses the argument.
-        racing: dict[str, Any] = {"happy_eyeballs_delay": _HAPPY_EYEBALLS_S}
-        if not isinstance(loop, asyncio.BaseEventLoop):
-            racing.clear()
         problem: httpcore.NetworkError | httpcore.TimeoutException
         try:
             async with asyncio.timeout(timeout):
-                _, self.stream = await loop.create_connection(
-                    ByteStream, host, port, local_addr=local, **racing
-                )
+                self.stream = await _connect(host, port, local_address)
         except TimeoutError:
             problem = httpcore.ConnectTimeout("TCP connection")
         except (
