@@ -139,7 +139,9 @@ class BkashConfig(GatewayConfig):
         suspects = [name for name in _CREDENTIALS if _is_test_value(name, getattr(self, name).reveal())]
         if suspects:
             raise PydanticCustomError(
-                "mode", f"is live, but {', '.join(suspects)} is of a sandbox or of a published sample"
+                "mode",
+                "is live, but {suspects} is of a sandbox or of a published sample",
+                {"suspects": ", ".join(suspects)},
             )
         return self
 

@@ -120,7 +120,7 @@ def _ended(
         call,
         PaymentSnapshot(
             state=state,
-            gateway_reference=answer.payment_id,
+            gateway_reference=call.gateway_reference,
             raw_state=(answer.transaction_status or "")[:64],
             gateway_order_id=call.gateway_order_id,  # the answer never names it: the paymentID binds it
             amount=amount or call.amount,
