@@ -6,6 +6,8 @@ A field nobody listed is masked, whatever its name: a list of forbidden names mi
 import json
 import re
 from collections.abc import Mapping
+from enum import Enum
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -13,6 +15,7 @@ from vextrus_payments.secret import MASK, mask_account
 
 _MAX_TEXT: Final = 300
 _MAX_FIELDS: Final = 60
+_MAX_NAME: Final = 80
 _MAX_BODY: Final = 64 * 1024
 
 #: Header names (lower case) whose values say nothing about anybody.
@@ -46,6 +49,9 @@ ACCOUNT_FIELDS: Final = frozenset(
     "customermsisdn payeraccount payerreference debitmsisdn receivermsisdn wallet msisdn".split()
 )
 
+#: As json.loads(body, parse_float=str, parse_int=str), which makes one anew each time.
+_DECODER: Final = json.JSONDecoder(parse_float=str, parse_int=str)
+
 _CONTROL: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
@@ -56,10 +62,14 @@ _CREDENTIAL: Final = re.compile(
     r"(?i)\b(authorization|bearer|password|passwd|secret|token|api[_-]?key|app[_-]?key|pin|otp|signature)\b"
     r"(\s*[=:]\s*|\s+)(\"[^\"]*\"|'[^']*'|[^\s,;&}]+)"
 )
+#: Without one of these no word of _CREDENTIAL is in an ASCII text; looking for them is quicker.
+_A_CREDENTIAL_S_WORD: Final = re.compile("auth|bearer|pass|secret|token|key|pin|otp|sign")
 
 
 def one_line(text: str, limit: int = _MAX_TEXT) -> str:
     """The text without control, bidirectional and zero-width characters, cut to a length: one event, one line."""
+    if len(text) <= limit and text.isascii() and text.isprintable():
+        return text  # nearly everything; there is nothing in it that could be hidden
     cut = text if len(text) <= limit else text[: limit - 1] + "…"
     return _CONTROL.sub("\ufffd", cut)
 
@@ -69,7 +79,9 @@ def redact_text(text: str, limit: int = _MAX_TEXT) -> str:
 
     The last line of defence for sentences of others (a gateway's message); fields go by the allow-list instead.
     """
-    masked = _CREDENTIAL.sub(lambda m: f"{m[1]}{m[2]}{MASK}", text[: 4 * limit])
+    masked = text[: 4 * limit]
+    if not masked.isascii() or _A_CREDENTIAL_S_WORD.search(masked.lower()):
+        masked = _CREDENTIAL.sub(lambda m: f"{m[1]}{m[2]}{MASK}", masked)
     masked = _JWT.sub(MASK, masked)
     masked = _OPAQUE.sub(MASK, masked)
     masked = _WALLET.sub(lambda m: mask_account(m[0]) or "", masked)
@@ -78,6 +90,12 @@ def redact_text(text: str, limit: int = _MAX_TEXT) -> str:
 
 def redact_url(url: str) -> str:
     """Scheme, host, port and path; no user, no query, no fragment. What is no URL becomes a mask."""
+    # Only addresses without a query are remembered: a query may carry a secret.
+    plain = len(url) <= _MAX_TEXT and "?" not in url and "#" not in url
+    return _known_url(url) if plain else _redacted_url(url)
+
+
+def _redacted_url(url: str) -> str:
     try:
         parts = urlsplit(url)
         port = f":{parts.port}" if parts.port else ""
@@ -88,6 +106,9 @@ def redact_url(url: str) -> str:
     path = "/".join(_OPAQUE.sub(MASK, piece) if len(piece) > 40 else piece for piece in parts.path.split("/"))
     query = "?…" if parts.query else ""
     return one_line(f"{parts.scheme}://{parts.hostname}{port}{path}{query}")
+
+
+_known_url = lru_cache(maxsize=256)(_redacted_url)
 
 
 def redact_headers(headers: Mapping[str, str]) -> dict[str, str]:
@@ -112,7 +133,7 @@ def redact_json_body(body: bytes) -> dict[str, str]:
     fields: object = None
     if len(body) <= _MAX_BODY:
         try:
-            fields = json.loads(body, parse_float=str, parse_int=str)
+            fields = _DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
         except (ValueError, RecursionError):
             fields = None
     if isinstance(fields, dict):
@@ -125,7 +146,11 @@ def _flatten(fields: Mapping[str, object], prefix: str, shown: dict[str, str], d
     for key, value in fields.items():
         if len(shown) >= _MAX_FIELDS:
             return
-        name = one_line(f"{prefix}{key}", 80)
+        if type(value) is str and type(key) is str and not prefix and len(key) <= _MAX_NAME:
+            known, rule = _known_field(key)
+            shown[known] = _by_rule(rule, value)
+            continue
+        name = one_line(f"{prefix}{key}", _MAX_NAME)
         if isinstance(value, Mapping) and depth < 3:
             _flatten(value, f"{name}.", shown, depth + 1)
         elif isinstance(value, list | tuple):
@@ -138,14 +163,37 @@ def _flatten(fields: Mapping[str, object], prefix: str, shown: dict[str, str], d
             shown[name] = _shown(str(key), value)
 
 
-def _shown(key: str, value: object) -> str:
+class _Rule(Enum):
+    """What the allow-list says of a field."""
+
+    SHOW = 1
+    SHOW_ENDS = 2
+    MASK = 3
+
+
+def _rule_of(key: str) -> _Rule:
     folded = key.lower().replace("_", "").replace("-", "")
+    if folded in ACCOUNT_FIELDS:
+        return _Rule.SHOW_ENDS
+    return _Rule.SHOW if folded in SAFE_FIELDS else _Rule.MASK
+
+
+# A peer may send keys of any length and number: only short ones are remembered, and not too many.
+@lru_cache(maxsize=1024)
+def _known_field(key: str) -> tuple[str, _Rule]:
+    return one_line(key, _MAX_NAME), _rule_of(key)
+
+
+def _shown(key: str, value: object) -> str:
     if value is None or isinstance(value, bool):
         return str(value).lower()
-    if folded in ACCOUNT_FIELDS:
-        return one_line(mask_account(str(value)) or "")
-    if folded in SAFE_FIELDS:
-        # References are long and opaque by nature; sentences of others may hold anything.
-        text = str(value)
-        return redact_text(text) if " " in text or len(text) > 80 else one_line(text)
-    return MASK
+    return _by_rule(_rule_of(key), str(value))
+
+
+def _by_rule(rule: _Rule, text: str) -> str:
+    if rule is _Rule.MASK:
+        return MASK
+    if rule is _Rule.SHOW_ENDS:
+        return one_line(mask_account(text) or "")
+    # References are long and opaque by nature; sentences of others may hold anything.
+    return redact_text(text) if " " in text or len(text) > 80 else one_line(text)
