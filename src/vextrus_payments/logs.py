@@ -30,6 +30,7 @@ class StructlogObserver:
 
     def __init__(self) -> None:
         self._stdlib = logging.getLogger(LOGGER_NAME)
+        self._kept: Any = None
 
     def hears_exchange(self, failed: bool) -> bool:
         """Whether the level lets such an exchange through."""
@@ -68,7 +69,7 @@ class StructlogObserver:
     def _logger(self, level: int) -> Any:
         """The bound method of that level, or None where it would be filtered out."""
         if structlog.is_configured():
-            logger = structlog.get_logger(LOGGER_NAME)
+            logger = self._bound() if self._kept is None else self._kept
             enabled = getattr(logger, "is_enabled_for", None)
             if enabled is not None and not _enabled(enabled, level):
                 return None
@@ -76,6 +77,13 @@ class StructlogObserver:
         if not self._stdlib.isEnabledFor(level):
             return None
         return _StdlibEvent(self._stdlib, level)
+
+    def _bound(self) -> Any:
+        """The host's logger: kept where the host has said that its configuration is final."""
+        logger = structlog.get_logger(LOGGER_NAME).bind()
+        if structlog.get_config()["cache_logger_on_first_use"]:
+            self._kept = logger
+        return logger
 
 
 def _enabled(check: Any, level: int) -> bool:
