@@ -478,11 +478,13 @@ def _contradicted(
 ) -> None:
     """Money moved or is held, but not as asked.
 
-    Ours in everything but the amount: booked at the gateway's amount to suspense. Anything else is not
-    attributable: no posting, the execute stays unknown, and a person has to look.
+    Ours in everything but the amount: booked at the gateway's amount to suspense. Anything else, an amount that
+    the gateway does not tell included, cannot be booked: no posting, the execute stays unknown, and a person has to
+    look.
     """
     snapshot = seen.snapshot
-    if snapshot.mismatches == {Mismatch.AMOUNT} and snapshot.reported is SnapshotState.PAID:
+    other_amount = snapshot.mismatches == {Mismatch.AMOUNT} and snapshot.reported is SnapshotState.PAID
+    if other_amount and snapshot.amount is not None:
         _paid(draft, siblings, seen, execute, mismatched=True)
         return
     if execute is not None and execute.state is OperationState.SUBMITTING:
