@@ -44,6 +44,13 @@ class Secret:
     def __format__(self, spec: str) -> str:
         return format(MASK, spec)
 
+    def __copy__(self) -> "Secret":
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Secret":
+        """Itself, as for any immutable value: copying a configuration makes no second secret."""
+        return self
+
     def __reduce__(self) -> Any:
         raise TypeError("a Secret is not pickled; hand the credential source to the other process instead")
 

@@ -1,5 +1,6 @@
 """A Secret shows itself to nobody but reveal()."""
 
+import copy
 import pickle
 
 import pytest
@@ -35,6 +36,12 @@ def test_a_secret_compares_by_value_and_only_with_secrets() -> None:
     assert Secret("a") != "a"
     assert hash(Secret("a")) == hash(Secret("a"))
     assert not Secret("")
+
+
+def test_a_copy_of_a_secret_is_the_secret() -> None:
+    secret = Secret(PLAIN)
+    assert copy.copy(secret) is secret
+    assert copy.deepcopy({"key": secret})["key"] is secret
 
 
 def test_a_secret_is_neither_pickled_nor_made_of_bytes() -> None:
