@@ -184,6 +184,8 @@ def _from_json(value: object) -> Money:
 
 
 def _checked_currency(currency: object) -> str:
+    if type(currency) is str and currency in _PLACES:
+        return currency
     if not isinstance(currency, str) or not _CURRENCY.fullmatch(currency):
         raise AmountError(
             "The currency is not a three-letter ISO 4217 code such as BDT.",
@@ -218,6 +220,9 @@ def _to_minor(amount: object, places: int, currency: str) -> int:
                 field="amount",
                 rule="plain decimal text",
             )
+        whole, _, fraction = amount.partition(".")
+        if len(fraction) <= places:
+            return int(whole + fraction.ljust(places, "0"))
         amount = Decimal(amount)
     # adjusted() bounds the size before any arithmetic: Decimal("1E+999999") must not become a huge int.
     if not amount.is_finite() or (amount != 0 and not -20 < amount.adjusted() < 20):
