@@ -93,6 +93,11 @@ class LoopbackServer:
         for server in self._servers:
             await server.wait_closed()
 
+    @property
+    def open_connections(self) -> int:
+        """How many connections it still holds."""
+        return len(self._tasks)
+
     def release(self) -> None:
         """Let every call that is held by "/hold" have its answer, now and from now on."""
         self._released.set()

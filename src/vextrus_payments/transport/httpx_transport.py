@@ -385,13 +385,17 @@ def _decoded(body: bytes, encoding: str, max_body_bytes: int) -> bytes:
     return plain
 
 
+def _callable(url: httpx.URL) -> bool:
+    return url.scheme in _DEFAULT_PORTS and bool(url.host) and (url.port is None or 0 < url.port < 65536)
+
+
 def _parse(url: str) -> _Target:
     parsed: httpx.URL | None
     try:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, TypeError):
         parsed = None
-    if parsed is None or parsed.scheme not in _DEFAULT_PORTS or not parsed.host or parsed.userinfo:
+    if parsed is None or not _callable(parsed) or parsed.userinfo:
         raise InvalidRequestError(
             "The URL is none that can be called; nothing was sent.",
             field="url",
@@ -412,7 +416,7 @@ def _proxy(secret: Secret) -> httpcore.Proxy:
         parsed = httpx.Proxy(secret.reveal())
     except (httpx.InvalidURL, ValueError):
         parsed = None
-    if parsed is None or parsed.url.scheme not in _DEFAULT_PORTS or not parsed.url.host:
+    if parsed is None or not _callable(parsed.url):
         raise ConfigurationError("The proxy is no http or https URL with a host; nothing was sent.")
     return httpcore.Proxy(
         httpcore.URL(

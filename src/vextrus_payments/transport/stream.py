@@ -32,6 +32,7 @@ class ByteStream(httpcore.AsyncNetworkStream, asyncio.Protocol):
         self._unsent: list[bytes] = []
         self._unsent_bytes = 0
         self._ended = False
+        self._closed = False
         self._end_was_read = False
         self._error: BaseException | None = None
         self._reader: asyncio.Future[None] | None = None
@@ -207,16 +208,21 @@ class ByteStream(httpcore.AsyncNetworkStream, asyncio.Protocol):
         self.close()
 
     def close(self) -> None:
-        """Close at once: what has not left by now never will. `lost` tells when the socket is gone."""
+        """Close at once: what has not left by now never will. `lost` tells when the socket is gone. Never raises."""
         self._unsent.clear()
         self._unsent_bytes = 0
         transport = self._transport
-        if transport is None or self.lost.done():
+        if transport is None or self._closed:
             return
-        if transport.get_write_buffer_size():
+        self._closed = True
+        try:
+            # asyncio's TLS transport cannot be asked anything once its peer has closed it (3.11).
+            if transport.is_closing() or transport.get_write_buffer_size():
+                transport.abort()
+            else:
+                transport.close()
+        except Exception:  # noqa: BLE001 - closing must not decide what becomes of a call
             transport.abort()
-        else:
-            transport.close()
 
     def get_extra_info(self, info: str) -> Any:
         """httpcore's questions about the socket; None where there is no answer."""
