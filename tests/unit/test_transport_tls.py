@@ -263,6 +263,7 @@ class Proxy:
             else:
                 far_writer.write(head)
             if self.mode == "hang up after CONNECT":
+                far_writer.close()
                 return
             await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
         except (asyncio.IncompleteReadError, OSError, asyncio.CancelledError):

@@ -53,7 +53,14 @@ T = TypeVar("T")
 
 #: Codes of NotSentError that say something about us, not about the gateway.
 LOCAL_CODES: Final = frozenset(
-    {"send_by_passed", "breaker_open", "connection_closed", "no_time_left", "transport_closed"}
+    {
+        "send_by_passed",
+        "breaker_open",
+        "connection_closed",
+        "no_free_connection",
+        "no_time_left",
+        "transport_closed",
+    }
 )
 AUTHORIZATION_FAILED: Final = "authorization_failed"
 _NOT_WORKING: Final = (
@@ -98,7 +105,8 @@ class _Trail:
         What a generator raises itself is its judgement. A failure of ours that it merely let through is not: if
         something that may move money left before, the run's effect is unknown, whatever the later step's was.
         """
-        if error is not self.thrown or error.effect is Effect.UNKNOWN:
+        judged = isinstance(error, GatewayError) and error is not self.thrown
+        if judged or error.effect is Effect.UNKNOWN:
             return error
         if self.doubt is not None:
             return self.doubt
