@@ -46,10 +46,16 @@ def console(stream: TextIO | None = None) -> "Console":
     """A rich console on stdout (or `stream`), wide enough for a table when there is no terminal."""
     from rich.console import Console
 
+    class Frank(Console):
+        """Tells the frame of a reader that went away, in place of an exit code of its own."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
     stream = stream or sys.stdout
     is_terminal = stream is not None and stream.isatty()
     width = None if is_terminal or os.environ.get("COLUMNS") else _WIDTH
-    return Console(file=stream, width=width, highlight=False, soft_wrap=False)
+    return Frank(file=stream, width=width, highlight=False, soft_wrap=False)
 
 
 def speaks_unicode(stream: TextIO | None = None) -> bool:

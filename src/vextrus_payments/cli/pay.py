@@ -124,7 +124,12 @@ def command(
 
 
 def _json_session(order: PayOrder, session: PaymentSession, target: Target) -> None:
-    document = session_document(session, order.request.operation_id, target.sandbox_url)
+    document = session_document(
+        session,
+        operation_id=order.request.operation_id,
+        return_url=order.return_url,
+        sandbox_url=target.sandbox_url,
+    )
     emit_json({"type": "session", **document})
 
 

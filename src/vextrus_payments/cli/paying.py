@@ -55,6 +55,8 @@ class PayOrder:
     on_session: Callable[["PayOrder", PaymentSession, Target], None]
     session: PaymentSession | None = field(default=None, init=False)
     listening_at: str = field(default="", init=False)
+    return_url: str = field(default="", init=False)
+    """The address that the gateway sends the payer back to."""
     origin: Origin | None = field(default=None, init=False)
     came_back: bool = field(default=False, init=False)
     """Whether the payer came back and the payment was executed, or was tried to be."""
@@ -73,9 +75,11 @@ async def take(order: PayOrder) -> Outcome:
         waiting = _Waiting(order)
         door = await stack.enter_async_context(ReturnListener(waiting.on_return, port=order.port))
         order.listening_at = door.url
+        public_url = _public_url(order, target, door.url)
+        order.return_url = f"{public_url.rstrip('/')}/{target.gateway}/return"
         payments = Payments(
             store=order.home.store(target.config.mode),
-            public_url=_public_url(order, target, door.url),
+            public_url=public_url,
             gateways={target.gateway: target.config},
             tokens=_tokens(order.home, target, stack),
             workers=False,

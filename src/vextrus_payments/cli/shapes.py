@@ -88,7 +88,9 @@ def outcome_document(outcome: Outcome | RefundOutcome, *, looked: bool = False) 
     return document | {"exit_code": int(of_outcome(outcome, looked=looked))}
 
 
-def session_document(session: PaymentSession, operation_id: str, sandbox_url: str | None) -> dict[str, Any]:
+def session_document(
+    session: PaymentSession, *, operation_id: str, return_url: str, sandbox_url: str | None
+) -> dict[str, Any]:
     """Where to send the payer, and what it is about."""
     return {
         "payment_id": session.payment_id,
@@ -102,6 +104,7 @@ def session_document(session: PaymentSession, operation_id: str, sandbox_url: st
         "submission_no": session.submission_no,
         "checkout_url": session.checkout_url,
         "expires_at": moment(session.expires_at),
+        "return_url": return_url,
         "sandbox": sandbox_url,
     }
 

@@ -1,0 +1,229 @@
+"""`vextrus-pay demo`: what it shows is true, and its exit code says whether the books agree."""
+
+import asyncio
+import dataclasses
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.running import User
+from vextrus_payments import cli
+from vextrus_payments.money import Money
+from vextrus_payments.outcomes import Paid
+from vextrus_payments_sandbox.demo import AMOUNT, REFUND, run
+from vextrus_payments_sandbox.demo_faults import PLAIN, SCRIPTS, Script
+from vextrus_payments_sandbox.demo_report import document, exit_of, judge
+
+
+def _clearing(entries: list[dict[str, Any]]) -> Decimal:
+    """The clearing accounts' balance, summed here and nowhere else."""
+    total = Decimal(0)
+    for entry in entries:
+        balance = Decimal(0)
+        for posting in entry["postings"]:
+            assert posting["side"] in ("debit", "credit")
+            assert posting["currency"] == "BDT"
+            assert isinstance(posting["amount"], str)
+            signed = Decimal(posting["amount"]) * (1 if posting["side"] == "debit" else -1)
+            balance += signed
+            total += signed if "clearing" in posting["account"] else 0
+        assert balance == 0, "an entry balances"
+        assert entry["mode"] == "sandbox"
+    return total
+
+
+def _gateway_says(books: dict[str, Any]) -> Decimal:
+    paid = [p for p in books["payments"] if p["state"] == "Completed"]
+    return sum((Decimal(p["amount"]) - Decimal(p["refunded"]) for p in paid), Decimal(0))
+
+
+def _executes(shown: dict[str, Any]) -> list[dict[str, Any]]:
+    return [c for c in shown["wire"]["calls"] if c["operation"] == "execute"]
+
+
+def test_it_is_one_document(user: User) -> None:
+    done = user.run("demo", "--json")
+    assert done.code == 0, done.err
+    assert done.err == ""
+    shown = done.document
+    assert {"steps", "wire", "entries", "books"} <= shown.keys()
+    assert [step["step"] for step in shown["steps"]] == ["initialize", "page", "return", "refund", "ledger"]
+    assert [entry["kind"] for entry in shown["entries"]] == ["payment.received", "payment.refunded"]
+    assert len({entry["id"] for entry in shown["entries"]}) == 2
+    assert _clearing(shown["entries"]) == _gateway_says(shown["books"]) == AMOUNT.decimal - REFUND.decimal
+    assert [c["operation"] for c in shown["wire"]["calls"]] == [
+        "grant",
+        "create",
+        "execute",
+        "refund_status",
+        "refund",
+    ]
+    assert shown["books"]["equal"] is True
+    assert [event["kind"] for event in shown["events"]] == ["payment.paid", "refund.succeeded"]
+
+
+def test_a_person_sees_each_step(user: User) -> None:
+    done = user.run("demo")
+    assert done.code == 0, done.err
+    flowed = " ".join(done.out.split())
+    for text in (
+        "Open the payment",
+        "hosted page",
+        "execute 200",
+        "+1250.50 BDT",
+        "-450.25 BDT",
+        "gateway_clearing:bkash:sandbox",
+        "800.25 BDT",
+        "agree to the last paisa",
+        "vextrus-pay sandbox serve",
+    ):
+        assert text in flowed
+    assert not user.home.exists(), "it has a home of its own, and takes it away again"
+
+
+def test_on_an_old_code_page_it_falls_back(user: User) -> None:
+    old = {"PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
+    done = user.run("demo", "--fault", "declined", env=old, encoding="cp1252")
+    assert done.code == 0, done.err
+    assert done.out.isascii()
+    assert "Declined" in done.out
+    assert "yes every entry balances" in done.out
+
+
+def test_nothing_is_left_in_the_temporary_folder(user: User, tmp_path: Path) -> None:
+    place = tmp_path / "temporary"
+    place.mkdir()
+    named = {"TMPDIR": str(place), "TEMP": str(place), "TMP": str(place)}
+    assert user.run("demo", "--json", env=named).code == 0
+    assert list(place.iterdir()) == []
+
+
+async def test_demos_side_by_side_do_not_meet() -> None:
+    records = await asyncio.gather(*(run(PLAIN) for _ in range(3)))
+    assert [exit_of(record, judge(record)) for record in records] == [0, 0, 0]
+
+
+# --- faults ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=list(SCRIPTS))
+async def test_every_fault_ends_as_its_story_says(script: Script) -> None:
+    record = await run(script)
+    verdict = judge(record)
+    shown = document(record, verdict)
+    assert record.error is None
+    assert verdict.good, [check for check in verdict.checks if not check.holds]
+    assert shown["outcome"] == script.ends
+    assert _clearing(shown["entries"]) == _gateway_says(shown["books"])
+    assert sum(c["moved_money"] for c in _executes(shown)) == (1 if script.ends == "paid" else 0)
+    assert all(step["text"] for step in shown["steps"])
+
+
+async def test_a_lost_answer_is_unknown_then_found() -> None:
+    shown = await _shown("lost-answer")
+    by_name = {step["step"]: step for step in shown["steps"]}
+    assert by_name["return"]["outcome"] == "unknown"
+    assert by_name["return"]["moved"] is None
+    assert by_name["status"]["outcome"] == "paid"
+    (execute,) = _executes(shown)
+    assert (execute["status"], execute["moved_money"], execute["fault"]) == (None, True, "drop_after")
+    kinds = [event["kind"] for event in shown["events"]]
+    assert kinds.index("payment.unknown_opened") < kinds.index("payment.unknown_resolved")
+
+
+async def test_a_double_click_is_one_execute() -> None:
+    shown = await _shown("double-click")
+    assert len(_executes(shown)) == 1
+    (step,) = [step for step in shown["steps"] if step["step"] == "return"]
+    assert "2 tabs on 2 servers, one answer" in step["text"]
+
+
+async def test_a_duplicate_return_sends_nothing() -> None:
+    shown = await _shown("duplicate-return")
+    assert len(_executes(shown)) == 1
+    (step,) = [step for step in shown["steps"] if step["step"] == "reload"]
+    assert step["calls"] == []
+    assert step["outcome"] == "paid"
+
+
+async def test_a_lost_refund_is_refunded_once() -> None:
+    shown = await _shown("lost-refund")
+    by_name = {step["step"]: step for step in shown["steps"]}
+    assert by_name["refund"]["outcome"] == "unknown"
+    assert by_name["refund-status"]["outcome"] == "refunded"
+    refunds = [c for c in shown["wire"]["calls"] if c["operation"] == "refund"]
+    assert [c["moved_money"] for c in refunds] == [True]
+
+
+async def test_a_lost_create_takes_a_fresh_order_id() -> None:
+    shown = await _shown("lost-create")
+    invoices = [p["invoice"] for p in shown["books"]["payments"]]
+    assert invoices == ["INV-8812", "INV-8812-2"]
+    assert [p["transaction_id"] is None for p in shown["books"]["payments"]] == [True, False]
+
+
+@pytest.mark.parametrize("name", ["lost_answer", "LOST-ANSWER"])
+def test_fault_names_are_taken_as_people_write_them(name: str, user: User) -> None:
+    done = user.run("demo", "--json", "--fault", name)
+    assert done.code == 0
+    assert done.document["fault"] == "lost-answer"
+
+
+def test_a_wrong_fault_lists_the_names(capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["demo", "--fault", "lost"]) == 2
+    shown = capfd.readouterr()
+    assert shown.out == ""
+    assert shown.err.count("\n") == 1
+    for name in SCRIPTS:
+        assert name in shown.err
+
+
+async def _shown(name: str) -> dict[str, Any]:
+    record = await run(SCRIPTS[name])
+    assert record.error is None
+    return document(record, judge(record))
+
+
+# --- books that differ ------------------------------------------------------------------------------------------------
+
+
+async def test_a_lost_entry_is_noticed() -> None:
+    record = await run(PLAIN)
+    record.entries.pop(next(reversed(record.entries)))
+    verdict = judge(record)
+    assert not verdict.good
+    assert verdict.rows[0].ledger == AMOUNT
+    assert verdict.rows[0].sandbox == AMOUNT - REFUND
+    assert exit_of(record, verdict) == 1
+
+
+async def test_a_second_execute_is_noticed() -> None:
+    record = await run(PLAIN)
+    calls = list(record.wire["calls"])
+    record.wire = {"calls": [*calls, *[c for c in calls if c["operation"] == "execute"]]}
+    assert exit_of(record, judge(record)) == 1
+
+
+async def test_money_that_only_the_gateway_knows_is_noticed() -> None:
+    record = await run(SCRIPTS["declined"])
+    (payment,) = record.books["payments"]
+    record.books = {**record.books, "payments": [{**payment, "captured": "1250.50"}]}
+    assert exit_of(record, judge(record)) == 1
+
+
+async def test_another_end_than_the_story_s_is_noticed() -> None:
+    record = await run(SCRIPTS["declined"])
+    record.outcome = Paid(payment_id="p", amount=Money("1"), transaction_id="t")
+    assert exit_of(record, judge(record)) == 1
+
+
+async def test_a_run_that_breaks_off_keeps_what_it_saw() -> None:
+    orders = ({"operation": "create", "fault": "code_before;code=2002"},)
+    record = await run(dataclasses.replace(PLAIN, at_initialize=orders))
+    assert record.error is not None
+    shown = document(record, judge(record))
+    assert [step["step"] for step in shown["steps"]] == ["initialize"]
+    assert shown["wire"]["calls"][-1]["operation"] == "create"
+    assert exit_of(record, judge(record)) in (1, 2, 3, 4)

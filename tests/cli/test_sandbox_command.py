@@ -1,0 +1,168 @@
+"""`vextrus-pay sandbox`: the server as a process, and the variables that lead to it."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import httpx
+import pytest
+
+from tests.cli.running import Gateway, User
+from vextrus_payments import cli
+from vextrus_payments.gateways.bkash import BkashConfig
+from vextrus_payments_sandbox.environment import script
+
+posix_signals = pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without a word")
+
+
+def test_the_line_is_what_clients_are_promised(sandbox: Gateway) -> None:
+    info = dict(sandbox.info)
+    assert set(info) == {"version", "pid", "url", "customer", "gateways"}
+    assert info["customer"] == {"wallet": "01770618575", "otp": "123456", "pin": "12121"}
+    assert set(info["gateways"]["bkash"]) == {"base_url", "app_key", "app_secret", "username", "password"}
+    assert info["gateways"]["bkash"]["base_url"] == f"{info['url']}/v1.2.0-beta"
+    assert httpx.get(info["url"], trust_env=False).status_code == 200
+    assert BkashConfig.from_env(sandbox.variables()).api_url == info["gateways"]["bkash"]["base_url"]
+
+
+@posix_signals
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT"])
+def test_it_stops_at_once_and_says_nothing_more(user: User, number: str) -> None:
+    with user.start("sandbox", "serve", "--port", "0", "--json") as running:
+        info = json.loads(running.line())
+        assert running.process.pid == info["pid"]
+        # a client that keeps its connection open must not hold it up
+        with httpx.Client(base_url=info["url"], trust_env=False) as client:
+            client.get("/").raise_for_status()
+            begun = time.monotonic()
+            running.process.send_signal(getattr(signal, number))
+            done = running.end()
+            assert time.monotonic() - begun < 2
+    assert (done.code, done.out, done.err) == (0, "", "")
+
+
+def test_credentials_are_the_same_at_every_start(user: User, sandbox: Gateway) -> None:
+    with user.start("sandbox", "serve", "--port", "0", "--json") as running:
+        other = json.loads(running.line())
+    for name in ("app_key", "app_secret", "username", "password"):
+        assert other["gateways"]["bkash"][name] == sandbox.info["gateways"]["bkash"][name]
+
+
+def test_for_a_person_it_shows_where_it_is(user: User) -> None:
+    with user.start("sandbox", "serve", "--port", "0") as running:
+        shown = running.line_with("http://127.0.0.1:")
+        running.line_with("01770618575")
+        running.line_with("Ctrl+C")
+    assert "Open it" in shown
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_taken_port_is_one_line(more: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert cli.main(["sandbox", "serve", "--port", str(port), *more]) == 2
+    shown = capfd.readouterr()
+    assert shown.out == "", "the one line of --json says that connections are accepted, and nothing else"
+    assert shown.err.count("\n") == 1
+    assert shown.err.startswith(f"Error: --port: cannot listen on 127.0.0.1:{port}: ")
+    assert "--port 0" in shown.err
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "http", "１２"])
+def test_a_wrong_port_is_one_line(port: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["sandbox", "serve", "--port", port]) == 2
+    assert "no whole number from 0 to 65535" in capfd.readouterr().err
+
+
+# --- env ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(shutil.which("sh") is None, reason="needs a POSIX shell")
+def test_a_posix_shell_takes_the_variables(user: User, sandbox: Gateway) -> None:
+    done = user.run("sandbox", "env", "--url", sandbox.url, "--shell", "sh")
+    assert done.code == 0
+    code = (
+        "import json, os; print(json.dumps({k: v for k, v in os.environ.items() if k.startswith('BKASH_')}))"
+    )
+    shell = subprocess.run(
+        ["sh", "-c", f'{done.out}"{sys.executable}" -c "{code}"'],
+        env=user.env(),
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    assert json.loads(shell.stdout) == sandbox.variables()
+
+
+def test_every_value_survives_its_quotes() -> None:
+    nasty = {"BKASH_PASSWORD": "a'b\"c$d`e\\f<g>h i\u2019j"}
+    assert script(nasty, "sh") == "export BKASH_PASSWORD='a'\"'\"'b\"c$d`e\\f<g>h i\u2019j'\n"
+    assert script(nasty, "powershell") == "$env:BKASH_PASSWORD = 'a''b\"c$d`e\\f<g>h i\u2019\u2019j'\n"
+    assert script(nasty, "dotenv") == 'BKASH_PASSWORD="a\'b\\"c\\$d`e\\\\f<g>h i\u2019j"\n'
+    assert script({"BKASH_PASSWORD": "plain$x"}, "dotenv") == "BKASH_PASSWORD='plain$x'\n"
+
+
+@pytest.mark.skipif(shutil.which("sh") is None, reason="needs a POSIX shell")
+def test_a_nasty_value_survives_a_real_shell() -> None:
+    value = "a'b\"c$HOME`id`\\f<g>h i"
+    line = script({"BKASH_PASSWORD": value}, "sh")
+    shell = subprocess.run(
+        ["sh", "-c", line + 'printf %s "$BKASH_PASSWORD"'], capture_output=True, encoding="utf-8", check=True
+    )
+    assert shell.stdout == value
+
+
+def test_env_as_a_document(sandbox: Gateway, capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["sandbox", "env", "--url", sandbox.url + "/", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out) == sandbox.variables()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.com:28600",
+        "https://127.0.0.1:28600",
+        "127.0.0.1:28600",
+        "http://127.0.0.1:28600/v1.2.0-beta",
+        "http://127.0.0.1:99999",
+        "http://user:pw@127.0.0.1:28600",
+        "http://127.0.0.1:28600/?x=1",
+        "http://[::1",
+        "",
+    ],
+)
+def test_a_wrong_address_is_one_line(url: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["sandbox", "env", "--url", url, "--shell", "sh"]) == 2
+    shown = capfd.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("Error: --url: ")
+    assert "http://127.0.0.1:28600" in shown.err
+    assert shown.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["env"], ["env", "--url", "http://127.0.0.1:1", "--shell", "fish"]])
+def test_env_wants_its_options(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["sandbox", *arguments]) == 2
+    assert capfd.readouterr().err.count("\n") == 1
+
+
+def test_the_group_alone_shows_its_help(capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["sandbox"]) == 0
+    shown = capfd.readouterr().out
+    assert "serve" in shown
+    assert "env" in shown
+
+
+def test_no_secret_of_the_environment_is_printed(user: User, sandbox: Gateway) -> None:
+    done = user.run(
+        "sandbox", "env", "--url", sandbox.url, "--shell", "sh", env={"BKASH_PASSWORD": "canary-secret"}
+    )
+    assert "canary-secret" not in done.out + done.err
+    assert os.environ.get("BKASH_PASSWORD") != "canary-secret"
