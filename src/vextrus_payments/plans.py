@@ -91,6 +91,8 @@ class Plan:
     attempts: tuple[Attempt, ...] = ()
     guards: tuple[tuple[str, int], ...] = ()
     """Other payments of the tenant (id, version) on which the plan relies: changed ones make the plan stale."""
+    whole_reference: bool = False
+    """The guards name every other payment of the merchant reference: one that they do not name makes it stale too."""
 
 
 # --- answers of reserve -----------------------------------------------------------------------------------------

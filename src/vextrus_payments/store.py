@@ -110,10 +110,15 @@ class PaymentStore(TokenRows, Protocol):
     async def commit(self, plan: Plan) -> CommitAnswer:
         """Write a plan whole or not at all.
 
-        Stale: the payment's version is not `plan.expected_version`, or a guarded payment's version differs.
+        Stale: the payment's version is not `plan.expected_version`, a guarded payment's version differs, the
+        reference has a payment that a plan with `whole_reference` does not name, or an operation id of the plan
+        belongs to another payment.
         ReceiptElsewhere: a receipt of the plan is booked to another payment (of the same tenant).
         OrderIdTaken: a new submission's gateway order id exists. In all three cases nothing was written. A receipt
         already booked to this very payment, an event or outbox row that exists: left as it is.
+
+        Raises:
+            StorageError: also for a plan whose rows are not all of its one payment, or hold what cannot be stored.
         """
         ...
 
@@ -150,6 +155,7 @@ class PaymentStore(TokenRows, Protocol):
     ) -> tuple[PaymentFacts, ...]:
         """Payments by exactly one of merchant_reference, gateway_order_id, gateway_reference, transaction_id.
 
+        `transaction_id` is a receipt's or a hold's.
         `gateway` and `mode` narrow it. Oldest first; at most 100. ValueError if not exactly one key is given.
         """
         ...

@@ -216,6 +216,11 @@ class IgnoresGuards(MemoryStore):
         return await super().commit(replace(plan, guards=()))
 
 
+class IgnoresNewSiblings(MemoryStore):
+    async def commit(self, plan: Plan) -> CommitAnswer:
+        return await super().commit(replace(plan, whole_reference=False))
+
+
 class IgnoresVersions(MemoryStore):
     async def commit(self, plan: Plan) -> CommitAnswer:
         version = self._rows().version(plan.payment.tenant, plan.payment.payment_id)
@@ -321,6 +326,7 @@ class LeaksDatabaseErrors(MemoryStore):
         (SumsOutside, "refunds_never_exceed"),
         (IgnoresFences, "fences"),
         (IgnoresGuards, "guards"),
+        (IgnoresNewSiblings, "guards"),
         (IgnoresVersions, "commit_compares_versions"),
         (TearsPlans, "whole_or_not_at_all"),
         (TenantInNoKey, "tenants_never_meet"),

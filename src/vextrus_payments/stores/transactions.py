@@ -159,6 +159,10 @@ def commit(rows: Rows, plan: Plan) -> CommitAnswer:
     wanted = ((payment_id, plan.expected_version), *plan.guards)
     if any(rows.version(tenant, guarded) != version for guarded, version in wanted):
         return Stale()
+    if plan.whole_reference:
+        named = {payment_id, *(guarded for guarded, _ in plan.guards)}
+        if not named.issuperset(rows.payments_of_reference(tenant, plan.payment.merchant_reference)):
+            return Stale()
     if _order_id_taken(rows, plan.submissions):
         return OrderIdTaken()
     for receipt in plan.receipts:

@@ -99,7 +99,13 @@ async def guards(trial: StoreTrial) -> None:
     plan = replace(trial.paid_plan(first, "TRX1"), guards=(("pay_INV-3", foreign.payment.version),))
     expect_type(await trial.store.commit(plan), Stale, "a guard on another tenant's payment")
     expect(not (await trial.facts("acme", "pay_INV-1")).receipts, "a plan with a stale guard writes nothing")
-    good = replace(trial.paid_plan(first, "TRX1"), guards=(("pay_INV-2", version),))
+    await trial.reserved("INV-1", replace(ACME, tenant="other"))
+    alone = replace(trial.paid_plan(first, "TRX1"), guards=(), whole_reference=True)
+    more = await trial.reserved("INV-1", operation_id="again", payment_id="pay_more")
+    expect_type(await trial.store.commit(alone), Stale, "a plan for a whole reference that has grown")
+    named = replace(alone, guards=(("pay_more", more.facts.payment.version), ("pay_INV-2", version)))
+    facts = await trial.recorded(named)
+    good = replace(_with(facts), guards=(("pay_INV-2", version),))
     expect_type(await trial.store.commit(good), Committed, "a guard that holds")
 
 

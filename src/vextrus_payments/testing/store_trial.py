@@ -1,7 +1,7 @@
 """What the checks of stores stand on: payments brought into any state through the port itself, and clear complaints."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
@@ -200,7 +200,7 @@ class StoreTrial:
         return await self.recorded(self.paid_plan(claim.facts, transaction_id or f"TRX{reference}"))
 
     def paid_plan(self, facts: PaymentFacts, transaction_id: str) -> Plan:
-        """The plan that books the gateway's confirmation."""
+        """The plan that books the gateway's confirmation, whatever else the reference has."""
         payment = facts.payment
         snapshot = PaymentSnapshot(
             state=SnapshotState.PAID,
@@ -222,7 +222,7 @@ class StoreTrial:
         plan = plan_snapshot(facts, (), seen, self.store.now())
         expect(plan is not None, "plan_snapshot books a first confirmation")
         assert plan is not None
-        return plan
+        return replace(plan, whole_reference=False)
 
     async def recorded(self, plan: Plan | None) -> PaymentFacts:
         """The facts after a plan that nothing stands in the way of."""
