@@ -25,10 +25,32 @@ class Origin(NamedTuple):
         return f"{self.scheme.decode()}://{self.host.decode()}:{self.port}"
 
 
+class _FreeLock:
+    """In the place of httpcore's own locks, which nobody ever waits for here: a line carries one call at a time.
+
+    Taking a real one yields to the event loop, three times a call, a fifth of the transport's time.
+    """
+
+    async def __aenter__(self) -> None:
+        return None
+
+    async def __aexit__(self, *error: object) -> None:
+        return None
+
+
+_FREE: Final = _FreeLock()
+
+
+def _unlock(owner: object, name: str) -> None:
+    """Exchange a lock of httpcore's, if it is where it always was; where it is not, only time is lost."""
+    if type(getattr(owner, name, None)).__name__ == "AsyncLock":
+        setattr(owner, name, _FREE)
+
+
 class Line:
     """One connection to one origin, alone in its engine; carries one call at a time."""
 
-    __slots__ = ("backend", "engine", "idle_since", "origin")
+    __slots__ = ("_unlocked", "backend", "engine", "idle_since", "origin")
 
     def __init__(
         self, origin: Origin, *, ssl_context: ssl.SSLContext | None, proxy: httpcore.Proxy | None
@@ -36,11 +58,13 @@ class Line:
         self.origin: Origin = origin
         self.idle_since: float = 0.0
         self.backend: Backend = Backend()
+        self._unlocked: bool = False
         self.engine: httpcore.AsyncHTTPConnection | httpcore.AsyncConnectionPool
         if proxy is None:
             self.engine = httpcore.AsyncHTTPConnection(
                 httpcore.Origin(*origin), ssl_context=ssl_context, retries=0, network_backend=self.backend
             )
+            _unlock(self.engine, "_request_lock")
         else:
             self.engine = httpcore.AsyncConnectionPool(
                 ssl_context=ssl_context,
@@ -59,6 +83,12 @@ class Line:
         if isinstance(self.engine, httpcore.AsyncHTTPConnection):
             return self.engine.is_idle()
         return all(connection.is_idle() for connection in self.engine.connections)
+
+    def unlock(self) -> None:
+        """Once there is a connection behind the engine: exchange that one's lock too."""
+        if not self._unlocked:
+            self._unlocked = True
+            _unlock(getattr(self.engine, "_connection", None), "_state_lock")
 
     def close(self) -> ByteStream | None:
         """Close the socket now, whatever state the engine is in; answers the stream if there was one."""
@@ -155,6 +185,7 @@ class Lines:
     def give_back(self, line: Line, *, sound: bool) -> None:
         """Return the line and the place. Only a `sound` line, whose answer was read whole, is used again."""
         if sound and self._drained is None and line.ready:
+            line.unlock()
             line.idle_since = now = self._clock.monotonic()
             stack = self._idle.get(line.origin)
             if stack is None:
