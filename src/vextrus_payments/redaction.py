@@ -52,18 +52,29 @@ ACCOUNT_FIELDS: Final = frozenset(
 #: As json.loads(body, parse_float=str, parse_int=str), which makes one anew each time.
 _DECODER: Final = json.JSONDecoder(parse_float=str, parse_int=str)
 
+#: Controls, directions, invisible characters. Not U+200C and U+200D: Bangla is spelled with them.
 _CONTROL: Final = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
 )
 _JWT: Final = re.compile(r"[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_.-]*")
 _OPAQUE: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9+/_=-]{25,}(?![A-Za-z0-9])")
-_WALLET: Final = re.compile(r"(?<![0-9])(?:\+?88)?01[3-9][0-9]{8}(?![0-9])")
+_OPAQUE_NAME: Final = re.compile(r"(?=[^0-9]*[0-9])[A-Za-z0-9+/_=-]{25,}")
+_WALLET: Final = re.compile(
+    r"(?<![0-9০-৯])(?:\+?(?:88|৮৮)[ -]?)?[0০][ -]?[1১][3-9৩-৯](?:[ -]?[0-9০-৯]){8}(?![0-9০-৯])"
+)
+_USER_INFO: Final = re.compile(r"://[^\s/@]*@")
+#: A credential's name, whatever stands before it in the same word (app_secret, X-APP-Key, refreshToken), what
+#: separates it from the value (also in JSON, escaped JSON and a query), and the value.
 _CREDENTIAL: Final = re.compile(
-    r"(?i)\b(authorization|bearer|password|passwd|secret|token|api[_-]?key|app[_-]?key|pin|otp|signature)\b"
-    r"(\s*[=:]\s*|\s+)(\"[^\"]*\"|'[^']*'|[^\s,;&}]+)"
+    r"(?i)(?<![\w.-])"
+    r"((?:[\w.-]*(?:authorization|bearer|passw(?:or)?d|passphrase|secret|credential|token|api[_-]?key|app[_-]?key"
+    r"|signature)s?|(?:[\w.-]*[_.-])?(?:basic|pin|otp)))(?![A-Za-z0-9])"
+    r"(\\*[\"']?\s*(?:=|:|%3[AD])\s*|\s+(?:(?:is|was)\s+)?)"
+    r"((?:(?:bearer|basic|digest)\s+)?(?:\"[^\"]*\"|'[^']*'|[^\s,;&}]+))"
 )
 #: Without one of these no word of _CREDENTIAL is in an ASCII text; looking for them is quicker.
-_A_CREDENTIAL_S_WORD: Final = re.compile("auth|bearer|pass|secret|token|key|pin|otp|sign")
+_A_CREDENTIAL_S_WORD: Final = re.compile("auth|bearer|basic|pass|secret|cred|token|key|pin|otp|sign")
 #: A short word without blank, colon, equals sign or dot: no pattern above can match in it, but for a wallet number.
 _NOTHING_TO_MASK: Final = re.compile(r"[A-Za-z0-9_/+-]{0,24}")
 
@@ -86,6 +97,8 @@ def redact_text(text: str, limit: int = _MAX_TEXT) -> str:
     masked = text[: 4 * limit]
     if not masked.isascii() or _A_CREDENTIAL_S_WORD.search(masked.lower()):
         masked = _CREDENTIAL.sub(lambda m: f"{m[1]}{m[2]}{MASK}", masked)
+    if "@" in masked:
+        masked = _USER_INFO.sub(f"://{MASK}@", masked)
     masked = _JWT.sub(MASK, masked)
     masked = _OPAQUE.sub(MASK, masked)
     masked = _WALLET.sub(lambda m: mask_account(m[0]) or "", masked)
@@ -154,7 +167,7 @@ def _flatten(fields: Mapping[str, object], prefix: str, shown: dict[str, str], d
             known, rule = _known_field(key)
             shown[known] = _by_rule(rule, value)
             continue
-        name = one_line(f"{prefix}{key}", _MAX_NAME)
+        name = _shown_name(f"{prefix}{key}", str(key))
         if isinstance(value, Mapping) and depth < 3:
             _flatten(value, f"{name}.", shown, depth + 1)
         elif isinstance(value, list | tuple):
@@ -185,7 +198,14 @@ def _rule_of(key: str) -> _Rule:
 # A peer may send keys of any length and number: only short ones are remembered, and not too many.
 @lru_cache(maxsize=1024)
 def _known_field(key: str) -> tuple[str, _Rule]:
-    return one_line(key, _MAX_NAME), _rule_of(key)
+    return _shown_name(key, key), _rule_of(key)
+
+
+def _shown_name(path: str, key: str) -> str:
+    """A field's name. One that nobody listed and that looks like a token itself is masked, with what stands before."""
+    if _rule_of(key) is _Rule.MASK and (_OPAQUE_NAME.fullmatch(key) or _JWT.search(key)):
+        return MASK
+    return one_line(path, _MAX_NAME)
 
 
 def _shown(key: str, value: object) -> str:

@@ -22,6 +22,9 @@ _WORDS = st.sampled_from(
         "a" * 30,
         "eyJhbGciOi.eyJzdWIi.sig",
         "\x1b[31m",
+        "https://u:p@pay.example/a",
+        "app_secret=abc",
+        '{"password": "hunter2"}',
         "…",
     ]
 )
@@ -29,7 +32,16 @@ _TEXTS = st.one_of(st.text(max_size=40), st.lists(_WORDS, max_size=4).map(" ".jo
 _KEYS = st.one_of(
     st.text(max_size=12),
     st.sampled_from(
-        ["statusCode", "payment_ID", "payerAccount", "customer-MSISDN", "signature", "\nstatusCode"]
+        [
+            "statusCode",
+            "payment_ID",
+            "payerAccount",
+            "customer-MSISDN",
+            "signature",
+            "\nstatusCode",
+            "A9" * 20,
+            "eyJhbGciOi.eyJzdWIi.sig",
+        ]
     ),
     st.text(min_size=79, max_size=82),
 )
@@ -47,6 +59,7 @@ def _one_line(text: str, limit: int = 300) -> str:
 
 def _text(text: str, limit: int = 300) -> str:
     masked = redaction._CREDENTIAL.sub(lambda m: f"{m[1]}{m[2]}{MASK}", text[: 4 * limit])
+    masked = redaction._USER_INFO.sub(f"://{MASK}@", masked)
     masked = redaction._JWT.sub(MASK, masked)
     masked = redaction._OPAQUE.sub(MASK, masked)
     masked = redaction._WALLET.sub(lambda m: mask_account(m[0]) or "", masked)
@@ -65,10 +78,16 @@ def _shown(key: str, value: object) -> str:
     return MASK
 
 
+def _name(path: str, key: str) -> str:
+    listed = key.lower().replace("_", "").replace("-", "") in redaction.SAFE_FIELDS | redaction.ACCOUNT_FIELDS
+    token = redaction._OPAQUE_NAME.fullmatch(key) or redaction._JWT.search(key)
+    return MASK if token and not listed else _one_line(path, 80)
+
+
 def _mapping(fields: dict[str, object], prefix: str = "", depth: int = 0) -> dict[str, str]:
     shown: dict[str, str] = {}
     for key, value in fields.items():
-        name = _one_line(f"{prefix}{key}", 80)
+        name = _name(f"{prefix}{key}", key)
         if isinstance(value, dict) and depth < 3:
             shown |= _mapping(value, f"{name}.", depth + 1)
         elif isinstance(value, list):

@@ -266,7 +266,9 @@ def _needles(label: str, value: str) -> Iterator[_Needle]:
             "HTML-escaped": html.escape(piece),
             "Python literal": repr(piece)[1:-1],
         }
-        yield from (_Needle(label, form, text.casefold(), exact_case=False) for form, text in forms.items())
+        # where an escape changes nothing, "plain" says it all
+        distinct = {text.casefold(): form for form, text in reversed(forms.items())}
+        yield from (_Needle(label, form, text, exact_case=False) for text, form in distinct.items())
         for shift in range(3):
             text = _base64_core(raw, shift)
             yield _Needle(label, "base64", text, exact_case=True)
