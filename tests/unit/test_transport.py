@@ -204,8 +204,12 @@ async def test_a_kept_connection_that_dies_in_the_moment_of_sending_is_not_writt
     assert transport._lines is not None
     (line,) = next(iter(transport._lines._idle.values()))
     assert line.backend.stream is not None
+    # From taking a kept line to the socket nothing is awaited; only an engine that waits for something of its own
+    # leaves such a moment.
+    line.engine._request_lock = asyncio.Semaphore(0)
     task = asyncio.create_task(send(transport, request(server, call="b")))
-    await asyncio.sleep(0)  # it has taken the line, and waits for the engine's lock
+    await asyncio.sleep(0)  # it has taken the line, and waits for the engine
+    line.engine._request_lock.release()
     line.backend.stream.eof_received()
     with pytest.raises(NotSentError) as caught:
         await task
