@@ -111,6 +111,7 @@ async def list_page_by_page(trial: StoreTrial) -> None:
     for limit in (1, 2, 3, 7, 100):
         listed = await _all(partial(store.list, limit=limit))
         expect([p.payment_id for p in listed] == expected, f"pages of {limit} tile the listing")
+    expect((await store.list(limit=7)).cursor is None, "a page that holds the last row has no cursor")
     mine = await _all(partial(store.list, "acme", limit=2))
     expect([p.payment_id for p in mine] == [i for i in expected if i != "pay_6"], "pages of one tenant")
     since = made[2].payment.created_at
@@ -159,6 +160,8 @@ async def list_operations_that_are_open(trial: StoreTrial) -> None:
     for limit in (1, 2, 100):
         listed = await _all(partial(store.list_operations, states=open_states, limit=limit))
         expect([o.operation_id for o in listed] == expected, f"open operations in pages of {limit}")
+    whole = await store.list_operations(states=open_states, limit=5)
+    expect(whole.cursor is None, "a page that holds the last operation has no cursor")
     mine = await _all(partial(store.list_operations, "acme", states=open_states, limit=1))
     expect(len(mine) == 4, "operations of one tenant")
     last = await store.get_operation("acme", first.operation_id)
