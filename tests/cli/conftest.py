@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.running import Gateway, User
+from tests.cli.running import Gateway, Here, User
 
 _NUMBERS = count(1)
 
@@ -16,6 +16,12 @@ _NUMBERS = count(1)
 def user(tmp_path: Path) -> User:
     """A user with an empty home."""
     return User(tmp_path / "home")
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Here:
+    """The same, inside this process."""
+    return Here(tmp_path / "home", monkeypatch, capfd)
 
 
 @pytest.fixture(scope="session")

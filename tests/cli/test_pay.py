@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import signal
 import sys
 from decimal import Decimal
@@ -12,14 +11,15 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.cli.running import Done, Gateway, Running, User
-from vextrus_payments import cli
+from tests.cli.running import Done, Gateway, Here, Running, User
 from vextrus_payments_sandbox.walk import come_back, walk
 
 posix_signals = pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for one process there")
 
 
-def _pay(user: User, *more: str, amount: str, reference: str, env: dict[str, str] | None = None) -> Done:
+def _pay(
+    user: User | Here, *more: str, amount: str, reference: str, env: dict[str, str] | None = None
+) -> Done:
     asked = ("--amount", amount, "--reference", reference)
     return user.run("pay", "bkash", *asked, "--approve", "--json", *more, env=env)
 
@@ -86,29 +86,29 @@ def test_without_anything_named_it_brings_a_sandbox_of_its_own(user: User) -> No
 
 
 def test_the_environment_names_the_gateway(
-    user: User, sandbox: Gateway, amount: str, reference: str, tmp_path: Path
+    here: Here, sandbox: Gateway, amount: str, reference: str, tmp_path: Path
 ) -> None:
     named = sandbox.variables()
     secret = tmp_path / "app_secret"
     secret.write_text(named.pop("BKASH_APP_SECRET") + "\n", encoding="utf-8")
     named["BKASH_APP_SECRET_FILE"] = str(secret)
-    done = _pay(user, amount=amount, reference=reference, env=named)
+    done = _pay(here, amount=amount, reference=reference, env=named)
     assert done.code == 0, done.err
     assert done.lines[0]["sandbox"] is None
     assert sandbox.payment(done.lines[0]["gateway_reference"])["state"] == "Completed"
 
 
-def test_one_token_serves_every_command(user: User, sandbox: Gateway) -> None:
+def test_one_token_serves_every_command(here: Here, sandbox: Gateway) -> None:
     before = len(sandbox.calls("grant"))
     for number in (1, 2):
         asked = {"amount": f"9{number}.50", "reference": f"TOKEN-{number}"}
-        assert _pay(user, "--sandbox", sandbox.url, **asked).code == 0
+        assert _pay(here, "--sandbox", sandbox.url, **asked).code == 0
     assert len(sandbox.calls("grant")) == before + 1
 
 
-def test_one_reference_is_charged_once(user: User, sandbox: Gateway, amount: str, reference: str) -> None:
-    first = _pay(user, "--sandbox", sandbox.url, amount=amount, reference=reference)
-    second = _pay(user, "--sandbox", sandbox.url, amount=amount, reference=reference)
+def test_one_reference_is_charged_once(here: Here, sandbox: Gateway, amount: str, reference: str) -> None:
+    first = _pay(here, "--sandbox", sandbox.url, amount=amount, reference=reference)
+    second = _pay(here, "--sandbox", sandbox.url, amount=amount, reference=reference)
     assert (first.code, second.code) == (0, 4)
     error = second.document["error"]
     assert error["type"] == "AlreadyPaidError"
@@ -120,22 +120,22 @@ def test_one_reference_is_charged_once(user: User, sandbox: Gateway, amount: str
 
 
 def test_the_same_operation_id_is_the_same_payment(
-    user: User, sandbox: Gateway, amount: str, reference: str
+    here: Here, sandbox: Gateway, amount: str, reference: str
 ) -> None:
     more = ("--sandbox", sandbox.url, "--operation-id", f"order-{reference}")
-    first = _pay(user, *more, amount=amount, reference=reference)
-    again = _pay(user, *more, amount=amount, reference=reference)
+    first = _pay(here, *more, amount=amount, reference=reference)
+    again = _pay(here, *more, amount=amount, reference=reference)
     assert (first.code, again.code) == (0, 0)
     assert first.lines[1]["transaction_id"] == again.lines[1]["transaction_id"]
     assert len(sandbox.calls("execute", first.lines[0]["gateway_reference"])) == 1
-    other = _pay(user, *more, amount="7", reference=reference)
+    other = _pay(here, *more, amount="7", reference=reference)
     assert other.code == 4
     assert other.document["error"]["type"] == "OperationConflictError"
 
 
-def test_a_hold_is_authorized(user: User, sandbox: Gateway, amount: str, reference: str) -> None:
+def test_a_hold_is_authorized(here: Here, sandbox: Gateway, amount: str, reference: str) -> None:
     done = _pay(
-        user, "--sandbox", sandbox.url, "--intent", "authorization", amount=amount, reference=reference
+        here, "--sandbox", sandbox.url, "--intent", "authorization", amount=amount, reference=reference
     )
     assert done.code == 0, done.err
     assert done.lines[1]["outcome"] == "authorized"
@@ -146,11 +146,11 @@ def test_a_hold_is_authorized(user: User, sandbox: Gateway, amount: str, referen
 
 @pytest.mark.parametrize("fault", ["drop_after", "error_5xx_after", "malformed", "html", "message_only"])
 def test_a_lost_answer_is_found_again(
-    user: User, sandbox: Gateway, amount: str, reference: str, fault: str
+    here: Here, sandbox: Gateway, amount: str, reference: str, fault: str
 ) -> None:
     sandbox.order("execute", fault)
     sandbox.order("query", "malformed_before")
-    done = _pay(user, "--sandbox", sandbox.url, amount=amount, reference=reference)
+    done = _pay(here, "--sandbox", sandbox.url, amount=amount, reference=reference)
     assert done.code == 0, done.out + done.err
     assert done.lines[1]["outcome"] == "paid"
     executes = sandbox.calls("execute", done.lines[0]["gateway_reference"])
@@ -158,19 +158,19 @@ def test_a_lost_answer_is_found_again(
 
 
 def test_what_nobody_can_tell_is_unknown_and_found_by_status_later(
-    user: User, sandbox: Gateway, amount: str, reference: str
+    here: Here, sandbox: Gateway, amount: str, reference: str
 ) -> None:
     sandbox.order("execute", "drop_after")
     sandbox.order("query", "malformed_before", times=1000)
-    done = _pay(user, "--sandbox", sandbox.url, amount=amount, reference=reference)
+    done = _pay(here, "--sandbox", sandbox.url, amount=amount, reference=reference)
     assert done.code == 3
     payment_id = done.lines[1]["payment_id"]
     assert done.lines[1]["outcome"] == "unknown"
-    still = user.run("status", payment_id)
+    still = here.run("status", payment_id)
     assert still.code == 3
     assert "Unknown" in still.out
     sandbox.clear_faults()
-    found = user.run("status", payment_id, "--json")
+    found = here.run("status", payment_id, "--json")
     assert found.code == 0
     assert found.document["outcome"] == "paid"
     assert found.document["refunds"] == []
@@ -178,10 +178,10 @@ def test_what_nobody_can_tell_is_unknown_and_found_by_status_later(
 
 
 def test_declined_says_why_in_both_languages(
-    user: User, sandbox: Gateway, amount: str, reference: str
+    here: Here, sandbox: Gateway, amount: str, reference: str
 ) -> None:
     sandbox.order("execute", "code_before;code=2023")
-    done = _pay(user, "--sandbox", sandbox.url, amount=amount, reference=reference)
+    done = _pay(here, "--sandbox", sandbox.url, amount=amount, reference=reference)
     assert done.code == 1
     outcome = done.lines[1]
     assert (outcome["outcome"], outcome["reason"]) == ("declined", "insufficient_balance")
@@ -190,16 +190,16 @@ def test_declined_says_why_in_both_languages(
     assert done.out.isascii(), "JSON is safe on every code page"
 
 
-def test_nothing_sent_is_said(user: User, sandbox: Gateway, amount: str, reference: str) -> None:
+def test_nothing_sent_is_said(here: Here, sandbox: Gateway, amount: str, reference: str) -> None:
     sandbox.order("execute", "throttled", times=50)
-    done = _pay(user, "--sandbox", sandbox.url, amount=amount, reference=reference)
+    done = _pay(here, "--sandbox", sandbox.url, amount=amount, reference=reference)
     assert done.code == 4
     assert (done.lines[1]["outcome"], done.lines[1]["sent"]) == ("pending", False)
     assert sandbox.payment(done.lines[0]["gateway_reference"])["state"] == "Initiated"
 
 
-def test_a_sandbox_that_is_not_there(user: User) -> None:
-    done = _pay(user, "--sandbox", "http://127.0.0.1:1", amount="100", reference="INV-1")
+def test_a_sandbox_that_is_not_there(here: Here) -> None:
+    done = _pay(here, "--sandbox", "http://127.0.0.1:1", amount="100", reference="INV-1")
     assert done.code == 4
     assert done.document["error"]["effect"] == "none"
     assert "vextrus-pay sandbox serve" in done.error
@@ -207,10 +207,10 @@ def test_a_sandbox_that_is_not_there(user: User) -> None:
 
 
 def test_wrong_credentials_are_configuration(
-    user: User, sandbox: Gateway, amount: str, reference: str
+    here: Here, sandbox: Gateway, amount: str, reference: str
 ) -> None:
     wrong = sandbox.variables() | {"BKASH_PASSWORD": "canary-password", "BKASH_USERNAME": "canary-username"}
-    done = _pay(user, amount=amount, reference=reference, env=wrong)
+    done = _pay(here, amount=amount, reference=reference, env=wrong)
     assert done.code == 2, done.err
     assert "canary" not in done.out + done.err
 
@@ -349,16 +349,6 @@ _LIVE = {
 _ASK = ("pay", "bkash", "--amount", "100", "--reference", "INV-1")
 
 
-@pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    """The command line inside this process, with a home of its own and nothing configured."""
-    for name in list(os.environ):
-        if name.startswith(("BKASH_", "VEXTRUS_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("VEXTRUS_PAY_HOME", str(tmp_path / "home"))
-    return monkeypatch
-
-
 @pytest.mark.parametrize(
     ("environ", "more", "line"),
     [
@@ -382,20 +372,12 @@ def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_sent(
-    here: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-    environ: dict[str, str],
-    more: tuple[str, ...],
-    line: str,
+    here: Here, environ: dict[str, str], more: tuple[str, ...], line: str
 ) -> None:
-    for name, value in environ.items():
-        here.setenv(name, value)
-    assert cli.main([*_ASK, *more]) == 2
-    shown = capfd.readouterr()
-    assert line in shown.err
-    assert shown.err.count("\n") == 1
-    assert shown.out == ""
-    assert "canary" not in shown.err
+    done = here.run(*_ASK, *more, env=environ)
+    assert (done.code, done.out) == (2, "")
+    assert line in done.error
+    assert "canary" not in done.err
 
 
 @pytest.mark.parametrize(
@@ -414,56 +396,48 @@ def test_what_is_wrong_is_said_before_anything_is_sent(
     ],
 )
 def test_a_wrong_amount_names_its_option_and_the_rule(
-    here: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-    amount: str,
-    more: tuple[str, ...],
-    line: str,
+    here: Here, amount: str, more: tuple[str, ...], line: str
 ) -> None:
-    asked = ["pay", "bkash", "--amount", amount, "--reference", "INV-1", "--approve", "--json"]
-    assert cli.main([*asked, *more]) == 2
-    shown = capfd.readouterr()
-    assert shown.err.startswith(f"Error: {line}")
-    assert "No money moved." in shown.err
-    error = json.loads(shown.out)["error"]
+    done = _pay(here, *more, amount=amount, reference="INV-1")
+    assert done.code == 2
+    assert done.error.startswith(line)
+    assert "No money moved." in done.error
+    error = done.document["error"]
     assert error["option"] == line.partition(":")[0]
     assert error["effect"] == "none"
 
 
-def test_another_gateway_lists_what_there_is(
-    here: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert cli.main(["pay", "paypal", "--amount", "100", "--reference", "INV-1"]) == 2
-    assert "there is bkash" in capfd.readouterr().err
+def test_another_gateway_lists_what_there_is(here: Here) -> None:
+    done = here.run("pay", "paypal", "--amount", "100", "--reference", "INV-1")
+    assert done.code == 2
+    assert "there is bkash" in done.error
 
 
-def test_a_reference_that_is_no_ascii(here: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["pay", "bkash", "--amount", "100", "--reference", "ইনভয়েস"]) == 2
-    assert capfd.readouterr().err.startswith("Error: --reference: ")
+def test_a_reference_that_is_no_ascii(here: Here) -> None:
+    done = here.run("pay", "bkash", "--amount", "100", "--reference", "ইনভয়েস")
+    assert done.code == 2
+    assert done.error.startswith("--reference: ")
 
 
-def test_a_home_that_cannot_be_made(
-    here: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_a_home_that_cannot_be_made(here: Here, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
-    here.setenv("VEXTRUS_PAY_HOME", str(tmp_path / "file" / "home"))
-    assert cli.main([*_ASK, "--approve"]) == 2
-    assert "VEXTRUS_PAY_HOME" in capfd.readouterr().err
+    done = here.run(*_ASK, "--approve", env={"VEXTRUS_PAY_HOME": str(tmp_path / "file" / "home")})
+    assert done.code == 2
+    assert "VEXTRUS_PAY_HOME" in done.error
 
 
-def test_a_store_that_cannot_be_opened_is_a_storage_matter(
-    here: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    assert cli.main([*_ASK, "--approve", "--store", f"sqlite:///{tmp_path}/none/x.db"]) == 3
-    assert "folder of the payment store does not exist" in capfd.readouterr().err
+def test_a_store_that_cannot_be_opened_is_a_storage_matter(here: Here, tmp_path: Path) -> None:
+    done = here.run(*_ASK, "--approve", "--store", f"sqlite:///{tmp_path.as_posix()}/none/x.db")
+    assert done.code == 3
+    assert "folder of the payment store does not exist" in done.error
 
 
-def test_a_named_store_is_used_by_all(user: User, sandbox: Gateway, amount: str, reference: str) -> None:
-    store = f"sqlite:///{user.home.parent.as_posix()}/named.db"
-    paid = _pay(user, "--sandbox", sandbox.url, "--store", store, amount=amount, reference=reference)
+def test_a_named_store_is_used_by_all(here: Here, sandbox: Gateway, amount: str, reference: str) -> None:
+    store = f"sqlite:///{here.home.parent.as_posix()}/named.db"
+    paid = _pay(here, "--sandbox", sandbox.url, "--store", store, amount=amount, reference=reference)
     assert paid.code == 0, paid.err
     payment_id = paid.lines[0]["payment_id"]
-    assert user.run("status", payment_id).code == 2, "it is not in the home"
-    looked = user.run("status", payment_id, "--json", env={"VEXTRUS_PAY_STORE": store})
+    assert here.run("status", payment_id).code == 2, "it is not in the home"
+    looked = here.run("status", payment_id, "--json", env={"VEXTRUS_PAY_STORE": store})
     assert looked.code == 0
     assert Decimal(looked.document["payment"]["captured"]) == Decimal(amount)

@@ -29,7 +29,7 @@ from vextrus_payments.token_port import TokenBackend
 from vextrus_payments.tokens import FileTokenBackend
 
 #: How long to wait before each look at a payment whose outcome got lost, in seconds.
-_LOOK_AFTER_S: Final = (0.5, 2.0, 5.0)
+_LOOK_AFTER_S: Final = (0.5, 1.5, 3.0)
 
 _NOT_OURS: Final = Page("Another payment", "This is not the payment that the terminal waits for.", 404)
 _NOT_DONE: Final = Page(

@@ -20,7 +20,7 @@ from vextrus_payments.states import OPEN_STATES, outcome_of, refund_outcome_of
 from vextrus_payments.store import PaymentStore
 
 #: How long to wait before each look at a refund whose answer got lost, in seconds.
-_LOOK_AFTER_S: Final = (0.5, 2.0, 5.0)
+_LOOK_AFTER_S: Final = (0.5, 1.5, 3.0)
 
 
 @dataclass(frozen=True, slots=True)
