@@ -26,9 +26,13 @@ class StructlogObserver:
 
     Exchanges are `info` when an answer came and `warning` when none did; everything else is `info`. What the level
     filters out is not built.
+
+    Attributes:
+        failures: how many lines the host's logging failed to take.
     """
 
     def __init__(self) -> None:
+        self.failures: int = 0
         self._stdlib = logging.getLogger(LOGGER_NAME)
         self._kept: Any = None
 
@@ -37,34 +41,48 @@ class StructlogObserver:
         return self._logger(logging.WARNING if failed else logging.INFO) is not None
 
     def exchange(self, *, tenant: str, gateway: str, exchange: Exchange, context: CallContext) -> None:
-        """One try; `exchange` is redacted already by its maker."""
+        """One try; `exchange` is redacted already by its maker. Never raises."""
         level = logging.INFO if exchange.error is None else logging.WARNING
         log = self._logger(level)
         if log is None:
             return
-        log(
+        self._write(
+            log,
             "gateway.exchange",
-            tenant=tenant,
-            gateway=gateway,
-            payment_id=context.payment_id,
-            operation_id=None if context.operation_id is None else one_line(context.operation_id),
-            operation=exchange.operation,
-            step=exchange.step,
-            method=exchange.method,
-            url=exchange.url,
-            sent=exchange.sent,
-            status=exchange.status,
-            error=exchange.error,
-            elapsed_ms=exchange.elapsed_ms,
-            request=dict(exchange.request),
-            answer=dict(exchange.answer),
+            {
+                "tenant": one_line(tenant),
+                "gateway": gateway,
+                "payment_id": _line(context.payment_id),
+                "operation_id": _line(context.operation_id),
+                "operation": one_line(exchange.operation),
+                "step": one_line(exchange.step),
+                "method": exchange.method,
+                "url": one_line(exchange.url),
+                "sent": exchange.sent,
+                "status": exchange.status,
+                "error": _line(exchange.error),
+                "elapsed_ms": exchange.elapsed_ms,
+                "request": dict(exchange.request),
+                "answer": dict(exchange.answer),
+            },
         )
 
     def event(self, name: str, **fields: object) -> None:
-        """Something happened; every text among the fields is redacted as free text."""
+        """Something happened; every text among the fields is redacted as free text. Never raises."""
         log = self._logger(logging.INFO)
         if log is not None:
-            log(one_line(name), **{key: _safe(value) for key, value in fields.items()})
+            self._write(log, one_line(name), fields, redact=True)
+
+    def _write(self, log: Any, name: str, fields: dict[str, object], *, redact: bool = False) -> None:
+        # a processor, a handler or a value's __str__ of the host's may fail; a payment does not fail with it
+        try:
+            if redact:
+                fields = {key: _safe(value) for key, value in fields.items()}
+            if "event" in fields:  # structlog's own name for the event's name
+                fields["event_"] = fields.pop("event")
+            log(name, **fields)
+        except Exception:  # noqa: BLE001 - see above
+            self.failures += 1
 
     def _logger(self, level: int) -> Any:
         """The bound method of that level, or None where it would be filtered out."""
@@ -103,6 +121,10 @@ class _StdlibEvent:
     def __call__(self, event: str, **fields: object) -> None:
         text = " ".join(f"{key}={value!r}" for key, value in fields.items() if value is not None)
         self._logger.log(self._level, "%s %s", event, text, extra={"vextrus": fields})
+
+
+def _line(text: str | None) -> str | None:
+    return None if text is None else one_line(text)
 
 
 def _safe(value: object) -> object:
