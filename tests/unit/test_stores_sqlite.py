@@ -19,7 +19,7 @@ import pytest
 
 from vextrus_payments.errors import ConfigurationError, StorageError
 from vextrus_payments.plans import Claim, Reserved
-from vextrus_payments.records import OutboxKind
+from vextrus_payments.records import OutboxKind, PaymentState
 from vextrus_payments.stores import SqliteStore, ThreadRunner
 from vextrus_payments.stores.migrations import Migration, migrations
 from vextrus_payments.testing import FakeClock, FakeSleeper
@@ -486,6 +486,25 @@ def test_one_store_serves_one_loop_after_another(tmp_path: Path) -> None:
     asyncio.run(store.close())
 
 
+async def test_a_runner_lets_go_after_the_work_that_was_handed_over() -> None:
+    runner, gate, done = ThreadRunner(), Gate(), []
+    await runner.aclose()
+    blocker = asyncio.create_task(runner.run(gate.work))
+    while not gate.entered.is_set():
+        await asyncio.sleep(0.001)
+    last = asyncio.create_task(runner.run(lambda: done.append("work")))
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(runner.aclose())
+    await asyncio.sleep(0.02)
+    assert not closing.done()
+    gate.open.set()
+    await closing
+    assert done == ["work"]
+    await asyncio.gather(blocker, last, runner.aclose())
+    assert await runner.run(lambda: "again") == "again"
+    await runner.aclose()
+
+
 async def test_the_thread_ends_with_the_store(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "payments.db", runner=ThreadRunner("of-this-test"))
     await store.open()
@@ -665,6 +684,9 @@ async def test_every_statement_goes_by_an_index_that_finds_few_rows(
     await _ALL["in_order_per_subject"](trial_of_waiting(store))
     await _ALL["token_rows"](trial_of_waiting(store))
     await store.list("acme", limit=5)
+    await store.list(limit=5)
+    await store.list(since=store.now(), limit=5)
+    await store.list(state=PaymentState.PAID, limit=5)
     await store.list_operations(states=["unknown", "submitting"], limit=5)  # type: ignore[list-item]
     few = re.compile(
         r"SEARCH \w+ USING (COVERING )?INDEX \w+ \((tenant=\? AND (payment_id|operation_id|merchant_reference"
