@@ -47,7 +47,7 @@ class Secret:
     def __copy__(self) -> "Secret":
         return self
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Secret":
+    def __deepcopy__(self, _memo: dict[int, Any]) -> "Secret":
         """Itself, as for any immutable value: copying a configuration makes no second secret."""
         return self
 
