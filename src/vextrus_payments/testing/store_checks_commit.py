@@ -2,13 +2,11 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
 
 from vextrus_payments.errors import StorageError
-from vextrus_payments.events import EventKind, PaymentEvent
+from vextrus_payments.events import EventKind
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
-from vextrus_payments.payment import Evidence, Intent
 from vextrus_payments.plans import (
     Claim,
     CommitAnswer,
@@ -19,26 +17,15 @@ from vextrus_payments.plans import (
     Reserved,
     Stale,
 )
-from vextrus_payments.reasons import Reason, ReasonCode
 from vextrus_payments.recording import plan_initialize_lost, plan_quarantine
 from vextrus_payments.records import (
-    Attempt,
-    Exchange,
     Flag,
-    Operation,
-    OperationKind,
-    OperationState,
     OutboxKind,
     OutboxRow,
-    Payment,
     PaymentFacts,
-    PaymentState,
-    Receipt,
     ReceiptKind,
-    SubjectKind,
-    Submission,
-    SubmissionState,
 )
+from vextrus_payments.testing.store_records import full_attempt, full_plan
 from vextrus_payments.testing.store_trial import (
     ACME,
     StoreTrial,
@@ -223,7 +210,7 @@ async def events_and_entries_once(trial: StoreTrial) -> None:
 
 async def every_field_comes_back(trial: StoreTrial) -> None:
     """What is written is what is read: every field of every record, to the microsecond and the paisa."""
-    plan = _full_plan(trial)
+    plan = full_plan(trial.store.now())
     expect_type(await trial.store.commit(plan), Committed, "a plan with every field set")
     facts = await trial.facts("acme", "pay_full")
     expect(facts.payment == plan.payment, "the payment comes back as it was written")
@@ -236,156 +223,6 @@ async def every_field_comes_back(trial: StoreTrial) -> None:
     expect(rows == plan.outbox, "so do the outbox rows")
 
 
-def _full_plan(trial: StoreTrial) -> Plan:
-    now = trial.store.now().replace(microsecond=123_456)
-    reason = Reason(code=ReasonCode.WRONG_PIN, gateway_code="2023", own_words={"bn": "পিন সঠিক নয়।"})
-    payment = Payment(
-        tenant="acme",
-        payment_id="pay_full",
-        gateway="bkash",
-        mode=Mode.LIVE,
-        merchant_reference="INV 'full'",
-        amount=Money("1250.05"),
-        intent=Intent.AUTHORIZATION,
-        state=PaymentState.CLOSED,
-        created_at=now,
-        updated_at=now + timedelta(microseconds=1),
-        version=1,
-        submission_no=2,
-        flags=frozenset(Flag),
-        closed_reason=reason,
-        return_url="https://shop.example/orders/1?a=b",
-        correlation_id="corr",
-        metadata={"key": 'value "quoted" \\ \u0000 \n ৳'},
-        allow_repeat=True,
-        outbox_seq=7,
-    )
-    mine = {"tenant": "acme", "payment_id": "pay_full"}
-    submissions = tuple(
-        Submission(
-            **mine,
-            submission_no=number,
-            gateway="bkash",
-            mode=Mode.LIVE,
-            gateway_order_id=f"FULL-{number}",
-            state=SubmissionState.SUPERSEDED,
-            created_at=now,
-            gateway_reference=f"GR{number}",
-            checkout_url="https://gateway.example/?token=a",
-            expires_at=now + timedelta(days=1),
-            held_transaction_id=f"HOLD{number}",
-        )
-        for number in (1, 2)
-    )
-    operation = Operation(
-        **mine,
-        operation_id="op/full",
-        kind=OperationKind.REFUND,
-        subject_kind=SubjectKind.REFUND,
-        subject_id="op/full",
-        submission_no=2,
-        digest="d" * 64,
-        state=OperationState.UNKNOWN,
-        created_at=now,
-        updated_at=now,
-        fence=3,
-        amount=Money("0.01"),
-        send_by=now,
-        evidence=(Evidence("step", {"list": [1, {"a": None}], "yes": True}), Evidence("next")),
-        reason=reason,
-        transaction_id="TRX",
-        note="note",
-        sku="sku",
-    )
-    receipt = Receipt(
-        tenant="acme",
-        gateway="bkash",
-        mode=Mode.LIVE,
-        kind=ReceiptKind.REVERSAL,
-        transaction_id="TRX-1",
-        amount=Money("123456789012.34"),
-        recorded_at=now,
-        payment_id="pay_full",
-        submission_no=2,
-        operation_id="op/full",
-        merchant_reference="INV 'full'",
-        occurred_at=now,
-        original_transaction_id="TRX-0",
-        payer_account="01700000000",
-        fee=Money("0.50"),
-        flags=frozenset({Flag.LATE}),
-        mismatched=True,
-    )
-    event = PaymentEvent(
-        id="evt_full",
-        kind=EventKind.LATE,
-        tenant="acme",
-        payment_id="pay_full",
-        gateway="bkash",
-        mode=Mode.LIVE,
-        merchant_reference="INV 'full'",
-        occurred_at=now,
-        before="closed",
-        after="paid",
-        operation_id="op/full",
-        amount=Money("1"),
-        transaction_id="TRX-1",
-        reason_code="wrong_pin",
-        correlation_id="corr",
-        metadata={"a": "b"},
-    )
-    return Plan(
-        payment=payment,
-        expected_version=0,
-        submissions=submissions,
-        operations=(operation, replace(operation, operation_id="a later one, earlier by name")),
-        receipts=(receipt, replace(receipt, transaction_id="TRX-0")),
-        events=(event, replace(event, id="evt_a")),
-        outbox=(
-            OutboxRow(
-                tenant="acme",
-                row_id="ent_1",
-                subject="ledger/pay_full",
-                seq=7,
-                kind=OutboxKind.LEDGER,
-                document='{"any": "text ৳"}',
-                created_at=now - timedelta(days=1),
-                attempts=2,
-                next_at=now - timedelta(hours=1),
-            ),
-        ),
-        attempts=(_full_attempt(trial),),
-    )
-
-
-def _full_attempt(trial: StoreTrial) -> Attempt:
-    now = trial.store.now()
-    exchange = Exchange(
-        at=now,
-        operation="refund",
-        step="refund.submit",
-        method="POST",
-        url="https://gateway.example/refund",
-        sent="maybe",
-        status=None,
-        request={"paymentID": "GR1"},
-        answer={},
-        error="answer_lost",
-        elapsed_ms=12,
-    )
-    return Attempt(
-        tenant="acme",
-        operation_id="op/full",
-        payment_id="pay_full",
-        fence=3,
-        started_at=now,
-        send_by=now,
-        finished_at=now,
-        result="AnswerLostError",
-        exchanges=(exchange, replace(exchange, status=200, error=None)),
-    )
-
-
 async def attempts_are_history(trial: StoreTrial) -> None:
     """Attempts are written over by their own fence only, in the order in which they were opened."""
     facts = await trial.awaiting("INV-1")
@@ -395,7 +232,10 @@ async def attempts_are_history(trial: StoreTrial) -> None:
     opened = await trial.store.attempts("acme", "pay_INV-1")
     expect([a.fence for a in opened][-2:] == [first.fence, second.fence], "each claim opens an attempt")
     log = replace(
-        _full_attempt(trial), operation_id=first.operation_id, payment_id="pay_INV-1", fence=first.fence
+        full_attempt(trial.store.now()),
+        operation_id=first.operation_id,
+        payment_id="pay_INV-1",
+        fence=first.fence,
     )
     await trial.store.note_attempt(log)
     await trial.store.note_attempt(log)

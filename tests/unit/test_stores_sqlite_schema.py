@@ -1,0 +1,147 @@
+"""The SQLite store's schema: numbered, whole or not at all, and an index for every question."""
+
+import re
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from tests.unit.sqlite_file import refused, sql, trial_of
+from vextrus_payments.errors import StorageError
+from vextrus_payments.records import PaymentState
+from vextrus_payments.stores import SqliteStore
+from vextrus_payments.stores.migrations import Migration, migrations
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    made = SqliteStore(tmp_path / "payments.db")
+    await made.open()
+    yield made
+    await made.close()
+
+
+def test_a_released_migration_is_never_changed() -> None:
+    """The checksums of what was released. A change of the schema is a new file, and a new line here."""
+    assert [(m.number, m.name) for m in migrations("sqlite")] == [(1, "0001_first")]
+
+
+def test_statements_are_split_where_they_end() -> None:
+    table = "-- one; two\nCREATE TABLE a (b);\n"
+    trigger = "\nCREATE TRIGGER t AFTER INSERT ON a\nBEGIN\n  SELECT 1;\n  SELECT ';';\nEND;\n"
+    first, second = Migration(1, "0001_x", table + trigger).statements()
+    assert first.endswith("CREATE TABLE a (b);\n")
+    assert second.strip().startswith("CREATE TRIGGER") and second.endswith("END;\n")
+
+
+def test_line_ends_do_not_change_a_checksum() -> None:
+    (migration,) = migrations("sqlite")
+    assert "\r" not in migration.text
+    assert Migration(1, "x", migration.text).checksum == migration.checksum
+
+
+async def test_a_failing_migration_leaves_an_empty_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vextrus_payments.stores.sqlite import file
+
+    good = migrations("sqlite")
+    bad = Migration(len(good) + 1, "0002_bad", "CREATE TABLE more (a);\nCREATE TABLE nonsense (;\n")
+
+    def two(kind: str) -> tuple[Migration, ...]:
+        return (*good, bad)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(file, "migrations", two)
+        await refused(SqliteStore(tmp_path / "payments.db"), "storage")
+    raw = sqlite3.connect(tmp_path / "payments.db")
+    assert raw.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+    raw.close()
+    store = SqliteStore(tmp_path / "payments.db")
+    await store.open()
+    await trial_of(store).reserved("INV-1")
+    await store.close()
+    more = Migration(len(good) + 1, "0002_more", "CREATE TABLE more (a);\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(file, "migrations", lambda kind: (*good, more))
+        await store.open()
+        assert await sql(store, "SELECT value FROM meta") == [(str(len(good) + 1),)]
+        assert await store.get("acme", "pay_INV-1") is not None, "a migration keeps what is there"
+        await store.close()
+
+
+async def test_installed_files_that_were_changed_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    import vextrus_payments.stores.migrations as module
+
+    with pytest.raises(StorageError, match="not the released ones"):
+        module._check_released(
+            [Migration(1, "0001_first", "CREATE TABLE other (a);")], "abc  0001_first.sql\n"
+        )
+    with pytest.raises(StorageError, match="not the released ones"):
+        module._check_released([], "abc  0001_first.sql\n")
+
+
+@pytest.fixture
+async def plans(store: SqliteStore) -> AsyncIterator[Callable[[], list[tuple[str, str]]]]:
+    """Collects every statement that the store runs, with SQLite's plan for it."""
+    seen: dict[str, None] = {}
+    connection = store._connection
+    assert connection is not None
+    connection.set_trace_callback(lambda statement: seen.setdefault(statement))
+
+    def found() -> list[tuple[str, str]]:
+        connection.set_trace_callback(None)
+        explained = []
+        for statement in seen:
+            if statement.lstrip().upper().startswith(("SELECT", "INSERT", "UPDATE", "DELETE")):
+                for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}"):
+                    explained.append((statement, row[3]))
+        return explained
+
+    yield found
+
+
+async def test_every_statement_goes_by_an_index_that_finds_few_rows(
+    store: SqliteStore, plans: Callable[[], list[tuple[str, str]]]
+) -> None:
+    """With ten million payments of one tenant a statement that walks the tenant would take seconds."""
+    from vextrus_payments.testing.store_check import _ALL
+
+    for name in ("order_ids_are_unique", "one_refund_at_a_time", "guards", "find_by_each_key"):
+        await _ALL[name](trial_of(store))
+        for table in ("outbox", "attempts", "events", "receipts", "operations", "submissions", "payments"):
+            await sql(store, f"DROP TRIGGER IF EXISTS {table}_are_not_deleted")
+            await sql(store, f"DELETE FROM {table}")
+    await _ALL["in_order_per_subject"](trial_of(store))
+    await _ALL["token_rows"](trial_of(store))
+    await store.list("acme", limit=5)
+    await store.list(limit=5)
+    await store.list(since=store.now(), limit=5)
+    await store.list(state=PaymentState.PAID, limit=5)
+    await store.list_operations(states=["unknown", "submitting"], limit=5)  # type: ignore[list-item]
+    few = re.compile(
+        r"SEARCH \w+ USING (COVERING )?INDEX \w+ \((tenant=\? AND (payment_id|operation_id|merchant_reference"
+        r"|gateway_order_id|gateway_reference|transaction_id|held_transaction_id|row_id|event_id)=\?"
+        r"|kind=\? AND (tenant=\? AND subject|due_at))"
+        r"|SEARCH \w+ USING (PRIMARY KEY|INTEGER PRIMARY KEY) \((tenant=\? AND payment_id=\?|rowid=\?|digest=\?)"
+        r"|(SCALAR|CORRELATED SCALAR|LIST) SUBQUERY|MERGE|LEFT|RIGHT|COMPOUND QUERY|UNION USING TEMP"
+    )
+    page = re.compile(r"SEARCH (payments|operations) USING INDEX \w+_by_(tenant|state) ")
+    statements = plans()
+    assert len({statement for statement, _ in statements}) > 100
+    assert any(page.match(plan) for _, plan in statements)
+    wide = {
+        (re.sub(r"'[^']*'|\d+", "?", statement)[:90], plan)
+        for statement, plan in statements
+        if not few.match(plan)
+        # a page is read in the order of its index, and ends at its limit; the rows of few keys may be sorted
+        and not (page.match(plan) and "LIMIT" in statement)
+        and not (
+            plan == "USE TEMP B-TREE FOR ORDER BY" and ("UNION ALL" in statement or " IN (" in statement)
+        )
+        and not statement.startswith("DELETE")
+    }
+    assert wide == set()
