@@ -16,6 +16,7 @@ Judging an answer (which envelope, success or refusal, is it ours) is the work o
 ``errors.py``; nothing here decides anything about money.
 """
 
+import codecs
 import json
 import re
 from collections.abc import Mapping
@@ -104,7 +105,7 @@ def read_json(raw: bytes) -> dict[str, Any]:
     problem: str
     found: Any = None
     try:
-        found = _DECODER.decode(raw.decode("utf-8-sig"))
+        found = _DECODER.decode(raw.removeprefix(codecs.BOM_UTF8).decode("utf-8"))
         problem = "" if isinstance(found, dict) else "it is JSON but not an object"
     except _NotOneReading as refused:
         problem = str(refused)
@@ -139,7 +140,12 @@ class Body(BaseModel):
     """A request body: strict strings, no unknown field. Its repr and its errors show no secret."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
-        strict=True, extra="forbid", frozen=True, populate_by_name=True, hide_input_in_errors=True
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+        defer_build=True,  # made at first use: most programs never send most of them
     )
 
     def to_json(self) -> bytes:
@@ -249,7 +255,11 @@ class _Lenient(BaseModel):
     """An answer's base: what it does not know is left out, what it knows is frozen."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
-        extra="ignore", frozen=True, populate_by_name=True, hide_input_in_errors=True
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+        defer_build=True,  # as above
     )
 
 

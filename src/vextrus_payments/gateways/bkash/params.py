@@ -17,6 +17,7 @@ from vextrus_payments.payment import ProviderParams
 
 REFERENCE_RULE: Final = f"1-{TEXT_MAX} printable characters without < > &"
 TEXT_RULE: Final = f"1-{TEXT_MAX} printable characters"
+_FORBIDDEN: Final = frozenset(FORBIDDEN_IN_REFERENCES)
 ID_RULE: Final = "1-255 visible ASCII characters, as bKash gave it"
 _ID: Final = re.compile(r"[!-~]{1,255}", re.ASCII)
 
@@ -87,7 +88,7 @@ class BkashCheckout(ProviderParams, frozen=True, hide_input_in_errors=True):
 
 def is_reference(value: object) -> bool:
     """True for what bKash takes as payerReference."""
-    return is_text(value) and not any(char in FORBIDDEN_IN_REFERENCES for char in str(value))
+    return is_text(value) and _FORBIDDEN.isdisjoint(str(value))
 
 
 def is_text(value: object) -> bool:
