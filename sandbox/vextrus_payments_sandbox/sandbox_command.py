@@ -69,7 +69,7 @@ def env(url: str, shell: str, as_json: bool) -> int:
 
     \b
     sh:          eval "$(vextrus-pay sandbox env --url URL)"
-    powershell:  vextrus-pay sandbox env --url URL --shell powershell | Out-String | Invoke-Expression
+    powershell:  vextrus-pay sandbox env --url URL --shell powershell | Invoke-Expression
     dotenv:      vextrus-pay sandbox env --url URL --shell dotenv > .env
     """
     named = all_variables(checked_url(url, field="--url"))
@@ -108,4 +108,4 @@ def _welcome(info: Mapping[str, Any]) -> None:
 
 def _env_hint(url: str) -> str:
     ask = f"vextrus-pay sandbox env --url {url}"
-    return f"{ask} | Out-String | Invoke-Expression" if sys.platform == "win32" else f'eval "$({ask})"'
+    return f"{ask} | Invoke-Expression" if sys.platform == "win32" else f'eval "$({ask})"'

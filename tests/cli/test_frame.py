@@ -173,7 +173,7 @@ def test_a_bug_is_one_line_that_quotes_nothing(
     def broken(*_: object, **__: object) -> int:
         raise ValueError("canary-secret")
 
-    monkeypatch.setattr(frame.root, "main", broken)
+    monkeypatch.setattr(frame, "_call", broken)
     assert cli.main(["pay", "--json"]) == 3
     shown = capfd.readouterr()
     assert "canary-secret" not in shown.out + shown.err
@@ -188,16 +188,17 @@ def test_debug_shows_where_it_happened(
     def broken(*_: object, **__: object) -> int:
         raise ValueError("here")
 
-    monkeypatch.setattr(frame.root, "main", broken)
+    monkeypatch.setattr(frame, "_call", broken)
     monkeypatch.setenv("VEXTRUS_PAY_DEBUG", "1")
     assert cli.main(["pay"]) == 3
     assert "Traceback" in capfd.readouterr().err
 
 
-def test_a_reader_that_goes_away_is_no_traceback(user: User) -> None:
+@pytest.mark.parametrize("arguments", [["demo"], ["demo", "--json"]])
+def test_a_reader_that_goes_away_is_no_traceback(user: User, arguments: list[str]) -> None:
     """`vextrus-pay demo | head -1`."""
     process = subprocess.Popen(
-        [*COMMAND, "demo"],
+        [*COMMAND, *arguments],
         env=user.env(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -23,9 +23,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     absent = [name for name in _NEEDS if not _is_installed(name)]
     if absent:
         return _say_what_is_missing(absent, as_json="--json" in arguments)
-    from vextrus_payments.cli.frame import run
+    try:
+        from vextrus_payments.cli.frame import run
 
-    return run(arguments)
+        return run(arguments)
+    except KeyboardInterrupt:
+        return 130  # so early that nothing had begun, or a second time, while the first was being answered
 
 
 def _is_installed(name: str) -> bool:

@@ -24,6 +24,7 @@ from vextrus_payments.errors import (
 )
 
 PROGRAM: Final = "vextrus-pay"
+_COMPLETION: Final = "_VEXTRUS_PAY_COMPLETE"
 
 #: Fields of the SDK's requests -> what the user typed.
 _OPTIONS: Final[Mapping[str, str]] = {
@@ -51,10 +52,10 @@ def run(arguments: list[str]) -> int:
     # `sandbox serve --json` promises one line once it accepts connections, and nothing else.
     as_json = "--json" in arguments and arguments[:2] != ["sandbox", "serve"]
     try:
-        code = root.main(args=arguments, prog_name=PROGRAM, standalone_mode=False)
+        code = _call(arguments)
         sys.stdout.flush()
         return int(code or Exit.DONE)
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt, EOFError):
         return _fail(Exit.INTERRUPTED, "Interrupted.", {"type": "Interrupted"}, as_json=as_json)
     except click.ClickException as error:
         return _fail_usage(error, as_json=as_json)
@@ -64,6 +65,18 @@ def run(arguments: list[str]) -> int:
         return _reader_gone()
     except Exception as error:  # noqa: BLE001 - the outermost frame: a bug is one line too, and an honest code
         return _fail_unexpected(error, as_json=as_json)
+
+
+def _call(arguments: list[str]) -> int | None:
+    """Run the command; what click itself would make of an error is left to `run`."""
+    if _COMPLETION in os.environ:
+        root.main(args=arguments, prog_name=PROGRAM)  # a shell asks for completions; click answers and exits
+    try:
+        with root.make_context(PROGRAM, list(arguments)) as context:
+            code: int | None = root.invoke(context)
+            return code
+    except click.exceptions.Exit as left:
+        return left.exit_code
 
 
 def fail(error: PaymentsError, *, as_json: bool) -> int:
