@@ -2,12 +2,14 @@
 
 import asyncio
 import gzip
+import ssl
 import zlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpcore
 import httpx
 import pytest
 import respx
@@ -24,6 +26,8 @@ from vextrus_payments.errors import (
 from vextrus_payments.testing import FakeClock, SecretCanary
 from vextrus_payments.testing.loopback import LoopbackServer
 from vextrus_payments.transport import HttpxTransport, sent_before_cancel
+from vextrus_payments.transport.lines import Lines, Origin
+from vextrus_payments.transport.stream import ByteStream
 from vextrus_payments.wire import Safety, SendBy, Sent, WireRequest, WireResponse
 
 
@@ -150,7 +154,8 @@ async def test_failures_leave_no_connection_and_no_place_behind(server: Loopback
     transport = HttpxTransport(max_connections=2)
     for number in range(30):
         behavior = ("stall", "reset", "half-body", "garbage")[number % 4]
-        with pytest.raises((AnswerLostError, AnswerTimeoutError, UnreadableAnswerError)):
+        # on a busy machine the time may be up before the request could leave
+        with pytest.raises((AnswerLostError, AnswerTimeoutError, UnreadableAnswerError, NotSentError)):
             await send(transport, request(server, behavior), timeout_s=0.03)
         late = SendBy(transport._clock.now(), transport._clock.monotonic() + 60)
         with pytest.raises(NotSentError):
@@ -158,6 +163,22 @@ async def test_failures_leave_no_connection_and_no_place_behind(server: Loopback
         assert transport.connections == 0
     assert (await send(transport, request(server))).status == 200
     await transport.aclose()
+
+
+async def test_a_place_handed_to_a_caller_that_is_cancelled_in_that_moment_is_not_lost() -> None:
+    origin = Origin(b"http", b"127.0.0.1", 9)
+    lines = Lines(clock=FakeClock(), places=1, idle_s=30, ssl_context=ssl.create_default_context, proxy=None)
+    held = lines.take(origin, 5)
+    waiting = asyncio.create_task(lines.wait_and_take(origin, 5))
+    await asyncio.sleep(0)
+    assert lines.full
+    lines.give_back(held, sound=False)  # the place is the waiting caller's now
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    assert waiting.cancelled()
+    assert not lines.full
+    lines.give_back(lines.take(origin, 5), sound=False)
+    await lines.close()
 
 
 # --- send_by ---------------------------------------------------------------------------------------------
@@ -422,6 +443,26 @@ async def test_an_answer_beyond_the_limits_is_unreadable(body: bytes, encoding: 
     await transport.aclose()
 
 
+async def test_an_answer_without_end_is_left_where_the_limit_is() -> None:
+    async def pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        try:
+            while True:
+                writer.write(b"x" * 65536)
+                await writer.drain()
+        except OSError:
+            writer.close()
+
+    transport = HttpxTransport()
+    server = await asyncio.start_server(pour, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    with pytest.raises(UnreadableAnswerError, match="longer than 1048576 bytes"):
+        await send(transport, WireRequest("GET", url), timeout_s=30)
+    await transport.aclose()
+    server.close()
+
+
 async def test_the_exact_limit_is_still_read() -> None:
     transport = HttpxTransport(max_body_bytes=1000)
     async with Echo(answer(b"0" * 1000)) as echo:
@@ -554,7 +595,7 @@ async def test_no_socket_is_left_open(server: LoopbackServer) -> None:
     transport = HttpxTransport()
     await asyncio.gather(*(send(transport, request(server, call=str(n))) for n in range(20)))
     for behavior in ("stall", "reset", "half-body"):
-        with pytest.raises((AnswerLostError, AnswerTimeoutError)):
+        with pytest.raises((AnswerLostError, AnswerTimeoutError, NotSentError)):
             await send(transport, request(server, behavior), timeout_s=0.05)
     with pytest.raises(NotSentError):
         await send(transport, WireRequest("GET", server.refusing_url))
@@ -565,6 +606,86 @@ async def test_no_socket_is_left_open(server: LoopbackServer) -> None:
     while server.open_connections:
         await asyncio.sleep(0.001)
     assert open_files() == before
+
+
+# --- the stream under it --------------------------------------------------------------------------------------
+
+
+async def test_a_peer_that_floods_is_made_to_wait() -> None:
+    async def pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"x" * 20_000_000)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(pour, "127.0.0.1", 0)
+    _, stream = await asyncio.get_running_loop().create_connection(
+        ByteStream, "127.0.0.1", server.sockets[0].getsockname()[1]
+    )
+    for _ in range(50):
+        await asyncio.sleep(0.001)
+    assert 256 * 1024 < len(stream._unread) < 1024 * 1024
+    total = 0
+    while data := await stream.read(65536):
+        assert len(data) <= 65536
+        total += len(data)
+    assert total == 20_000_000
+    stream.close()
+    await stream.lost
+    server.close()
+
+
+async def test_a_peer_that_does_not_read_makes_the_writer_wait() -> None:
+    go = asyncio.Event()
+    seen = 0
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal seen
+        await go.wait()
+        while data := await reader.read(1_000_000):
+            seen += len(data)
+        writer.close()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    _, stream = await asyncio.get_running_loop().create_connection(
+        ByteStream, "127.0.0.1", server.sockets[0].getsockname()[1]
+    )
+    writing = asyncio.create_task(stream.write(b"x" * 20_000_000))
+    for _ in range(20):
+        await asyncio.sleep(0.001)
+    assert not writing.done()
+    go.set()
+    await writing
+    while stream._transport is not None and stream._transport.get_write_buffer_size():
+        await asyncio.sleep(0.001)
+    stream.close()
+    await stream.lost
+    while seen < 20_000_000:
+        await asyncio.sleep(0.001)
+    server.close()
+
+
+async def test_what_was_not_sent_when_a_stream_is_closed_never_leaves(server: LoopbackServer) -> None:
+    host, _, port = server.url.removeprefix("http://").partition(":")
+    _, stream = await asyncio.get_running_loop().create_connection(ByteStream, host, int(port))
+    await stream.write(b"GET /ok HTTP/1.1\r\n\r\n")
+    stream.close()
+    stream.close()
+    await stream.lost
+    await server.settle()
+    assert server.received_bytes == 0
+    with pytest.raises(httpcore.WriteError):
+        await stream.write(b"x")
+
+
+async def test_a_handshake_that_fails_leaves_nothing_to_wait_for(server: LoopbackServer) -> None:
+    transport = HttpxTransport()
+    with pytest.raises(NotSentError):
+        await send(transport, WireRequest("GET", server.mute_url.replace("http:", "https:")), timeout_s=0.05)
+    assert transport._lines is not None
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not transport._lines._closing
+    await transport.aclose()
 
 
 # --- a mocked engine -------------------------------------------------------------------------------------

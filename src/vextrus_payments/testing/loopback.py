@@ -182,6 +182,14 @@ class LoopbackServer:
                 await self._pause()
                 peer.reset()
                 raise _Hangup
+            case "unsized-body-reset":
+                await peer.say(b"HTTP/1.1 200 OK\r\n\r\n" + call.encode("ascii"))
+                await self._pause()
+                peer.reset()
+                raise _Hangup
+            case "unsized-body":
+                await peer.say(b"HTTP/1.1 200 OK\r\n\r\n" + call.encode("ascii"))
+                raise _Hangup
             case "stall":
                 await peer.reader.read(1)
                 raise _Hangup
