@@ -77,8 +77,7 @@ def test_a_record_comes_back_as_it_was(cls: type[Any], data: st.DataObject) -> N
         text = to_json(record)
         assert "\n" not in text
         again = from_json(cls, text)
-    assert again == record
-    assert to_json(again) == text
+    assert again == record  # the text may differ: a set of flags has no order
 
 
 @given(amount=st.integers(1, 10**17 - 1), metadata=of(Mapping[str, str]), at=SIMPLE[datetime])
