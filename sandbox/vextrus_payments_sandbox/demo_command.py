@@ -47,7 +47,8 @@ def command(as_json: bool, script: Script) -> int:
     if not as_json:
         show(record, verdict)
     elif record.error is not None:
-        emit_json(failed_document(record, verdict, error_document(record.error)))
+        error = {**error_document(record.error), "exit_code": exit_of(record, verdict)}
+        emit_json(failed_document(record, verdict, error))
     else:
         emit_json(document(record, verdict))
     return exit_of(record, verdict)

@@ -23,6 +23,8 @@ CUSTOMER: Final[Mapping[str, str]] = MappingProxyType(
 )
 _HOPS_MAX: Final = 12
 _TIMEOUT_S: Final = 40.0
+#: An execute, and the look-up after one without an answer, both at their limits.
+_RETURN_TIMEOUT_S: Final = 150.0
 
 
 @dataclass(slots=True)
@@ -80,7 +82,7 @@ async def walk(checkout_url: str, *, customer: Mapping[str, str] = CUSTOMER, act
     """
     _check_loopback(checkout_url)
     url, home = checkout_url, _origin(checkout_url)
-    async with _client() as client:
+    async with _client(_TIMEOUT_S) as client:
         answer = await _fetch(client, "GET", url)
         for _ in range(_HOPS_MAX):
             if answer.is_redirect:
@@ -106,12 +108,12 @@ async def come_back(return_url: str) -> int:
         GatewayError: nobody answered there.
     """
     _check_loopback(return_url)
-    async with _client() as client:
+    async with _client(_RETURN_TIMEOUT_S) as client:
         return (await _fetch(client, "GET", return_url)).status_code
 
 
-def _client() -> httpx.AsyncClient:
-    return httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=_TIMEOUT_S)
+def _client(timeout_s: float) -> httpx.AsyncClient:
+    return httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=timeout_s)
 
 
 async def _fetch(

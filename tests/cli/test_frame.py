@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from importlib.metadata import version
+from importlib.metadata import entry_points, version
 
 import pytest
 
@@ -116,6 +116,11 @@ def test_the_bare_command_shows_the_help(user: User) -> None:
     assert done.code == 0
     assert done.out.startswith("Usage: vextrus-pay")
     assert done.err == ""
+
+
+def test_the_installed_script_is_this_command() -> None:
+    found = {point.value for point in entry_points(group="console_scripts", name="vextrus-pay")}
+    assert found == {"vextrus_payments.cli:main"}
 
 
 def test_version(user: User) -> None:

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.cli.running import Done, Gateway, Here, Running, User
+from vextrus_payments_sandbox import walk as walker
 from vextrus_payments_sandbox.walk import come_back, walk
 
 posix_signals = pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for one process there")
@@ -175,6 +176,26 @@ def test_what_nobody_can_tell_is_unknown_and_found_by_status_later(
     assert found.document["outcome"] == "paid"
     assert found.document["refunds"] == []
     assert len(sandbox.calls("execute", done.lines[0]["gateway_reference"])) == 1
+
+
+def test_a_walker_without_patience_does_not_call_it_unpaid(
+    here: Here, sandbox: Gateway, amount: str, reference: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vextrus_payments_sandbox.walk._RETURN_TIMEOUT_S", 0.2)
+    sandbox.order("execute", "delay_after;seconds=1")
+    done = _pay(here, "--sandbox", sandbox.url, amount=amount, reference=reference)
+    assert (done.code, done.err) == (0, "")
+    assert done.lines[1]["outcome"] == "paid"
+
+
+def test_a_page_that_cannot_be_walked_leaves_nothing_sent(
+    here: Here, sandbox: Gateway, amount: str, reference: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walker, "_HOPS_MAX", 1)
+    done = _pay(here, "--sandbox", sandbox.url, amount=amount, reference=reference)
+    assert done.code == 4
+    assert "could not be walked" in done.error
+    assert sandbox.calls("execute", done.lines[0]["gateway_reference"]) == []
 
 
 def test_declined_says_why_in_both_languages(

@@ -138,7 +138,11 @@ class _Waiting:
     def __init__(self, order: PayOrder) -> None:
         self._order = order
         self.payments: Payments | None = None
+        self.began = False
+        """Whether a return of this payment has come: from then on money may have moved."""
         self.settled: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        # Looked at, so that asyncio does not complain of an error that a later one overtook.
+        self.settled.add_done_callback(lambda done: None if done.cancelled() else done.exception())
 
     async def on_return(self, gateway_name: str, params: Mapping[str, str]) -> Page:
         """The browser is back. A forged or early return settles nothing: the command waits on."""
@@ -152,6 +156,7 @@ class _Waiting:
             return _NOT_OURS
         if hint.gateway_reference != session.gateway_reference:
             return _NOT_OURS
+        self.began = True
         try:
             outcome = (await payments.handle_return(gateway_name, params, wait_s=None)).outcome
         except PaymentsError as error:
@@ -185,12 +190,25 @@ async def _brought_back(order: PayOrder, waiting: _Waiting, session: PaymentSess
     if session.checkout_url is None:
         return await payments.execute(session.payment_id)
     if order.approve:
-        await sandbox_tools("--approve").approve(session.gateway, session.checkout_url)
+        walked = await _approved(session, session.checkout_url, waiting)
     else:
+        walked = False
+    if not walked:
         await asyncio.wait({waiting.settled}, timeout=order.wait_s)
     if waiting.settled.done():
         return waiting.settled.result()
     return outcome_of(await _facts(payments, session.payment_id))
+
+
+async def _approved(session: PaymentSession, checkout_url: str, waiting: _Waiting) -> bool:
+    """Walk the page. False: the walker lost patience with the return, which goes on without it."""
+    try:
+        await sandbox_tools("--approve").approve(session.gateway, checkout_url)
+    except PaymentsError:
+        if not waiting.began:
+            raise  # the page itself could not be walked: nothing was executed
+        return False
+    return True
 
 
 async def _looked_up(payments: Payments, outcome: Outcome) -> Outcome:
