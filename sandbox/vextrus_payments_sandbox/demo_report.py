@@ -11,12 +11,13 @@ from vextrus_payments.cli.output import console, speaks_unicode
 from vextrus_payments.ledger import DEFAULT_ACCOUNTS, LedgerEntry, Side
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
-from vextrus_payments_sandbox.demo import GATEWAY, Record, Step, word_of
+from vextrus_payments_sandbox.demo import AMOUNT, GATEWAY, Record, Step, word_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 _CLEARING: Final = "clearing"
+CURRENCY: Final = AMOUNT.currency
 #: The sandbox's faults in a person's words; a fault that changes nothing has none.
 _FAULT_WORDS: Final = {
     "delay": "",
@@ -232,19 +233,16 @@ def _show_steps(out: "Console", record: Record) -> None:
     from rich.text import Text
 
     table = Table(title="Steps", title_justify="left", title_style="bold", show_lines=True)
-    table.add_column("Step", style="bold", max_width=16)
+    table.add_column("Step", style="bold", max_width=13)
     table.add_column("What happened", ratio=1)
     table.add_column("Calls to bKash", no_wrap=True)
     table.add_column("ms", justify="right", no_wrap=True)
-    table.add_column("Money", justify="right", no_wrap=True)
+    table.add_column(f"Money ({CURRENCY})", justify="right", max_width=9)
     for step in record.steps:
-        color = "green" if (step.moved or "").startswith("+") else "yellow"
+        money = (step.moved or "").removesuffix(f" {CURRENCY}")
+        color = "green" if money.startswith("+") else "yellow"
         table.add_row(
-            step.title,
-            Text(step.text),
-            _calls(step),
-            str(step.elapsed_ms),
-            Text(step.moved or "", style=color),
+            step.title, Text(step.text), _calls(step), str(step.elapsed_ms), Text(money, style=color)
         )
     out.print(table)
 
@@ -268,17 +266,17 @@ def _show_ledger(out: "Console", record: Record) -> None:
         return
     table = Table(title="Ledger entries", title_justify="left", title_style="bold")
     table.add_column("Entry", no_wrap=True)
-    table.add_column("Receipt", no_wrap=True)
-    table.add_column("Account")
-    table.add_column("Debit", justify="right", no_wrap=True)
-    table.add_column("Credit", justify="right", no_wrap=True)
+    table.add_column("Account", overflow="fold")
+    table.add_column(f"Debit {CURRENCY}", justify="right", no_wrap=True)
+    table.add_column(f"Credit {CURRENCY}", justify="right", no_wrap=True)
     for entry in record.entries.values():
-        lead = (entry.kind.value, entry.transaction_id)
+        lead = entry.kind.value
         for posting in entry.postings:
-            debit = str(posting.amount) if posting.side is Side.DEBIT else ""
-            credit = str(posting.amount) if posting.side is Side.CREDIT else ""
-            table.add_row(*lead, posting.account, debit, credit)
-            lead = ("", "")
+            amount = posting.amount.amount
+            table.add_row(
+                lead, posting.account, *((amount, "") if posting.side is Side.DEBIT else ("", amount))
+            )
+            lead = ""
         table.add_section()
     out.print(table)
 
