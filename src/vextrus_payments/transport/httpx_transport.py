@@ -2,29 +2,21 @@
 
 import asyncio
 import ssl
-import zlib
-from collections.abc import AsyncGenerator, AsyncIterable
 from functools import cache
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 import httpcore
 import httpx
 
 from vextrus_payments.clock import Clock, SystemClock
-from vextrus_payments.errors import (
-    AnswerLostError,
-    AnswerTimeoutError,
-    ConfigurationError,
-    GatewayError,
-    InvalidRequestError,
-    NotSentError,
-    UnreadableAnswerError,
-)
+from vextrus_payments.errors import ConfigurationError, InvalidRequestError
 from vextrus_payments.secret import Secret
+from vextrus_payments.transport.answers import read_whole
+from vextrus_payments.transport.failures import Trial
 from vextrus_payments.transport.lines import Line, Lines, Origin
 from vextrus_payments.transport.port import mark_cancelled
 from vextrus_payments.transport.proof import WithdrawnError, Witness
-from vextrus_payments.wire import Safety, SendBy, Sent, WireRequest, WireResponse, effect_of
+from vextrus_payments.wire import Safety, SendBy, Sent, WireRequest, WireResponse
 
 _MAX_BODY_BYTES: Final = 1024 * 1024
 _MAX_CACHED_TARGETS: Final = 256
@@ -33,35 +25,12 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _TOKEN_CHARACTERS: Final = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
 _OURS: Final = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding"})
 _IDENTITY: Final = (b"Accept-Encoding", b"identity")
-_NEXT_STEP: Final = {
-    Safety.READ: "It changes nothing: ask again.",
-    Safety.IDEMPOTENT: "Sending it again changes nothing more; or look it up.",
-    Safety.DISPOSABLE: "Start anew; what was lost cannot be paid.",
-    Safety.ONCE: "Do not send it again; look it up until the gateway answers.",
-}
-
-
-#: why a request was withdrawn -> what happened, and what to do
-_WITHDRAWN: Final = {
-    "send_by_passed": (
-        "the time by which it had to leave has passed",
-        "Decide again whether the call is still wanted, and claim it anew.",
-    ),
-    "connection_closed": ("the gateway closed the kept connection in that very moment", "Try again."),
-    "stale_answer": ("the kept connection still held an answer that nobody had asked for", "Try again."),
-    "no_time_left": ("the call was given no time", "Give it a timeout above zero."),
-    "transport_closed": ("the transport has been closed", "Open a new one."),
-}
 
 
 class _Target(NamedTuple):
     url: httpcore.URL
     origin: Origin
     host: tuple[bytes, bytes]
-
-
-class _UnreadableError(Exception):
-    """The answer is beyond our limits; the text says how."""
 
 
 @cache
@@ -162,14 +131,14 @@ class HttpxTransport:
                 if witness.stale():
                     raise WithdrawnError("stale_answer")
                 status = answer.status
-                response = await _read_whole(answer, self._max_body_bytes)
+                response = await read_whole(answer, self._max_body_bytes)
                 sound = True
                 return response
         except asyncio.CancelledError as cancelled:
             mark_cancelled(cancelled, Sent.NO if witness is None else witness.sent)
             raise
         except Exception as error:  # noqa: BLE001 - whatever it was, what counts is whether bytes left
-            trial = _Trial(str(target.origin), safety, timeout_s, deadline.expired(), witness, line, status)
+            trial = Trial(str(target.origin), safety, timeout_s, deadline.expired(), witness, line, status)
             failure = trial.failure(error)
         finally:
             if line is not None:
@@ -275,114 +244,6 @@ class HttpxTransport:
             self._names.clear()
         encoded = self._names[name] = name.encode("ascii")
         return encoded
-
-
-class _Trial(NamedTuple):
-    """What is known of a send that brought no answer."""
-
-    where: str
-    safety: Safety
-    timeout_s: float
-    expired: bool
-    witness: Witness | None
-    line: Line | None
-    status: int | None
-
-    def failure(self, error: Exception) -> GatewayError:
-        """The error to be raised for it. Its effect comes from the witness alone."""
-        sent = Sent.NO if self.witness is None else self.witness.sent
-        return self._not_sent(error) if sent is Sent.NO else self._in_doubt(error)
-
-    def _not_sent(self, error: Exception) -> NotSentError:
-        phase = "waiting" if self.witness is None else self.witness.phase
-        code = "not_sent"
-        next_step = None
-        if isinstance(error, WithdrawnError):
-            code, (what, next_step) = error.code, _WITHDRAWN[error.code]
-        elif self.expired and self.witness is None:
-            code, what = "no_free_connection", "all connections stayed in use for {timeout_s:g} s"
-        elif self.expired:
-            what = "no connection within {timeout_s:g} s"
-        else:
-            what = "no connection could be made"
-        cause = _cause(error)
-        return NotSentError(
-            f"Not sent to {self.where}: {what.format(timeout_s=self.timeout_s)}.",
-            effect=effect_of(Sent.NO, self.safety, None),
-            code=code,
-            next_step=next_step,
-            context={"phase": phase, "cause": cause},
-        )
-
-    def _in_doubt(self, error: Exception) -> GatewayError:
-        kind: type[GatewayError] = AnswerLostError
-        what = f"The connection to {self.where} broke after the request had begun to leave."
-        stream = None if self.line is None else self.line.backend.stream
-        if self.expired:
-            kind = AnswerTimeoutError
-            what = f"No whole answer came from {self.where} within {self.timeout_s:g} s."
-        elif isinstance(error, _UnreadableError):
-            kind = UnreadableAnswerError
-            what = f"The answer from {self.where} {error}."
-        elif isinstance(error, httpcore.RemoteProtocolError) and not (stream and stream.end_was_read):
-            kind = UnreadableAnswerError
-            what = f"What came from {self.where} is not HTTP."
-        return kind(
-            what,
-            effect=effect_of(Sent.MAYBE, self.safety, None),
-            next_step=_NEXT_STEP[self.safety],
-            http_status=self.status,
-            context={"phase": "answer", "cause": _cause(error)},
-        )
-
-
-def _cause(error: Exception) -> str:
-    """A name for the log. Our stream puts the reason's class into its errors; no other text is passed on."""
-    text = str(error)
-    return text if text.isidentifier() and len(text) <= 40 else type(error).__name__
-
-
-async def _read_whole(answer: httpcore.Response, max_body_bytes: int) -> WireResponse:
-    headers: dict[str, str] = {}
-    for raw_name, raw_value in answer.headers:
-        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    parts = aiter(cast(AsyncIterable[bytes], answer.stream))
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in parts:
-        size += len(chunk)
-        if size > max_body_bytes:
-            break
-        chunks.append(chunk)
-    if size > max_body_bytes:
-        if isinstance(parts, AsyncGenerator):
-            await parts.aclose()
-        raise _UnreadableError(f"is longer than {max_body_bytes} bytes")
-    await answer.aclose()
-    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-    encoding = headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("", "identity"):
-        body = _decoded(body, encoding, max_body_bytes)
-        del headers["content-encoding"]
-    return WireResponse(answer.status, headers, body)
-
-
-def _decoded(body: bytes, encoding: str, max_body_bytes: int) -> bytes:
-    """A body that was encoded though nobody asked for it, within the same limit."""
-    window = {"gzip": 31, "x-gzip": 31, "deflate": 15}.get(encoding)
-    if window is None:
-        raise _UnreadableError("is encoded in a way that was not asked for")
-    inflater = zlib.decompressobj(window)
-    try:
-        plain = inflater.decompress(body, max_body_bytes + 1)
-    except zlib.error:
-        plain = b""
-    if len(plain) > max_body_bytes:
-        raise _UnreadableError(f"is longer than {max_body_bytes} bytes")
-    if not inflater.eof:
-        raise _UnreadableError("is encoded, and its code is broken")
-    return plain
 
 
 def _callable(url: httpx.URL) -> bool:
