@@ -119,6 +119,7 @@ def p2() -> Result:
         ("stripe on aiohttp", "stripe_aiohttp", 5),
         ("square", "square_async", 3),
         ("pybkash", "pybkash_async", 3),
+        ("httpx on aiohttp", "httpx_on_aiohttp", 5),
         ("aiohttp alone", "aiohttp_client", 5),
     ):
         with Server() as server:

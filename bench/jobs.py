@@ -77,6 +77,7 @@ async def _peers_alone(url: str, rounds: int) -> Found:
         ("square", peers.square_async(url)),
         ("pybkash", peers.pybkash_async(url)),
         ("bkash-pgw-tokenized", peers.bkash_pgw(url)),
+        ("httpx on aiohttp", peers.httpx_on_aiohttp(url)),
         ("aiohttp alone", peers.aiohttp_client(url)),
     ):
         contenders[name], close = await opened

@@ -96,6 +96,21 @@ async def aiohttp_client(url: str) -> Opened:
     return call, client.close
 
 
+async def httpx_on_aiohttp(url: str) -> Opened:
+    """httpx's API over aiohttp's transport: what a faster transport could bring (docs/benchmarks.md says why the SDK
+    does not send money by it)."""
+    import httpx_aiohttp
+
+    client = httpx_aiohttp.HttpxAiohttpClient()
+    target = url + CREATE_PATH
+    headers = {"Authorization": BEARER, "X-App-Key": APP_KEY, "Accept": "application/json"}
+
+    async def call() -> None:
+        await client.post(target, json=QUESTION, headers=headers)
+
+    return call, client.aclose
+
+
 async def stripe_httpx(url: str) -> Opened:
     """stripe's async client over its httpx transport."""
     import stripe
