@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Mapping
+from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
@@ -179,7 +180,8 @@ class Payments:
             entropy=self._entropy,
             observer=self._observer,
         )
-        self._registry = Registry(
+        self._new_registry = partial(
+            Registry,
             credentials=credentials,
             configs=gateways,
             transport=transport,
@@ -189,9 +191,25 @@ class Payments:
             entropy=self._entropy,
             observer=self._observer,
         )
-        self._outbox = Outbox(
-            self._store, ledger=ledger, on_event=on_event, entropy=self._entropy, observer=self._observer
+        self._new_outbox = partial(
+            Outbox,
+            self._store,
+            ledger=ledger,
+            on_event=on_event,
+            entropy=self._entropy,
+            observer=self._observer,
         )
+        self._accounts = accounts
+        self._limits = limits or EngineLimits()
+        self._worker: asyncio.Task[None] | None = None
+        self._opened = False
+        self._closing: asyncio.Task[None] | None = None
+        self._assemble()
+
+    def _assemble(self) -> None:
+        """Make what one opening uses up: it belongs to one event loop, and is made anew for the next one."""
+        self._registry = self._new_registry()
+        self._outbox = self._new_outbox()
         self._engine = Engine(
             Context(
                 store=self._store,
@@ -203,12 +221,10 @@ class Payments:
                 sleeper=self._sleeper,
                 ids=Ids(self._clock, self._entropy),
                 observer=self._observer,
-                accounts=accounts,
-                limits=limits or EngineLimits(),
+                accounts=self._accounts,
+                limits=self._limits,
             )
         )
-        self._worker: asyncio.Task[None] | None = None
-        self._opened = False
 
     # --- opening and closing --------------------------------------------------------------------------------
 
@@ -225,27 +241,51 @@ class Payments:
         await self.aclose()
 
     async def open(self) -> None:
-        """Open the store and start the worker. A second call does nothing."""
+        """Open the store and start the worker. A second call does nothing; after aclose() it opens afresh.
+
+        Raises:
+            ConfigurationError: it is still closing.
+            StorageError: the store cannot be opened.
+        """
         if self._opened:
             return
+        if self._closing is not None:
+            if not self._closing.done():
+                raise ConfigurationError(
+                    "Payments is still closing.", code="closing", next_step="Await aclose() first."
+                )
+            self._closing = None
+            self._assemble()
         await self._store.open()
         self._opened = True
         if self._workers:
             self._worker = asyncio.create_task(self._outbox.run(), name="vextrus-payments-outbox")
 
     async def aclose(self) -> None:
-        """Let what was claimed be recorded, stop the worker, close what was opened here."""
-        if not self._opened:
+        """Let what was claimed be recorded, stop the worker, close what was opened here.
+
+        Cancelling it cancels only the wait: the closing goes on, and calling it again waits for the same one.
+        """
+        if self._closing is None:
+            if not self._opened:
+                return
+            self._opened = False
+            self._closing = asyncio.create_task(self._close(), name="vextrus-payments-closing")
+        if self._closing.done():
             return
-        self._opened = False
-        await self._engine.drain()
-        await self._tokens.drain()
-        if self._worker is not None:
-            self._outbox.stop()
-            await asyncio.wait({self._worker})
-            self._worker = None
-        await self._registry.aclose()
-        await self._store.close()
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        try:
+            await self._engine.drain()
+            await self._tokens.drain()
+            if self._worker is not None:
+                self._outbox.stop()
+                await asyncio.wait({self._worker})
+                self._worker = None
+            await self._registry.aclose()
+        finally:
+            await self._store.close()
 
     # --- the verbs ------------------------------------------------------------------------------------------
 

@@ -33,7 +33,8 @@ class RefundCorrelation(StrEnum):
     OWN_ID = "own_id"
     """By an id of ours: refunds may run side by side."""
     NONE = "none"
-    """Only by amount and by what was listed before: one refund at a time."""
+    """Only by amount and by what was listed before: one refund at a time. Such an adapter makes the list durable by
+    a Checkpoint before the refund leaves; that no checkpoint was kept is then proof that nothing left."""
 
 
 class IdempotencyScope(StrEnum):

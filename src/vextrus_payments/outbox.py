@@ -76,6 +76,8 @@ class Outbox:
                 await self.deliver()
             except StorageError as error:
                 self._observer.event("outbox.store_failed", code=error.code)
+            except Exception as error:  # noqa: BLE001 - a worker that dies silently loses every later entry
+                self._observer.event("outbox.failed", error=type(error).__name__)
             if not self._stopping:
                 await self._pause()
 
@@ -88,13 +90,15 @@ class Outbox:
 
     async def deliver(self) -> int:
         """Hand over everything that is due now; how many rows were taken. A row that failed waits for its pause."""
+        return sum(await asyncio.gather(*(self._deliver(kind) for kind in self._kinds())))
+
+    async def _deliver(self, kind: OutboxKind) -> int:
+        """One kind: a ledger that hangs does not hold up the news."""
         delivered = 0
-        for kind in self._kinds():
-            while rows := await self._store.lease(
-                kind, limit=self._limits.at_once, lease_s=self._limits.lease_s
-            ):
-                results = await asyncio.gather(*(self._hand_over(row) for row in rows))
-                delivered += sum(results)
+        while not self._stopping and (
+            rows := await self._store.lease(kind, limit=self._limits.at_once, lease_s=self._limits.lease_s)
+        ):
+            delivered += sum(await asyncio.gather(*(self._hand_over(row) for row in rows)))
         return delivered
 
     def _kinds(self) -> tuple[OutboxKind, ...]:
@@ -112,6 +116,11 @@ class Outbox:
                 await self._call(row)
         except TimeoutError:
             why = "the callback took too long"
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            why = "the callback was cancelled"  # something of the host's own, not us
         except Exception as error:  # noqa: BLE001 - a host's callback may raise anything; the row is offered again
             why = f"the callback raised {type(error).__name__}"
         else:

@@ -207,6 +207,9 @@ class AgreementRequest:
 
 def check_operation_id(value: str) -> None:
     """Refuse what is no operation id."""
+    if isinstance(value, str) and value.startswith("execute/"):
+        rule = "not beginning with execute/, which names our own operations"
+        raise InvalidRequestError(f"operation_id does not fit: {rule}.", field="operation_id", rule=rule)
     check_text("operation_id", value, _ID, "1-200 visible ASCII characters, no blanks")
 
 

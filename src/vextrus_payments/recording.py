@@ -49,6 +49,7 @@ from vextrus_payments.states import (
     has_money,
     payment_receipts,
     refunded,
+    reserved_for_refunds,
 )
 
 
@@ -80,9 +81,11 @@ class Draft:
         self._events: list[PaymentEvent] = []
         self._outbox: list[OutboxRow] = []
         self._guards: dict[str, int] = {}
+        self._whole_reference = False
 
     def guard(self, siblings: tuple[PaymentFacts, ...]) -> None:
-        """The plan relies on these siblings being as they were read."""
+        """The plan relies on these siblings being as they were read, and on there being no others."""
+        self._whole_reference = True
         for sibling in siblings:
             self._guards[sibling.payment.payment_id] = sibling.payment.version
 
@@ -179,6 +182,7 @@ class Draft:
             events=tuple(self._events),
             outbox=tuple(self._outbox),
             guards=tuple(self._guards.items()),
+            whole_reference=self._whole_reference,
         )
 
 
@@ -241,13 +245,23 @@ def plan_initialize_lost(
 # --- no answer, or a no -------------------------------------------------------------------------------------------
 
 
-def plan_lost(facts: PaymentFacts, operation_id: str, fence: int, now: datetime) -> Plan | None:
-    """What became of a submitted operation is not known: submitting -> unknown."""
+def plan_lost(
+    facts: PaymentFacts, operation_id: str, fence: int, now: datetime, *, by_holder: bool = False
+) -> Plan | None:
+    """What became of a submitted operation is not known: submitting -> unknown.
+
+    By the claim's holder it counts even where an absence was believed meanwhile (a wall clock set forward), and the
+    gateway's last moment is reckoned from now.
+    """
     operation = facts.operation(operation_id)
-    if operation is None or operation.fence != fence or operation.state is not OperationState.SUBMITTING:
+    lost = {OperationState.SUBMITTING, OperationState.RESERVED} if by_holder else {OperationState.SUBMITTING}
+    if operation is None or operation.fence != fence or operation.state not in lost:
         return None
     draft = Draft(facts, now)
-    draft.operation(operation, OperationState.UNKNOWN)
+    send_by = operation.send_by
+    if by_holder and send_by is not None:
+        send_by = max(send_by, now)
+    draft.operation(operation, OperationState.UNKNOWN, send_by=send_by)
     draft.announce(
         EventKind.UNKNOWN_OPENED,
         before=operation.state,
@@ -331,7 +345,11 @@ def plan_snapshot(
         ),
     )
     state = seen.snapshot.state
-    if state is SnapshotState.PAID and (not seen.snapshot.transaction_id or seen.snapshot.amount is None):
+    if state is SnapshotState.PAID and (
+        not seen.snapshot.transaction_id
+        or seen.snapshot.amount is None
+        or not seen.snapshot.amount.is_positive
+    ):
         _contradicted(draft, siblings, seen, execute)
     elif state is SnapshotState.PAID:
         _paid(draft, siblings, seen, execute)
@@ -401,8 +419,10 @@ def _receipt_flags(draft: Draft, siblings: tuple[PaymentFacts, ...]) -> frozense
     payment = draft.payment
     if payment.state in (PaymentState.CLOSED, PaymentState.LAPSED):
         flags.add(Flag.LATE)
-    draft.guard(siblings)
-    paid_before = bool(payment_receipts(draft.facts)) or any(has_money(s) for s in siblings)
+    if not payment.allow_repeat:
+        draft.guard(siblings)  # with allow_repeat they decide nothing below, and may be very many
+    same_mode = tuple(s for s in siblings if s.payment.mode is payment.mode)
+    paid_before = bool(payment_receipts(draft.facts)) or any(has_money(s) for s in same_mode)
     if paid_before and not (payment.allow_repeat and not payment_receipts(draft.facts)):
         flags.add(Flag.DUPLICATE)
     return frozenset(flags)
@@ -484,7 +504,7 @@ def _contradicted(
     """
     snapshot = seen.snapshot
     other_amount = snapshot.mismatches == {Mismatch.AMOUNT} and snapshot.reported is SnapshotState.PAID
-    if other_amount and snapshot.amount is not None:
+    if other_amount and snapshot.amount is not None and snapshot.amount.is_positive:
         _paid(draft, siblings, seen, execute, mismatched=True)
         return
     if execute is not None and execute.state is OperationState.SUBMITTING:
@@ -564,6 +584,23 @@ def _over(draft: Draft, seen: Seen, execute: Operation | None) -> None:
         _close(draft, EventKind.CLOSED, reason, execute.operation_id if execute else None)
 
 
+def plan_unsent(facts: PaymentFacts, operation_id: str, fence: int, now: datetime) -> Plan | None:
+    """No checkpoint was ever kept, so nothing left: the operation may be submitted again."""
+    operation = facts.operation(operation_id)
+    if (
+        operation is None
+        or operation.fence != fence
+        or operation.evidence
+        or operation.state not in (OperationState.SUBMITTING, OperationState.UNKNOWN)
+    ):
+        return None
+    draft = Draft(facts, now)
+    draft.operation(operation, OperationState.RESERVED)
+    if operation.state is OperationState.UNKNOWN:
+        _announce_resolved(draft, operation, OperationState.RESERVED)
+    return draft.plan()
+
+
 # --- refunds ------------------------------------------------------------------------------------------------------
 
 
@@ -582,7 +619,9 @@ def plan_refund_seen(
         return None
     draft = Draft(facts, now, accounts)
     other_amount = snapshot.mismatches == {Mismatch.AMOUNT} and snapshot.reported is RefundState.COMPLETED
-    if snapshot.state is RefundState.COMPLETED or (other_amount and snapshot.amount is not None):
+    if snapshot.state is RefundState.COMPLETED or (
+        other_amount and snapshot.amount is not None and snapshot.amount.is_positive
+    ):
         # Ours, but at another amount: it went back, so it is booked as it is, and a person has to look.
         _refunded(draft, operation, snapshot)
     elif snapshot.state is RefundState.PENDING and operation.state in (
@@ -608,7 +647,7 @@ def plan_refund_seen(
 
 def _refunded(draft: Draft, operation: Operation, snapshot: RefundSnapshot) -> None:
     payment = draft.payment
-    amount = snapshot.amount or operation.amount
+    amount = operation.amount if snapshot.amount is None else snapshot.amount
     assert amount is not None, "a refund operation always has an amount"
     key = ReceiptKey(
         payment.tenant, payment.gateway, payment.mode, ReceiptKind.REFUND, snapshot.transaction_id
@@ -618,9 +657,15 @@ def _refunded(draft: Draft, operation: Operation, snapshot: RefundSnapshot) -> N
         return  # that refund is another operation's: it says nothing about this one
     is_new = booked is None
     if is_new:
+        # One operation asks for one refund: a second one under it went back without being asked for.
+        is_second = any(r.operation_id == operation.operation_id for r in draft.facts.receipts)
         gone = refunded(draft.facts) + amount
-        as_asked = amount == operation.amount and gone <= captured(draft.facts)
-        if not as_asked:
+        as_asked = not is_second and amount == operation.amount and gone <= captured(draft.facts)
+        # A refund that was believed declined freed its amount, and others may have been promised it since: they
+        # must not be sent any more.
+        rest = tuple(o for o in draft.facts.operations if o.operation_id != operation.operation_id)
+        promised = reserved_for_refunds(replace(draft.facts, operations=rest))
+        if not as_asked or gone + promised > captured(draft.facts):
             draft.flag(Flag.QUARANTINED)
         draft.receipt(
             Receipt(

@@ -166,6 +166,9 @@ class Operation:
     evidence: tuple[Evidence, ...] = ()
     reason: Reason | None = None
     transaction_id: str | None = None
+    """What the gateway calls the result: a refund's own transaction id."""
+    original_transaction_id: str | None = None
+    """The receipt a refund gives back from, fixed at reservation."""
     note: str | None = None
     """What a refund says it is for."""
     sku: str | None = None

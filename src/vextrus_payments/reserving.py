@@ -8,6 +8,8 @@ import math
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from vextrus_payments.mode import Mode
+from vextrus_payments.money import Money
 from vextrus_payments.plans import (
     Busy,
     Claim,
@@ -35,6 +37,7 @@ from vextrus_payments.records import (
     Payment,
     PaymentFacts,
     PaymentState,
+    Receipt,
     SubjectKind,
     Submission,
     SubmissionState,
@@ -42,12 +45,13 @@ from vextrus_payments.records import (
 from vextrus_payments.states import (
     OPEN_STATES,
     SETTLED_STATES,
-    captured,
     check_operation_edge,
     claim_is_over,
     has_money,
     may_have_money,
+    payment_receipts,
     refundable,
+    refundable_of,
 )
 
 _SUBJECTS = {OperationKind.REFUND: SubjectKind.REFUND}
@@ -75,7 +79,7 @@ def _reserve_payment(
 ) -> tuple[Plan | None, ReserveAnswer]:
     request = wanted.request
     if not request.allow_repeat:
-        live = live_sibling(facts.siblings)
+        live = live_sibling(facts.siblings, wanted.mode)
         if live is not None:
             return None, live
     payment = Payment(
@@ -130,19 +134,12 @@ def _reserve_operation(
     amount = wanted.amount
     if Flag.QUARANTINED in payment.flags:
         return None, Refused("The payment is quarantined: a person has to look at it first.")
+    receipt = None
     if wanted.kind is OperationKind.REFUND:
-        left = refundable(target)
-        if not captured(target).is_positive:
-            return None, Refused("The payment has no confirmed receipt, so there is nothing to refund.")
-        amount = left if amount is None else amount
-        if amount.currency != left.currency:
-            return None, Refused(f"The payment is in {left.currency}.", field="currency")
-        if not amount.is_positive or amount > left:
-            return None, Refused(
-                f"The refund of {amount} is more than the {left} that is still refundable "
-                "(captured, less what was refunded, less what other refunds have reserved).",
-                field="amount",
-            )
+        answer = _refund_terms(target, wanted.amount)
+        if isinstance(answer, Refused):
+            return None, answer
+        receipt, amount = answer
     operation = Operation(
         tenant=wanted.tenant,
         operation_id=wanted.operation_id,
@@ -156,6 +153,7 @@ def _reserve_operation(
         created_at=now,
         updated_at=now,
         amount=amount,
+        original_transaction_id=receipt.transaction_id if receipt else None,
         note=wanted.note,
         sku=wanted.sku,
     )
@@ -163,8 +161,32 @@ def _reserve_operation(
     return plan, Reserved(facts, operation)
 
 
-def live_sibling(siblings: tuple[PaymentFacts, ...]) -> SiblingLive | None:
+def _refund_terms(target: PaymentFacts, wanted: Money | None) -> tuple[Receipt, Money] | Refused:
+    """The receipt a refund gives back from, and how much: gateways refund one transaction at a time."""
+    receipts = payment_receipts(target)
+    if not receipts:
+        return Refused("The payment has no confirmed receipt, so there is nothing to refund.")
+    left = refundable(target)
+    if wanted is not None and wanted.currency != left.currency:
+        return Refused(f"The payment is in {left.currency}.", field="currency")
+    rest = [(receipt, min(left, refundable_of(target, receipt))) for receipt in receipts]
+    if wanted is None:
+        whole = next(((receipt, amount) for receipt, amount in rest if amount.is_positive), None)
+        return whole or Refused(f"Of the payment, {left} is still refundable.", field="amount")
+    fitting = next((receipt for receipt, amount in rest if wanted <= amount), None)
+    if not wanted.is_positive or fitting is None:
+        most = max(amount for _, amount in rest)
+        return Refused(
+            f"The refund of {wanted} is more than the {most} that can still be given back at once "
+            "(captured, less what was refunded, less what other refunds have reserved; one receipt at a time).",
+            field="amount",
+        )
+    return fitting, wanted
+
+
+def live_sibling(siblings: tuple[PaymentFacts, ...], mode: Mode) -> SiblingLive | None:
     """The sibling that stands in the way of another charge: one with money first, else one that may have some."""
+    siblings = tuple(s for s in siblings if s.payment.mode is mode)  # test money stands in nobody's way
     for sibling in siblings:
         if has_money(sibling):
             return SiblingLive(sibling.payment.payment_id, paid=True)
@@ -240,7 +262,7 @@ def _why_not_now(
         ):
             return Settled(facts, operation)
         if not payment.allow_repeat:
-            return live_sibling(siblings)
+            return live_sibling(siblings, payment.mode)
     if operation.kind is OperationKind.REFUND and terms.one_refund_at_a_time:
         for other in facts.operations:
             if other.kind is OperationKind.REFUND and other.state in OPEN_STATES:

@@ -50,6 +50,7 @@ OPERATION_EDGES: Final[Mapping[tuple[OperationState, OperationState], str]] = {
     (_O.RESERVED, _O.SUBMITTING): "a claim",
     (_O.RESERVED, _O.CANCELLED): "the caller's withdrawal, or the payment is over",
     (_O.RESERVED, _O.SUCCEEDED): "the gateway shows it done, whoever did it",
+    (_O.RESERVED, _O.UNKNOWN): "the holder's answer got lost, after an absence had been believed too early",
     (_O.SUBMITTING, _O.PENDING): "the gateway accepted it and will finish later",
     (_O.SUBMITTING, _O.SUCCEEDED): "the gateway's confirmation",
     (_O.SUBMITTING, _O.DECLINED): "the gateway's final no, under the latest fence",
@@ -169,6 +170,24 @@ def refundable(facts: PaymentFacts) -> Money:
     if Flag.QUARANTINED in facts.payment.flags:
         return Money.from_minor(0, facts.payment.amount.currency)
     return captured(facts) - refunded(facts) - reserved_for_refunds(facts)
+
+
+def refundable_of(facts: PaymentFacts, receipt: Receipt) -> Money:
+    """What may still be promised back from one receipt. A refund that names no receipt counts against every one."""
+    gone = (ReceiptKind.REFUND, ReceiptKind.REVERSAL)
+    booked = {r.operation_id for r in facts.receipts if r.kind is ReceiptKind.REFUND}
+    here = (None, receipt.transaction_id)
+    back = [r.amount for r in facts.receipts if r.kind in gone and r.original_transaction_id in here]
+    promised = [
+        o.amount
+        for o in facts.operations
+        if o.kind is OperationKind.REFUND
+        and o.state in _HOLDING_STATES
+        and o.operation_id not in booked
+        and o.amount is not None
+        and o.original_transaction_id in here
+    ]
+    return receipt.amount - total([*back, *promised], receipt.amount.currency)
 
 
 def claim_is_over(operation: Operation, settle_s: int, at: datetime) -> bool:

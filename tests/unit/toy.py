@@ -227,8 +227,9 @@ class ToyGateway(PaymentGateway):
         )
 
     async def look_up_refund(
-        self, call: RefundCall, *, resume: Evidence, context: CallContext | None = None
+        self, call: RefundCall, *, resume: Evidence | None, context: CallContext | None = None
     ) -> RefundSnapshot | None:
+        assert resume is not None, "this gateway tells refunds apart by a baseline"
         return await self.drive(self._new_refund(call, resume), context=context)
 
     # --- protocols

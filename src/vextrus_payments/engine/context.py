@@ -11,8 +11,10 @@ from vextrus_payments.engine.flights import Flights
 from vextrus_payments.engine.recorder import Recorder
 from vextrus_payments.errors import (
     ConfigurationError,
+    ConflictError,
     Effect,
     GatewayBlockedError,
+    GatewayError,
     InvalidRequestError,
     OutcomeUnknownError,
     PaymentsError,
@@ -25,7 +27,7 @@ from vextrus_payments.observe import Observer
 from vextrus_payments.plans import Claim, ClaimTerms
 from vextrus_payments.records import Attempt, Exchange, PaymentFacts
 from vextrus_payments.store import PaymentStore
-from vextrus_payments.wire import CallContext, SendBy
+from vextrus_payments.wire import CallContext, SendBy, Sent
 
 #: (tenant, gateway name) -> a ready gateway. Raises UnknownGatewayError, ConfigurationError.
 GatewaySource = Callable[[str, str], Awaitable[PaymentGateway]]
@@ -140,6 +142,11 @@ class AttemptLog:
             on_exchange=self._exchanges.append,
         )
 
+    @property
+    def may_have_left(self) -> bool:
+        """True when a request of this attempt had begun to leave."""
+        return any(exchange.sent != Sent.NO for exchange in self._exchanges)
+
     async def close(self, result: str) -> None:
         """Keep the attempt. It is history: failing to write it changes nothing about the money."""
         done = replace(
@@ -154,10 +161,13 @@ class AttemptLog:
             self._context.observer.event("attempt.not_kept", code=error.code)
 
 
-def in_doubt(error: Exception) -> bool:
+def in_doubt(error: Exception, log: AttemptLog | None = None) -> bool:
     """True when money may have moved by the call that raised this: everything not proven otherwise."""
-    if isinstance(error, PaymentsError):
+    if isinstance(error, GatewayError | StorageError | ConflictError | ConfigurationError):
         return error.effect is Effect.UNKNOWN
+    if isinstance(error, PaymentsError):
+        # A rule that an answer broke (Money("1,500")) says nothing of what had been sent before it was read.
+        return error.effect is Effect.UNKNOWN or (log is not None and log.may_have_left)
     # Not one of ours: a fault in an adapter proves nothing about what it had sent.
     return True
 

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, TypeVar
 
+from vextrus_payments.errors import ConfigurationError
+
 T = TypeVar("T")
 
 
@@ -19,6 +21,12 @@ class Flights:
         running = self._tasks.get(key)
         if running is not None and not running.done():
             return running
+        if self.closing:
+            raise ConfigurationError(
+                "Payments is closing: nothing new is begun.",
+                code="not_open",
+                next_step="Open it again, then repeat the call.",
+            )
         task: asyncio.Task[T] = asyncio.create_task(make())
         self._tasks[key] = task
         task.add_done_callback(lambda done: self._landed(key, done))
@@ -29,6 +37,11 @@ class Flights:
             del self._tasks[key]
         if not task.cancelled():
             task.exception()  # seen: a caller that left must not make asyncio complain
+
+    def flying(self, key: Hashable) -> bool:
+        """True while this key's task runs here."""
+        task = self._tasks.get(key)
+        return task is not None and not task.done()
 
     async def join(self, task: "asyncio.Task[T]", wait_s: float | None) -> bool:
         """Wait for a task, at most so long. False: it still runs. The task outlives a cancelled caller."""

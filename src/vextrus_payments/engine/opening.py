@@ -1,5 +1,6 @@
 """initialize: reserve the payment, get a session that reached us, under a gateway order id of its own."""
 
+from dataclasses import replace
 from typing import NoReturn
 
 from vextrus_payments.capabilities import Capabilities
@@ -81,6 +82,7 @@ class Opening:
         about = {"tenant": tenant, "gateway": request.gateway, "operation_id": request.operation_id}
         match answer:
             case Reserved(facts=facts) | Same(facts=facts):
+                await self._context.gateway_of(facts)  # refuses a payment of the other mode
                 return facts
             case Conflict():
                 raise OperationConflictError(
@@ -153,11 +155,12 @@ class Opening:
         except Exception as error:  # noqa: BLE001 - whatever an adapter raises, the claim must be settled
             failure = error
         else:
+            ours = replace(session, submission_no=submission.submission_no)
             facts = await context.recorder.record(
                 payment.tenant,
                 payment.payment_id,
                 lambda now_facts, _: plan_session_opened(
-                    now_facts, claim.operation_id, session, context.store.now()
+                    now_facts, claim.operation_id, ours, context.store.now()
                 ),
             )
             await log.close("opened")

@@ -30,7 +30,8 @@ from vextrus_payments.plans import (
     SiblingLive,
     Unresolved,
 )
-from vextrus_payments.recording import plan_lost, plan_refund_seen, plan_refused
+from vextrus_payments.reasons import Reason, ReasonCode
+from vextrus_payments.recording import plan_lost, plan_refund_seen, plan_refused, plan_unsent
 from vextrus_payments.records import (
     Operation,
     OperationKind,
@@ -38,7 +39,6 @@ from vextrus_payments.records import (
     PaymentFacts,
     ReceiptKind,
 )
-from vextrus_payments.reserving import plan_release
 from vextrus_payments.snapshots import RefundSnapshot
 from vextrus_payments.states import claim_is_over, payment_receipts, refund_outcome_of
 from vextrus_payments.wire import CallContext, SendBy
@@ -120,7 +120,7 @@ class Refunding:
                 raise ConflictError("Our records forbid it.").about(**about)
 
     async def _refund(self, tenant: str, operation_id: str, gateway: PaymentGateway) -> RefundOutcome:
-        context, waited_s = self._context, 0.0
+        context, waited_s, asked = self._context, 0.0, False
         terms = context.terms(gateway.capabilities)
         while True:
             deadline = context.deadline()
@@ -136,6 +136,10 @@ class Refunding:
                     if after.state is not OperationState.RESERVED:
                         return refund_outcome_of(looked, after)
                 case Busy(retry_after_s=busy_s, facts=facts):
+                    if not asked:
+                        asked = True
+                        await self._look_at_others(facts, operation_id, gateway)
+                        continue
                     paused_s = await context.pause(busy_s, waited_s)
                     if not paused_s:
                         waiting = facts.operation(operation_id)
@@ -175,10 +179,13 @@ class Refunding:
             await self._record_lost(claim)
             await log.close(snapshot.state)
             return await self._outcome(tenant, claim.operation_id)
-        if in_doubt(failure):
+        if in_doubt(failure, log):
             await self._record_lost(claim)
-        elif isinstance(failure, DeclinedError) and failure.effect is Effect.REFUSED:
-            reason, final = failure.reason, failure.final
+        elif isinstance(failure, DeclinedError | InvalidRequestError):
+            # Refused, by the gateway or by the adapter before it: a request that breaks a rule breaks it again.
+            reason, final = Reason(code=ReasonCode.INVALID_REQUEST), True
+            if isinstance(failure, DeclinedError):
+                reason, final = failure.reason, failure.final
 
             def refused(facts: PaymentFacts, _: tuple[PaymentFacts, ...]) -> Plan | None:
                 return plan_refused(
@@ -191,9 +198,19 @@ class Refunding:
         await log.close(type(failure).__name__)
         if not isinstance(failure, GatewayError):
             raise failure
-        if failure.effect is Effect.NONE:
+        if failure.effect is Effect.NONE and not isinstance(failure, DeclinedError):
             return not_sent(payment_id, claim.operation_id, failure)
         return await self._outcome(tenant, claim.operation_id)
+
+    async def _look_at_others(self, facts: PaymentFacts, operation_id: str, gateway: PaymentGateway) -> None:
+        """Look up the refunds that stand in the way: nobody else may ever ask."""
+        for other in facts.operations:
+            if (
+                other.kind is OperationKind.REFUND
+                and other.operation_id != operation_id
+                and self._due(other, gateway)
+            ):
+                await self._look_up(other.tenant, other.operation_id, gateway)
 
     # --- look-up --------------------------------------------------------------------------------------------------
 
@@ -212,12 +229,13 @@ class Refunding:
         facts, operation = await self._operation(tenant, operation_id)
         if not self._due(operation, gateway):
             return facts
-        if not operation.evidence:
-            return await self._without_evidence(facts, operation, gateway)
+        own_ids = gateway.capabilities.refund_correlation is RefundCorrelation.OWN_ID
+        if not operation.evidence and not own_ids:
+            return await self._without_evidence(operation)
         try:
             found = await gateway.look_up_refund(
                 refund_call(facts, operation_id),
-                resume=operation.evidence[-1],
+                resume=operation.evidence[-1] if operation.evidence else None,
                 context=CallContext(payment_id=operation.payment_id, operation_id=operation_id),
             )
         except GatewayError as error:
@@ -227,25 +245,19 @@ class Refunding:
             facts = await self._record_seen(tenant, operation.payment_id, operation_id, found, None)
         return await self._record_lost_at(facts, operation_id, operation.fence)
 
-    async def _without_evidence(
-        self, facts: PaymentFacts, operation: Operation, gateway: PaymentGateway
-    ) -> PaymentFacts:
-        """A submitted refund without a checkpoint.
+    async def _without_evidence(self, operation: Operation) -> PaymentFacts:
+        """A submitted refund without a checkpoint, where refunds are told apart by a baseline.
 
-        Where refunds are told apart by a baseline, the driver makes it durable before the request leaves, under
-        the claim's fence: no baseline is proof that nothing was sent, and that nothing will be.
+        The driver makes the baseline durable before the request leaves, under the claim's fence: no baseline is
+        proof that nothing was sent, and that nothing will be.
         """
-        context = self._context
-        by_baseline = gateway.capabilities.refund_correlation is RefundCorrelation.NONE
-        if by_baseline and operation.state is OperationState.SUBMITTING:
-            return await context.recorder.record(
-                operation.tenant,
-                operation.payment_id,
-                lambda now_facts, _: plan_release(
-                    now_facts, operation.operation_id, operation.fence, context.store.now()
-                ),
-            )
-        return await self._record_lost_at(facts, operation.operation_id, operation.fence)
+        return await self._context.recorder.record(
+            operation.tenant,
+            operation.payment_id,
+            lambda facts, _: plan_unsent(
+                facts, operation.operation_id, operation.fence, self._context.store.now()
+            ),
+        )
 
     # --- shared ---------------------------------------------------------------------------------------------------
 
@@ -290,8 +302,10 @@ class Refunding:
 def refund_call(facts: PaymentFacts, operation_id: str) -> RefundCall:
     """What the adapter needs to refund, from facts: the receipt's transaction, and the refunds that are booked."""
     operation = facts.operation(operation_id)
-    receipt = payment_receipts(facts)[0]
     assert operation is not None and operation.amount is not None, "a reserved refund has an amount"
+    receipts = payment_receipts(facts)
+    named = (r for r in receipts if r.transaction_id == operation.original_transaction_id)
+    receipt = next(named, receipts[0])
     submission = facts.submission_numbered(receipt.submission_no or facts.payment.submission_no)
     assert submission.gateway_reference is not None, "a receipt came from a submission that reached us"
     return RefundCall(

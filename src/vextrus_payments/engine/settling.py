@@ -159,21 +159,21 @@ class Settling:
             facts = await self._leave_nothing_submitting(claim, facts)
             await log.close(snapshot.state)
             return outcome_of(facts)
-        outcome = await self._settle_failure(claim, failure)
+        outcome = await self._settle_failure(claim, failure, log)
         await log.close(type(failure).__name__)
         if not isinstance(failure, GatewayError):
             # A fault of configuration or of code: the record is safe, and the caller has to hear of it.
             raise failure
         return outcome
 
-    async def _settle_failure(self, claim: Claim, failure: Exception) -> Outcome:
+    async def _settle_failure(self, claim: Claim, failure: Exception, log: AttemptLog) -> Outcome:
         context, payment = self._context, claim.facts.payment
-        if in_doubt(failure):
+        if in_doubt(failure, log):
             facts = await context.recorder.record(
                 payment.tenant,
                 payment.payment_id,
                 lambda now_facts, _: plan_lost(
-                    now_facts, claim.operation_id, claim.fence, context.store.now()
+                    now_facts, claim.operation_id, claim.fence, context.store.now(), by_holder=True
                 ),
             )
             return outcome_of(facts)
@@ -192,13 +192,13 @@ class Settling:
     async def _leave_nothing_submitting(self, claim: Claim, facts: PaymentFacts) -> PaymentFacts:
         """An answer that settled nothing (a state nobody documented) leaves the operation unknown."""
         operation = facts.operation(claim.operation_id)
-        if operation is None or operation.state is not OperationState.SUBMITTING:
+        if operation is None or operation.state not in (OperationState.SUBMITTING, OperationState.RESERVED):
             return facts
         return await self._context.recorder.record(
             claim.tenant,
             claim.payment_id,
             lambda now_facts, _: plan_lost(
-                now_facts, claim.operation_id, claim.fence, self._context.store.now()
+                now_facts, claim.operation_id, claim.fence, self._context.store.now(), by_holder=True
             ),
         )
 
@@ -225,8 +225,16 @@ class Settling:
         execute = facts.operation(execute_operation_id(facts.payment.payment_id, facts.payment.submission_no))
         if execute is None or execute.state is not OperationState.SUBMITTING:
             return False
-        settle_s = self._context.terms(gateway.capabilities).settle_s
-        return not claim_is_over(execute, settle_s, self._context.store.now())
+        payment = facts.payment
+        if self._context.flights.flying(("execute", payment.tenant, payment.payment_id)):
+            return True  # whatever the wall clock says, it is on the wire from here
+        terms, now = self._context.terms(gateway.capabilities), self._context.store.now()
+        if (
+            execute.send_by is not None
+            and (execute.send_by - now).total_seconds() > terms.send_window_s + terms.settle_s
+        ):
+            return False  # claimed under a clock that was ahead: asking is all that is left
+        return not claim_is_over(execute, terms.settle_s, now)
 
     async def _look_up(self, tenant: str, payment_id: str, gateway: PaymentGateway) -> PaymentFacts:
         """Ask the gateway about every submission that is watched, the current one first; record what it shows."""

@@ -257,9 +257,11 @@ class PaymentGateway(ABC):
         """
 
     async def look_up_refund(
-        self, call: RefundCall, *, resume: Evidence, context: CallContext | None = None
+        self, call: RefundCall, *, resume: Evidence | None, context: CallContext | None = None
     ) -> RefundSnapshot | None:
         """Look for the refund of this call: the one that was not there when `resume` was saved.
+
+        `resume` is None only where the gateway knows refunds by an id of ours (RefundCorrelation.OWN_ID).
 
         None: not seen (yet), which proves nothing.
         """

@@ -248,10 +248,17 @@ class BkashGateway(PaymentGateway):
         )
 
     async def look_up_refund(
-        self, call: RefundCall, *, resume: Evidence, context: CallContext | None = None
+        self, call: RefundCall, *, resume: Evidence | None, context: CallContext | None = None
     ) -> RefundSnapshot | None:
-        """The one refund that is not in the baseline and has our amount; None where there is none, or several."""
+        """The one refund that is not in the baseline and has our amount; None where there is none, or several.
+
+        Raises:
+            InvalidRequestError: there is no baseline to compare with; nothing was sent.
+        """
         check_refund(call)
+        if resume is None:
+            rule = "the evidence that this refund's own checkpoint was given"
+            raise InvalidRequestError(f"resume does not fit: {rule}.", field="resume", rule=rule)
         return await self.drive(refunds.look_up_refund(self._api, call, resume), context=context)
 
     async def get_refund_status(

@@ -67,7 +67,7 @@ class MemoryQueue:
         for row in rows:
             to_json(row)
             created_us, next_us = to_micros(row.created_at), optional_micros(row.next_at)
-            due_us = created_us if next_us is None else next_us
+            due_us = 0 if next_us is None else next_us
             fresh.append(
                 QueuedRow(
                     0,

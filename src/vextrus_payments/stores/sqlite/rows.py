@@ -234,7 +234,7 @@ class SqliteRows:
                 row.attempts,
                 next_us,
                 row.parked,
-                created_us if next_us is None else next_us,
+                0 if next_us is None else next_us,  # due at once, whatever the clock was when it was made
                 row.tenant,
                 row.kind.value,
                 row.subject,
