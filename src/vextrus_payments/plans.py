@@ -61,6 +61,15 @@ class ReserveOperation:
     sku: str | None = None
 
 
+def siblings_decide(kind: OperationKind, *, allow_repeat: bool) -> bool:
+    """Whether the reference's other payments can forbid reserving or claiming an operation of this kind.
+
+    Where they cannot, plan_reserve() and plan_claim() do not look at them, and a store need not read them: a reference
+    that is charged again and again on purpose (donations) may have very many.
+    """
+    return kind in (OperationKind.INITIALIZE, OperationKind.EXECUTE) and not allow_repeat
+
+
 @dataclass(frozen=True, slots=True)
 class ReserveFacts:
     """What a store reads, in the reserving transaction itself, before it asks plan_reserve()."""
@@ -70,7 +79,8 @@ class ReserveFacts:
     target: PaymentFacts | None
     """For ReserveOperation: the payment it is about."""
     siblings: tuple[PaymentFacts, ...]
-    """For ReservePayment: every payment of the same (tenant, merchant reference), whatever its gateway."""
+    """For ReservePayment: every payment of the same (tenant, merchant reference), whatever its gateway; none are
+    needed where siblings_decide() says no."""
     order_number: int
     """For ReservePayment: 1 + how many submissions (tenant, gateway, mode, merchant reference) has had."""
 

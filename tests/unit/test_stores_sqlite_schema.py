@@ -12,6 +12,7 @@ from vextrus_payments.errors import StorageError
 from vextrus_payments.records import PaymentState
 from vextrus_payments.stores import SqliteStore
 from vextrus_payments.stores.migrations import Migration, migrations
+from vextrus_payments.testing.store_trial import LONG, Account
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -145,3 +146,21 @@ async def test_every_statement_goes_by_an_index_that_finds_few_rows(
         and not statement.startswith("DELETE")
     }
     assert wide == set()
+
+
+async def test_a_reference_that_is_charged_again_and_again_gets_no_slower(store: SqliteStore) -> None:
+    """Where siblings decide nothing they are not read: the hundredth donation costs what the second did."""
+    trial, donation = trial_of(store), Account(allow_repeat=True)
+    connection = store._connection
+    assert connection is not None
+    counts = []
+    for number in range(12):
+        seen: list[str] = []
+        connection.set_trace_callback(seen.append)
+        made = await trial.reserved(
+            "DONATION", donation, operation_id=f"op-{number}", payment_id=f"pay_{number}"
+        )
+        await store.claim("acme", made.operation.operation_id, LONG)
+        connection.set_trace_callback(None)
+        counts.append(len(seen))
+    assert len(set(counts)) == 1, counts

@@ -28,8 +28,16 @@ from vextrus_payments.plans import (
     ReserveOperation,
     ReservePayment,
     Stale,
+    siblings_decide,
 )
-from vextrus_payments.records import Operation, OperationState, PaymentFacts, ReceiptKey, Submission
+from vextrus_payments.records import (
+    Operation,
+    OperationKind,
+    OperationState,
+    PaymentFacts,
+    ReceiptKey,
+    Submission,
+)
 from vextrus_payments.reserving import plan_claim, plan_release, plan_reserve, with_operation
 
 
@@ -93,7 +101,8 @@ def reserve(rows: Rows, wanted: ReservePayment | ReserveOperation, now: datetime
         if rows.version(tenant, wanted.payment_id):
             return Refused("A payment of this id exists already.", field="payment_id")
         request = wanted.request
-        siblings = siblings_of(rows, tenant, request.merchant_reference, without=wanted.payment_id)
+        if siblings_decide(OperationKind.INITIALIZE, allow_repeat=request.allow_repeat):
+            siblings = siblings_of(rows, tenant, request.merchant_reference, without=wanted.payment_id)
         order_number += rows.count_submissions(
             tenant, request.gateway, wanted.mode, request.merchant_reference
         )
@@ -114,8 +123,10 @@ def claim(rows: Rows, tenant: str, operation_id: str, terms: ClaimTerms, now: da
     facts = None if payment_id is None else rows.facts(tenant, payment_id)
     if facts is None:
         return Refused("There is no such operation.", field="operation_id")
-    payment = facts.payment
-    siblings = siblings_of(rows, tenant, payment.merchant_reference, without=payment.payment_id)
+    payment, operation = facts.payment, facts.operation(operation_id)
+    siblings: tuple[PaymentFacts, ...] = ()
+    if operation is not None and siblings_decide(operation.kind, allow_repeat=payment.allow_repeat):
+        siblings = siblings_of(rows, tenant, payment.merchant_reference, without=payment.payment_id)
     plan, answer = plan_claim(facts, siblings, operation_id, terms, now)
     if plan is not None:
         _write(rows, plan)
