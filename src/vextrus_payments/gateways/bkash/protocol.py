@@ -137,12 +137,15 @@ def opened(call: Call[m.CreateAnswer], answer: m.CreateAnswer, mode: Mode, *, ur
 
 def _wrong_in_session(answer: m.CreateAnswer, order: Order) -> str:
     """What bKash repeats of the order must be the order; what it leaves out cannot be checked."""
-    try:
-        amount = money_of(answer.amount, answer.currency)
-    except UnreadableValueError:
-        return "amount"
-    if amount is not None and amount != order.amount:
-        return "amount"
+    asked = order.amount
+    if answer.amount != asked.amount or (answer.currency or m.CURRENCY) != asked.currency:
+        # Not letter by letter what was asked ("15" for "15.00"): then the value decides.
+        try:
+            amount = money_of(answer.amount, answer.currency)
+        except UnreadableValueError:
+            return "amount"
+        if amount is not None and amount != asked:
+            return "amount"
     if answer.merchant_invoice_number and answer.merchant_invoice_number != order.invoice:
         return "invoice number"
     if answer.intent and answer.intent != order.intent.value:
@@ -160,6 +163,8 @@ def _is_checkout_url(url: str, mode: Mode) -> bool:
         return False
     if not url.isascii() or re.search('["<>]', url):
         return False
+    if url.startswith("https://"):
+        return True
     parts = urlsplit(url)
     return parts.scheme == "https" or (mode is Mode.SANDBOX and is_loopback(parts.hostname or ""))
 
