@@ -231,9 +231,12 @@ CredentialSource = Callable[[str, str], Awaitable[GatewayConfig]]
 
 
 def is_loopback(host: str) -> bool:
-    """True for this machine's own loopback: localhost, *.localhost, 127.0.0.0/8 and ::1."""
+    """True for this machine's own loopback: localhost, 127.0.0.0/8 and ::1.
+
+    Not "shop.localhost": browsers keep such names on this machine, a resolver may ask the network for them.
+    """
     name = host.lower().rstrip(".")
-    if name == "localhost" or name.endswith(".localhost"):
+    if name == "localhost":
         return True
     try:
         return ip_address(name).is_loopback

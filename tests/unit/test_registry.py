@@ -209,6 +209,43 @@ def module_once() -> Any:
     return Safety.ONCE
 
 
+async def test_rotated_credentials_and_suspended_tenants_are_noticed_within_a_minute() -> None:
+    clock, asked = FakeClock(), 0
+    answers: list[Any] = []
+
+    async def vault(tenant: str, name: str) -> GatewayConfig:
+        nonlocal asked
+        asked += 1
+        answer = answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        config: GatewayConfig = answer
+        return config
+
+    registry = a_registry(configs=None, credentials=vault, clock=clock)
+    answers[:] = [ToyConfig()]
+    first = await registry.gateway("acme", "toy")
+    clock.advance(59)
+    assert await registry.gateway("acme", "toy") is first
+    assert asked == 1
+    clock.advance(2)
+    assert await registry.gateway("acme", "toy") is first  # asked, and nothing had changed
+    assert asked == 2
+    answers[:] = [OSError("the vault is down")]
+    clock.advance(61)
+    assert await registry.gateway("acme", "toy") is first  # a vault that fails takes nothing away
+    answers[:] = [ToyConfig(timeout_s=7)]
+    clock.advance(61)
+    second = await registry.gateway("acme", "toy")
+    assert second is not first
+    answers[:] = [TenantSuspendedError("acme is suspended.")]
+    assert await registry.gateway("acme", "toy") is second
+    clock.advance(61)
+    with pytest.raises(TenantSuspendedError):
+        await registry.gateway("acme", "toy")
+    await registry.aclose()
+
+
 async def test_closing_closes_all_and_refuses_new_ones() -> None:
     closed: list[str] = []
 

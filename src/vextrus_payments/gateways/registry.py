@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
-from typing import Final
+from typing import Final, NamedTuple
 
 from vextrus_payments.breaker import BreakerPolicy, Breakers
 from vextrus_payments.clock import Clock, Sleeper, SystemClock
@@ -23,7 +23,22 @@ from vextrus_payments.tokens.cache import TokenCache
 from vextrus_payments.transport import Transport
 
 GROUP: Final = "vextrus_payments.gateways"
+#: After so long the source of credentials is asked again: rotated keys and suspended tenants are noticed.
+ASK_AGAIN_S: Final = 60.0
+#: How long a source that is asked again may take before the gateway there is serves on.
+ASK_WAIT_S: Final = 5.0
 DEFAULT_TENANT: Final = "default"
+
+
+SOURCE_FAILED: Final = "credential_source_failed"
+
+
+class _Ready(NamedTuple):
+    """A gateway, what it was made from, and when that was asked for (monotonic)."""
+
+    gateway: PaymentGateway
+    config: GatewayConfig
+    asked_at: float
 
 
 def installed_gateways() -> tuple[str, ...]:
@@ -59,7 +74,9 @@ class Registry:
     """Ready gateways, made on first use and kept: one per (tenant, gateway name).
 
     Many tasks may ask for the same one at once; it is made once, and a task that is cancelled meanwhile cancels only
-    its own waiting. What could not be made is not remembered: the next call tries again. Tenants share the transport
+    its own waiting. What could not be made is not remembered: the next call tries again. A source of credentials is
+    asked again after a minute: what it then raises is raised, other credentials make a new gateway, and a source that
+    itself fails leaves the one there is. Tenants share the transport
     (one per event loop, proxy and TLS policy) and the token cache, whose keys tell merchants apart; never a breaker.
 
     Args:
@@ -104,8 +121,9 @@ class Registry:
             retry=retry,
             observer=observer,
         )
-        self._ready: dict[tuple[str, str], PaymentGateway] = {}
-        self._making: dict[tuple[str, str], asyncio.Task[PaymentGateway]] = {}
+        self._ready: dict[tuple[str, str], _Ready] = {}
+        self._retired: list[PaymentGateway] = []
+        self._making: dict[tuple[str, str], asyncio.Task[_Ready]] = {}
         self._closed = False
 
     async def gateway(self, tenant: str, name: str) -> PaymentGateway:
@@ -117,8 +135,8 @@ class Registry:
             ConfigurationError: the configuration breaks a rule, or the registry is closed.
         """
         ready = self._ready.get((tenant, name))
-        if ready is not None:
-            return ready
+        if ready is not None and not self._is_old(ready):
+            return ready.gateway
         if self._closed:
             raise _closed()
         key = (tenant, name)
@@ -129,7 +147,7 @@ class Registry:
             )
             task.add_done_callback(partial(self._built, key))
         try:
-            return await asyncio.shield(task)
+            return (await asyncio.shield(task)).gateway
         except asyncio.CancelledError:
             caller = asyncio.current_task()
             if not task.cancelled() or (caller is not None and caller.cancelling()):
@@ -143,18 +161,42 @@ class Registry:
         for task in making:
             task.cancel()
         await asyncio.gather(*making, return_exceptions=True)
-        ready, self._ready = tuple(self._ready.values()), {}
-        closed = await asyncio.gather(*(gateway.aclose() for gateway in ready), return_exceptions=True)
+        gateways = [*self._retired, *(ready.gateway for ready in self._ready.values())]
+        self._ready, self._retired = {}, []
+        closed = await asyncio.gather(*(gateway.aclose() for gateway in gateways), return_exceptions=True)
         for problem in closed:
             if isinstance(problem, BaseException):
                 raise problem
 
-    async def _build(self, tenant: str, name: str) -> PaymentGateway:
-        adapter = self._adapter(name)
-        config = await self._config(adapter, tenant)
-        return self._make(adapter, config, tenant, breaker=self._breakers.of(tenant, name))
+    def _is_old(self, ready: _Ready) -> bool:
+        if self._credentials is None:
+            return False
+        return self._clock.monotonic() - ready.asked_at >= ASK_AGAIN_S
 
-    def _built(self, key: tuple[str, str], task: asyncio.Task[PaymentGateway]) -> None:
+    async def _build(self, tenant: str, name: str) -> _Ready:
+        adapter = self._adapter(name)
+        asked_at = self._clock.monotonic()
+        before = self._ready.get((tenant, name))
+        try:
+            async with asyncio.timeout(None if before is None else ASK_WAIT_S):
+                config = await self._config(adapter, tenant)
+        except ConfigurationError as error:
+            if before is None or error.code != SOURCE_FAILED:
+                raise
+            config = before.config
+        except TimeoutError:
+            if before is None:
+                raise
+            config = before.config
+        if before is not None and before.config == config:
+            return _Ready(before.gateway, config, asked_at)
+        if before is not None:
+            # Calls under way may still use it: it is closed with the registry.
+            self._retired.append(before.gateway)
+        gateway = self._make(adapter, config, tenant, breaker=self._breakers.of(tenant, name))
+        return _Ready(gateway, config, asked_at)
+
+    def _built(self, key: tuple[str, str], task: asyncio.Task[_Ready]) -> None:
         self._making.pop(key, None)
         # Asking for the exception also tells the loop that somebody has seen it, should every caller be gone.
         if not task.cancelled() and task.exception() is None:
@@ -216,7 +258,7 @@ async def _asked(credentials: CredentialSource, tenant: str, name: str) -> Gatew
         kind = type(error).__name__
     raise ConfigurationError(
         f"The source of credentials failed with {kind}.",
-        code="credential_source_failed",
+        code=SOURCE_FAILED,
         next_step="See what the credential source itself reports.",
         gateway=name,
         tenant=tenant,
