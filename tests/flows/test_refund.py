@@ -1,11 +1,13 @@
 """Refunds: reserved against receipts, sent once, unknown until the gateway shows them."""
 
 import asyncio
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.flows.shop import LONG_S, Shop
+from tests.flows.shop import LONG_S, Shop, bkash_config, shop_open
 from vextrus_payments import (
     AmountError,
     ConflictError,
@@ -17,10 +19,20 @@ from vextrus_payments import (
     Paid,
     PaymentSession,
     Pending,
+    ReasonCode,
     Refunded,
     RefundRequest,
     Unknown,
 )
+from vextrus_payments.capabilities import RefundCorrelation
+from vextrus_payments.errors import AnswerLostError
+from vextrus_payments.gateways.bkash import BkashGateway
+from vextrus_payments.payment import Evidence, RefundCall
+from vextrus_payments.snapshots import RefundSnapshot
+from vextrus_payments.testing import FakeClock
+from vextrus_payments.token_port import Token, TokenKey
+from vextrus_payments.tokens import MemoryTokenBackend
+from vextrus_payments_sandbox.serve import SandboxServer
 
 
 async def paid(shop: Shop, reference: str = "INV-1", amount: str = "100") -> PaymentSession:
@@ -196,3 +208,169 @@ async def test_what_cannot_be_refunded_is_refused_before_anything_is_sent(shop: 
         await shop.payments.refund(refund(session, "INV-1/pay", "1"))
     assert shop.calls("refund") == 0
     assert shop.calls("refund_status") == 0
+
+
+# --- what must not hold an amount for good ------------------------------------------------------------------------
+
+
+class TokensElsewhere(MemoryTokenBackend):
+    """Tokens in a service that can be down."""
+
+    down = False
+
+    async def get(self, key: TokenKey) -> Token | None:
+        if self.down:
+            raise ConnectionError("the service is down")
+        return await super().get(key)
+
+
+async def test_a_refund_that_broke_before_its_baseline_was_never_sent_and_goes_out_later(
+    tmp_path: Path,
+) -> None:
+    tokens = TokensElsewhere()
+    async with shop_open(tmp_path, tokens=tokens) as shop:
+        session = await paid(shop)
+        shop.clock.advance(3 * 3600)  # bKash's token is over
+        tokens.down = True
+        with pytest.raises(ConnectionError):
+            await shop.payments.refund(refund(session, "r-1", "40"))
+        assert shop.calls("refund_status") == shop.calls("refund") == 0
+        tokens.down = False
+        shop.clock.advance(LONG_S)
+        # Neither stuck itself nor in the way of another one.
+        assert isinstance(await shop.payments.refund(refund(session, "r-2", "10")), Refunded)
+        assert isinstance(await shop.payments.refund(refund(session, "r-1", "40")), Refunded)
+        assert shop.moved()["refund"] == 2
+        await shop.check_books()
+
+
+async def test_asking_about_a_refund_that_broke_before_its_baseline_says_that_it_was_not_sent(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await paid(shop)
+
+    async def down(*_: Any) -> None:
+        raise ConnectionError("the service is down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BkashGateway, "authorize", down)
+        with pytest.raises(ConnectionError):
+            await shop.payments.refund(refund(session, "r-1", "40"))
+    shop.clock.advance(LONG_S)
+    outcome = await shop.payments.refund_status("r-1")
+    assert isinstance(outcome, Pending)
+    assert not outcome.sent
+    assert await shop.fired() == ["payment.paid", "payment.unknown_opened", "payment.unknown_resolved"]
+    assert isinstance(await shop.payments.refund(refund(session, "r-1", "40")), Refunded)
+    await shop.check_books()
+
+
+@pytest.mark.parametrize("reason", ["broken\nin transit", "   "])
+async def test_a_refund_that_the_adapter_refuses_is_declined_and_frees_its_amount(
+    shop: Shop, reason: str
+) -> None:
+    session = await paid(shop)
+    wrong = RefundRequest(operation_id="r-1", payment_id=session.payment_id, reason=reason)
+    with pytest.raises(InvalidRequestError) as caught:
+        await shop.payments.refund(wrong)
+    assert caught.value.field == "reason"
+    outcome = await shop.payments.refund(wrong)
+    assert isinstance(outcome, Declined)
+    assert outcome.reason.code is ReasonCode.INVALID_REQUEST
+    assert await shop.payments.refund_status("r-1") == outcome
+    assert await shop.fired() == ["payment.paid", "refund.declined"]
+    assert shop.calls("refund") == 0
+    assert isinstance(await shop.payments.refund(refund(session, "r-2")), Refunded)
+    await shop.check_books()
+
+
+async def test_a_refund_outside_the_window_is_declined_and_frees_its_amount(tmp_path: Path) -> None:
+    clock = FakeClock()
+    async with SandboxServer(clock=clock, seed=1) as server:
+        config = bkash_config(server, timeout_s=5.0, refund_window_days=1)
+        shop = Shop(server, f"sqlite:///{tmp_path / 'shop.db'}", clock, gateways={"bkash": config})
+        async with shop.payments:
+            session = await paid(shop)
+            clock.advance(4 * 86400)
+            for name in ("r-1", "r-1", "r-2"):
+                outcome = await shop.payments.refund(refund(session, name))
+                assert isinstance(outcome, Declined)
+                assert outcome.reason.code is ReasonCode.REFUND_WINDOW_CLOSED
+            assert shop.calls("refund") == 0
+            await shop.check_books()
+
+
+async def test_a_refund_looks_up_the_one_that_stands_in_its_way(shop: Shop) -> None:
+    session = await paid(shop)
+    shop.fault("refund", "drop_after")
+    shop.fault("refund_status", "delay;seconds=0")  # the baseline goes through
+    shop.fault("refund_status", "drop_before", times=8)
+    assert isinstance(await shop.payments.refund(refund(session, "r-1", "40")), Unknown)
+    shop.server.app.state.faults.clear()
+    assert isinstance(await shop.payments.refund(refund(session, "r-2", "20")), Refunded)
+    assert shop.moved()["refund"] == 2
+    await shop.check_books()
+    assert isinstance(await shop.payments.refund_status("r-1"), Refunded)
+
+
+# --- a gateway that knows refunds by an id of ours ----------------------------------------------------------------
+
+
+def known_by_our_id(monkeypatch: pytest.MonkeyPatch) -> dict[str, RefundSnapshot]:
+    """Make bKash such a gateway: it keeps no baseline, its answers get lost, and a look-up finds what was made."""
+    made: dict[str, RefundSnapshot] = {}
+    real_capabilities, real_refund = BkashGateway.capabilities, BkashGateway.refund_payment
+
+    async def forget(_: Evidence) -> None:
+        return
+
+    async def refund_payment(self: BkashGateway, call: RefundCall, **kwargs: Any) -> RefundSnapshot:
+        made[call.operation_id] = await real_refund(self, call, **{**kwargs, "on_checkpoint": forget})
+        raise AnswerLostError("The answer was lost.")
+
+    async def look_up_refund(
+        self: BkashGateway, call: RefundCall, *, resume: Evidence | None, **_: Any
+    ) -> RefundSnapshot | None:
+        assert resume is None
+        return made.get(call.operation_id)
+
+    def capabilities(self: BkashGateway) -> Any:
+        known = real_capabilities.__get__(self)
+        return replace(known, refund_correlation=RefundCorrelation.OWN_ID)
+
+    monkeypatch.setattr(BkashGateway, "capabilities", property(capabilities))
+    monkeypatch.setattr(BkashGateway, "refund_payment", refund_payment)
+    monkeypatch.setattr(BkashGateway, "look_up_refund", look_up_refund)
+    return made
+
+
+async def test_a_lost_refund_is_found_by_our_id_without_any_checkpoint(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await paid(shop)
+    known_by_our_id(monkeypatch)
+    for name, amount in (("r-1", "40"), ("r-2", "40")):
+        assert isinstance(await shop.payments.refund(refund(session, name, amount)), Unknown)
+    assert isinstance(await shop.payments.refund_status("r-1"), Refunded)
+    assert isinstance(await shop.payments.refund(refund(session, "r-2", "40")), Refunded)
+    assert shop.moved()["refund"] == 2
+    await shop.check_books()
+
+
+async def test_a_refund_not_found_by_our_id_stays_unknown_and_is_never_sent_again(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await paid(shop)
+    made = known_by_our_id(monkeypatch)
+    assert isinstance(await shop.payments.refund(refund(session, "r-1", "40")), Unknown)
+    hidden = made.copy()
+    made.clear()
+    shop.clock.advance(LONG_S * 100)
+    assert isinstance(await shop.payments.refund_status("r-1"), Unknown)
+    assert isinstance(await shop.payments.refund(refund(session, "r-1", "40")), Unknown)
+    with pytest.raises(AmountError):
+        await shop.payments.refund(refund(session, "r-2", "61"))
+    made.update(hidden)
+    assert isinstance(await shop.payments.refund_status("r-1"), Refunded)
+    assert shop.calls("refund") == 1
+    await shop.check_books()
