@@ -27,6 +27,7 @@ from vextrus_payments.plans import (
     Settled,
     SiblingLive,
     Unresolved,
+    siblings_decide,
 )
 from vextrus_payments.records import (
     Attempt,
@@ -78,7 +79,7 @@ def _reserve_payment(
     facts: ReserveFacts, wanted: ReservePayment, now: datetime
 ) -> tuple[Plan | None, ReserveAnswer]:
     request = wanted.request
-    if not request.allow_repeat:
+    if siblings_decide(OperationKind.INITIALIZE, allow_repeat=request.allow_repeat):
         live = live_sibling(facts.siblings, wanted.mode)
         if live is not None:
             return None, live
@@ -261,7 +262,7 @@ def _why_not_now(
             or operation.submission_no != payment.submission_no
         ):
             return Settled(facts, operation)
-        if not payment.allow_repeat:
+        if siblings_decide(operation.kind, allow_repeat=payment.allow_repeat):
             return live_sibling(siblings, payment.mode)
     if operation.kind is OperationKind.REFUND and terms.one_refund_at_a_time:
         for other in facts.operations:
