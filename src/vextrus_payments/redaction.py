@@ -16,6 +16,8 @@ from vextrus_payments.secret import MASK, mask_account
 _MAX_TEXT: Final = 300
 _MAX_FIELDS: Final = 60
 _MAX_NAME: Final = 80
+_MAX_SEARCHED: Final = 2000
+"""No pattern is run over more characters than this, whatever the limit of what is shown."""
 _MAX_BODY: Final = 64 * 1024
 
 #: Header names (lower case) whose values say nothing about anybody.
@@ -57,7 +59,8 @@ _CONTROL: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
-_JWT: Final = re.compile(r"[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_.-]*")
+# Begins where a run of its letters begins, or a long run would be gone through again from each of them.
+_JWT: Final = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_.-]*")
 _OPAQUE: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9+/_=-]{25,}(?![A-Za-z0-9])")
 _OPAQUE_NAME: Final = re.compile(r"(?=[^0-9]*[0-9])[A-Za-z0-9+/_=-]{25,}")
 _WALLET: Final = re.compile(
@@ -94,7 +97,7 @@ def redact_text(text: str, limit: int = _MAX_TEXT) -> str:
     """
     if len(text) <= limit and _NOTHING_TO_MASK.fullmatch(text) and not _WALLET.search(text):
         return text
-    masked = text[: 4 * limit]
+    masked = text[: min(4 * limit, _MAX_SEARCHED)]
     if not masked.isascii() or _A_CREDENTIAL_S_WORD.search(masked.lower()):
         masked = _CREDENTIAL.sub(lambda m: f"{m[1]}{m[2]}{MASK}", masked)
     if "@" in masked:
@@ -159,13 +162,27 @@ def redact_json_body(body: bytes) -> dict[str, str]:
     return {"(body)": f"{len(body)} bytes, {kind}"}
 
 
+class _Rule(Enum):
+    """What the allow-list says of a field."""
+
+    SHOW = 1
+    SHOW_ENDS = 2
+    MASK = 3
+
+
+#: Named once: on Python 3.11 looking a member up in its class is a call.
+_SHOW: Final = _Rule.SHOW
+_SHOW_ENDS: Final = _Rule.SHOW_ENDS
+_MASK_IT: Final = _Rule.MASK
+
+
 def _flatten(fields: Mapping[str, object], prefix: str, shown: dict[str, str], depth: int) -> None:
     for key, value in fields.items():
         if len(shown) >= _MAX_FIELDS:
             return
         if type(value) is str and type(key) is str and not prefix and len(key) <= _MAX_NAME:
             known, rule = _known_field(key)
-            shown[known] = _by_rule(rule, value)
+            shown[known] = MASK if rule is _MASK_IT else _by_rule(rule, value)
             continue
         name = _shown_name(f"{prefix}{key}", str(key))
         if isinstance(value, Mapping) and depth < 3:
@@ -180,19 +197,11 @@ def _flatten(fields: Mapping[str, object], prefix: str, shown: dict[str, str], d
             shown[name] = _shown(str(key), value)
 
 
-class _Rule(Enum):
-    """What the allow-list says of a field."""
-
-    SHOW = 1
-    SHOW_ENDS = 2
-    MASK = 3
-
-
 def _rule_of(key: str) -> _Rule:
     folded = key.lower().replace("_", "").replace("-", "")
     if folded in ACCOUNT_FIELDS:
-        return _Rule.SHOW_ENDS
-    return _Rule.SHOW if folded in SAFE_FIELDS else _Rule.MASK
+        return _SHOW_ENDS
+    return _SHOW if folded in SAFE_FIELDS else _MASK_IT
 
 
 # A peer may send keys of any length and number: only short ones are remembered, and not too many.
@@ -203,7 +212,8 @@ def _known_field(key: str) -> tuple[str, _Rule]:
 
 def _shown_name(path: str, key: str) -> str:
     """A field's name. One that nobody listed and that looks like a token itself is masked, with what stands before."""
-    if _rule_of(key) is _Rule.MASK and (_OPAQUE_NAME.fullmatch(key) or _JWT.search(key)):
+    path, key = path[: 4 * _MAX_NAME], key[: 4 * _MAX_NAME]  # a peer's key is as long as its answer
+    if _rule_of(key) is _MASK_IT and (_OPAQUE_NAME.fullmatch(key) or _JWT.search(key)):
         return MASK
     return one_line(path, _MAX_NAME)
 
@@ -215,9 +225,9 @@ def _shown(key: str, value: object) -> str:
 
 
 def _by_rule(rule: _Rule, text: str) -> str:
-    if rule is _Rule.MASK:
+    if rule is _MASK_IT:
         return MASK
-    if rule is _Rule.SHOW_ENDS:
+    if rule is _SHOW_ENDS:
         return one_line(mask_account(text) or "")
     # References are long and opaque by nature; sentences of others may hold anything.
     return redact_text(text) if " " in text or len(text) > 80 else one_line(text)
