@@ -141,7 +141,10 @@ class _Server(uvicorn.Server):
         await self._exchange.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
-        await asyncio.sleep(0.1)
+        for _ in range(20):
+            if not self.server_state.connections:
+                break
+            await asyncio.sleep(0.005)
         for connection in list(self.server_state.connections):
             connection.transport.abort()
         await super().shutdown(sockets)
