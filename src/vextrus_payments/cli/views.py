@@ -16,6 +16,7 @@ from vextrus_payments.outcomes import (
     Unknown,
 )
 from vextrus_payments.reasons import Reason
+from vextrus_payments.redaction import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,12 +46,14 @@ class View:
         grid.add_column(style="dim", no_wrap=True)
         grid.add_column(overflow="fold")
         for label, value in self.facts:
-            grid.add_row(label, Text(value))
-        body = Group(*([grid] if self.facts else []), *([Text(self.text)] if self.text else []))
+            grid.add_row(label, Text(one_line(value)))  # a gateway's word stays in its line
+        body = Group(
+            *([grid] if self.facts else []), *([Text(one_line(self.text, 1000))] if self.text else [])
+        )
         out.print(
             Panel(
                 body,
-                title=Text(self.title),
+                title=Text(one_line(self.title)),
                 title_align="left",
                 border_style=self.color,
                 expand=False,

@@ -25,6 +25,8 @@ ROOT = "https://bkash.test/v1.2.0-beta"
 API = Api(ROOT, Mode.SANDBOX)
 PAYMENT_ID = "TR0011aB3dE5f1766000000123"
 TRX_ID = "CLH30AB1CD"
+NO_IDS = ("CLH\x1b[2J\nPAID", "\u202eCLH30", "CLH 30", "\u09e6\u09e7", "A" * 256)
+"""Texts that no id of bKash can be."""
 AMOUNT = Money("15", "BDT")
 CALL = ExecuteCall(gateway_reference=PAYMENT_ID, gateway_order_id="INV-1", amount=AMOUNT)
 STATUS = StatusCall(gateway_reference=PAYMENT_ID, gateway_order_id="INV-1", amount=AMOUNT)

@@ -4,7 +4,18 @@ from typing import Any
 
 import pytest
 
-from tests.gateways.bkash.hand import AMOUNT, API, CALL, PAYMENT_ID, TRX_ID, answer, code, golden, play
+from tests.gateways.bkash.hand import (
+    AMOUNT,
+    API,
+    CALL,
+    NO_IDS,
+    PAYMENT_ID,
+    TRX_ID,
+    answer,
+    code,
+    golden,
+    play,
+)
 from vextrus_payments.errors import (
     AnswerLostError,
     AnswerTimeoutError,
@@ -63,6 +74,13 @@ def test_a_captured_amount_that_is_told_is_judged() -> None:
     body = golden("capture", paymentID=PAYMENT_ID, trxID=TRX_ID, amount="14", currency="BDT")
     played = play(h.capture_payment(API, CALL), body)
     assert (played.result.state, played.result.mismatches) == (SnapshotState.REVIEW, {Mismatch.AMOUNT})
+
+
+@pytest.mark.parametrize("trx_id", NO_IDS)
+def test_captured_under_an_id_that_is_none_is_for_review(trx_id: str) -> None:
+    played = play(h.capture_payment(API, CALL), golden("capture", paymentID=PAYMENT_ID, trxID=trx_id))
+    assert (played.result.state, played.result.transaction_id) == (SnapshotState.REVIEW, None)
+    assert played.result.mismatches == {Mismatch.TRANSACTION_ID}
 
 
 def test_void_is_one_call() -> None:

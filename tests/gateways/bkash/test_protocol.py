@@ -8,6 +8,7 @@ from tests.gateways.bkash.hand import (
     AMOUNT,
     API,
     CALL,
+    NO_IDS,
     PAYMENT_ID,
     STATUS,
     TRX_ID,
@@ -182,6 +183,16 @@ def test_what_the_query_does_not_settle_stays_unknown(fault: str, shown: Any) ->
 def test_the_original_error_and_its_code_are_kept(fault: Any, kind: type[GatewayError], kept: str) -> None:
     error = play(p.execute_payment(API, CALL), fault, INITIATED).raised
     assert (type(error), error.code) == (kind, kept)
+
+
+@pytest.mark.parametrize("trx_id", NO_IDS)
+def test_paid_under_an_id_that_is_none_is_for_review(trx_id: str) -> None:
+    query = golden(
+        "query_completed", paymentID=PAYMENT_ID, amount="15", merchantInvoice="INV-1", trxID=trx_id
+    )
+    played = play(p.query_payment(API, STATUS), query)
+    assert (played.result.state, played.result.transaction_id) == (SnapshotState.REVIEW, None)
+    assert played.result.mismatches == {Mismatch.TRANSACTION_ID}
 
 
 def test_a_query_that_shows_another_amount_is_for_review() -> None:

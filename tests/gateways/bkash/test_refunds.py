@@ -7,7 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.gateways.bkash.hand import API, PAYMENT_ID, REFUND, ROOT, TRX_ID, answer, code, golden, play
+from tests.gateways.bkash.hand import (
+    API,
+    NO_IDS,
+    PAYMENT_ID,
+    REFUND,
+    ROOT,
+    TRX_ID,
+    answer,
+    code,
+    golden,
+    play,
+)
 from vextrus_payments.errors import (
     AnswerLostError,
     AnswerTimeoutError,
@@ -70,6 +81,9 @@ NO_DEFINITE_ANSWER: dict[str, Any] = {
     "a page": answer(b"<html></html>"),
     "half a body": answer(b'{"refundTrxId":'),
     "without the refund's id": done(refundTrxId=None),
+    "an id that is none": done(refundTrxId="CLI\x1b[2J\nREFUNDED"),
+    "an id beyond ASCII": done(refundTrxId="\u202eCLI30"),
+    "an id without end": done(refundTrxId="A" * 256),
     "without a state": done(refundTransactionStatus=None),
     "another state": done(refundTransactionStatus="Pending"),
     "another amount": done(refundAmount="6"),
@@ -238,6 +252,14 @@ def test_on_v1_a_status_shaped_answer_is_no_refund() -> None:
     none = golden("refund_status_v1_none")
     error = play(r.refund_payment(V1, REFUND), none, none, none).raised
     assert error.effect is Effect.UNKNOWN
+
+
+@pytest.mark.parametrize("trx_id", NO_IDS)
+def test_on_v1_an_id_that_is_none_proves_no_refund(trx_id: str) -> None:
+    none = golden("refund_status_v1_none")
+    shown = golden("refund_v1", originalTrxID=TRX_ID, refundTrxID=trx_id, amount="5")
+    played = play(r.refund_payment(V1, REFUND), none, shown, none)
+    assert played.raised.effect is Effect.UNKNOWN
 
 
 def test_on_v1_the_one_shown_refund_is_compared() -> None:

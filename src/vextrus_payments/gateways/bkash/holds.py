@@ -25,6 +25,7 @@ from vextrus_payments.gateways.bkash.steps import (
     Api,
     UnreadableValueError,
     ask,
+    is_id,
     money_of,
     time_of,
 )
@@ -124,7 +125,7 @@ def _ended(
             raw_state=(answer.transaction_status or "")[:64],
             gateway_order_id=call.gateway_order_id,  # the answer never names it: the paymentID binds it
             amount=amount or call.amount,
-            transaction_id=answer.trx_id or None,
+            transaction_id=answer.trx_id if is_id(answer.trx_id) else None,
             occurred_at=time_of(answer.update_time),
         ),
     )

@@ -242,7 +242,7 @@ def _sent(api: Api, call: RefundCall) -> WireCall[RefundSnapshot | GatewayError]
     return _judged(
         RefundSnapshot(
             state=_state(answer.refund_transaction_status),
-            transaction_id=answer.refund_trx_id or "",
+            transaction_id=_id_of(answer.refund_trx_id),
             original_transaction_id=answer.original_trx_id or "",
             amount=amount_or_none(answer.refund_amount, answer.currency),
             raw_state=(answer.refund_transaction_status or "")[:64],
@@ -266,7 +266,7 @@ def _sent_v1(api: Api, call: RefundCall) -> WireCall[RefundSnapshot | GatewayErr
     return _judged(
         RefundSnapshot(
             state=_state(answer.transaction_status),
-            transaction_id=answer.refund_trx_id or "",
+            transaction_id=_id_of(answer.refund_trx_id),
             original_transaction_id=answer.original_trx_id or "",
             amount=amount_or_none(answer.amount, answer.currency),
             raw_state=(answer.transaction_status or "")[:64],
@@ -275,6 +275,11 @@ def _sent_v1(api: Api, call: RefundCall) -> WireCall[RefundSnapshot | GatewayErr
         ),
         call,
     )
+
+
+def _id_of(text: str | None) -> str:
+    """The refund's id; empty where it is none that an id can be, which proves no refund."""
+    return text if text is not None and is_id(text) else ""
 
 
 def _judged(snapshot: RefundSnapshot, call: RefundCall) -> RefundSnapshot:

@@ -241,6 +241,8 @@ def payment_state(answer: m.PaymentAnswer) -> SnapshotState:
 def payment_snapshot(answer: m.PaymentAnswer) -> PaymentSnapshot:
     """The picture of a payment in an execute's or a query's answer, not judged yet.
 
+    A transaction id that no id can be counts as absent: money without one is never called a plain success.
+
     Raises:
         UnreadableValueError: the amount is there but cannot be read exactly.
     """
@@ -250,7 +252,7 @@ def payment_snapshot(answer: m.PaymentAnswer) -> PaymentSnapshot:
         raw_state=(answer.transaction_status or "")[:64],
         gateway_order_id=answer.invoice or None,
         amount=money_of(answer.amount, answer.currency),
-        transaction_id=answer.trx_id or None,
+        transaction_id=answer.trx_id if is_id(answer.trx_id) else None,
         payer_account=account_of(answer.payer_account, answer.customer_msisdn),
         occurred_at=time_of(answer.payment_execute_time),
         refundable=amount_or_none(answer.max_refundable_amount, answer.currency),
