@@ -6,7 +6,8 @@ learns in a `TokenBackend` (tokens/memory.py, file.py, store.py). The store back
 five methods that the payment stores implement.
 
 Tokens are shared by key, not by tenant: two tenants on one merchant, and both protocol versions, have one token and
-one grant budget, because the gateway counts them as one (DESIGN rule 13).
+one grant budget, because the gateway counts them as one (DESIGN rule 13). The budget belongs to whoever names the
+merchant; the token only to its *holder*, who has the very secrets it was granted for (docs/adr/0004-token-holder.md).
 """
 
 import hashlib
@@ -25,6 +26,8 @@ from vextrus_payments.token_budget import GrantAsk, GrantDecision, GrantEnd, to_
 from vextrus_payments.wire import SendBy
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}\Z")
+_HOLDER: Final = re.compile(r"([0-9a-f]{64})?\Z")
+_LONGEST_LIFE_S: Final = 366 * 86_400
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
 
@@ -39,20 +42,44 @@ def _joined_digest(*parts: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TokenKey:
-    """Whose token: a SHA-256 in hex. It shows no key material and is safe as a file name and in a log."""
+    """Whose token.
+
+    Attributes:
+        digest: names the merchant, and with it the row and the grant budget: a SHA-256 in hex. It shows no key
+            material and is safe as a file name and in a log.
+        holder: who has the merchant's secrets: an HMAC-SHA256 in hex; "" where none were told. A token is served
+            to the holder it was granted to and to nobody else. Never shown.
+    """
 
     digest: str
+    holder: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         if not _DIGEST.match(self.digest):
             raise ValueError("a token key is a SHA-256 in lower-case hex; make it with TokenKey.of()")
+        if not _HOLDER.match(self.holder):
+            raise ValueError(
+                "a token's holder is an HMAC-SHA256 in lower-case hex; make it with TokenKey.of()"
+            )
 
     @classmethod
-    def of(cls, url: str, app_key: str | Secret, username: str | Secret) -> Self:
+    def of(
+        cls,
+        url: str,
+        app_key: str | Secret,
+        username: str | Secret,
+        *,
+        secrets: tuple[str | Secret, str | Secret] | None = None,
+    ) -> Self:
         """The key of one set of credentials at one origin.
 
         Of `url` (the API's root or any address under it) only scheme, host and port count, a default port written
         out or not: every product version behind one origin shares one token and one budget.
+
+        Args:
+            secrets: the app secret and the password: what the gateway asks for before it grants a token. Whoever
+                names the merchant without them shares its budget, not its token. Leave it out only where nobody but
+                the merchant itself can reach the cache and its backend.
 
         Raises:
             ConfigurationError: `url` is no http(s) address.
@@ -62,7 +89,8 @@ class TokenKey:
             raise ConfigurationError(
                 "The gateway's address is no http or https URL with a host.", code="invalid_url"
             )
-        return cls(_joined_digest(origin, _plain(app_key), _plain(username)))
+        digest = _joined_digest(origin, _plain(app_key), _plain(username))
+        return cls(digest, "" if secrets is None else _holder(*secrets))
 
     @property
     def short(self) -> str:
@@ -81,13 +109,17 @@ def _origin(url: str) -> str | None:
     return f"{parts.scheme}://{parts.hostname.rstrip('.')}:{port}"
 
 
+def _holder(app_secret: str | Secret, password: str | Secret) -> str:
+    return hmac.new(_plain(app_secret).encode(), _plain(password).encode(), hashlib.sha256).hexdigest()
+
+
 def _plain(value: str | Secret) -> str:
     return value.reveal() if isinstance(value, Secret) else value
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A gateway's token. `repr` shows neither token.
+    """A gateway's token. `repr` shows neither token, nor its holder.
 
     Attributes:
         access: what goes on the wire.
@@ -97,6 +129,7 @@ class Token:
         version: names this very token, without telling anything of it: what `reject` compares.
         ends_at: the gateway's own end; None = `expires_at`. Between the two the token is used only if no other can
             be had: a token that ended too early is a 401 at the front door, which moves nothing.
+        holder: whose secrets bought it (`TokenKey.holder`); the cache sets it. "" = nobody said.
     """
 
     access: Secret = field(repr=False)
@@ -105,6 +138,7 @@ class Token:
     expires_at: datetime
     version: str
     ends_at: datetime | None = None
+    holder: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         moments = (self.issued_at, self.expires_at, self.ends_at or self.expires_at)
@@ -112,6 +146,8 @@ class Token:
             raise ValueError("a token's times are aware datetimes")
         if not self.version:
             raise ValueError("a token has a version")
+        if not _HOLDER.match(self.holder):
+            raise ValueError("a token's holder is an HMAC-SHA256 in lower-case hex, or empty")
 
     @classmethod
     def granted(
@@ -129,7 +165,8 @@ class Token:
             issued_at: when the request for it was *sent*, by our clock: the gateway's count starts no earlier.
             life_s: how long the gateway says it lives, in seconds. Where a JWT tells too, the smaller of
                 `expires_in` and `exp - iat`: a difference of the gateway's own times, so that no clock of ours
-                that runs wrong makes every token look expired.
+                that runs wrong makes every token look expired. More than a year counts as a year: such a number is
+                a mistake of the gateway's, and no reason to lose the token.
             skew_s: the margin; at most a tenth of the life, so that a short-lived token is still used.
 
         Raises:
@@ -137,8 +174,9 @@ class Token:
         """
         if life_s <= 0:
             raise ValueError("a token lives for a while")
-        margin = min(timedelta(seconds=skew_s), timedelta(seconds=life_s) / 10)
-        ends_at = issued_at + timedelta(seconds=life_s)
+        life = timedelta(seconds=min(life_s, _LONGEST_LIFE_S))
+        margin = min(timedelta(seconds=skew_s), life / 10)
+        ends_at = issued_at + life
         version = _joined_digest(access.reveal(), str(to_millis(issued_at)))[:32]
         return cls(access, refresh, issued_at, ends_at - margin, version, ends_at)
 
@@ -151,14 +189,18 @@ class Token:
         """Whether this is the very token of that version."""
         return hmac.compare_digest(self.version.encode(), version.encode())
 
+    def is_held_by(self, key: TokenKey) -> bool:
+        """Whether it was granted for the secrets that this key stands for: nobody else may use or refresh it."""
+        return hmac.compare_digest(self.holder.encode(), key.holder.encode())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrantOrder:
     """What the cache tells a grant.
 
     Attributes:
-        previous: the last token, if it carries a refresh token that was not refused yet: the grant may refresh it
-            in place of a full grant. None = make a full grant.
+        previous: the last token, if it is the asking holder's and carries a refresh token that was not refused yet:
+            the grant may refresh it in place of a full grant. None = make a full grant.
         send_by: no first byte may leave after it (hand it to the transport): by then others stop waiting.
     """
 
@@ -174,7 +216,10 @@ Grant = Callable[[GrantOrder], Awaitable[Token]]
 
 
 class TokenBackend(Protocol):
-    """Keeps one token and one grant log per key. check_token_backend() judges it.
+    """Keeps one token and one grant log per `key.digest`. check_token_backend() judges it.
+
+    The holders of one digest share both: whose token it is stands in the token, and the cache looks before it serves.
+    A backend keeps `token.holder` with the token and lets the last one put or granted replace another holder's.
 
     Raises from every method:
         StorageError: it could not be done; nothing was sent to a gateway because of it.

@@ -203,6 +203,20 @@ class OneKey(MemoryTokenBackend):
         return next(iter(self._tokens.values()), None)
 
 
+class ForgetsTheHolder(MemoryTokenBackend):
+    """Planted: whose secrets bought the token is lost (then it is served to nobody)."""
+
+    async def put(self, key: TokenKey, token: Token) -> None:
+        await super().put(key, dataclasses.replace(token, holder=""))
+
+
+class ABudgetPerHolder(MemoryTokenBackend):
+    """Planted: every guess at a merchant's secrets brings a budget of its own."""
+
+    async def reserve_grant(self, key: TokenKey, ask: GrantAsk) -> GrantDecision:
+        return await super().reserve_grant(TokenKey(key.holder or key.digest), ask)
+
+
 class ClaimsToLast(MemoryTokenBackend):
     """Planted: calls itself durable and offers nothing to open again."""
 
@@ -219,6 +233,8 @@ class ClaimsToLast(MemoryTokenBackend):
         GivesEverythingBack,
         TwoSteps,
         OneKey,
+        ForgetsTheHolder,
+        ABudgetPerHolder,
         ClaimsToLast,
     ],
 )

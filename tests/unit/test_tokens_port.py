@@ -103,6 +103,13 @@ def test_a_token_that_never_lived_is_refused(life_s: int) -> None:
         granted(life_s=life_s)
 
 
+@pytest.mark.parametrize("life_s", [366 * 86_400 + 1, 10**12, 10**300])
+def test_a_life_beyond_any_date_counts_as_a_year(life_s: int) -> None:
+    token = granted(life_s=life_s)
+    assert token.last_use == NOON + timedelta(days=366)
+    assert token.expires_at == token.last_use - timedelta(seconds=300)
+
+
 def test_versions_name_the_token_and_its_grant() -> None:
     assert granted().version == granted().version
     others = {granted().version, granted("other").version, granted(at=NOON + timedelta(seconds=1)).version}

@@ -29,6 +29,9 @@ from vextrus_payments.token_port import Token, TokenBackend, TokenKey
 _NOON: Final = datetime(2026, 3, 1, 12, 0, 0, 123000, tzinfo=UTC)
 _KEY: Final = TokenKey.of("https://gateway.example/v1", "check-key", "check-user")
 _OTHER_KEY: Final = TokenKey.of("https://gateway.example/v1", "check-key", "other-user")
+_HELD_KEY: Final = TokenKey.of(
+    "https://gateway.example/v1", "check-key", "check-user", secrets=("check-secret", "check-password")
+)
 _LIMIT: Final = 2
 _WINDOW_S: Final = 3600
 _LEASE_S: Final = 90.0
@@ -68,7 +71,7 @@ def _demand(holds: bool, rule: str) -> None:
         raise TokenBackendError(rule)
 
 
-def _token(name: str, at: datetime = _NOON, *, refresh: bool = True) -> Token:
+def _token(name: str, at: datetime = _NOON, *, refresh: bool = True, holder: str = "") -> Token:
     return Token(
         access=Secret(f"access-{name}"),
         refresh=Secret(f"refresh-{name}-\u0995") if refresh else None,
@@ -76,6 +79,7 @@ def _token(name: str, at: datetime = _NOON, *, refresh: bool = True) -> Token:
         expires_at=at + timedelta(seconds=3300),
         version=f"version-{name}",
         ends_at=at + timedelta(seconds=3600) if refresh else None,
+        holder=holder,
     )
 
 
@@ -109,6 +113,23 @@ async def _tokens_come_back_whole(backend: TokenBackend) -> None:
         await backend.put(_KEY, token)
         _demand(await backend.get(_KEY) == token, "a token comes back as it was put, to the millisecond")
     _demand(await backend.get(_OTHER_KEY) is None, "a key sees its own token only")
+
+
+async def _holders_share_a_row_and_a_budget(backend: TokenBackend) -> None:
+    await backend.put(_KEY, _token("a"))
+    held = _token("b", holder=_HELD_KEY.holder)
+    await backend.put(_HELD_KEY, held)
+    for key in (_HELD_KEY, _KEY):
+        found = await backend.get(key)
+        _demand(
+            found == held,
+            "a token comes back with its holder, whoever asks: the last one put replaces another holder's",
+        )
+    _demand(await _ask(backend, "p1") == GrantReserved("p1"), "the first to ask gets the slot")
+    busy = await _ask(backend, "p2", 30, key=_HELD_KEY)
+    _demand(busy == GrantBusy(_LEASE_S - 30), "the holders of one merchant share its slots")
+    await _end(backend, "p1", 31, token=_token("c"))
+    _demand(await backend.get(_HELD_KEY) == _token("c"), "a grant's token replaces another holder's")
 
 
 async def _drop_compares(backend: TokenBackend) -> None:
@@ -234,6 +255,7 @@ async def _shared_and_kept(
 
 _CHECKS: Final[tuple[Callable[[TokenBackend], Awaitable[None]], ...]] = (
     _tokens_come_back_whole,
+    _holders_share_a_row_and_a_budget,
     _drop_compares,
     _one_lease_at_a_time,
     _the_budget_holds,

@@ -5,6 +5,10 @@ process joins one *flight* per key: a task that belongs to the cache and to none
 it (`asyncio.wait`), so a cancelled caller cancels only its own wait, and a flight that fails tells every waiter by
 an exception of its own. Flights of other processes meet in the backend's grant log (tokens/granting.py).
 
+A key names a merchant (its digest) and who asks (its holder). Holders share the merchant's grant budget and nothing
+else: each has an entry and flights of its own here, and a token found in the backend is used only if it was granted
+to the holder who asks. Otherwise whoever knows a merchant's name would spend its token without its secrets.
+
 A token's life, by both clocks (the wall clock may be set back, the monotonic one stands still while a machine
 sleeps; what either of them calls over is over):
 
@@ -73,7 +77,7 @@ class _Landing:
 
 @dataclass(slots=True)
 class _Entry:
-    """What the process knows of one key."""
+    """What the process knows of one key, for one holder."""
 
     held: _Held | None = None
     rejected: str | None = None
@@ -143,7 +147,7 @@ class TokenCache:
             lease_s=lease_s,
             answer_s=answer_s,
         )
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[tuple[str, str], _Entry] = {}
         self._closed = False
         self._draining = 0
 
@@ -172,6 +176,8 @@ class TokenCache:
                 process kept its lease too long ("grant_busy"). Nothing was sent.
             NotSentError: the cache is closed; or the grant could not be sent.
             StorageError: the backend failed, so the slot could not be reserved. Nothing was sent.
+            AuthenticationRejectedError: the gateway refused this holder's credentials in a full grant: raised by
+                that grant, and without asking again until the budget's window after it is over.
             PaymentsError: whatever the grant raised; each waiter gets a copy of its own.
         """
         entry = self._entry(key)
@@ -240,16 +246,16 @@ class TokenCache:
         await self.drain()
 
     def _entry(self, key: TokenKey) -> _Entry:
-        entry = self._entries.get(key.digest)
+        entry = self._entries.get((key.digest, key.holder))
         if entry is None:
             if len(self._entries) >= _MOST_KEYS:
                 self._forget_oldest()
-            entry = self._entries[key.digest] = _Entry()
+            entry = self._entries[key.digest, key.holder] = _Entry()
         return entry
 
     def _forget_oldest(self) -> None:
         # What is forgotten here is still in the backend.
-        idle = (d for d, entry in self._entries.items() if entry.flight is None or entry.flight.done())
+        idle = (k for k, entry in self._entries.items() if entry.flight is None or entry.flight.done())
         oldest = next(idle, None)
         if oldest is not None:
             del self._entries[oldest]
@@ -276,6 +282,8 @@ class TokenCache:
         old = None if entry.held is None else entry.held.token
 
         def wanted(token: Token) -> bool:
+            if not token.is_held_by(key):
+                return False  # another holder's: whoever names the merchant has not proven that it is the merchant
             if entry.rejected is not None and token.is_version(entry.rejected):
                 return False
             if old is not None and token.is_version(old.version):

@@ -16,6 +16,7 @@ def token_document(token: Token) -> str:
         {
             "format": _FORMAT,
             "version": token.version,
+            "holder": token.holder,
             "access": token.access.reveal(),
             "refresh": None if token.refresh is None else token.refresh.reveal(),
             "issued_at_ms": to_millis(token.issued_at),
@@ -45,6 +46,7 @@ def token_from_document(text: str | None) -> Token | None:
             expires_at=from_millis(document["expires_at_ms"]),
             version=version,
             ends_at=None if ends_at_ms is None else from_millis(ends_at_ms),
+            holder=document.get("holder", ""),  # absent where it was written before tokens had one
         )
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return None

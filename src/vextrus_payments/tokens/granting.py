@@ -2,10 +2,15 @@
 
 Order of steps, each for a reason: look (somebody may have one) · reserve (durably, before anything is sent) · look
 again (somebody may have finished between our look and our reservation) · grant · keep the token and close the slot.
+
+Holders (TokenKey.holder) of one key share its slots, so wrong credentials cost the right ones a grant. They cost them
+one: a holder whose credentials a full grant proved wrong is not let near the slots again, in this process, until the
+budget's window after it is over.
 """
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
@@ -55,7 +60,7 @@ class Wish:
     """What one flight is after.
 
     Attributes:
-        wanted: whether a token found in the backend will do.
+        wanted: whether a token found in the backend will do; never another holder's.
         stopped: whether waiting for other processes should end.
     """
 
@@ -64,6 +69,14 @@ class Wish:
     budget: GrantBudget
     wanted: Callable[[Token], bool]
     stopped: Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """A holder's credentials were refused, with this code; not to be tried until then, by the monotonic clock."""
+
+    code: str
+    until_s: float
 
 
 class Granting:
@@ -87,6 +100,8 @@ class Granting:
         self._observer = observer
         self._lease_s = lease_s
         self._answer_s = answer_s
+        # Bounded by itself: each took a slot of a budget, and goes when that slot's window is over.
+        self._refusals: dict[tuple[str, str], _Refusal] = {}
 
     async def obtain(self, wish: Wish) -> Token:
         """A token that is wanted, or a fresh one.
@@ -94,6 +109,7 @@ class Granting:
         Raises:
             ThrottledError: "grant_budget": the budget is used up; "grant_busy": another process kept its lease for
                 too long. Nothing was sent.
+            AuthenticationRejectedError: the gateway refused this holder's credentials not a window ago.
             Exception: whatever the grant raised.
         """
         give_up_at = self._clock.monotonic() + 2 * self._lease_s
@@ -103,6 +119,7 @@ class Granting:
             found = await self._backend.get(wish.key)
             if found is not None and wish.wanted(found):
                 return found
+            self._stop_the_refused(wish.key)
             ask, send_by = self._ask(wish.budget)
             decision = await self._backend.reserve_grant(wish.key, ask)
             if isinstance(decision, GrantReserved):
@@ -147,11 +164,12 @@ class Granting:
             found = await self._backend.get(wish.key)
             if found is not None and wish.wanted(found):
                 return found
-            if may_refresh and found is not None and found.refresh is not None:
+            if may_refresh and found is not None and found.refresh is not None and found.is_held_by(wish.key):
                 previous = found
             # From here on nobody but NotSentError proves that nothing was sent; a cancelled task proves nothing.
             sent, failure = True, "cancelled"
-            token = await wish.grant(GrantOrder(previous=previous, send_by=send_by))
+            brought = await wish.grant(GrantOrder(previous=previous, send_by=send_by))
+            token = replace(brought, holder=wish.key.holder)
             failure = None
             return token
         except NotSentError as error:
@@ -160,6 +178,7 @@ class Granting:
         except (AuthenticationRejectedError, DeclinedError) as error:
             failure = error.code
             if previous is None:
+                self._remember_refusal(wish, error.code)
                 raise
             return None
         except Exception as error:
@@ -175,6 +194,21 @@ class Granting:
                     refreshed=previous is not None,
                     code=failure,
                 )
+
+    def _stop_the_refused(self, key: TokenKey) -> None:
+        refusal = self._refusals.get((key.digest, key.holder))
+        if refusal is None:
+            return
+        wait_s = math.ceil(refusal.until_s - self._clock.monotonic())
+        if wait_s > 0:
+            raise _refused_before(refusal.code, wait_s)
+
+    def _remember_refusal(self, wish: Wish, code: str) -> None:
+        key, now_s = wish.key, self._clock.monotonic()
+        if not key.holder:
+            return  # without the secrets nobody can tell these credentials from the ones that mend them
+        self._refusals = {who: past for who, past in self._refusals.items() if past.until_s > now_s}
+        self._refusals[key.digest, key.holder] = _Refusal(code, now_s + wish.budget.window_s)
 
     async def _finish(self, key: TokenKey, end: GrantEnd, token: Token | None) -> None:
         try:
@@ -199,6 +233,16 @@ def _budget_used_up(decision: GrantExhausted, budget: GrantBudget) -> ThrottledE
         retry_after_s=decision.retry_after_s,
         next_step=f"Try again in {decision.retry_after_s} s.",
         context={"last_failure": decision.failure, "record_unreadable": decision.unreadable},
+    )
+
+
+def _refused_before(code: str, wait_s: int) -> AuthenticationRejectedError:
+    return AuthenticationRejectedError(
+        "The gateway refused these credentials a while ago. They were not sent again: every attempt takes one of the"
+        " few token grants that the gateway allows to the merchant they name. Nothing was sent.",
+        code=code,
+        next_step=f"Correct the app secret and the password; these very ones are tried again in {wait_s} s.",
+        context={"retry_after_s": wait_s},
     )
 
 

@@ -82,6 +82,10 @@ def test_a_refresh_carries_the_refresh_token_too() -> None:
         (3600, jwt(b'{"iat":' * 800), 3600),
         (3600, "a.!!!.c", 3600),
         (3600, "a.b", 3600),
+        # A number beyond any date is a day, never an OverflowError that costs a grant.
+        (None, jwt({"iat": 0, "exp": 10**12}), 86_400),
+        (None, jwt({"iat": 0, "exp": 10**300}), 86_400),
+        (3600, jwt({"iat": 0, "exp": 10**14}), 3600),
     ],
 )
 def test_the_shorter_life_is_believed(expires_in: Any, token: str, life_s: int) -> None:

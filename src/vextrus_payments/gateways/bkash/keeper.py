@@ -49,7 +49,12 @@ class TokenKeeper:
         self._api = api
         self._drive = drive
         self._clock = clock
-        self._key = TokenKey.of(config.api_url, config.app_key, config.username)
+        self._key = TokenKey.of(
+            config.api_url,
+            config.app_key,
+            config.username,
+            secrets=(config.app_secret, config.password),
+        )
         self._credentials = Credentials(
             app_key=config.app_key,
             app_secret=config.app_secret,
