@@ -4,6 +4,7 @@ The world (plan_world.py) judges every step: edges from the tables only, one cha
 again that may have had an effect, refunds within what came in, ledger equal to receipts, ids never reused.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
@@ -13,7 +14,8 @@ from tests.unit.plan_world import AMOUNT, World, shown
 from vextrus_payments.judging import judge_snapshot
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
-from vextrus_payments.plans import Claim
+from vextrus_payments.payment import Evidence
+from vextrus_payments.plans import Claim, Plan
 from vextrus_payments.reasons import Reason, ReasonCode
 from vextrus_payments.recording import (
     plan_initialize_lost,
@@ -21,17 +23,21 @@ from vextrus_payments.recording import (
     plan_quarantine,
     plan_refund_seen,
     plan_refused,
+    plan_unsent,
 )
 from vextrus_payments.records import (
     OperationKind,
     OperationState,
+    PaymentFacts,
     PaymentState,
 )
+from vextrus_payments.reserving import with_operation
 from vextrus_payments.snapshots import Mismatch, RefundSnapshot, RefundState, SnapshotState
 from vextrus_payments.states import execute_operation_id, outcome_of, refund_outcome_of
 
 PAYMENTS = ("pay_1", "pay_2", "pay_3")
 REFUNDS = ("refund-1", "refund-2", "refund-3")
+EVIDENCE = ("snapshot", "refund_seen", "pay", "again", "never_left")
 REASON = Reason(code=ReasonCode.INSUFFICIENT_BALANCE)
 
 numbers = st.integers(0, 10_000)
@@ -51,7 +57,8 @@ steps = st.tuples(
                 "snapshot",
             ),
             *("snapshot", "refund", "refund", "refund_seen", "refund_seen", "lost", "refused", "unsent"),
-            *("replace", "quarantine", "advance", "advance", "again"),
+            *("replace", "quarantine", "advance", "advance", "again", "held_and_lost", "never_left"),
+            *("checkpoint",),
         )
     ),
     st.sampled_from(PAYMENTS),
@@ -157,7 +164,7 @@ class Player:
         plan = plan_refund_seen(facts, operation.operation_id, snapshot, self.world.now, fence=fence)
         self.world.apply(plan)
 
-    def _settle(self, number: int, function: Any) -> None:
+    def _settle(self, number: int, function: Any, *, also: OperationState | None = None) -> None:
         """One of the claims that were ever given comes back, be it long overtaken."""
         if not self.claims:
             return
@@ -168,13 +175,49 @@ class Player:
         if (
             operation is None
             or claim.fence != operation.fence
-            or operation.state is not OperationState.SUBMITTING
+            or operation.state not in (OperationState.SUBMITTING, also)
         ):
             assert plan is None, "a stale fence changed something"
         self.world.apply(plan)
 
     def lost(self, payment_id: str, number: int) -> None:
         self._settle(number, lambda facts, c: plan_lost(facts, c.operation_id, c.fence, self.world.now))
+
+    def held_and_lost(self, payment_id: str, number: int) -> None:
+        """The holder itself says so, perhaps after others had believed in its absence."""
+
+        def lose(facts: PaymentFacts, claim: Claim) -> Plan | None:
+            plan = plan_lost(facts, claim.operation_id, claim.fence, self.world.now, by_holder=True)
+            if plan is not None:
+                self.world.out[claim.operation_id].add(claim.fence)
+                assert plan.operations[0].send_by is not None
+                assert plan.operations[0].send_by >= self.world.now, "the gateway may be at it from now on"
+            return plan
+
+        self._settle(number, lose, also=OperationState.RESERVED)
+
+    def checkpoint(self, payment_id: str, number: int) -> None:
+        facts = self.world.payments[payment_id]
+        operation = pick(facts.operations, number)
+        if operation.state is OperationState.SUBMITTING:
+            grown = replace(operation, evidence=(*operation.evidence, Evidence("baseline")))
+            self.world.apply(with_operation(facts, grown, self.world.now)[0])
+
+    def never_left(self, payment_id: str, number: int) -> None:
+        """A refund without a checkpoint: nothing left, and nothing will."""
+
+        def unsent(facts: PaymentFacts, claim: Claim) -> Plan | None:
+            operation = facts.operation(claim.operation_id)
+            assert operation is not None
+            if operation.kind is not OperationKind.REFUND:
+                return None
+            plan = plan_unsent(facts, claim.operation_id, claim.fence, self.world.now)
+            if plan is not None:
+                assert not operation.evidence, "what was checkpointed may have left"
+                self.world.out[claim.operation_id].clear()
+            return plan
+
+        self._settle(number, unsent, also=OperationState.UNKNOWN)
 
     def refused(self, payment_id: str, number: int) -> None:
         def refuse(facts: Any, claim: Claim) -> Any:
@@ -225,7 +268,9 @@ def test_whatever_happens_in_whatever_order(sequence: list[tuple[str, str, int]]
                 now = facts.operation(operation.operation_id)
                 assert now is not None, "operations do not go away"
                 if operation.state is OperationState.UNKNOWN and now.state is not OperationState.UNKNOWN:
-                    assert name in ("snapshot", "refund_seen", "pay", "again"), f"unknown was left by {name}"
+                    assert name in ("snapshot", "refund_seen", "pay", "again", "never_left"), (
+                        f"unknown was left by {name}"
+                    )
     for facts in player.world.payments.values():
         outcome_of(facts)
         for operation in facts.operations:
