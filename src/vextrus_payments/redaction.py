@@ -67,15 +67,23 @@ _WALLET: Final = re.compile(
     r"(?<![0-9০-৯])(?:\+?(?:88|৮৮)[ -]?)?[0০][ -]?[1১][3-9৩-৯](?:[ -]?[0-9০-৯]){8}(?![0-9০-৯])"
 )
 _USER_INFO: Final = re.compile(r"://[^\s/@]*@")
-#: A credential's name, whatever stands before it in the same word (app_secret, X-APP-Key, refreshToken), what
-#: separates it from the value (also in JSON, escaped JSON and a query), and the value.
-_CREDENTIAL: Final = re.compile(
+_CREDENTIALS_NAME: Final = (
     r"(?i)(?<![\w.-])"
     r"((?:[\w.-]*(?:authorization|bearer|passw(?:or)?d|passphrase|secret|credential|token|api[_-]?key|app[_-]?key"
     r"|signature)s?|(?:[\w.-]*[_.-])?(?:basic|pin|otp)))(?![A-Za-z0-9])"
-    r"(\\*[\"']?\s*(?:=|:|%3[AD])\s*|\s+(?:(?:is|was)\s+)?)"
-    r"((?:(?:bearer|basic|digest)\s+)?(?:\"[^\"]*\"|'[^']*'|[^\s,;&}]+))"
 )
+_BETWEEN: Final = r"\\*[\"']?\s*(?:=|:|%3[AD])\s*|\s+(?:(?:is|was)\s+)?"
+_VALUE: Final = r"((?:(?:bearer|basic|digest)\s+)?(?:\"[^\"]*\"|'[^']*'|[^\s,;&}]+))"
+#: A credential's name, whatever stands before it in the same word (app_secret, X-APP-Key, refreshToken), what
+#: separates it from the value (also in JSON, escaped JSON and a query), and the value.
+_CREDENTIAL: Final = re.compile(f"{_CREDENTIALS_NAME}({_BETWEEN}){_VALUE}")
+#: The same in a sentence for a payer, where a plain word after a blank is no value: "Invalid OTP / PIN",
+#: "This PIN is wrong.", "Multiple OTP request denied".
+_PLAIN_WORD: Final = (
+    r"(?-i:(?:[a-z]{1,15}|[\u0980-\u09e3\u200c\u200d]{1,30})[.,;!?\u0964]?(?:\s|$)"
+    r"|/\s|PIN\b|OTP\b|[A-Za-z_-]{1,30}:)"
+)
+_CREDENTIAL_IN_SENTENCE: Final = re.compile(f"{_CREDENTIALS_NAME}({_BETWEEN}(?!{_PLAIN_WORD})){_VALUE}")
 #: Without one of these no word of _CREDENTIAL is in an ASCII text; looking for them is quicker.
 _A_CREDENTIAL_S_WORD: Final = re.compile("auth|bearer|basic|pass|secret|cred|token|key|pin|otp|sign")
 #: A short word without blank, colon, equals sign or dot: no pattern above can match in it, but for a wallet number.
@@ -90,16 +98,25 @@ def one_line(text: str, limit: int = _MAX_TEXT) -> str:
     return _CONTROL.sub("\ufffd", cut)
 
 
+def redact_sentence(text: str, limit: int = _MAX_TEXT) -> str:
+    """As `redact_text`, for a gateway's sentence that payers read: "Invalid OTP / PIN" stays what it is."""
+    return _redacted(text, limit, _CREDENTIAL_IN_SENTENCE)
+
+
 def redact_text(text: str, limit: int = _MAX_TEXT) -> str:
     """Free text with what looks like a credential, a token or a wallet number masked.
 
     The last line of defence for sentences of others (a gateway's message); fields go by the allow-list instead.
     """
+    return _redacted(text, limit, _CREDENTIAL)
+
+
+def _redacted(text: str, limit: int, credential: re.Pattern[str]) -> str:
     if len(text) <= limit and _NOTHING_TO_MASK.fullmatch(text) and not _WALLET.search(text):
         return text
     masked = text[: min(4 * limit, _MAX_SEARCHED)]
     if not masked.isascii() or _A_CREDENTIAL_S_WORD.search(masked.lower()):
-        masked = _CREDENTIAL.sub(lambda m: f"{m[1]}{m[2]}{MASK}", masked)
+        masked = credential.sub(lambda m: f"{m[1]}{m[2]}{MASK}", masked)
     if "@" in masked:
         masked = _USER_INFO.sub(f"://{MASK}@", masked)
     masked = _JWT.sub(MASK, masked)

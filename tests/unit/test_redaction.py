@@ -14,6 +14,7 @@ from vextrus_payments.redaction import (
     redact_headers,
     redact_json_body,
     redact_mapping,
+    redact_sentence,
     redact_text,
     redact_url,
 )
@@ -74,6 +75,43 @@ def test_a_named_credential_is_masked_in_free_text(text: str) -> None:
 )
 def test_an_innocent_sentence_stays_as_it_is(text: str) -> None:
     assert redact_text(text) == text
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Invalid OTP / PIN",
+        "Wrong PIN / wrong PIN count exceeded",
+        "OTP / PIN time expired",
+        "Multiple OTP request denied",
+        "This PIN is wrong.",
+        "Security credential incorrect",
+        "Invalid username and password combination",
+        "আপনার PIN সঠিক নয়",
+        "র‍্যাব ও শব্দ‌ভাগ: আপনার ব্যালেন্স যথেষ্ট নয়",
+    ],
+)
+def test_a_sentence_for_payers_may_speak_of_pins(sentence: str) -> None:
+    assert redact_sentence(sentence) == sentence
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Wrong PIN {s}",
+        "The password is {s}",
+        "password: letmein",
+        "PIN=letmein, wrong",
+        "password token: {s}",
+        "Authorization: Bearer {s}",
+        "token eyJhbGciOi.eyJzdWIi.c2ln",
+        "payer 01770618575",
+        '{{"app_secret":"letmein"}}',
+    ],
+)
+def test_a_sentence_for_payers_holds_no_credential(text: str) -> None:
+    shown = redact_sentence(text.format(s=SECRET))
+    assert not any(word in shown for word in (SECRET, "letmein", "eyJ", "01770618575"))
 
 
 @pytest.mark.parametrize(
@@ -172,6 +210,7 @@ def test_no_text_takes_long(piece: str) -> None:
     start = time.process_time()
     redact_text(text)
     redact_text(text, 50_000)
+    redact_sentence(text)
     redact_mapping({text: "x", "nested": {text: "x", "list": [{text: 1}]}})
     assert time.process_time() - start < 2
 

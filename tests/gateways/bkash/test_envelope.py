@@ -428,6 +428,20 @@ def test_bkashs_sentence_is_made_harmless() -> None:
     assert declined(joined).reason.text("en") == joined, "Bangla needs its joiners"
 
 
+def test_bkashs_sentence_may_not_quote_what_was_sent_to_it() -> None:
+    secrets = ("CANARY-Zx9Q", "CANARYsecret", "CANARYtok.en.x", "01770618575")
+    echo = f"No money; Authorization={secrets[2]} password={secrets[0]} app_secret: {secrets[1]} {secrets[3]}"
+    for field in ("statusMessage", "errorMessage", "errorMessageEn", "errorMessageBn"):
+        body = {"statusCode": "2023", field: echo}
+        reading = reading_of("execute", body)
+        assert isinstance(reading, Refused)
+        error = error_of(steps.EXECUTE, reading)
+        assert isinstance(error, DeclinedError)
+        shown = f"{dict(reading.own_words)} {error!r} {error.reason!r}"
+        assert not any(secret in shown for secret in secrets), field
+        assert "No money; Authorization=" in shown, field
+
+
 def test_no_error_shows_a_body() -> None:
     secret = "CANARYtoken0123456789"
     echoed = (

@@ -31,6 +31,7 @@ from vextrus_payments.gateways.bkash.errors import CODES, INTERNAL_CODES, SAFETY
 from vextrus_payments.gateways.bkash.models import CODE_SUCCESS, Answer, UnreadableBodyError, read_json
 from vextrus_payments.gateways.front_door import FrontDoor
 from vextrus_payments.meanings import error_for
+from vextrus_payments.redaction import redact_sentence
 from vextrus_payments.wire import Safety, Sent, Verdict, WireResponse, effect_of
 
 A = TypeVar("A", bound=Answer)
@@ -241,14 +242,17 @@ def _own_words(answer: Answer) -> Mapping[str, str]:
 
 
 def _harmless(text: str | None) -> str:
-    """One short line without control, format (bidi) or private characters."""
+    """One short line without control, format (bidi) or private characters, or what looks like a credential.
+
+    The sentence is stored and shown to payers, and an answer may quote what was sent to it.
+    """
     if not text:
         return ""
     # ZWNJ and ZWJ are format characters that Bangla spelling needs.
     kept = (
         c if not unicodedata.category(c).startswith("C") or c in "\u200c\u200d" else " " for c in text[:1000]
     )
-    return " ".join("".join(kept).split())[:_OWN_WORDS_MAX]
+    return redact_sentence(" ".join("".join(kept).split()), _OWN_WORDS_MAX)
 
 
 # -------------------------------------------------------------------------------------------------- errors
