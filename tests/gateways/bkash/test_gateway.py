@@ -404,12 +404,18 @@ async def test_two_tenants_on_one_merchant_share_one_budget() -> None:
     cache = TokenCache(
         MemoryTokenBackend(), clock=world.clock, sleeper=FakeSleeper(world.clock), entropy=FakeEntropy()
     )
-    for config in ({}, {"app_secret": "another"}):
-        await world.another(tokens=cache, **config).execute_payment(CALL)
-    assert len(world.grants) == 1
+    for _ in range(2):
+        await world.another(tokens=cache).execute_payment(CALL)
+    assert len(world.grants) == 1, "the same secrets: one token"
+    world.script = [PAID]
+    await world.another(tokens=cache, app_secret="another").execute_payment(CALL)
+    assert len(world.grants) == 2, "other secrets: a token of their own"
+    with pytest.raises(ThrottledError):
+        await world.another(tokens=cache, password="another").execute_payment(CALL)
+    assert len(world.grants) == 2, "but one budget for all who name the merchant"
     world.script = [PAID]
     await world.another(tokens=cache, username="another-merchant").execute_payment(CALL)
-    assert len(world.grants) == 2
+    assert len(world.grants) == 3
 
 
 async def test_refreshing_is_a_choice() -> None:
