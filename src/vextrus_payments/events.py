@@ -14,6 +14,7 @@ class EventKind(StrEnum):
     """What happened to a payment."""
 
     PAID = "payment.paid"
+    """Money came as agreed. Money that is late or a duplicate is announced as that, and not as paid."""
     AUTHORIZED = "payment.authorized"
     DECLINED = "payment.declined"
     CLOSED = "payment.closed"

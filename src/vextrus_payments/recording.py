@@ -430,13 +430,16 @@ def _receipt_flags(draft: Draft, siblings: tuple[PaymentFacts, ...]) -> frozense
 
 def _announce_paid(draft: Draft, before: PaymentState, seen: Seen, execute: Operation | None) -> None:
     snapshot, flags = seen.snapshot, draft.payment.flags
-    kinds = [EventKind.PAID]
+    # Only money that came as agreed is called paid: a shop ships on it. What is late, a duplicate or contradicted is
+    # news of its own, for a decision of its own.
+    kinds = []
     if Flag.QUARANTINED in flags:
-        kinds = [EventKind.QUARANTINED]
+        kinds.append(EventKind.QUARANTINED)
     if Flag.LATE in flags:
         kinds.append(EventKind.LATE)
     if Flag.DUPLICATE in flags:
         kinds.append(EventKind.DUPLICATE)
+    kinds = kinds or [EventKind.PAID]
     for kind in kinds:
         draft.announce(
             kind,

@@ -89,7 +89,8 @@ async def test_no_secret_is_left_behind_whatever_goes_wrong(
             assert tokens, "a token was granted and stored: without one this test proves nothing"
             for number, document in enumerate(tokens):
                 for key, value in json.loads(document).items():
-                    if isinstance(value, str) and len(value) > 60:
+                    # `holder` and `version` are digests, kept to be compared; the tokens are the secrets
+                    if key not in ("holder", "version") and isinstance(value, str) and len(value) > 60:
                         canary.plant(f"token {number} {key}", value)
             dump = "\n".join(
                 str(row)

@@ -91,6 +91,8 @@ def test_a_confirmation_counts_whatever_was_believed(believed: str) -> None:
     assert (EventKind.UNKNOWN_RESOLVED in kinds(plan)) == (believed == "unknown")
     assert (Flag.LATE in world.payments["pay_1"].payment.flags) == (believed == "declined")
     assert (EventKind.LATE in kinds(plan)) == (believed == "declined")
+    # A shop ships on payment.paid: late money is news of its own.
+    assert (EventKind.PAID in kinds(plan)) == (believed != "declined")
     if believed == "declined":
         assert entries(plan)[0].postings[1].account == "unapplied_receipts"
 
@@ -107,6 +109,7 @@ def test_a_second_success_of_the_reference_is_booked_and_marked() -> None:
     assert plan.whole_reference
     assert Flag.DUPLICATE in plan.payment.flags
     assert EventKind.DUPLICATE in kinds(plan)
+    assert EventKind.PAID not in kinds(plan)
     assert entries(plan)[0].postings[1].account == "unapplied_receipts"
 
 
