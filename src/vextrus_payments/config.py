@@ -126,7 +126,7 @@ class GatewayConfig(BaseModel):
             raise ValueError("must have neither a query nor a fragment")
         if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
             raise ValueError("must be https for every host but this machine's own loopback")
-        return value.rstrip("/")
+        return value.rstrip("/")  # check_url has seen to it that its host has one reading: the modes go by it
 
     @field_validator("callback_url")
     @classmethod

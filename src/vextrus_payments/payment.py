@@ -232,8 +232,14 @@ def check_amount(amount: object, name: str = "amount") -> None:
 
 
 def check_url(name: str, value: object) -> None:
-    """Refuse what is no absolute http(s) URL without credentials."""
-    rule = "an absolute http or https URL without user name or password"
+    """Refuse what is no absolute http(s) URL without credentials, or names its host beyond ASCII.
+
+    Who resolves the name may read other letters as ASCII ones: U+3002, U+FF0E and U+FF61 as dots, so that a URL
+    leads to a host that the text does not show. In ASCII there is one reading.
+    """
+    rule = (
+        "an absolute http or https URL without user name or password, its host in ASCII (xn--... for others)"
+    )
     if isinstance(value, str) and len(value) <= 2000 and _PLAIN_URL.fullmatch(value):
         return
     parts = None
@@ -248,6 +254,7 @@ def check_url(name: str, value: object) -> None:
         or parts.scheme not in ("http", "https")
         or not parts.hostname
         or parts.username is not None
+        or not parts.netloc.isascii()
     ):
         raise InvalidRequestError(f"{name} does not fit: {rule}.", field=name, rule=rule)
 

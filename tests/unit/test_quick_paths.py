@@ -37,6 +37,11 @@ def test_a_url_that_looks_plain_keeps_every_rule(url: str) -> None:
         "ftp://shop.example/",
         "https://[::1/",
         "//shop.example/",
+        "http://১.example/x",
+        "https://shop\u3002example/",
+        "https://shop\uff0eexample/",
+        "https://shop\uff61example/",
+        "https://shop.exampl\uff45/",
     ],
 )
 def test_what_is_no_url_for_us_is_still_none(url: str) -> None:
@@ -44,7 +49,15 @@ def test_what_is_no_url_for_us_is_still_none(url: str) -> None:
         check_url("return_url", url)
 
 
-@pytest.mark.parametrize("url", ["https://[::1]:8080/x", "http://১.example/x", "https://shop.example:65535"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://[::1]:8080/x",
+        "http://xn--p5b.example/x",
+        "https://shop.example/১",
+        "https://shop.example:65535",
+    ],
+)
 def test_what_does_not_look_plain_is_still_read(url: str) -> None:
     check_url("return_url", url)
 

@@ -253,6 +253,8 @@ async def test_a_kept_connection_that_dies_in_the_moment_of_sending_is_not_writt
         "http://[::1/x",
         "http://127.0.0.1:99999/x",
         "http://127.0.0.1/\n",
+        "https://xn--a-.example/x",
+        "https://xn--.example/x",
     ],
 )
 async def test_a_url_that_cannot_be_called(transport: HttpxTransport, url: str) -> None:

@@ -254,9 +254,14 @@ def _parse(url: str) -> _Target:
     parsed: httpx.URL | None
     try:
         parsed = httpx.URL(url)
-    except (httpx.InvalidURL, TypeError):
-        parsed = None
-    if parsed is None or not _callable(parsed) or parsed.userinfo:
+        good = _callable(parsed) and not parsed.userinfo
+    except (
+        httpx.InvalidURL,
+        TypeError,
+        ValueError,
+    ):  # idna's own error for a broken xn-- name is a ValueError
+        parsed, good = None, False
+    if parsed is None or not good:
         raise InvalidRequestError(
             "The URL is none that can be called; nothing was sent.",
             field="url",
@@ -275,9 +280,10 @@ def _proxy(secret: Secret) -> httpcore.Proxy:
     parsed: httpx.Proxy | None
     try:
         parsed = httpx.Proxy(secret.reveal())
+        good = _callable(parsed.url)
     except (httpx.InvalidURL, ValueError):
-        parsed = None
-    if parsed is None or not _callable(parsed.url):
+        parsed, good = None, False
+    if parsed is None or not good:
         raise ConfigurationError("The proxy is no http or https URL with a host; nothing was sent.")
     return httpcore.Proxy(
         httpcore.URL(

@@ -131,6 +131,14 @@ def test_a_random_live_credential_is_not_taken_for_a_sample() -> None:
         assert BkashConfig(**{**GOOD, "username": text}, mode="live")
 
 
+@pytest.mark.parametrize("dot", ["\u3002", "\uff0e", "\uff61"])
+@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("host", ["tokenized.pay.bka{dot}sh", "tokenized.sandbox{dot}bka.sh"])
+def test_a_dot_that_is_none_hides_no_host(host: str, mode: Mode, dot: str) -> None:
+    with pytest.raises(ConfigurationError, match="host in ASCII"):
+        BkashConfig(**GOOD, mode=mode, api_url=f"https://{host.format(dot=dot)}/v1.2.0-beta")
+
+
 def test_a_host_of_ones_own_takes_either_mode() -> None:
     for mode in Mode:
         assert BkashConfig(**GOOD, mode=mode, api_url="https://proxy.shop.example/bkash/v1.2.0-beta")
