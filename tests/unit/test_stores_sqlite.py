@@ -47,13 +47,53 @@ async def test_only_its_owner_may_read_the_file(tmp_path: Path) -> None:
         os.umask(previous)
 
 
-async def test_a_file_that_exists_keeps_its_mode(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX")
+@pytest.mark.parametrize("linked", [False, True])
+async def test_a_file_that_others_could_read_is_shut(tmp_path: Path, linked: bool) -> None:
+    """It holds tokens. So are the files beside it, which a process that died may have left."""
     path = tmp_path / "payments.db"
-    path.touch(0o640)
-    store = SqliteStore(path)
+    path.touch()
+    path.chmod(0o644)
+    named = path
+    if linked:
+        named = tmp_path / "link"
+        named.symlink_to(path)
+    holder = SqliteStore(path)
+    await holder.open()
+    for file in tmp_path.glob("payments.db*"):
+        file.chmod(0o666)
+    store = SqliteStore(named)
     await store.open()
+    await trial_of(store).reserved("INV-1")
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.glob("payments.db*")}
+    assert modes == {"payments.db": 0o600, "payments.db-wal": 0o600, "payments.db-shm": 0o600}
     await store.close()
-    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    await holder.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX")
+async def test_a_file_that_cannot_be_shut_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_ours(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    path = tmp_path / "payments.db"
+    path.touch()
+    path.chmod(0o640)
+    monkeypatch.setattr(Path, "chmod", not_ours)
+    error = await refused(SqliteStore(path), "storage_readable_by_others")
+    assert "owner" in error.next_step
+    assert path.stat().st_size == 0, "nothing was written"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX")
+async def test_another_applications_file_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "payments.db"
+    await changed(path, "PRAGMA application_id = 7")
+    path.chmod(0o644)
+    await refused(SqliteStore(path), "storage_not_ours")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
 
 async def test_a_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import hmac
 import os
 import sqlite3
+import stat
 import tempfile
 from datetime import datetime
 from pathlib import Path
@@ -36,6 +37,7 @@ def connect(path: str, *, busy_timeout_s: float, now: datetime) -> sqlite3.Conne
     )
     try:
         _check_ours(connection, path)
+        _shut_out_others(path)
         _set_up(connection, path)
         _migrate(connection, path, now)
     except BaseException:
@@ -76,6 +78,31 @@ def _link_new_file(folder: str, name: str) -> str | None:
     finally:
         Path(made).unlink()
     return None
+
+
+def _shut_out_others(path: str) -> None:
+    """Take group and world off a file that was there before: it holds tokens, and whoever reads it can use them."""
+    if os.name != "posix":
+        return
+    real = os.path.realpath(path)  # SQLite keeps the files beside it there, too
+    denied = False
+    for file in (Path(real), Path(f"{real}-wal"), Path(f"{real}-shm")):
+        try:
+            mode = stat.S_IMODE(file.stat().st_mode)
+            if mode & 0o077:
+                file.chmod(mode & 0o700)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            denied = True
+    if denied:
+        raise file_error(
+            "Others may read the payment store's file, which holds gateway tokens, and this user may not forbid it.",
+            "Run as the file's owner, or have the owner take the rights of group and others off it and the two files"
+            " beside it (chmod 600); no payment was touched.",
+            path,
+            code="storage_readable_by_others",
+        )
 
 
 def _check_ours(connection: sqlite3.Connection, path: str) -> None:
