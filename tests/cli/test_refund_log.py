@@ -72,6 +72,43 @@ async def test_after_a_checkpoint_no_other_refund_of_the_transaction_goes_out(de
     assert desk.log("two", transaction_id="DKN2").begin() == Begun("two", None)
 
 
+@pytest.mark.parametrize(
+    "found",
+    [
+        "[]",
+        "{}",
+        "5",
+        '"x"',
+        "[" * 100_000,
+        '{"operation_id":"op","token":"one","claimed_at":"now","evidence":null}',
+        '{"operation_id":"op","token":"one","claimed_at":"2026-01-01T00:00:00","evidence":null}',
+        '{"operation_id":"op","token":"one","claimed_at":"2026-01-01T00:00:00+00:00"}',
+        '{"operation_id":"op","token":"one","claimed_at":"2026-01-01T00:00:00+00:00","evidence":{}}',
+        '{"operation_id":"op","token":"one","claimed_at":"2026-01-01T00:00:00+00:00","evidence":[]}',
+    ],
+)
+async def test_a_foreign_claim_stops_the_refund(desk: Desk, found: str) -> None:
+    """Nobody knows what it stood for, so nothing may be sent."""
+    log = desk.log()
+    log.begin()
+    log._claim.write_text(found, encoding="utf-8")
+    with pytest.raises(StorageError, match="damaged") as caught:
+        desk.log("two").begin()
+    assert caught.value.__context__ is None
+    with pytest.raises(StorageError, match="damaged"):
+        await log.checkpoint(BASELINE)
+
+
+@pytest.mark.parametrize("found", ["[]", "{}", '{"result":5}'])
+async def test_a_foreign_result_stops_the_refund(desk: Desk, found: str) -> None:
+    log = desk.log()
+    log.begin()
+    log.finish({"transaction_id": "R1"})
+    log._done.write_text(found, encoding="utf-8")
+    with pytest.raises(StorageError, match="damaged"):
+        desk.log("two").begin()
+
+
 async def test_two_at_once_are_one(desk: Desk) -> None:
     desk.log().begin()
     with pytest.raises(ConflictError, match="Another process"):

@@ -86,6 +86,14 @@ def test_without_a_home_the_variable_is_named() -> None:
         state_home({}, "linux")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="no other users' home folders are known there")
+def test_a_home_of_nobody_is_an_error_in_words() -> None:
+    with pytest.raises(ConfigurationError, match="VEXTRUS_PAY_HOME") as caught:
+        state_home({"VEXTRUS_PAY_HOME": "~nosuchuserhere/x"}, "linux")
+    assert caught.value.code == "no_home"
+    assert caught.value.__context__ is None
+
+
 async def test_the_environment_is_asked_at_the_first_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ A claim without a checkpoint proves that nothing was sent; it may be taken over 
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -65,14 +65,14 @@ class RefundLog:
             OperationConflictError: the operation id was used with other parameters.
             ConflictError: another refund of the transaction is open, or another process is at this one.
         """
-        made = _read(self._done)
+        made = _read(self._done, _is_result)
         if made is not None:
             self._check_terms(made)
             return Made(made["result"])
         claim = {**self._terms, "token": self._token, "claimed_at": self._now().isoformat(), "evidence": None}
         if _create(self._claim, claim):
             return Begun(self._token, None)
-        found = _read(self._claim)
+        found = _read(self._claim, _is_claim)
         if found is None:
             raise ConflictError("Another process is at a refund of this transaction.", next_step="Try again.")
         if found["evidence"] is None:
@@ -98,7 +98,7 @@ class RefundLog:
         Raises:
             StaleStateError: another process has taken the claim over.
         """
-        found = _read(self._claim)
+        found = _read(self._claim, _is_claim)
         if found is None or found["token"] != self._token:
             raise StaleStateError("Another process has taken this refund over; nothing was sent from here.")
         _replace(self._claim, {**found, "evidence": {"step": evidence.step, "data": dict(evidence.data)}})
@@ -174,13 +174,35 @@ def _flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _read(path: Path) -> Any:
+def _is_result(found: Mapping[str, Any]) -> bool:
+    return isinstance(found.get("result"), dict)
+
+
+def _is_claim(found: Mapping[str, Any]) -> bool:
+    """As `begin` and `checkpoint` write it; ValueError where its time is none."""
+    evidence = found.get("evidence", "")
+    return (
+        isinstance(found.get("operation_id"), str)
+        and isinstance(found.get("token"), str)
+        and datetime.fromisoformat(str(found.get("claimed_at"))).tzinfo is not None
+        and (evidence is None or (isinstance(evidence, dict) and _is_evidence(evidence)))
+    )
+
+
+def _is_evidence(found: Mapping[str, Any]) -> bool:
+    return isinstance(found.get("step"), str) and isinstance(found.get("data"), dict)
+
+
+def _read(path: Path, is_ours: Callable[[Mapping[str, Any]], bool]) -> Any:
+    """The document as we write it; None where there is no such file."""
     problem: OSError | None = None
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(found, dict) and is_ours(found):
+            return found
     except FileNotFoundError:
         return None
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     except OSError as error:
         problem = error

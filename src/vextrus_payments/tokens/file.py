@@ -59,12 +59,23 @@ def state_home(environ: Mapping[str, str] | None = None, platform: str = sys.pla
     `%LOCALAPPDATA%`; each with `vextrus-payments` below. Nothing is created.
 
     Raises:
-        ConfigurationError: the user has no home folder.
+        ConfigurationError: the user has no home folder, or the one that is named has none.
     """
     env = os.environ if environ is None else environ
     named = env.get("VEXTRUS_PAY_HOME", "").strip()
     if named:
-        return Path(named).expanduser().absolute()
+        path: Path | None = None
+        try:
+            path = Path(named).expanduser().absolute()
+        except RuntimeError:
+            pass  # "~name" of a user whom nobody knows
+        if path is not None:
+            return path
+        raise ConfigurationError(
+            "VEXTRUS_PAY_HOME begins with ~ and names a user without a home folder.",
+            code="no_home",
+            next_step="Write the folder's whole path in VEXTRUS_PAY_HOME.",
+        )
     windows = platform == "win32"
     home = env.get("USERPROFILE" if windows else "HOME", "")
     base = env.get("LOCALAPPDATA" if windows else "XDG_STATE_HOME", "")
