@@ -153,7 +153,7 @@ class Admin:
         asked = await wish(request)
         name, reference = asked.get("gateway", "bkash"), asked.get("reference")
         outcome, wallet = asked.get("outcome", "success"), asked.get("wallet")
-        if name not in self._world.gateways or not isinstance(reference, str):
+        if not isinstance(name, str) or name not in self._world.gateways or not isinstance(reference, str):
             raise SandboxError('approve takes {"reference", "gateway", "outcome", "wallet"}')
         if not isinstance(outcome, str) or not (wallet is None or isinstance(wallet, str)):
             raise SandboxError("outcome and wallet are texts")

@@ -117,7 +117,7 @@ class FaultPlans:
             raise SandboxError('a fault is ordered by {"gateway", "operation", "fault", "times"}')
         gateway, operation = wish.get("gateway", "bkash"), wish.get("operation", "*")
         times, fault = wish.get("times", 1), wish.get("fault")
-        if gateway not in operations:
+        if not isinstance(gateway, str) or gateway not in operations:
             raise SandboxError(f"unknown gateway; the gateways are {', '.join(operations)}")
         if operation != "*" and operation not in operations[gateway]:
             raise SandboxError(f"unknown operation; {gateway} has {', '.join(operations[gateway])}")

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import ipaddress
 import os
+import re
 import signal
 import socket
 import sys
@@ -18,13 +19,15 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vextrus_payments.clock import Clock, Sleeper
-from vextrus_payments_sandbox.admin import LOOPBACK_NAMES
 from vextrus_payments_sandbox.app import create_app, version
 from vextrus_payments_sandbox.bkash.records import Rules
 from vextrus_payments_sandbox.exchange import ABORT, Exchange
 from vextrus_payments_sandbox.world import CUSTOMER, World
 
 DEFAULT_PORT: Final = 28600
+_THIS_MACHINE: Final = re.compile(
+    r"(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]{1,5})?", re.ASCII | re.IGNORECASE
+)
 _GRACE_S: Final = 1  # how long a stop waits for answers under way
 
 
@@ -121,8 +124,7 @@ class _OwnHostsOnly:
 
 def _names_this_machine(scope: Scope) -> bool:
     host = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1")
-    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-    return name.lower() in LOOPBACK_NAMES
+    return _THIS_MACHINE.fullmatch(host) is not None
 
 
 class _Server(uvicorn.Server):

@@ -97,6 +97,8 @@ async def test_a_seed_repeats_every_id() -> None:
         ({"reference": 5}, 400),
         ({"reference": "unknown"}, 404),
         ({"reference": "unknown", "gateway": "nobody"}, 400),
+        ({"reference": "{id}", "gateway": []}, 400),
+        ({"reference": "{id}", "gateway": {}}, 400),
         ({"reference": "{id}", "outcome": "maybe"}, 400),
         ({"reference": "{id}", "outcome": None}, 400),
         ({"reference": "{id}", "wallet": "01700000000"}, 400),

@@ -189,6 +189,8 @@ async def test_refund_and_its_status_share_a_path_but_not_their_faults(shop: Sho
         [],
         {"fault": "nothing"},
         {"fault": "delay", "gateway": "nobody"},
+        {"fault": "delay", "gateway": []},
+        {"fault": "delay", "operation": {}},
         {"fault": "delay", "operation": "nothing"},
         {"fault": "delay", "times": 0},
         {"fault": "delay", "times": True},

@@ -129,6 +129,30 @@ async def test_a_hundred_executes_over_sockets_are_one_debit(server: SandboxServ
     assert (await live.book(payment_id))["captured"] == "25.00"
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1", 200),
+        ("LocalHost:28600", 200),
+        ("[::1]:1", 200),
+        ("[::1]evil.example", 421),
+        ("[::1].evil.example", 421),
+        ("localhost:1@evil.example", 421),
+        ("localhost:", 421),
+        ("localhost:port", 421),
+        ("localhost.", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("evil.example:127.0.0.1", 421),
+        ("", 421),
+    ],
+)
+async def test_only_a_whole_name_of_this_machine_counts(
+    server: SandboxServer, host: str, status: int
+) -> None:
+    async with httpx.AsyncClient(base_url=server.url, trust_env=False) as http:
+        assert (await http.get("/_sandbox/books", headers={"Host": host})).status_code == status
+
+
 async def test_a_foreign_name_for_this_machine_gets_nothing(server: SandboxServer) -> None:
     async with httpx.AsyncClient(base_url=server.url, trust_env=False) as http:
         for path in ("/", "/_sandbox/wire"):
