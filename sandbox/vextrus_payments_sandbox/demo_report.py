@@ -1,9 +1,11 @@
 """What `vextrus-pay demo` shows: the books compared, one JSON document, or tables for a person."""
 
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from vextrus_payments.cli.exit_codes import Exit, of_error
@@ -199,6 +201,19 @@ def _ended(record: Record) -> str:
 # ------------------------------------------------------------------------------------------------- for a person
 
 
+def _own_name() -> str:
+    """What a person has to type: the bare name only where it is on the PATH (after `make demo` it is not)."""
+    if shutil.which("vextrus-pay"):
+        return "vextrus-pay"
+    started_as = Path(sys.argv[0])
+    if not started_as.stem.startswith("vextrus-pay"):
+        return "python -m vextrus_payments.cli"
+    try:
+        return str(started_as.relative_to(Path.cwd()))
+    except ValueError:
+        return str(started_as)
+
+
 def show(record: Record, verdict: Verdict) -> None:
     """Print the run."""
     out = console()
@@ -213,8 +228,11 @@ def show(record: Record, verdict: Verdict) -> None:
         out.print("The ledger and the sandbox's own books agree to the last paisa.", style="bold green")
     else:
         out.print("The ledger and the sandbox's books DIFFER.", style="bold red")
-    out.print("See the payment pages in a browser:  vextrus-pay sandbox serve", markup=False)
-    out.print("Watch things go wrong:               vextrus-pay demo --fault lost-answer", markup=False)
+    name = _own_name()
+    out.print(f"See the payment pages in a browser:  {name} sandbox serve", markup=False, highlight=False)
+    out.print(
+        f"Watch things go wrong:               {name} demo --fault lost-answer", markup=False, highlight=False
+    )
     out.file.flush()
 
 
