@@ -6,6 +6,7 @@ clients send: amounts as text or numbers, with or without ``Bearer``, both spell
 path, agreement look-ups by either id.
 """
 
+import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -217,7 +218,7 @@ class BkashApi:
             return front_door("Unauthorized", 401)
         if read[1]:
             return front_door("The incoming token has expired", 401)
-        if request.headers.get("x-app-key") != merchant.app_key:
+        if not _same(request.headers.get("x-app-key", ""), merchant.app_key):
             return front_door("Forbidden", 403)
         return merchant
 
@@ -228,10 +229,10 @@ class BkashApi:
         if fields is None:
             return front_door("Invalid request body", 400)
         merchant = self._merchants.get(fields.get("app_key", ""))
-        if merchant is None or fields.get("app_secret") != merchant.app_secret:
+        if merchant is None or not _same(fields.get("app_secret", ""), merchant.app_secret):
             raise Refusal("2001")
-        given = (request.headers["username"], request.headers["password"])
-        if given != (merchant.username, merchant.password):
+        known = _same(request.headers["username"], merchant.username)
+        if not _same(request.headers["password"], merchant.password) or not known:
             return json_response({"status": "fail", "msg": "Invalid username and password combination"})
         if kind == "refresh":
             token = fields.get("refresh_token", "")
@@ -354,6 +355,11 @@ class BkashApi:
             for grant in self._grants.grants
         ]
         return {"grants": grants, "manners": list(self.manners)}
+
+
+def _same(given: str, known: str) -> bool:
+    """Whether two secrets are the same, in a time that does not tell where they differ."""
+    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), known.encode("utf-8", "surrogatepass"))
 
 
 def _needed(ask: Ask, name: str) -> str:
