@@ -46,6 +46,10 @@ SAFE_FIELDS: Final = frozenset(
     expiresin tokentype sku payertype organizationshortcode orderid
     """.split()
 )
+#: Those of them whose values are sentences.
+SENTENCE_FIELDS: Final = frozenset(
+    "statusmessage errormessage errormessageen errormessagebn message msg status".split()
+)
 #: Body fields that name a person's account: shown with their middle hidden.
 ACCOUNT_FIELDS: Final = frozenset(
     "customermsisdn payeraccount payerreference debitmsisdn receivermsisdn wallet msisdn".split()
@@ -84,6 +88,11 @@ _PLAIN_WORD: Final = (
     r"|/\s|PIN\b|OTP\b|[A-Za-z_-]{1,30}:)"
 )
 _CREDENTIAL_IN_SENTENCE: Final = re.compile(f"{_CREDENTIALS_NAME}({_BETWEEN}(?!{_PLAIN_WORD})){_VALUE}")
+#: In a value that is one plain word there is nothing to search for.
+_MORE_THAN_A_WORD: Final = re.compile(r"[\s=:%@]")
+#: A field's name as gateways give them. Another one may be a value that was put in a name's place.
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,40}")
+_NO_NAME: Final = "?"
 #: Without one of these no word of _CREDENTIAL is in an ASCII text; looking for them is quicker.
 _A_CREDENTIAL_S_WORD: Final = re.compile("auth|bearer|basic|pass|secret|cred|token|key|pin|otp|sign")
 #: A short word without blank, colon, equals sign or dot: no pattern above can match in it, but for a wallet number.
@@ -185,11 +194,14 @@ class _Rule(Enum):
     SHOW = 1
     SHOW_ENDS = 2
     MASK = 3
+    SEARCH = 4
+    """A sentence of somebody else: always searched."""
 
 
 #: Named once: looking a member up in its class takes longer than the comparison itself.
 _SHOW: Final = _Rule.SHOW
 _SHOW_ENDS: Final = _Rule.SHOW_ENDS
+_SEARCH_IT: Final = _Rule.SEARCH
 _MASK_IT: Final = _Rule.MASK
 
 
@@ -201,7 +213,7 @@ def _flatten(fields: Mapping[str, object], prefix: str, shown: dict[str, str], d
             known, rule = _known_field(key)
             shown[known] = MASK if rule is _MASK_IT else _by_rule(rule, value)
             continue
-        name = _shown_name(f"{prefix}{key}", str(key))
+        name = _shown_name(prefix, str(key))
         if isinstance(value, Mapping) and depth < 3:
             _flatten(value, f"{name}.", shown, depth + 1)
         elif isinstance(value, list | tuple):
@@ -218,21 +230,28 @@ def _rule_of(key: str) -> _Rule:
     folded = key.lower().replace("_", "").replace("-", "")
     if folded in ACCOUNT_FIELDS:
         return _SHOW_ENDS
+    if folded in SENTENCE_FIELDS:
+        return _SEARCH_IT
     return _SHOW if folded in SAFE_FIELDS else _MASK_IT
 
 
 # A peer may send keys of any length and number: only short ones are remembered, and not too many.
 @lru_cache(maxsize=1024)
 def _known_field(key: str) -> tuple[str, _Rule]:
-    return _shown_name(key, key), _rule_of(key)
+    return _shown_name("", key), _rule_of(key)
 
 
-def _shown_name(path: str, key: str) -> str:
-    """A field's name. One that nobody listed and that looks like a token itself is masked, with what stands before."""
-    path, key = path[: 4 * _MAX_NAME], key[: 4 * _MAX_NAME]  # a peer's key is as long as its answer
-    if _rule_of(key) is _MASK_IT and (_OPAQUE_NAME.fullmatch(key) or _JWT.search(key)):
+def _shown_name(prefix: str, key: str) -> str:
+    """A field's name behind what stands before it.
+
+    One that nobody listed and that looks like a token itself is masked, with what stands before; one that no
+    gateway would give to a field is a question mark.
+    """
+    start = key[: 4 * _MAX_NAME]  # a peer's key may be as long as its answer
+    if _rule_of(start) is _MASK_IT and (_OPAQUE_NAME.fullmatch(start) or _JWT.search(start)):
         return MASK
-    return one_line(path, _MAX_NAME)
+    name = key if len(key) <= _MAX_NAME and _PLAIN_NAME.fullmatch(key) else _NO_NAME
+    return one_line(f"{prefix}{name}", _MAX_NAME)
 
 
 def _shown(key: str, value: object) -> str:
@@ -246,5 +265,7 @@ def _by_rule(rule: _Rule, text: str) -> str:
         return MASK
     if rule is _SHOW_ENDS:
         return one_line(mask_account(text) or "")
-    # References are long and opaque by nature; sentences of others may hold anything.
-    return redact_text(text) if " " in text or len(text) > 80 else one_line(text)
+    # References are long and opaque by nature; sentences of others may hold anything, even where they are one word.
+    if rule is _SEARCH_IT or len(text) > _MAX_NAME or _MORE_THAN_A_WORD.search(text):
+        return redact_text(text)
+    return one_line(text)

@@ -318,6 +318,41 @@ def test_a_field_named_like_a_token_is_masked() -> None:
     assert redact_mapping({"originalTrxCompletedTime": "12:00"}) == {"originalTrxCompletedTime": "12:00"}
 
 
+@pytest.mark.parametrize(
+    "name", ["password=hunter2pw", "hunter 2pw", "hunter2pw!", "পাসওয়ার্ড", "h" * 41, "", "a\nb", "a/b"]
+)
+def test_a_name_that_no_field_has_is_a_question_mark(name: str) -> None:
+    assert redact_mapping({name: "x"}) == {"?": MASK}
+    shown = redact_mapping({"deep": {name: "x"}, "list": [{name: {"trxID": "T"}}]})
+    assert shown == {"deep.?": MASK, "list": "[1]", "list.0.?.trxID": "T"}
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ("statusMessage", "eyJhbGciOi.eyJzdWIi.hunter2pw"),
+        ("error_message_en", "A1b2" * 10),
+        ("message", "01770618575"),
+        ("msg", "A1b2" * 10),
+        ("status", "A1b2" * 10),
+        ("transactionStatus", "password=hunter2pw"),
+        ("transactionStatus", "password:hunter2pw"),
+        ("intent", "password%3Dhunter2pw"),
+        ("merchantInvoice", "https://user:hunter2pw@gateway.example"),
+        ("merchantInvoice", "password\thunter2pw"),
+    ],
+)
+def test_a_listed_field_that_may_hold_a_credential_is_searched(field: str, text: str) -> None:
+    shown = redact_mapping({field: text, "deep": {field: text}})
+    for value in shown.values():
+        assert value != text and SECRET not in value
+
+
+def test_a_reference_is_shown_though_it_is_opaque() -> None:
+    fields = {"paymentID": "TR0011ON1565154754797abcdefgh", "trxID": "BFD90JRLST", "sku": "A1b2" * 10}
+    assert redact_mapping(fields) == fields
+
+
 def test_a_sentence_in_a_listed_field_is_still_searched() -> None:
     shown = redact_mapping({"statusMessage": f"wrong password {SECRET} of 01770618575"})
     assert SECRET not in shown["statusMessage"]

@@ -1,6 +1,7 @@
 """The quick ways through redaction give the very same text as the slow ones, whatever comes in."""
 
 import json
+import re
 from urllib.parse import urlsplit
 
 from hypothesis import given
@@ -74,20 +75,22 @@ def _shown(key: str, value: object) -> str:
         return _one_line(mask_account(str(value)) or "")
     if folded in redaction.SAFE_FIELDS:
         text = str(value)
-        return _text(text) if " " in text or len(text) > 80 else _one_line(text)
+        search = folded in redaction.SENTENCE_FIELDS or any(c.isspace() or c in "=:%@" for c in text)
+        return _text(text) if search or len(text) > 80 else _one_line(text)
     return MASK
 
 
-def _name(path: str, key: str) -> str:
+def _name(prefix: str, key: str) -> str:
     listed = key.lower().replace("_", "").replace("-", "") in redaction.SAFE_FIELDS | redaction.ACCOUNT_FIELDS
     token = redaction._OPAQUE_NAME.fullmatch(key) or redaction._JWT.search(key)
-    return MASK if token and not listed else _one_line(path, 80)
+    plain = re.fullmatch("[A-Za-z0-9_.-]{1,40}", key) is not None
+    return MASK if token and not listed else _one_line(prefix + (key if plain else "?"), 80)
 
 
 def _mapping(fields: dict[str, object], prefix: str = "", depth: int = 0) -> dict[str, str]:
     shown: dict[str, str] = {}
     for key, value in fields.items():
-        name = _name(f"{prefix}{key}", key)
+        name = _name(prefix, key)
         if isinstance(value, dict) and depth < 3:
             shown |= _mapping(value, f"{name}.", depth + 1)
         elif isinstance(value, list):
