@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from types import TracebackType
 from typing import Final, Self
@@ -32,12 +32,17 @@ _TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 
 
 class TenantPayments:
-    """The verbs, bound to one tenant. Cheap to make; `Payments.for_tenant` gives one."""
+    """The verbs, bound to one tenant. Cheap to make and to keep; `Payments.for_tenant` gives one."""
 
-    def __init__(self, engine: Engine, store: PaymentStore, tenant: str) -> None:
-        self._engine = engine
+    def __init__(self, engine: Callable[[], Engine], store: PaymentStore, tenant: str) -> None:
+        self._open_engine = engine
         self._store = store
         self.tenant = tenant
+
+    @property
+    def _engine(self) -> Engine:
+        """The engine of the present opening: closing and opening again makes a new one."""
+        return self._open_engine()
 
     async def initialize(self, request: PaymentRequest) -> PaymentSession:
         """Open a payment at its gateway and bring back where to send the payer.
@@ -257,6 +262,8 @@ class Payments:
             self._closing = None
             self._assemble()
         await self._store.open()
+        if self._opened:
+            return  # somebody else opened it while this call waited for the store
         self._opened = True
         if self._workers:
             self._worker = asyncio.create_task(self._outbox.run(), name="vextrus-payments-outbox")
@@ -293,7 +300,7 @@ class Payments:
         """The verbs on behalf of one tenant (1-64 letters, digits, `.`, `_` or `-`)."""
         check_text("tenant", tenant, _TENANT, "1-64 letters, digits, dots, dashes or underscores")
         self._check_open()
-        return TenantPayments(self._engine, self._store, tenant)
+        return TenantPayments(self._open_engine, self._store, tenant)
 
     async def initialize(self, request: PaymentRequest) -> PaymentSession:
         """See TenantPayments.initialize."""
@@ -364,6 +371,10 @@ class Payments:
                 next_step="Call for_tenant(...) first.",
             )
         return self.for_tenant(DEFAULT_TENANT)
+
+    def _open_engine(self) -> Engine:
+        self._check_open()
+        return self._engine
 
     def _check_open(self) -> None:
         if not self._opened:

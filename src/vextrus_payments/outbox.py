@@ -90,7 +90,14 @@ class Outbox:
 
     async def deliver(self) -> int:
         """Hand over everything that is due now; how many rows were taken. A row that failed waits for its pause."""
-        return sum(await asyncio.gather(*(self._deliver(kind) for kind in self._kinds())))
+        results = await asyncio.gather(
+            *(self._deliver(kind) for kind in self._kinds()), return_exceptions=True
+        )
+        # Raised only now: a store that fails for one kind must not leave the other's callbacks unattended.
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return sum(result for result in results if isinstance(result, int))
 
     async def _deliver(self, kind: OutboxKind) -> int:
         """One kind: a ledger that hangs does not hold up the news."""

@@ -587,13 +587,16 @@ def _over(draft: Draft, seen: Seen, execute: Operation | None) -> None:
         _close(draft, EventKind.CLOSED, reason, execute.operation_id if execute else None)
 
 
-def plan_unsent(facts: PaymentFacts, operation_id: str, fence: int, now: datetime) -> Plan | None:
-    """No checkpoint was ever kept, so nothing left: the operation may be submitted again."""
+def plan_unsent(
+    facts: PaymentFacts, operation_id: str, fence: int, now: datetime, *, by_holder: bool = False
+) -> Plan | None:
+    """Nothing left, so the operation may be submitted again: no checkpoint was ever kept, or the claim's holder
+    has the proof that its request did not leave."""
     operation = facts.operation(operation_id)
     if (
         operation is None
         or operation.fence != fence
-        or operation.evidence
+        or (operation.evidence and not by_holder)
         or operation.state not in (OperationState.SUBMITTING, OperationState.UNKNOWN)
     ):
         return None

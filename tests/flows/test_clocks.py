@@ -10,7 +10,7 @@ import pytest
 from tests.flows.held import Held
 from tests.flows.shop import LONG_S, Shop, shop_open
 from vextrus_payments import Money, Paid, PaymentSession, Pending, Refunded, RefundRequest, Unknown
-from vextrus_payments.errors import AnswerTimeoutError, StaleStateError
+from vextrus_payments.errors import AnswerTimeoutError, NotSentError, StaleStateError
 from vextrus_payments.gateways.bkash import BkashGateway
 from vextrus_payments.gateways.front_door import Authorization
 from vextrus_payments.payment import Evidence, ExecuteCall, RefundCall
@@ -248,3 +248,57 @@ async def test_entries_made_under_a_clock_that_was_ahead_are_handed_over_when_it
         assert await shop.fired() == ["payment.paid"]
         assert len(shop.entries) == 1
         await shop.check_books()
+
+
+@pytest.mark.parametrize("sent", [True, False])
+async def test_a_refund_that_crashed_under_a_clock_that_was_ahead_is_looked_up_when_it_is_right_again(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, sent: bool
+) -> None:
+    session = await shop.approved()
+    assert isinstance(await shop.payments.execute(session.payment_id), Paid)
+    refund_payment = BkashGateway.refund_payment
+    wish = RefundRequest(operation_id="r", payment_id=session.payment_id, amount=Money("30"))
+
+    async def dies(self: BkashGateway, *args: Any, **kwargs: Any) -> RefundSnapshot:
+        if sent:
+            await refund_payment(self, *args, **kwargs)
+        raise asyncio.CancelledError
+
+    shop.clock.step_wall(HOURS_S)
+    monkeypatch.setattr(BkashGateway, "refund_payment", dies)
+    with pytest.raises(asyncio.CancelledError):
+        await shop.payments.refund(wish)
+    monkeypatch.undo()
+    shop.clock.step_wall(-HOURS_S)
+    found = await shop.payments.refund_status("r")
+    if not sent:  # no baseline was kept: nothing left, and the same refund may go out
+        assert isinstance(found, Pending)
+        found = await shop.payments.refund(wish)
+    assert isinstance(found, Refunded)
+    assert shop.calls("refund") == 1
+    await shop.check_books()
+
+
+async def test_a_refund_proven_unsent_is_free_again_although_somebody_called_it_unknown(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await shop.approved()
+    assert isinstance(await shop.payments.execute(session.payment_id), Paid)
+    wish = RefundRequest(operation_id="r", payment_id=session.payment_id, amount=Money("30"))
+
+    async def too_late(self: BkashGateway, call: Any, *, on_checkpoint: Any, **_: Any) -> RefundSnapshot:
+        await on_checkpoint(Evidence("refund.baseline", {
+            "transaction_id": call.transaction_id, "amount_minor": call.amount.amount_minor, "api": "v2", "listed": [],
+        }))  # fmt: skip
+        shop.clock.step_wall(LONG_S)
+        await shop.payments.refund_status("r")  # a worker looks: the claim seems to be over
+        raise NotSentError("The claim's last moment to send had passed.", code="send_by_passed")
+
+    monkeypatch.setattr(BkashGateway, "refund_payment", too_late)
+    outcome = await shop.payments.refund(wish)
+    assert isinstance(outcome, Pending)
+    assert not outcome.sent
+    monkeypatch.undo()
+    assert isinstance(await shop.payments.refund(wish), Refunded)
+    assert shop.calls("refund") == 1
+    await shop.check_books()

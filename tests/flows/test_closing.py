@@ -16,6 +16,7 @@ from vextrus_payments import (
     LedgerEntry,
     Money,
     Paid,
+    Pending,
     Refunded,
     RefundRequest,
 )
@@ -290,3 +291,16 @@ def test_payments_can_be_opened_in_one_event_loop_after_the_other(tmp_path: Path
             asyncio.run(trade(shop, f"INV-{number}", f"{number}00", waiting))
         assert shop.moved() == {"execute": 5, "refund": 3}
         assert shop.calls("grant") == 1
+
+
+async def test_two_openings_at_once_start_one_worker_and_a_kept_tenant_survives_reopening(
+    tmp_path: Path,
+) -> None:
+    async with shop_open(tmp_path, workers=True) as shop:
+        kept = shop.payments.for_tenant("default")
+        session = await shop.open()
+        await shop.payments.aclose()
+        await asyncio.gather(*(shop.payments.open() for _ in range(5)))
+        workers = [t for t in asyncio.all_tasks() if t.get_name() == "vextrus-payments-outbox"]
+        assert len(workers) == 1
+        assert isinstance(await kept.status(session.payment_id), Pending)

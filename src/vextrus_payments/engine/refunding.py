@@ -193,8 +193,15 @@ class Refunding:
                 )
 
             await context.recorder.record(tenant, payment_id, refused)
-        else:
-            await context.store.release(claim)
+        elif not await context.store.release(claim):
+            # Somebody looked meanwhile and called it unknown; its holder knows that nothing left.
+            await context.recorder.record(
+                tenant,
+                payment_id,
+                lambda facts, _: plan_unsent(
+                    facts, claim.operation_id, claim.fence, context.store.now(), by_holder=True
+                ),
+            )
         await log.close(type(failure).__name__)
         if not isinstance(failure, GatewayError):
             raise failure
@@ -218,10 +225,16 @@ class Refunding:
         """True when asking makes sense: it was let out, and is not on the wire at this moment."""
         if operation.state in (OperationState.UNKNOWN, OperationState.PENDING):
             return True
-        settle_s = self._context.terms(gateway.capabilities).settle_s
-        return operation.state is OperationState.SUBMITTING and claim_is_over(
-            operation, settle_s, self._context.store.now()
-        )
+        if operation.state is not OperationState.SUBMITTING:
+            return False
+        terms, now = self._context.terms(gateway.capabilities), self._context.store.now()
+        if (
+            operation.send_by is not None
+            and (operation.send_by - now).total_seconds() > terms.send_window_s + terms.settle_s
+            and not self._context.flights.flying(("refund", operation.tenant, operation.operation_id))
+        ):
+            return True  # claimed under a clock that was ahead: asking is all that is left
+        return claim_is_over(operation, terms.settle_s, now)
 
     async def _look_up(self, tenant: str, operation_id: str, gateway: PaymentGateway) -> PaymentFacts:
         """Look for the refund at the gateway. Not finding it proves nothing."""

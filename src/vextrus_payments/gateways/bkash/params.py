@@ -92,7 +92,8 @@ def is_reference(value: object) -> bool:
 
 
 def is_text(value: object) -> bool:
-    """True for what bKash takes as sku or reason."""
-    return (
-        isinstance(value, str) and 1 <= len(value) <= TEXT_MAX and value.isprintable() and bool(value.strip())
-    )
+    """True for what bKash takes as sku or reason. Bangla's joiners (U+200C, U+200D) belong to its spelling."""
+    if not isinstance(value, str) or not 1 <= len(value) <= TEXT_MAX:
+        return False
+    letters = value.replace("\u200c", "").replace("\u200d", "")
+    return letters.isprintable() and bool(letters.strip())
