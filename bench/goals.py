@@ -77,22 +77,32 @@ def p4() -> Result:
 def p5() -> Result:
     with Server() as server:
         found = in_fresh_process("layers", url=server.url, rounds=_ROUNDS, level=30)
-    full, alone = found["full"]["cpu"], found["transport"]["cpu"]
+    full, alone, floor = (found[name]["cpu"] for name in ("full", "transport", "two models on the transport"))
     return result(
         "P5",
         "What our layers add to our own transport, logs filtered, CPU",
-        estimate([100 * (one - other) / one for one, other in zip(full, alone, strict=True)]),
+        estimate(_added(full, alone)),
         unit="% of the call",
         must=10,
         stretch=5,
+        peers={"one model in, one model out, nothing else": median(_added(floor, alone))},
         detail={
-            "CPU µs": {"full call": round(median(full)), "our transport alone": round(median(alone))},
+            "CPU µs": {
+                "full call": round(median(full)),
+                "two models on the transport": round(median(floor)),
+                "our transport alone": round(median(alone)),
+            },
             "the full call with logs filtered, x httpx": round(
                 median(ratios(full, found["httpx"]["cpu"])), 3
             ),
         },
         note="(full call - transport call) / full call, round by round; both send the same bytes.",
     )
+
+
+def _added(call: list[float], transport: list[float]) -> list[float]:
+    """How many percent of a call are not the transport's."""
+    return [100 * (one - other) / one for one, other in zip(call, transport, strict=True)]
 
 
 # --------------------------------------------------------------------------------------------------- many tasks

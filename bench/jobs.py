@@ -40,6 +40,7 @@ async def _layers(url: str, rounds: int, level: int) -> Found:
         "httpx": base,
         "full": full,
         "transport": ours.TransportCall(transport, url),
+        "two models on the transport": ours.ModelsCall(transport, url),
         "plain wrapper": plain,
     }
     await full()

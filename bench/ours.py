@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.wire import API_ROOT, APP_KEY, BEARER, CALLBACK, CREATE_PATH, INVOICE, PAYER, QUESTION
-from vextrus_payments.gateways.bkash import BkashConfig, BkashGateway
+from vextrus_payments.gateways.bkash import BkashConfig, BkashGateway, models
 from vextrus_payments.money import Money
 from vextrus_payments.observe import Observer
 from vextrus_payments.payment import Customer, PaymentRequest, PaymentSession
@@ -91,7 +91,7 @@ class TransportCall:
 
     def __init__(self, transport: HttpxTransport, url: str) -> None:
         self._transport = transport
-        self._request = WireRequest(
+        self.request = WireRequest(
             "POST",
             url + CREATE_PATH,
             (
@@ -104,7 +104,22 @@ class TransportCall:
         )
 
     async def __call__(self) -> WireResponse:
-        return await self._transport.send(self._request, safety=Safety.DISPOSABLE, timeout_s=30.0)
+        return await self._transport.send(self.request, safety=Safety.DISPOSABLE, timeout_s=30.0)
+
+
+class ModelsCall:
+    """The floor of any SDK with models: the request's model in, the answer's model out, and nothing else around the
+    SDK's transport; no checks, no token, no retry, no breaker, no log."""
+
+    def __init__(self, transport: HttpxTransport, url: str) -> None:
+        self._transport = transport
+        self._plain = TransportCall(transport, url).request
+
+    async def __call__(self) -> models.CreateAnswer:
+        body = models.CreateBody(**QUESTION).to_json()
+        request = WireRequest("POST", self._plain.url, self._plain.headers, body)
+        response = await self._transport.send(request, safety=Safety.DISPOSABLE, timeout_s=30.0)
+        return models.CreateAnswer.from_json(response.body)
 
 
 @asynccontextmanager
