@@ -20,9 +20,9 @@ _PIN = re.compile(r"[a-z0-9-]+==[\w.+]+( ; [^/@:]+)? \\|    --hash=sha256:[0-9a-
 
 # name -> what `uv pip compile` reads
 LOCKS: dict[str, list[str]] = {
-    "dev": "--extra sandbox --group test --group check --group build".split(),
+    "dev": "--extra sandbox --extra postgres --extra redis --extra xlsx --group test --group check --group mutate --group build".split(),
     "run": "--extra sandbox --group build".split(),
-    "bench": "--extra sandbox --group bench --group build".split(),
+    "bench": "--extra sandbox --extra postgres --group bench --group build".split(),
 }
 
 
