@@ -223,7 +223,7 @@ class IgnoresNewSiblings(MemoryStore):
 
 class IgnoresVersions(MemoryStore):
     async def commit(self, plan: Plan) -> CommitAnswer:
-        version = self._rows().version(plan.payment.tenant, plan.payment.payment_id)
+        version = await self._rows().version(plan.payment.tenant, plan.payment.payment_id)
         moved = replace(plan.payment, version=version + 1)
         return await super().commit(replace(plan, payment=moved, expected_version=version))
 
@@ -271,7 +271,7 @@ class ReusesOrderIds(MemoryStore):
             def __getattr__(self, name: str) -> Any:
                 return getattr(rows, name)
 
-            def order_id_owner(self, *key: object) -> None:
+            async def order_id_owner(self, *key: object) -> None:
                 return None
 
         blind: Rows = Blind()
@@ -304,7 +304,7 @@ class BooksTwice(MemoryStore):
             def __getattr__(self, name: str) -> Any:
                 return getattr(rows, name)
 
-            def receipt_owner(self, key: object) -> None:
+            async def receipt_owner(self, key: object) -> None:
                 return None
 
         forgetful: Rows = Forgetful()

@@ -5,6 +5,7 @@ Rows are kept as the JSON that a database would hold, so that nothing lives here
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from vextrus_payments.documents import from_json, to_json
@@ -82,7 +83,7 @@ class OperationRow:
 
 @dataclass(slots=True)
 class MemoryRows:
-    """All tables but the tokens. Implements transactions.Rows."""
+    """All tables but the tokens. Implements transactions.Rows; its coroutines never suspend."""
 
     queue: MemoryQueue = field(default_factory=MemoryQueue)
     payments: dict[_Id, PaymentRow] = field(default_factory=dict)
@@ -101,7 +102,14 @@ class MemoryRows:
 
     # --- transactions.Rows ------------------------------------------------------------------------------------
 
-    def facts(self, tenant: str, payment_id: str) -> PaymentFacts | None:
+    async def facts(self, tenant: str, payment_id: str) -> PaymentFacts | None:
+        return self._facts(tenant, payment_id)
+
+    async def facts_of(self, tenant: str, payment_ids: Sequence[str]) -> tuple[PaymentFacts, ...]:
+        found = (self._facts(tenant, payment_id) for payment_id in payment_ids)
+        return tuple(facts for facts in found if facts is not None)
+
+    def _facts(self, tenant: str, payment_id: str) -> PaymentFacts | None:
         row = self.payments.get((tenant, payment_id))
         if row is None:
             return None
@@ -117,31 +125,31 @@ class MemoryRows:
             tuple(from_json(Receipt, self._receipts[key][1]) for key in self._receipts_of.get(me, ())),
         )
 
-    def version(self, tenant: str, payment_id: str) -> int:
+    async def version(self, tenant: str, payment_id: str) -> int:
         row = self.payments.get((tenant, payment_id))
         return 0 if row is None else row.version
 
-    def payment_of_operation(self, tenant: str, operation_id: str) -> str | None:
+    async def payment_of_operation(self, tenant: str, operation_id: str) -> str | None:
         row = self.operations.get((tenant, operation_id))
         return None if row is None else row.payment_id
 
-    def payments_of_reference(self, tenant: str, merchant_reference: str) -> tuple[str, ...]:
+    async def payments_of_reference(self, tenant: str, merchant_reference: str) -> tuple[str, ...]:
         ids = self._references.get((tenant, merchant_reference), ())
         return tuple(sorted(ids, key=lambda payment_id: self.payments[tenant, payment_id].position))
 
-    def count_submissions(self, tenant: str, gateway: str, mode: Mode, merchant_reference: str) -> int:
+    async def count_submissions(self, tenant: str, gateway: str, mode: Mode, merchant_reference: str) -> int:
         return self._submitted[tenant, gateway, mode, merchant_reference]
 
-    def order_id_owner(
+    async def order_id_owner(
         self, tenant: str, gateway: str, mode: Mode, gateway_order_id: str
     ) -> tuple[str, int] | None:
         return self._order_ids.get((tenant, gateway, mode, gateway_order_id))
 
-    def receipt_owner(self, key: ReceiptKey) -> Booked | None:
+    async def receipt_owner(self, key: ReceiptKey) -> Booked | None:
         booked = self._receipts.get(key)
         return None if booked is None else Booked(booked[0])
 
-    def write(self, plan: Plan) -> None:
+    async def write(self, plan: Plan) -> None:
         payment_document = to_json(plan.payment)
         submissions = [(row, to_json(row)) for row in plan.submissions]
         operations = [(row, to_json(row), to_micros(row.updated_at)) for row in plan.operations]

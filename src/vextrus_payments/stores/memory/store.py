@@ -46,6 +46,7 @@ from vextrus_payments.stores.columns import (
 )
 from vextrus_payments.stores.memory.rows import MemoryRows, OperationRow, PaymentRow
 from vextrus_payments.stores.memory.tokens import MemoryTokens
+from vextrus_payments.stores.transactions import finished
 from vextrus_payments.token_budget import GrantAsk, GrantDecision, GrantEnd
 
 _RowT = TypeVar("_RowT", PaymentRow, OperationRow)
@@ -101,23 +102,23 @@ class MemoryStore:
 
     async def reserve(self, wanted: ReservePayment | ReserveOperation) -> ReserveAnswer:
         """Reserve an operation, by plan_reserve()."""
-        return transactions.reserve(self._rows(), wanted, self.now())
+        return finished(transactions.reserve(self._rows(), wanted, self.now()))
 
     async def claim(self, tenant: str, operation_id: str, terms: ClaimTerms) -> ClaimAnswer:
         """Take the right to submit, by plan_claim()."""
-        return transactions.claim(self._rows(), tenant, operation_id, terms, self.now())
+        return finished(transactions.claim(self._rows(), tenant, operation_id, terms, self.now()))
 
     async def checkpoint(self, claim: Claim, evidence: Evidence) -> None:
         """Append evidence to a claimed operation."""
-        transactions.checkpoint(self._rows(), claim, evidence, self.now())
+        finished(transactions.checkpoint(self._rows(), claim, evidence, self.now()))
 
     async def release(self, claim: Claim) -> bool:
         """Give a claim back that is proven without effect."""
-        return transactions.release(self._rows(), claim, self.now())
+        return finished(transactions.release(self._rows(), claim, self.now()))
 
     async def commit(self, plan: Plan) -> CommitAnswer:
         """Write a plan whole or not at all."""
-        return transactions.commit(self._rows(), plan)
+        return finished(transactions.commit(self._rows(), plan))
 
     async def note_attempt(self, attempt: Attempt) -> None:
         """Write an attempt's log."""
@@ -127,17 +128,18 @@ class MemoryStore:
 
     async def get(self, tenant: str, payment_id: str) -> PaymentFacts | None:
         """All facts of one payment."""
-        return self._rows().facts(tenant, payment_id)
+        return finished(self._rows().facts(tenant, payment_id))
 
     async def get_operation(self, tenant: str, operation_id: str) -> tuple[PaymentFacts, Operation] | None:
         """The operation and the facts of its payment."""
-        return transactions.get_operation(self._rows(), tenant, operation_id)
+        return finished(transactions.get_operation(self._rows(), tenant, operation_id))
 
     async def siblings(
         self, tenant: str, merchant_reference: str, *, without: str
     ) -> tuple[PaymentFacts, ...]:
         """The reference's payments other than `without`, oldest first."""
-        return transactions.siblings_of(self._rows(), tenant, merchant_reference, without=without)
+        work = transactions.siblings_of(self._rows(), tenant, merchant_reference, without=without)
+        return finished(work)
 
     async def find(
         self,
@@ -163,11 +165,11 @@ class MemoryStore:
             for row in rows.find(tenant, key)
             if gateway in (None, row.gateway) and mode in (None, row.mode)
         ]
-        return transactions.facts_of(rows, tenant, found[:FIND_LIMIT])
+        return finished(rows.facts_of(tenant, found[:FIND_LIMIT]))
 
     async def next_order_number(self, tenant: str, gateway: str, mode: Mode, merchant_reference: str) -> int:
         """1 + how many submissions the reference has had there."""
-        return 1 + self._rows().count_submissions(tenant, gateway, mode, merchant_reference)
+        return 1 + finished(self._rows().count_submissions(tenant, gateway, mode, merchant_reference))
 
     async def list(
         self,

@@ -1,6 +1,10 @@
-"""The SQL of the flow: one transaction's row operations on an SQLite connection. Implements transactions.Rows."""
+"""The SQL of the flow: one transaction's row operations on an SQLite connection.
+
+Implements transactions.Rows. The coroutines never suspend: finished() runs them.
+"""
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Final
 
 from vextrus_payments.documents import from_json, to_json
@@ -93,7 +97,14 @@ class SqliteRows:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._execute = connection.execute
 
-    def facts(self, tenant: str, payment_id: str) -> PaymentFacts | None:
+    async def facts(self, tenant: str, payment_id: str) -> PaymentFacts | None:
+        return self._facts(tenant, payment_id)
+
+    async def facts_of(self, tenant: str, payment_ids: Sequence[str]) -> tuple[PaymentFacts, ...]:
+        found = (self._facts(tenant, payment_id) for payment_id in payment_ids)
+        return tuple(facts for facts in found if facts is not None)
+
+    def _facts(self, tenant: str, payment_id: str) -> PaymentFacts | None:
         rows = self._execute(_FACTS, (tenant, payment_id) * 4).fetchall()
         if not rows:
             return None
@@ -104,37 +115,37 @@ class SqliteRows:
             tuple(from_json(Receipt, text) for part, _, text in rows if part == _RECEIPT),
         )
 
-    def version(self, tenant: str, payment_id: str) -> int:
+    async def version(self, tenant: str, payment_id: str) -> int:
         row = self._execute(_VERSION, (tenant, payment_id)).fetchone()
         return 0 if row is None else int(row[0])
 
-    def payment_of_operation(self, tenant: str, operation_id: str) -> str | None:
+    async def payment_of_operation(self, tenant: str, operation_id: str) -> str | None:
         row = self._execute(_PAYMENT_OF_OPERATION, (tenant, operation_id)).fetchone()
         return None if row is None else str(row[0])
 
-    def payments_of_reference(self, tenant: str, merchant_reference: str) -> tuple[str, ...]:
+    async def payments_of_reference(self, tenant: str, merchant_reference: str) -> tuple[str, ...]:
         rows = self._execute(_PAYMENTS_OF_REFERENCE, (tenant, merchant_reference)).fetchall()
         return tuple(payment_id for (payment_id,) in rows)
 
-    def count_submissions(self, tenant: str, gateway: str, mode: Mode, merchant_reference: str) -> int:
+    async def count_submissions(self, tenant: str, gateway: str, mode: Mode, merchant_reference: str) -> int:
         (count,) = self._execute(
             _COUNT_SUBMISSIONS, (tenant, merchant_reference, gateway, mode.value)
         ).fetchone()
         return int(count)
 
-    def order_id_owner(
+    async def order_id_owner(
         self, tenant: str, gateway: str, mode: Mode, gateway_order_id: str
     ) -> tuple[str, int] | None:
         row = self._execute(_ORDER_ID_OWNER, (tenant, gateway_order_id, gateway, mode.value)).fetchone()
         return None if row is None else (str(row[0]), int(row[1]))
 
-    def receipt_owner(self, key: ReceiptKey) -> Booked | None:
+    async def receipt_owner(self, key: ReceiptKey) -> Booked | None:
         row = self._execute(
             _RECEIPT_OWNER, (key.tenant, key.transaction_id, key.gateway, key.mode.value, key.kind.value)
         ).fetchone()
         return None if row is None else Booked(row[0])
 
-    def write(self, plan: Plan) -> None:
+    async def write(self, plan: Plan) -> None:
         self._put_payment(plan.payment, plan.expected_version)
         for submission in plan.submissions:
             self._put_submission(submission)

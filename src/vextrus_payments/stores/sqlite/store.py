@@ -45,6 +45,7 @@ from vextrus_payments.stores.runner import DatabaseRunner, ThreadRunner
 from vextrus_payments.stores.sqlite import file, listing, queue
 from vextrus_payments.stores.sqlite.faults import storage_error
 from vextrus_payments.stores.sqlite.rows import SqliteRows
+from vextrus_payments.stores.transactions import finished
 from vextrus_payments.token_budget import GrantAsk, GrantDecision, GrantEnd
 
 T = TypeVar("T")
@@ -186,25 +187,27 @@ class SqliteStore:
 
     async def reserve(self, wanted: ReservePayment | ReserveOperation) -> ReserveAnswer:
         """Reserve an operation, by plan_reserve() in one transaction."""
-        return await self._write(lambda c: transactions.reserve(SqliteRows(c), wanted, self.now()))
+        return await self._write(lambda c: finished(transactions.reserve(SqliteRows(c), wanted, self.now())))
 
     async def claim(self, tenant: str, operation_id: str, terms: ClaimTerms) -> ClaimAnswer:
         """Take the right to submit, by plan_claim() in one transaction."""
         return await self._write(
-            lambda c: transactions.claim(SqliteRows(c), tenant, operation_id, terms, self.now())
+            lambda c: finished(transactions.claim(SqliteRows(c), tenant, operation_id, terms, self.now()))
         )
 
     async def checkpoint(self, claim: Claim, evidence: Evidence) -> None:
         """Append evidence to a claimed operation, durably."""
-        await self._write(lambda c: transactions.checkpoint(SqliteRows(c), claim, evidence, self.now()))
+        await self._write(
+            lambda c: finished(transactions.checkpoint(SqliteRows(c), claim, evidence, self.now()))
+        )
 
     async def release(self, claim: Claim) -> bool:
         """Give a claim back that is proven without effect."""
-        return await self._write(lambda c: transactions.release(SqliteRows(c), claim, self.now()))
+        return await self._write(lambda c: finished(transactions.release(SqliteRows(c), claim, self.now())))
 
     async def commit(self, plan: Plan) -> CommitAnswer:
         """Write a plan whole or not at all."""
-        return await self._write(lambda c: transactions.commit(SqliteRows(c), plan))
+        return await self._write(lambda c: finished(transactions.commit(SqliteRows(c), plan)))
 
     async def note_attempt(self, attempt: Attempt) -> None:
         """Write an attempt's log."""
@@ -214,18 +217,22 @@ class SqliteStore:
 
     async def get(self, tenant: str, payment_id: str) -> PaymentFacts | None:
         """All facts of one payment."""
-        return await self._read(lambda c: SqliteRows(c).facts(tenant, payment_id))
+        return await self._read(lambda c: finished(SqliteRows(c).facts(tenant, payment_id)))
 
     async def get_operation(self, tenant: str, operation_id: str) -> tuple[PaymentFacts, Operation] | None:
         """The operation and the facts of its payment."""
-        return await self._read(lambda c: transactions.get_operation(SqliteRows(c), tenant, operation_id))
+        return await self._read(
+            lambda c: finished(transactions.get_operation(SqliteRows(c), tenant, operation_id))
+        )
 
     async def siblings(
         self, tenant: str, merchant_reference: str, *, without: str
     ) -> tuple[PaymentFacts, ...]:
         """The reference's payments other than `without`, oldest first."""
         return await self._read(
-            lambda c: transactions.siblings_of(SqliteRows(c), tenant, merchant_reference, without=without)
+            lambda c: finished(
+                transactions.siblings_of(SqliteRows(c), tenant, merchant_reference, without=without)
+            )
         )
 
     async def find(
@@ -247,15 +254,13 @@ class SqliteStore:
             transaction_id=transaction_id,
         )
         return await self._read(
-            lambda c: transactions.facts_of(
-                SqliteRows(c), tenant, listing.find(c, tenant, key, gateway, mode)
-            )
+            lambda c: finished(SqliteRows(c).facts_of(tenant, listing.find(c, tenant, key, gateway, mode)))
         )
 
     async def next_order_number(self, tenant: str, gateway: str, mode: Mode, merchant_reference: str) -> int:
         """1 + how many submissions the reference has had there."""
         return 1 + await self._read(
-            lambda c: SqliteRows(c).count_submissions(tenant, gateway, mode, merchant_reference)
+            lambda c: finished(SqliteRows(c).count_submissions(tenant, gateway, mode, merchant_reference))
         )
 
     async def list(
