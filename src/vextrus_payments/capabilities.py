@@ -90,6 +90,20 @@ class OrderIdRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Polling:
+    """When the reconciler asks this gateway, as its manners want it. Seconds; jitter comes on top."""
+
+    open_s: tuple[int, ...] = (5, 30, 120, 600, 3600)
+    """Between look-ups of an operation whose end is open; the last one repeats."""
+    session_s: tuple[int, ...] = ()
+    """Between look-ups of a session whose payer is not done; the last one repeats, () never asks before its end."""
+    end_margin_s: int = 60
+    """How long after a session's end the last look-up is made."""
+    at_once: int = 8
+    """How many look-ups run side by side, per tenant and gateway."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """The facts about a gateway that code above the adapter may rely on."""
 
@@ -109,6 +123,7 @@ class Capabilities:
     """How long a created payment can still be paid."""
     features: frozenset[Feature]
     max_refunds: int | None = None
+    polling: Polling = Polling()
 
     def can(self, feature: Feature) -> bool:
         """True when the optional verb is there."""

@@ -7,11 +7,12 @@ from enum import StrEnum
 
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
+from vextrus_payments.records import Resolution
 from vextrus_payments.snapshots import PaymentSnapshot
 
 
 class EventKind(StrEnum):
-    """What happened to a payment."""
+    """What happened."""
 
     PAID = "payment.paid"
     """Money came as agreed. Money that is late or a duplicate is announced as that, and not as paid."""
@@ -27,6 +28,12 @@ class EventKind(StrEnum):
     REFUND_DECLINED = "refund.declined"
     QUARANTINED = "payment.quarantined"
     UNMATCHED_RECEIPT = "receipt.unmatched"
+    REFUND_ADOPTED = "refund.adopted"
+    """Money went back that we did not send: in the gateway's portal for one."""
+    RESOLVED = "operation.resolved"
+    """An operator has answered what no gateway would."""
+    AGREEMENT_ACTIVE = "agreement.active"
+    AGREEMENT_ENDED = "agreement.ended"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +45,9 @@ class PaymentEvent:
     tenant: str
     gateway: str
     mode: Mode
-    payment_id: str
-    merchant_reference: str
+    payment_id: str | None
+    """None for news of an agreement."""
+    merchant_reference: str | None
     occurred_at: datetime
     before: str | None
     after: str
@@ -49,6 +57,8 @@ class PaymentEvent:
     reason_code: str | None = None
     correlation_id: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    agreement_key: str | None = None
+    resolution: Resolution | None = None
     schema_version: int = 1
 
 

@@ -9,6 +9,7 @@ from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
 from vextrus_payments.payment import PaymentRequest
 from vextrus_payments.records import (
+    Agreement,
     Attempt,
     Operation,
     OperationKind,
@@ -17,6 +18,7 @@ from vextrus_payments.records import (
     PaymentFacts,
     Receipt,
     ReceiptKey,
+    Settlement,
     Submission,
 )
 
@@ -103,6 +105,31 @@ class Plan:
     """Other payments of the tenant (id, version) on which the plan relies: changed ones make the plan stale."""
     whole_reference: bool = False
     """The guards name every other payment of the merchant reference: one that they do not name makes it stale too."""
+    watch_at: datetime | None = None
+    """When a worker is to look at the payment next; None: nothing about it is open. Written with the payment, it
+    replaces what was set before and sets the tries back to nought."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgreementPlan:
+    """What one transaction writes about an agreement; `agreement.version` is `expected_version + 1`."""
+
+    agreement: Agreement
+    expected_version: int
+    """0 inserts it."""
+    outbox: tuple[OutboxRow, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    watch_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettlementPlan:
+    """What is written about one receipt's settlement; `settlement.version` is `expected_version + 1`."""
+
+    settlement: Settlement
+    expected_version: int
+    """0 inserts it."""
+    outbox: tuple[OutboxRow, ...] = ()
 
 
 # --- answers of reserve -----------------------------------------------------------------------------------------
@@ -232,3 +259,11 @@ class ReceiptElsewhere:
 
 
 CommitAnswer = Committed | Stale | OrderIdTaken | ReceiptElsewhere
+
+
+@dataclass(frozen=True, slots=True)
+class OperationTaken:
+    """An operation id of the plan belongs to something else."""
+
+
+AgreementAnswer = Committed | Stale | OperationTaken

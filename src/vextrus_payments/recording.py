@@ -51,6 +51,7 @@ from vextrus_payments.states import (
     refunded,
     reserved_for_refunds,
 )
+from vextrus_payments.watching import watch_after
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,9 +174,11 @@ class Draft:
         if not changed and self.payment == self.facts.payment:
             return None
         version = self.facts.payment.version
+        payment = replace(self.payment, version=version + 1, updated_at=self.now)
         return Plan(
-            payment=replace(self.payment, version=version + 1, updated_at=self.now),
+            payment=payment,
             expected_version=version,
+            watch_at=watch_after(self._after(payment), self.now),
             submissions=tuple(self._submissions.values()),
             operations=tuple(self._operations.values()),
             receipts=tuple(self._receipts),
@@ -183,6 +186,17 @@ class Draft:
             outbox=tuple(self._outbox),
             guards=tuple(self._guards.items()),
             whole_reference=self._whole_reference,
+        )
+
+    def _after(self, payment: Payment) -> PaymentFacts:
+        """The facts as they are once the plan is written."""
+        submissions = {s.submission_no: s for s in self.facts.submissions} | self._submissions
+        operations = {o.operation_id: o for o in self.facts.operations} | self._operations
+        return PaymentFacts(
+            payment=payment,
+            submissions=tuple(submissions.values()),
+            operations=tuple(operations.values()),
+            receipts=(*self.facts.receipts, *self._receipts),
         )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -31,6 +31,10 @@ class Flag(StrEnum):
     ON_HOLD = "on_hold"
     LATE = "late"
     DUPLICATE = "duplicate"
+    ADOPTED = "adopted"
+    """Of a receipt: a refund that was made elsewhere, in the gateway's portal for one."""
+    BY_OPERATOR = "by_operator"
+    """Of a receipt: booked on an operator's word; the gateway's own word outranks it."""
 
 
 class SubmissionState(StrEnum):
@@ -96,6 +100,35 @@ class ReceiptKey(NamedTuple):
     transaction_id: str
 
 
+class ResolutionVerdict(StrEnum):
+    """What an operator found out about something that was not known."""
+
+    MADE = "made"
+    """Money moved, under the transaction id given."""
+    NOT_MADE = "not_made"
+    """Nothing moved, and nothing can move any more."""
+    CLEARED = "cleared"
+    """A quarantined payment has been looked into: it may be worked with again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolution:
+    """A person's answer to a question that no gateway has answered. Later gateway evidence outranks it."""
+
+    verdict: ResolutionVerdict
+    actor: str
+    """Who says so."""
+    reason: str
+    evidence: tuple[str, ...]
+    """What it rests on: a ticket, a statement's line, a gateway's mail."""
+    reviewed_version: int
+    """The payment's version that was looked at: another one by then, and the resolution was refused."""
+    at: datetime
+    operation_id: str | None = None
+    transaction_id: str | None = None
+    amount: Money | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
     """One intent to collect one amount for one merchant reference through one gateway."""
@@ -122,6 +155,8 @@ class Payment:
     allow_repeat: bool = False
     outbox_seq: int = 0
     """The last sequence number given to an outbox row of this payment."""
+    resolutions: tuple[Resolution, ...] = ()
+    """What operators have answered, oldest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +188,7 @@ class Operation:
     subject_kind: SubjectKind
     subject_id: str
     payment_id: str
+    """Whose rows it stands among: the payment's id, or the agreement's key."""
     submission_no: int
     digest: str
     state: OperationState
@@ -259,6 +295,97 @@ class OutboxRow:
     next_at: datetime | None = None
     parked: str | None = None
     """Why it was set aside; None while it is still tried."""
+    leased_until: datetime | None = None
+    """The end of the lease under which it was given out: the lease's own witness."""
+    delivered_at: datetime | None = None
+
+
+class AgreementLife(StrEnum):
+    """The life of an agreement."""
+
+    CREATED = "created"
+    AWAITING_PAYER = "awaiting_payer"
+    ACTIVE = "active"
+    CLOSED = "closed"
+    """Never given."""
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """A payer's standing consent, and every operation on it. With its id one can charge: not in repr."""
+
+    tenant: str
+    agreement_key: str
+    """Ours; exists before the gateway has named it."""
+    gateway: str
+    mode: Mode
+    payer_reference: str = field(repr=False)
+    state: AgreementLife
+    created_at: datetime
+    updated_at: datetime
+    version: int
+    operations: tuple[Operation, ...] = ()
+    gateway_reference: str | None = None
+    """Of the session in which the payer consents."""
+    checkout_url: str | None = field(default=None, repr=False)
+    expires_at: datetime | None = None
+    agreement_id: str | None = field(default=None, repr=False)
+    """The gateway's."""
+    payer_account: str | None = field(default=None, repr=False)
+    return_url: str | None = None
+    correlation_id: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    outbox_seq: int = 0
+
+    def operation(self, operation_id: str) -> Operation | None:
+        """The operation of that id, if the agreement has it."""
+        return next((o for o in self.operations if o.operation_id == operation_id), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What a statement of the gateway says of one receipt. At most one per receipt; it changes only by a correction."""
+
+    tenant: str
+    gateway: str
+    mode: Mode
+    kind: ReceiptKind
+    transaction_id: str
+    payment_id: str | None
+    amount: Money
+    """Gross, as the statement has it."""
+    fee: Money | None
+    settled_on: date
+    """A day in Asia/Dhaka."""
+    statement: str
+    """The statement's name."""
+    row: int
+    recorded_at: datetime
+    version: int
+    outbox_seq: int = 0
+    """The last sequence number given to an outbox row of this settlement."""
+
+    @property
+    def key(self) -> ReceiptKey:
+        """The receipt it settles."""
+        return ReceiptKey(self.tenant, self.gateway, self.mode, self.kind, self.transaction_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """One payment or agreement that is due to be looked at, leased to whoever got this."""
+
+    tenant: str
+    subject_kind: SubjectKind
+    """PAYMENT or AGREEMENT."""
+    subject_id: str
+    version: int
+    """When it was leased: a later commit has set a time of its own."""
+    tries: int
+    """How often it has been leased since it last changed; 1 on the first."""
+    due_at: datetime
+    leased_until: datetime
 
 
 @dataclass(frozen=True, slots=True)

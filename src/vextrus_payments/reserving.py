@@ -54,6 +54,7 @@ from vextrus_payments.states import (
     refundable,
     refundable_of,
 )
+from vextrus_payments.watching import watch_after
 
 _SUBJECTS = {OperationKind.REFUND: SubjectKind.REFUND}
 
@@ -124,8 +125,15 @@ def _reserve_payment(
         updated_at=now,
         amount=request.amount,
     )
-    plan = Plan(payment=payment, expected_version=0, submissions=(submission,), operations=(operation,))
-    return plan, Reserved(PaymentFacts(payment, (submission,), (operation,)), operation)
+    facts_after = PaymentFacts(payment, (submission,), (operation,))
+    plan = Plan(
+        payment=payment,
+        expected_version=0,
+        submissions=(submission,),
+        operations=(operation,),
+        watch_at=watch_after(facts_after, now),
+    )
+    return plan, Reserved(facts_after, operation)
 
 
 def _reserve_operation(
@@ -292,4 +300,10 @@ def with_operation(facts: PaymentFacts, operation: Operation, now: datetime) -> 
     payment = replace(facts.payment, version=facts.payment.version + 1, updated_at=now)
     others = tuple(o for o in facts.operations if o.operation_id != operation.operation_id)
     after = replace(facts, payment=payment, operations=(*others, operation))
-    return Plan(payment=payment, expected_version=facts.payment.version, operations=(operation,)), after
+    plan = Plan(
+        payment=payment,
+        expected_version=facts.payment.version,
+        operations=(operation,),
+        watch_at=watch_after(after, now),
+    )
+    return plan, after

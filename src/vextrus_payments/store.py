@@ -8,15 +8,17 @@ All methods raise StorageError when the database fails: nothing is half-written,
 from which status() recovers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from vextrus_payments.events import PaymentEvent
 from vextrus_payments.mode import Mode
 from vextrus_payments.payment import Evidence
 from vextrus_payments.plans import (
+    AgreementAnswer,
+    AgreementPlan,
     Claim,
     ClaimAnswer,
     ClaimTerms,
@@ -25,8 +27,10 @@ from vextrus_payments.plans import (
     ReserveAnswer,
     ReserveOperation,
     ReservePayment,
+    SettlementPlan,
 )
 from vextrus_payments.records import (
+    Agreement,
     Attempt,
     Operation,
     OperationState,
@@ -35,6 +39,10 @@ from vextrus_payments.records import (
     Payment,
     PaymentFacts,
     PaymentState,
+    Receipt,
+    ReceiptKey,
+    Settlement,
+    Watch,
 )
 from vextrus_payments.token_port import TokenRows
 
@@ -62,7 +70,7 @@ class PaymentStore(TokenRows, Protocol):
     """Where payments, operations, receipts, events, the outbox, and tokens live.
 
     Unique keys: (tenant, payment id); (tenant, operation id); (tenant, gateway, mode, gateway order id); the
-    receipt key; the outbox row id. Receipts and events are only inserted.
+    receipt key; the outbox row id; (tenant, agreement key). Receipts and events are only inserted.
     """
 
     @property
@@ -215,4 +223,145 @@ class PaymentStore(TokenRows, Protocol):
 
     async def backlog(self, kind: OutboxKind) -> OutboxBacklog:
         """What still waits."""
+        ...
+
+    async def list_outbox(
+        self,
+        kind: OutboxKind,
+        *,
+        tenant: str | None = None,
+        parked: bool = False,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> Page[OutboxRow]:
+        """Rows in the order in which they were written, delivered ones too; `parked`: only those set aside."""
+        ...
+
+    async def unpark(self, tenant: str, row_id: str) -> bool:
+        """Let a parked row be delivered again, at once and with its tries back at nought. False: it is not parked."""
+        ...
+
+    async def change_mark(self) -> int | None:
+        """A number that differs once another process has committed; None where only asking for rows can tell."""
+        ...
+
+    # --- watching: what the reconciler looks at ---------------------------------------------------------------
+
+    async def lease_watches(self, *, limit: int, lease_s: int) -> tuple[Watch, ...]:
+        """Lease payments and agreements whose `watch_at` has come, the longest due first; none that is leased.
+
+        Nobody else gets them before the lease is over, whatever is committed on them meanwhile.
+        """
+        ...
+
+    async def watch_again(self, watch: Watch, at: datetime | None) -> bool:
+        """End a lease and set when to look next; None: never again, unless something is committed.
+
+        False: a commit came in between (its own time stands), or the lease is no longer the latest. The lease is ended
+        in the first case too.
+        """
+        ...
+
+    async def sweep_watches(self) -> int:
+        """Arm what is open and has no watch (rows of an older release, a hand in the database); how many were armed.
+
+        Open: payments created or awaiting their payer or authorized, and payments with an operation that is not
+        settled.
+        """
+        ...
+
+    # --- agreements -------------------------------------------------------------------------------------------
+
+    async def get_agreement(self, tenant: str, agreement_key: str) -> Agreement | None:
+        """The agreement with all its operations."""
+        ...
+
+    async def find_agreements(
+        self,
+        tenant: str,
+        *,
+        operation_id: str | None = None,
+        gateway_reference: str | None = None,
+        agreement_id: str | None = None,
+    ) -> tuple[Agreement, ...]:
+        """By exactly one key, oldest first, at most 100. ValueError if not exactly one is given."""
+        ...
+
+    async def list_agreements(
+        self, tenant: str | None = None, *, cursor: str | None = None, limit: int = 100
+    ) -> Page[Agreement]:
+        """Agreements by creation, oldest first."""
+        ...
+
+    async def commit_agreement(self, plan: AgreementPlan) -> AgreementAnswer:
+        """Write it whole or not at all.
+
+        Stale: the version is not `plan.expected_version`. OperationTaken: one of its operation ids belongs to a
+        payment or to another agreement of the tenant (as a payment's commit and reserve answer Stale and Conflict for
+        an id that an agreement has).
+        """
+        ...
+
+    # --- receipts and settlements -----------------------------------------------------------------------------
+
+    async def receipts(
+        self, tenant: str, gateway: str, mode: Mode, transaction_ids: Sequence[str]
+    ) -> tuple[Receipt, ...]:
+        """The receipts with these transaction ids (at most 1,000), in no particular order."""
+        ...
+
+    async def list_receipts(
+        self,
+        tenant: str,
+        gateway: str,
+        mode: Mode,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        unsettled: bool = False,
+        cursor: str | None = None,
+        limit: int = 1000,
+    ) -> Page[Receipt]:
+        """Receipts by the time they were recorded, oldest first, `since` <= recorded_at < `until`.
+
+        `unsettled`: only those without a settlement.
+        """
+        ...
+
+    async def settlements(self, keys: Sequence[ReceiptKey]) -> tuple[Settlement, ...]:
+        """The settlements of these receipts (at most 1,000), in no particular order."""
+        ...
+
+    async def settle(self, plans: Sequence[SettlementPlan]) -> int:
+        """Write many settlements with their outbox rows in one transaction (at most 1,000); how many were written.
+
+        A member whose version is not the expected one, or whose receipt is not here, is left out; nothing else of it is
+        written either.
+        """
+        ...
+
+    # --- marks ------------------------------------------------------------------------------------------------
+
+    async def get_mark(self, name: str) -> str | None:
+        """A small text under a name: the epoch, how far a sweep has come."""
+        ...
+
+    async def put_mark(self, name: str, value: str, *, expected: str | None) -> bool:
+        """Set it if it is `expected` (None: if there is none yet). False: it is something else by now."""
+        ...
+
+
+@runtime_checkable
+class TransactionalOutbox(Protocol):
+    """A store whose outbox can be delivered within the caller's own database: what SqlLedger needs."""
+
+    async def deliver_within(self, row: OutboxRow, write: Callable[[Any], Awaitable[None]]) -> bool:
+        """Run `write(connection)` in the transaction that marks the row delivered: both, or neither.
+
+        False: the row is delivered already, or no longer leased by whoever holds `row`; nothing was run.
+
+        Raises:
+            StorageError: the database failed; whatever `write` did is undone, unless the commit's answer got lost.
+            Exception: what `write` raised; undone.
+        """
         ...

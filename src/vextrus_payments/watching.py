@@ -1,0 +1,47 @@
+"""When a worker is to look at a payment next, read off facts alone. The reconciler refines it with what the gateway's
+manners allow; what is set here only has to be early enough, and never "never" while something is open."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from vextrus_payments.records import (
+    Flag,
+    Operation,
+    OperationState,
+    PaymentFacts,
+    PaymentState,
+    SubmissionState,
+)
+
+#: An operation that was reserved and not claimed within this time was left behind by a crash or a throttle.
+_LEFT_BEHIND: Final = timedelta(seconds=60)
+#: How often something is looked at that has no end of its own (a hold, a session that never reached us).
+_DAY: Final = timedelta(hours=24)
+
+
+def watch_after(facts: PaymentFacts, now: datetime) -> datetime | None:
+    """When to look next at a payment with these facts; None when nothing about it is open.
+
+    Open is: an operation that is not settled, a session that can still be paid, a hold, and late money about which
+    the shop's policy has not been asked yet.
+    """
+    payment = facts.payment
+    times = [due for operation in facts.operations if (due := _due(operation, now)) is not None]
+    if payment.state in (PaymentState.CREATED, PaymentState.AWAITING_PAYER, PaymentState.AUTHORIZED):
+        times.append(facts.submission.expires_at or payment.created_at + _DAY)
+    for submission in facts.submissions:
+        if submission.state is SubmissionState.SUPERSEDED and submission.gateway_reference:
+            ends = submission.expires_at or submission.created_at + _DAY
+            if ends > now:
+                times.append(ends)
+    if Flag.LATE in payment.flags and payment.state is PaymentState.PAID:
+        times.append(now)
+    return min(times, default=None)
+
+
+def _due(operation: Operation, now: datetime) -> datetime | None:
+    if operation.state is OperationState.RESERVED:
+        return operation.updated_at + _LEFT_BEHIND
+    if operation.state in (OperationState.SUBMITTING, OperationState.UNKNOWN, OperationState.PENDING):
+        return max(now, operation.send_by or now)
+    return None
