@@ -217,6 +217,10 @@ class PaymentStore(TokenRows, Protocol):
         """Mark a row delivered; it is kept."""
         ...
 
+    async def ack_many(self, rows: Sequence[OutboxRow]) -> None:
+        """Mark rows delivered in one transaction (at most 1,000, of one kind or of both); each as ack() does."""
+        ...
+
     async def nack(self, row: OutboxRow, *, retry_at: datetime | None, why: str) -> None:
         """Count a failed delivery and set when to try again; `retry_at=None` parks it with the reason `why`."""
         ...
