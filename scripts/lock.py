@@ -19,10 +19,11 @@ FOLDER = ROOT / "requirements"
 _PIN = re.compile(r"[a-z0-9-]+==[\w.+]+( ; [^/@:]+)? \\|    --hash=sha256:[0-9a-f]{64}( \\)?")
 
 # name -> what `uv pip compile` reads
+_SERVICES = "--extra sandbox --extra postgres --extra redis"
 LOCKS: dict[str, list[str]] = {
-    "dev": "--extra sandbox --extra postgres --extra redis --extra xlsx --group test --group check --group mutate --group build".split(),
+    "dev": f"{_SERVICES} --extra xlsx --group test --group check --group mutate --group build".split(),
     "run": "--extra sandbox --group build".split(),
-    "bench": "--extra sandbox --extra postgres --group bench --group build".split(),
+    "bench": f"{_SERVICES} --group bench --group build".split(),
 }
 
 

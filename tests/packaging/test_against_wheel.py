@@ -55,7 +55,8 @@ def test_the_suites_pass_on_the_wheel(wheel: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(unpacked)
     shutil.copytree(ROOT / "tests", work / "tests", ignore=shutil.ignore_patterns(*NEVER))
-    shutil.copytree(ROOT / "docs", work / "docs")
+    for name in ("docs", "scripts"):
+        shutil.copytree(ROOT / name, work / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", ".env.example"):
         shutil.copy(ROOT / name, work)
     probe = work / "tests" / "test_probe.py"
