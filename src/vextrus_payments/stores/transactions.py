@@ -9,7 +9,7 @@ its own thread) never suspend; their stores run the coroutine to its end at once
 and no other task in between.
 """
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -18,11 +18,15 @@ from vextrus_payments.errors import StaleStateError, StorageError
 from vextrus_payments.mode import Mode
 from vextrus_payments.payment import Evidence
 from vextrus_payments.plans import (
+    AgreementAnswer,
+    AgreementPlan,
     Claim,
     ClaimAnswer,
     ClaimTerms,
     CommitAnswer,
     Committed,
+    Conflict,
+    OperationTaken,
     OrderIdTaken,
     Plan,
     ReceiptElsewhere,
@@ -31,6 +35,7 @@ from vextrus_payments.plans import (
     ReserveFacts,
     ReserveOperation,
     ReservePayment,
+    SettlementPlan,
     Stale,
     siblings_decide,
 )
@@ -96,6 +101,26 @@ class Rows(Protocol):
         events and outbox rows where they are not there yet."""
         ...
 
+    async def agreement_operation(self, tenant: str, operation_id: str) -> Operation | None:
+        """The operation of this id that stands among an agreement's; its `payment_id` is the agreement's key."""
+        ...
+
+    async def agreement_version(self, tenant: str, agreement_key: str) -> int:
+        """The agreement's version; 0 when there is no such agreement."""
+        ...
+
+    async def write_agreement(self, plan: AgreementPlan) -> None:
+        """Upsert the agreement with its operations, and attempts; insert outbox rows where they are not there yet."""
+        ...
+
+    async def settlement_versions(self, keys: Sequence[ReceiptKey]) -> Mapping[ReceiptKey, int]:
+        """The versions of these receipts' settlements; 0 for a receipt without one, nothing for one not here."""
+        ...
+
+    async def write_settlements(self, plans: Sequence[SettlementPlan]) -> None:
+        """Upsert the settlements; insert outbox rows where they are not there yet. One key may come twice, in order."""
+        ...
+
 
 def finished(work: Coroutine[Any, Any, T]) -> T:
     """What `work` returns or raises, run here and now: for rows that never suspend.
@@ -121,6 +146,10 @@ async def reserve(rows: Rows, wanted: ReservePayment | ReserveOperation, now: da
     tenant = wanted.tenant
     owner = await rows.payment_of_operation(tenant, wanted.operation_id)
     existing = None if owner is None else await rows.facts(tenant, owner)
+    if existing is None:
+        agreed = await rows.agreement_operation(tenant, wanted.operation_id)
+        if agreed is not None:
+            return Conflict(agreed)
     target: PaymentFacts | None = None
     siblings: tuple[PaymentFacts, ...] = ()
     order_number = 1
@@ -210,10 +239,61 @@ async def commit(rows: Rows, plan: Plan) -> CommitAnswer:
         if booked is not None and booked.payment_id != payment_id:
             return ReceiptElsewhere(receipt.key, booked.payment_id)
     for operation in plan.operations:
-        if await rows.payment_of_operation(tenant, operation.operation_id) not in (None, payment_id):
+        owner = await rows.payment_of_operation(tenant, operation.operation_id)
+        if owner is None and await rows.agreement_operation(tenant, operation.operation_id) is not None:
+            return Stale()
+        if owner not in (None, payment_id):
             return Stale()
     await _write(rows, plan)
     return Committed(plan.payment.version)
+
+
+async def commit_agreement(rows: Rows, plan: AgreementPlan) -> AgreementAnswer:
+    """See PaymentStore.commit_agreement."""
+    agreement = plan.agreement
+    tenant, key = agreement.tenant, agreement.agreement_key
+    if await rows.agreement_version(tenant, key) != plan.expected_version:
+        return Stale()
+    for operation in agreement.operations:
+        agreed = await rows.agreement_operation(tenant, operation.operation_id)
+        if agreed is not None and agreed.payment_id != key:
+            return OperationTaken()
+        if agreed is None and await rows.payment_of_operation(tenant, operation.operation_id) is not None:
+            return OperationTaken()
+    owned = {
+        *((row.tenant, row.payment_id) for row in agreement.operations),
+        *((row.tenant, row.payment_id) for row in plan.attempts),
+    }
+    _check(
+        owned <= {(tenant, key)}
+        and plan.expected_version >= 0
+        and agreement.version == plan.expected_version + 1
+        and all(row.tenant == tenant for row in plan.outbox),
+        tenant,
+    )
+    await rows.write_agreement(plan)
+    return Committed(agreement.version)
+
+
+async def settle(rows: Rows, plans: Sequence[SettlementPlan]) -> int:
+    """See PaymentStore.settle."""
+    versions = dict(await rows.settlement_versions([plan.settlement.key for plan in plans]))
+    written = []
+    for plan in plans:
+        settlement = plan.settlement
+        if versions.get(settlement.key) != plan.expected_version:
+            continue
+        _check(
+            plan.expected_version >= 0
+            and settlement.version == plan.expected_version + 1
+            and all(row.tenant == settlement.tenant for row in plan.outbox),
+            settlement.tenant,
+        )
+        versions[settlement.key] = settlement.version
+        written.append(plan)
+    if written:
+        await rows.write_settlements(written)
+    return len(written)
 
 
 async def get_operation(rows: Rows, tenant: str, operation_id: str) -> tuple[PaymentFacts, Operation] | None:
@@ -258,17 +338,23 @@ def _check_whole(plan: Plan) -> None:
         *((row.tenant, row.payment_id) for row in plan.attempts),
     }
     order_ids = [(s.gateway, s.mode, s.gateway_order_id) for s in plan.submissions]
-    if (
-        plan.expected_version < 0
-        or payment.version != plan.expected_version + 1
-        or not owned <= {(payment.tenant, payment.payment_id)}
-        or any(row.tenant != payment.tenant for row in plan.outbox)
-        or len(set(order_ids)) != len(order_ids)
-    ):
+    _check(
+        plan.expected_version >= 0
+        and payment.version == plan.expected_version + 1
+        and owned <= {(payment.tenant, payment.payment_id)}
+        and all(row.tenant == payment.tenant for row in plan.outbox)
+        and len(set(order_ids)) == len(order_ids),
+        payment.tenant,
+        payment.payment_id,
+    )
+
+
+def _check(hangs_together: bool, tenant: str, payment_id: str | None = None) -> None:
+    if not hangs_together:
         raise StorageError(
             "A plan does not hang together; nothing of it was written.",
             code="storage_bad_plan",
             next_step="Report this with the version of the SDK: it is a mistake in it.",
-            tenant=payment.tenant,
-            payment_id=payment.payment_id,
+            tenant=tenant,
+            payment_id=payment_id,
         )

@@ -149,6 +149,9 @@ class MemoryRows:
         booked = self._receipts.get(key)
         return None if booked is None else Booked(booked[0])
 
+    async def agreement_operation(self, tenant: str, operation_id: str) -> Operation | None:
+        return None  # no agreements are kept here yet
+
     async def write(self, plan: Plan) -> None:
         payment_document = to_json(plan.payment)
         submissions = [(row, to_json(row)) for row in plan.submissions]

@@ -145,6 +145,9 @@ class SqliteRows:
         ).fetchone()
         return None if row is None else Booked(row[0])
 
+    async def agreement_operation(self, tenant: str, operation_id: str) -> Operation | None:
+        return None  # no agreements are kept here yet
+
     async def write(self, plan: Plan) -> None:
         self._put_payment(plan.payment, plan.expected_version)
         for submission in plan.submissions:
