@@ -29,6 +29,8 @@ PaymentsError
 │   ├ SignatureError
 │   ├ TimestampOutsideWindowError
 │   └ MalformedWebhookError
+├ DeliveryError                       a callback or a sink did not take an entry or an event
+│   └ UndeliverableError              and never will: it is set aside at once
 └ StorageError
     └ OutcomeNotRecordedError         the gateway answered, the store did not take it
 """
@@ -416,6 +418,35 @@ class MalformedWebhookError(WebhookError):
     """The delivery has not the shape of a webhook."""
 
     default_code = "malformed"
+
+
+# --- handing on -----------------------------------------------------------------------------------------------------
+
+
+class DeliveryError(PaymentsError):
+    """A ledger callback, an event callback or a sink did not take what it was handed; it is offered again.
+
+    A callback may raise it itself. `what` is kept as the reason where the row is set aside in the end, and shown to
+    operators, so it holds nothing secret.
+
+    Attributes:
+        retry_after_s: not to be offered again before that many seconds, where the other side said so.
+    """
+
+    default_code = "not_delivered"
+    default_next_step = "It is offered again after a pause."
+
+    def __init__(self, what: str, *, retry_after_s: float | None = None, **about: Any) -> None:
+        super().__init__(what, **about)
+        self.retry_after_s = retry_after_s
+
+
+class UndeliverableError(DeliveryError):
+    """What was handed over will never be taken as it is: it is set aside at once, with an alarm, until an operator
+    lets it be offered again. It holds up what comes after it of the same payment, and nothing else."""
+
+    default_code = "undeliverable"
+    default_next_step = "Mend what stands in the way, then: vextrus-pay outbox retry."
 
 
 # --- storage ------------------------------------------------------------------------------------------------------
