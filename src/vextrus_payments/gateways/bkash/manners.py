@@ -1,4 +1,4 @@
-"""What bKash can do and what it demands of callers, as data (dossier §1, §4, §11)."""
+"""What bKash can do and what it demands of callers, as data (dossier §1, §4, §11, §13)."""
 
 from typing import Final
 
@@ -9,6 +9,7 @@ from vextrus_payments.capabilities import (
     Feature,
     IdempotencyScope,
     OrderIdRule,
+    Polling,
     RefundCorrelation,
 )
 from vextrus_payments.gateways.bkash import models
@@ -21,6 +22,10 @@ GRANT_BUDGET: Final = GrantBudget(limit=2, window_s=3600)
 """bKash's manners (dossier §1.4): two grants in any hour, refreshes included, or it blocks for an hour."""
 ORDER_ID: Final = OrderIdRule(characters=r"!-%'-;=?-~", min_length=1, max_length=models.TEXT_MAX)
 """Visible ASCII without < > & (§4.2, §11). No blanks: nobody knows whether they come back as they went."""
+
+POLLING: Final = Polling(open_s=(10, 30, 120, 600, 3600), session_s=(), end_margin_s=60, at_once=8)
+"""When bKash may be asked (§13: after a lost answer 10 s, 30 s, 2 min, 10 min, 1 h; §1.3 and §11: query only where
+execute gave no answer, so an open session is not asked about, however long the payer takes)."""
 
 _HARD_LIMIT_S: Final = 30
 _ABSENCE_MARGIN_S: Final = 30
@@ -53,4 +58,5 @@ def capabilities_of(refund_api: RefundApi) -> Capabilities:
             }
         ),
         max_refunds=models.REFUNDS_MAX if refund_api is RefundApi.V2 else None,
+        polling=POLLING,
     )
