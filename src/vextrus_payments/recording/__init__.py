@@ -1,0 +1,24 @@
+"""Plan functions for evidence: what an answer, a look-up or a lost answer changes, with the entries it books.
+
+Every function returns a Plan, or None when the evidence changes nothing (it was known, or it comes from a fence
+that no longer counts). Rules of money 3, 7, 8 and 9 live here.
+"""
+
+from vextrus_payments.recording.answers import plan_lost, plan_quarantine, plan_refused, plan_unsent
+from vextrus_payments.recording.drafting import Draft
+from vextrus_payments.recording.pictures import Seen, plan_snapshot
+from vextrus_payments.recording.refunds import plan_refund_seen
+from vextrus_payments.recording.sessions import plan_initialize_lost, plan_session_opened
+
+__all__ = [
+    "Draft",
+    "Seen",
+    "plan_initialize_lost",
+    "plan_lost",
+    "plan_quarantine",
+    "plan_refund_seen",
+    "plan_refused",
+    "plan_session_opened",
+    "plan_snapshot",
+    "plan_unsent",
+]
