@@ -1,0 +1,286 @@
+"""The blocking facade: every verb of the async one, run on the process's background loop."""
+
+import os
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+from vextrus_payments import app
+from vextrus_payments.clock import Clock, Sleeper
+from vextrus_payments.config import GatewayConfig
+from vextrus_payments.engine import EngineLimits, ReturnResult
+from vextrus_payments.errors import ConfigurationError
+from vextrus_payments.ids import Entropy
+from vextrus_payments.ledger import DEFAULT_ACCOUNTS, AccountMap
+from vextrus_payments.observe import Observer
+from vextrus_payments.outcomes import Outcome, RefundOutcome
+from vextrus_payments.payment import PaymentRequest, PaymentSession, RefundRequest
+from vextrus_payments.records import PaymentFacts
+from vextrus_payments.store import PaymentStore
+from vextrus_payments.sync.background import Background, background, refuse_inside_a_loop, shared_lock
+from vextrus_payments.sync.callbacks import inside_a_callback
+from vextrus_payments.sync.here import CredentialFunction, EventFunction, Here, LedgerFunction
+from vextrus_payments.token_port import TokenBackend
+from vextrus_payments.transport import Transport
+
+T = TypeVar("T")
+
+#: One verb of the async facade, ready to be awaited.
+Verb = Callable[[app.Payments], Coroutine[Any, Any, T]]
+
+_MOST_THREADS: Final = 64
+#: Stores that are nothing but a connection: one opened anew in a child of a fork knows nothing of the parent's.
+_FRESH_AFTER_FORK: Final = ("postgresql://", "postgres://")
+
+
+class TenantPayments:
+    """The verbs, bound to one tenant. Cheap to make and to keep; `Payments.for_tenant` gives one."""
+
+    def __init__(self, run: Callable[[Verb[Any]], Any], tenant: str) -> None:
+        self._run_verb = run
+        self.tenant = tenant
+
+    def _run(self, verb: Callable[[app.TenantPayments], Coroutine[Any, Any, T]]) -> T:
+        answer: T = self._run_verb(lambda payments: verb(payments.for_tenant(self.tenant)))
+        return answer
+
+    def initialize(self, request: PaymentRequest) -> PaymentSession:
+        """Open a payment at its gateway. See vextrus_payments.TenantPayments.initialize."""
+        return self._run(lambda tenant: tenant.initialize(request))
+
+    def execute(self, payment_id: str, *, wait_s: float | None = None) -> Outcome:
+        """Make the approved payment happen, once. See vextrus_payments.TenantPayments.execute."""
+        return self._run(lambda tenant: tenant.execute(payment_id, wait_s=wait_s))
+
+    def status(self, payment_id: str) -> Outcome:
+        """What is known of a payment. See vextrus_payments.TenantPayments.status."""
+        return self._run(lambda tenant: tenant.status(payment_id))
+
+    def refund(self, request: RefundRequest) -> RefundOutcome:
+        """Give money back, once per operation id. See vextrus_payments.TenantPayments.refund."""
+        return self._run(lambda tenant: tenant.refund(request))
+
+    def refund_status(self, operation_id: str) -> RefundOutcome:
+        """What is known of a refund. See vextrus_payments.TenantPayments.refund_status."""
+        return self._run(lambda tenant: tenant.refund_status(operation_id))
+
+    def handle_return(
+        self, gateway: str, params: Mapping[str, str], *, wait_s: float | None = 5.0
+    ) -> ReturnResult:
+        """The payer's browser came back. See vextrus_payments.TenantPayments.handle_return."""
+        return self._run(lambda tenant: tenant.handle_return(gateway, params, wait_s=wait_s))
+
+    def get(self, payment_id: str) -> PaymentFacts | None:
+        """Everything recorded of one payment; None when there is none of that id."""
+        return self._run(lambda tenant: tenant.get(payment_id))
+
+    def find(self, *, merchant_reference: str) -> tuple[PaymentFacts, ...]:
+        """Every payment of a merchant reference, oldest first (at most 100)."""
+        return self._run(lambda tenant: tenant.find(merchant_reference=merchant_reference))
+
+
+class Payments:
+    """Takes, refunds and accounts for payments; every verb blocks until there is an answer.
+
+    Make one where your settings are, and use it from any number of threads. It opens itself at its first use in each
+    process, on an event loop in a background thread that all `Payments` of the process share. To choose the moment
+    (a process that only delivers has no first use), call open() or use it as `with`; after close() it stays closed
+    until open(). Nothing is opened by making one, so it may be made before a fork, and must be used after it: a child
+    whose parent had it open opens its own where the store is a "postgresql://" URL, and is refused otherwise.
+
+    Args:
+        ledger, on_event, credentials: as vextrus_payments.Payments takes them, or plain functions; those run in
+            threads of their own, so that one that blocks holds up nobody's payment.
+        callback_threads: how many threads each plain function gets at most (1 to 64). Each may hold one of your
+            database connections. One row of a payment is never handed over beside another of the same payment.
+
+    The other arguments are those of vextrus_payments.Payments.
+
+    Every method raises ConfigurationError where it is called inside a running event loop (code "inside_event_loop")
+    or after a fork that the store does not survive ("forked"), and whatever the async method of its name raises.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: str | PaymentStore,
+        ledger: LedgerFunction | None = None,
+        on_event: EventFunction | None = None,
+        public_url: str | None = None,
+        gateways: Mapping[str, GatewayConfig] | None = None,
+        credentials: CredentialFunction | None = None,
+        tokens: TokenBackend | None = None,
+        workers: bool = True,
+        accounts: AccountMap = DEFAULT_ACCOUNTS,
+        limits: EngineLimits | None = None,
+        transport: Transport | None = None,
+        observer: Observer | None = None,
+        clock: Clock | None = None,
+        sleeper: Sleeper | None = None,
+        entropy: Entropy | None = None,
+        callback_threads: int = 4,
+    ) -> None:
+        if not isinstance(callback_threads, int) or not 1 <= callback_threads <= _MOST_THREADS:
+            raise ConfigurationError(
+                f"callback_threads is a number from 1 to {_MOST_THREADS}.", code="callback_threads"
+            )
+        self._make = partial(
+            Here,
+            ledger=ledger,
+            on_event=on_event,
+            credentials=credentials,
+            callback_threads=callback_threads,
+            make=partial(
+                app.Payments,
+                store=store,
+                public_url=public_url,
+                gateways=gateways,
+                tokens=tokens,
+                workers=workers,
+                accounts=accounts,
+                limits=limits,
+                transport=transport,
+                observer=observer,
+                clock=clock,
+                sleeper=sleeper,
+                entropy=entropy,
+            ),
+        )
+        self._fresh_after_fork = (
+            isinstance(store, str)
+            and store.startswith(_FRESH_AFTER_FORK)
+            and tokens is None
+            and transport is None
+        )
+        self._opens_itself = True
+        self._here = self._make()
+
+    # --- opening and closing --------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def open(self) -> None:
+        """Open the store and start the worker, in this process. A second call does nothing.
+
+        Raises:
+            ConfigurationError: it is still closing; see the class for the others.
+            StorageError: the store cannot be opened.
+        """
+        refuse_inside_a_loop()
+        loop, here = background(), self._mine()
+        self._opens_itself = True
+        loop.wait_for(here.open_on(loop))
+
+    def close(self) -> None:
+        """Let what was claimed be recorded, stop the worker, close what was opened here.
+
+        Interrupting it interrupts only the wait: the closing goes on. In a child of a fork it leaves alone what the
+        parent has open. The end of the process does it too, for at most ten seconds.
+
+        Raises:
+            ConfigurationError: called by one of its own callbacks, for whose end it would wait.
+        """
+        refuse_inside_a_loop()
+        if inside_a_callback():
+            raise ConfigurationError(
+                "close() was called inside a callback, and waits for the callback's end.",
+                code="inside_callback",
+                next_step="Close from the thread that opened.",
+            )
+        self._opens_itself = False
+        here = self._here
+        if here.process_id == os.getpid() and here.is_open:
+            background().wait_for(here.close())
+
+    # --- the verbs ------------------------------------------------------------------------------------------
+
+    def for_tenant(self, tenant: str) -> TenantPayments:
+        """The verbs on behalf of one tenant (1-64 letters, digits, `.`, `_` or `-`)."""
+
+        async def checked(payments: app.Payments) -> None:
+            payments.for_tenant(tenant)
+
+        self._run(checked)
+        return TenantPayments(self._run, tenant)
+
+    def initialize(self, request: PaymentRequest) -> PaymentSession:
+        """See vextrus_payments.TenantPayments.initialize."""
+        return self._run(lambda payments: payments.initialize(request))
+
+    def execute(self, payment_id: str, *, wait_s: float | None = None) -> Outcome:
+        """See vextrus_payments.TenantPayments.execute."""
+        return self._run(lambda payments: payments.execute(payment_id, wait_s=wait_s))
+
+    def status(self, payment_id: str) -> Outcome:
+        """See vextrus_payments.TenantPayments.status."""
+        return self._run(lambda payments: payments.status(payment_id))
+
+    def refund(self, request: RefundRequest) -> RefundOutcome:
+        """See vextrus_payments.TenantPayments.refund."""
+        return self._run(lambda payments: payments.refund(request))
+
+    def refund_status(self, operation_id: str) -> RefundOutcome:
+        """See vextrus_payments.TenantPayments.refund_status."""
+        return self._run(lambda payments: payments.refund_status(operation_id))
+
+    def handle_return(
+        self, gateway: str, params: Mapping[str, str], *, wait_s: float | None = 5.0
+    ) -> ReturnResult:
+        """See vextrus_payments.TenantPayments.handle_return."""
+        return self._run(lambda payments: payments.handle_return(gateway, params, wait_s=wait_s))
+
+    def get(self, payment_id: str) -> PaymentFacts | None:
+        """See vextrus_payments.TenantPayments.get."""
+        return self._run(lambda payments: payments.get(payment_id))
+
+    def find(self, *, merchant_reference: str) -> tuple[PaymentFacts, ...]:
+        """See vextrus_payments.TenantPayments.find."""
+        return self._run(lambda payments: payments.find(merchant_reference=merchant_reference))
+
+    def deliver(self) -> int:
+        """Hand over everything that is due in the outbox now; how many rows were taken."""
+        return self._run(lambda payments: payments.deliver())
+
+    def return_door(self, tenant: str, gateway: str) -> str | None:
+        """The address of our return door for one gateway; None when no public address is known."""
+        return self._here.payments.return_door(tenant, gateway)
+
+    # --- own ------------------------------------------------------------------------------------------------
+
+    def _run(self, verb: Verb[T]) -> T:
+        refuse_inside_a_loop()
+        loop, here = background(), self._mine()
+        return loop.wait_for(self._opened(loop, here, verb))
+
+    async def _opened(self, loop: Background, here: Here, verb: Verb[T]) -> T:
+        if self._opens_itself:
+            await here.open_on(loop)
+        return await verb(here.payments)
+
+    def _mine(self) -> Here:
+        """What this process has open, or will."""
+        with shared_lock():
+            here = self._here
+            if here.process_id == os.getpid():
+                return here
+            if here.is_open and not self._fresh_after_fork:
+                raise ConfigurationError(
+                    "Payments was open when this process was forked. An SQLite file, like an object that was handed in"
+                    " as store, tokens or transport, cannot be used on both sides of a fork.",
+                    code="forked",
+                    next_step="Open it in each process after the fork, or close it before forking; see docs/sync.md.",
+                )
+            # The inherited one stays untouched: what it is made of may be the parent's.
+            self._here = self._make()
+            return self._here
