@@ -2,12 +2,15 @@
 
 A file that was released is never changed again: `SHA256SUMS` beside the files holds their checksums, and every
 database keeps those of the files that made it.
+
+While a service is rolled out, the release before it still runs on the schema that the new one has made. So a file
+only adds, and says with a line `-- compatible: 1` which schema a release must know at least to go on working with it;
+without that line only releases that have the file do.
 """
 
 import hashlib
 import hmac
 import re
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +20,7 @@ from typing import Final
 from vextrus_payments.errors import StorageError
 
 _NAME: Final = re.compile(r"([0-9]{4})_[a-z0-9_]+\.sql")
+_COMPATIBLE: Final = re.compile(r"^-- compatible: ([0-9]{1,4})$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +36,19 @@ class Migration:
         """SHA-256 in hex of the text, whatever line ends the file has on this machine."""
         return hashlib.sha256(self.text.encode("utf-8")).hexdigest()
 
+    @property
+    def compatible(self) -> int:
+        """The oldest schema whose release can go on working once this migration has run; its own number if none.
+
+        The file says so in a line of its own: `-- compatible: 1`.
+        """
+        said = _COMPATIBLE.search(self.text)
+        return self.number if said is None else int(said[1])
+
     def statements(self) -> Iterator[str]:
-        """Its SQL statements one by one, so that all of them run inside one transaction."""
+        """SQLite's statements one by one, so that all of them run inside one transaction."""
+        import sqlite3  # only who has an SQLite store needs it
+
         statement = ""
         for line in self.text.splitlines(keepends=True):
             statement += line
