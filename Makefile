@@ -14,7 +14,7 @@ endif
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYTHONUTF8 := 1
 
-.PHONY: help demo test test-floors test-wheel check setup setup-dev setup-bench bench lint types layers deps dead changelog \
+.PHONY: help demo test mutate test-floors test-wheel check setup setup-dev setup-bench bench lint types layers deps dead changelog \
 	format lock env-example public-api clean
 
 help: ## this list
@@ -39,6 +39,9 @@ check: lint types layers deps dead changelog ## every static check
 
 bench: setup-bench ## speed against the peers; make bench ONLY=P1,P12 for some goals
 	$(BENCH_VENV)/bin/python -m bench $(if $(ONLY),--only $(ONLY))
+
+mutate: setup-dev ## change the money code line by line and see that a test notices; make mutate ONLY=money
+	$(BIN)/python scripts/mutate.py $(if $(ONLY),--only $(ONLY))
 
 setup: ## .venv with the CLI and the sandbox, from the hashed lock
 	$(call made_from,$(VENV),run)

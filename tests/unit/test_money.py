@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import random
 from decimal import Decimal
 from typing import Any
 
@@ -25,6 +26,8 @@ MINOR = st.integers(min_value=-(10**12), max_value=10**12)
         ("15", 1500),
         ("15.0", 1500),
         ("15.000", 1500),
+        ("1.5", 150),
+        ("0.05", 5),
         ("0.01", 1),
         ("-5", -500),
         (Decimal("12.5"), 1250),
@@ -66,16 +69,17 @@ def test_a_currency_is_three_capital_letters(currency: Any) -> None:
     assert caught.value.field == "currency"
 
 
-@given(MINOR, MINOR)
-def test_sums_and_order_are_those_of_integers(a: int, b: int) -> None:
-    x, y = Money.from_minor(a), Money.from_minor(b)
+@given(MINOR, MINOR, st.sampled_from(["BDT", "JPY", "KWD", "USD", "XTS"]))
+def test_sums_and_order_are_those_of_integers(a: int, b: int, currency: str) -> None:
+    x, y = Money.from_minor(a, currency), Money.from_minor(b, currency)
+    assert {(x + y).currency, (x - y).currency, (-x).currency, total([], currency).currency} == {currency}
     assert (x + y).amount_minor == a + b
     assert (x - y).amount_minor == a - b
     assert (-x).amount_minor == -a
     assert (x < y) == (a < b)
     assert (x == y) == (a == b)
     assert bool(x) == bool(a)
-    assert total([x, y], "BDT") == x + y
+    assert total([x, y], currency) == x + y
 
 
 @given(MINOR, st.sampled_from(["BDT", "JPY", "KWD", "USD"]))
@@ -96,17 +100,26 @@ def test_a_decimal_agrees_with_integer_paisa(amount: Decimal) -> None:
     assert Money(amount, "BDT").amount_minor == int(amount * 100)
 
 
-def test_a_million_sums_do_not_drift() -> None:
-    # 0.10 added a million times: the sum at which binary fractions are off.
-    tenth, running = Money("0.10", "BDT").amount_minor, 0
+def test_a_million_random_sums_are_those_of_integer_paisa() -> None:
+    draw = random.Random(20261123)
+    running, paisa = Money.from_minor(0), 0
     for _ in range(1_000_000):
-        running += tenth
-    assert Money.from_minor(running, "BDT") == Money("100000.00", "BDT")
+        minor = draw.randrange(-(10**9), 10**9)
+        running, paisa = running + Money.from_minor(minor), paisa + minor
+        if minor % 100_003 == 0:
+            assert running.amount_minor == paisa
+    assert running.amount_minor == paisa
+    assert Money(running.amount) == running == Money(running.decimal)
+
+
+def test_taka_is_meant_where_no_currency_is_named() -> None:
+    assert Money("1") == Money("1", "BDT") == Money.from_minor(100)
 
 
 def test_currencies_do_not_mix() -> None:
-    with pytest.raises(AmountError):
+    with pytest.raises(AmountError) as caught:
         _ = Money("1", "BDT") + Money("1", "USD")
+    assert (caught.value.field, caught.value.rule) == ("currency", "same currency")
     with pytest.raises(AmountError):
         _ = Money("1", "BDT") < Money("1", "USD")
     assert Money("1", "BDT") != Money("1", "USD")
@@ -121,9 +134,28 @@ def test_money_is_immutable_and_bounded() -> None:
         money._minor = 5
     with pytest.raises(AttributeError):
         del money._minor
+    for beyond in (MAX_MINOR, -MAX_MINOR):
+        with pytest.raises(AmountError):
+            Money.from_minor(beyond)
+    assert Money.from_minor(MAX_MINOR - 1) > Money.from_minor(1 - MAX_MINOR)
+    assert [decimal_places(currency) for currency in ("KWD", "JPY", "BDT", "XTS")] == [3, 0, 2, 2]
+    assert len({hash(Money.from_minor(minor)) for minor in range(100)}) > 90
+
+
+def test_what_is_finer_than_the_currency_is_named_with_it() -> None:
+    with pytest.raises(AmountError, match="JPY has 0 decimal places"):
+        Money("1.5", "JPY")
+
+
+@pytest.mark.parametrize("amount", [Decimal(0), Decimal("0E+99"), Decimal("0E-99"), Decimal("-0")])
+def test_nothing_is_nothing_however_it_is_written(amount: Decimal) -> None:
+    assert Money(amount) == Money("0")
+
+
+@pytest.mark.parametrize("amount", [Decimal("1E+15"), Decimal("1E+19"), Decimal("1E+20"), Decimal("1E-20")])
+def test_a_decimal_out_of_range_is_refused(amount: Decimal) -> None:
     with pytest.raises(AmountError):
-        Money.from_minor(MAX_MINOR)
-    assert decimal_places("KWD") == 3
+        Money(amount)
 
 
 @pytest.mark.parametrize(

@@ -208,6 +208,8 @@ async def test_a_retry_after_beyond_the_cap_ends_it() -> None:
         ("Wed, 21 Oct 2026 07:28:00 GMT", None),
         ("٣", None),
         ("9" * 400, None),
+        ("9" * 9, 999_999_999.0),
+        ("9" * 10, None),
     ],
 )
 def test_retry_after_is_whole_seconds_or_nothing(value: str, seconds: float | None) -> None:
@@ -293,9 +295,108 @@ async def test_a_cancelled_wait_sends_nothing_more() -> None:
     assert len(world.transport.sends) == 1
 
 
-async def test_never_means_one_send() -> None:
-    world = World(answer(503))
-    assert (await world.run(Safety.READ, RetryPolicy.never())).status == 503
+async def test_a_retry_after_at_the_cap_is_waited_for() -> None:
+    world = World(answer(503, headers={"Retry-After": "10"}), answer(200))
+    assert (await world.run(Safety.READ)).status == 200
+    assert world.sleeper.slept == [10.0]
+
+
+async def test_an_answer_that_asks_for_no_wait_gets_the_policys_own() -> None:
+    world = World(answer(503), answer(200))
+    policy = RetryPolicy(read=Tries(max_tries=2, first_wait_s=0.25, max_wait_s=0.25), retry_after_cap_s=0.5)
+    assert (await world.run(Safety.READ, policy)).status == 200
+    assert world.sleeper.slept[0] <= 0.25
+
+
+async def test_half_of_a_wait_is_jitter() -> None:
+    class Most:
+        def token_bytes(self, count: int) -> bytes:
+            return b"\xff" * count
+
+    world = World(not_sent(), answer(200))
+    await send_with_retries(
+        lambda: world.transport.send(REQUEST, safety=Safety.ONCE, timeout_s=30),
+        safety=Safety.ONCE,
+        policy=RetryPolicy(once=Tries(max_tries=2, first_wait_s=1.0, max_wait_s=1.0)),
+        sleeper=world.sleeper,
+        entropy=Most(),
+        clock=world.clock,
+    )
+    assert 0.99 < world.sleeper.slept[0] <= 1.0
+
+
+@pytest.mark.parametrize(("deadline_s", "sends"), [(31.0, 2), (30.5, 1)])
+async def test_a_wait_counts_towards_the_deadline(deadline_s: float, sends: int) -> None:
+    world = World(timed_out(takes_s=30), answer(200))
+    policy = RetryPolicy(read=Tries(max_tries=2, first_wait_s=2.0, max_wait_s=2.0), deadline_s=deadline_s)
+
+    class Least:
+        def token_bytes(self, count: int) -> bytes:
+            return b"\0" * count
+
+    try:
+        await send_with_retries(
+            lambda: world.transport.send(REQUEST, safety=Safety.READ, timeout_s=30),
+            safety=Safety.READ,
+            policy=policy,
+            sleeper=world.sleeper,
+            entropy=Least(),
+            clock=world.clock,
+        )
+    except AnswerTimeoutError:
+        pass
+    assert len(world.transport.sends) == sends
+
+
+@pytest.mark.parametrize("safety", [Safety.ONCE, Safety.DISPOSABLE])
+async def test_a_monotonic_deadline_that_is_near_ends_it_whatever_the_wall_clock_says(safety: Safety) -> None:
+    world = World(not_sent(), answer(200))
+    world.send_by = SendBy(world.clock.now() + timedelta(hours=1), world.clock.monotonic() + 0.01)
+    patient = Tries(max_tries=3, first_wait_s=1, max_wait_s=1)
+    with pytest.raises(NotSentError):
+        await world.run(safety, RetryPolicy(once=patient, disposable=patient))
+    assert len(world.transport.sends) == 1
+
+
+async def test_a_wait_that_ends_at_the_deadline_is_not_waited() -> None:
+    world = World(not_sent(), answer(200))
+    world.send_by = deadline(world.clock, 0.5)
+    exact = Tries(max_tries=3, first_wait_s=1, max_wait_s=1)
+
+    class Least:
+        def token_bytes(self, count: int) -> bytes:
+            return b"\0" * count
+
+    with pytest.raises(NotSentError):
+        await send_with_retries(
+            lambda: world.transport.send(REQUEST, safety=Safety.ONCE, timeout_s=30, send_by=world.send_by),
+            safety=Safety.ONCE,
+            policy=RetryPolicy(once=exact),
+            sleeper=world.sleeper,
+            entropy=Least(),
+            clock=world.clock,
+            send_by=world.send_by,
+        )
+    assert world.sleeper.slept == []
+
+
+@pytest.mark.parametrize("safety", list(Safety))
+async def test_never_means_one_send(safety: Safety) -> None:
+    policy = RetryPolicy.never()
+    assert policy.tries(safety).max_tries == 1
+    world = World(not_sent(), answer(200))
+    with pytest.raises(NotSentError):
+        await world.run(safety, policy)
+    assert len(world.transport.sends) == 1
+
+
+async def test_no_wait_at_all_is_a_wait_too() -> None:
+    assert Tries(max_tries=1, first_wait_s=0, max_wait_s=0).first_wait_s == 0
+
+
+def test_the_judge_says_why() -> None:
+    later = judge_status(WireResponse(503, {}, b""))
+    assert later is not None and later.why == "http 503"
 
 
 @pytest.mark.parametrize(
