@@ -291,6 +291,7 @@ class Payments:
                 await asyncio.wait({self._worker})
                 self._worker = None
             await self._registry.aclose()
+            await self._tokens.let_go()
         finally:
             await self._store.close()
 

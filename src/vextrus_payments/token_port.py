@@ -16,7 +16,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, Protocol, Self
+from typing import Final, Protocol, Self, runtime_checkable
 from urllib.parse import urlsplit
 
 from vextrus_payments.errors import ConfigurationError
@@ -251,6 +251,15 @@ class TokenBackend(Protocol):
 
         A token whose grant is not the latest one is kept only where there is no other.
         """
+        ...
+
+
+@runtime_checkable
+class ConnectedTokenBackend(Protocol):
+    """A TokenBackend that holds connections of its own."""
+
+    async def aclose(self) -> None:
+        """Let go of them, after what is under way; the next use connects again. Idempotent."""
         ...
 
 

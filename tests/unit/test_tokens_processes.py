@@ -1,4 +1,4 @@
-"""Real processes on one folder: exactly one grant, and the dead hold nobody up."""
+"""Real processes on one folder, or on one Redis: exactly one grant, and the dead hold nobody up."""
 
 import json
 import subprocess
@@ -35,10 +35,16 @@ def start(processes: list[subprocess.Popen[str]], *arguments: str) -> subprocess
     return process
 
 
-@pytest.mark.parametrize("kind", ["file", "sqlite"])
+@pytest.mark.parametrize("kind", ["file", "sqlite", "redis"])
 def test_a_thousand_callers_in_four_processes_make_one_grant(
-    kind: str, tmp_path: Path, started: list[subprocess.Popen[str]]
+    kind: str,
+    tmp_path: Path,
+    started: list[subprocess.Popen[str]],
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if kind == "redis":
+        monkeypatch.setenv("VEXTRUS_TEST_REDIS", request.getfixturevalue("redis_url"))
     for number in range(4):
         start(started, "-m", "tests.unit.token_process", kind, str(tmp_path), str(number), "250")
     for process in started:

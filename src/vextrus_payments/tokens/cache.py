@@ -32,7 +32,7 @@ from vextrus_payments.errors import ConfigurationError, NotSentError, PaymentsEr
 from vextrus_payments.ids import Entropy, SystemEntropy
 from vextrus_payments.observe import GuardedObserver, NullObserver, Observer
 from vextrus_payments.token_budget import GrantBudget
-from vextrus_payments.token_port import Grant, Token, TokenBackend, TokenKey
+from vextrus_payments.token_port import ConnectedTokenBackend, Grant, Token, TokenBackend, TokenKey
 from vextrus_payments.tokens.granting import (
     Granting,
     Wish,
@@ -244,6 +244,11 @@ class TokenCache:
         """Begin no more grants, and let those in flight finish. Closes no backend; a good token is still served."""
         self._closed = True
         await self.drain()
+
+    async def let_go(self) -> None:
+        """Close the connections that the backend holds, if it holds any. It connects again when it is used again."""
+        if isinstance(self._backend, ConnectedTokenBackend):
+            await self._backend.aclose()
 
     def _entry(self, key: TokenKey) -> _Entry:
         entry = self._entries.get((key.digest, key.holder))
