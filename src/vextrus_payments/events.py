@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
-from vextrus_payments.records import Resolution
+from vextrus_payments.records import Attempt, PaymentFacts, Resolution
 from vextrus_payments.snapshots import PaymentSnapshot
 
 
@@ -26,6 +26,9 @@ class EventKind(StrEnum):
     DUPLICATE = "payment.duplicate"
     REFUND_SUCCEEDED = "refund.succeeded"
     REFUND_DECLINED = "refund.declined"
+    CAPTURE_DECLINED = "capture.declined"
+    """The money is still held; nothing was taken."""
+    VOID_DECLINED = "void.declined"
     QUARANTINED = "payment.quarantined"
     UNMATCHED_RECEIPT = "receipt.unmatched"
     REFUND_ADOPTED = "refund.adopted"
@@ -60,6 +63,17 @@ class PaymentEvent:
     agreement_key: str | None = None
     resolution: Resolution | None = None
     schema_version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Everything that is kept of one payment."""
+
+    facts: PaymentFacts
+    events: tuple[PaymentEvent, ...]
+    """What was announced, oldest first."""
+    attempts: tuple[Attempt, ...]
+    """Every claim of an operation with every exchange under it, redacted, oldest first."""
 
 
 class HintVerdict(StrEnum):

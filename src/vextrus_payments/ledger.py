@@ -28,6 +28,8 @@ class EntryKind(StrEnum):
 
     PAYMENT_RECEIVED = "payment.received"
     PAYMENT_REFUNDED = "payment.refunded"
+    PAYMENT_REVERSED = "payment.reversed"
+    """What was booked on an operator's word is taken back: the exact opposite."""
     PAYMENT_SETTLED = "payment.settled"
     PAYMENT_FEE = "payment.fee"
     PAYOUT_SENT = "payout.sent"
@@ -120,34 +122,51 @@ def entries_for(
     """The balanced entries that book one receipt.
 
     `payment` is None for a receipt without our reference. A receipt at another amount than asked goes to suspense;
-    a late or duplicate one to unapplied receipts; a known fee becomes an entry of its own.
+    a late or duplicate one to unapplied receipts; a known fee becomes an entry of its own. A refund is booked against
+    the account that the receipt it gives back from was booked to, so that giving late money back leaves no receivable
+    behind; a reversal of an operator's booking is that booking's exact opposite.
     """
     clearing = accounts.clearing_of(receipt.gateway, receipt.mode)
-    entries = []
+    amount = receipt.amount
     if receipt.kind is ReceiptKind.PAYMENT:
-        kind, credit = EntryKind.PAYMENT_RECEIVED, accounts.receivable
-        if payment is None:
-            kind, credit = EntryKind.RECEIPT_UNMATCHED, accounts.unapplied
-        elif receipt.mismatched:
-            credit = accounts.suspense
-        elif receipt.flags & {Flag.LATE, Flag.DUPLICATE}:
-            credit = accounts.unapplied
-        entries.append(_entry(receipt, payment, kind, clearing, credit, receipt.amount))
+        kind = EntryKind.PAYMENT_RECEIVED if payment is not None else EntryKind.RECEIPT_UNMATCHED
+        whose = _owed_to(receipt, payment, accounts)
+        entries = [_entry(receipt, payment, kind, clearing, whose, amount)]
     elif receipt.kind is ReceiptKind.REFUND:
-        debit = accounts.suspense if receipt.mismatched else accounts.refunds
-        entries.append(_entry(receipt, payment, EntryKind.PAYMENT_REFUNDED, debit, clearing, receipt.amount))
+        whose = _refunded_from(receipt, accounts)
+        entries = [_entry(receipt, payment, EntryKind.PAYMENT_REFUNDED, whose, clearing, amount)]
+    elif receipt.reverses is ReceiptKind.PAYMENT:
+        whose = _owed_to(receipt, payment, accounts)
+        entries = [_entry(receipt, payment, EntryKind.PAYMENT_REVERSED, whose, clearing, amount)]
+    elif receipt.reverses is ReceiptKind.REFUND:
+        whose = _refunded_from(receipt, accounts)
+        entries = [_entry(receipt, payment, EntryKind.PAYMENT_REVERSED, clearing, whose, amount)]
     elif receipt.kind is ReceiptKind.REVERSAL:
-        entries.append(
-            _entry(receipt, payment, EntryKind.PAYMENT_REFUNDED, accounts.suspense, clearing, receipt.amount)
-        )
+        entries = [_entry(receipt, payment, EntryKind.PAYMENT_REFUNDED, accounts.suspense, clearing, amount)]
     else:
-        entries.append(
-            _entry(receipt, payment, EntryKind.PAYOUT_SENT, accounts.payable, clearing, receipt.amount)
-        )
+        entries = [_entry(receipt, payment, EntryKind.PAYOUT_SENT, accounts.payable, clearing, amount)]
     if receipt.fee is not None and receipt.fee.is_positive:
         fees = accounts.fees.format(gateway=receipt.gateway, mode=receipt.mode.value)
         entries.append(_entry(receipt, payment, EntryKind.PAYMENT_FEE, fees, clearing, receipt.fee))
     return tuple(entries)
+
+
+def _owed_to(receipt: Receipt, payment: Payment | None, accounts: AccountMap) -> str:
+    """The account that stands against the clearing account for money that came in."""
+    if receipt.mismatched and payment is not None:
+        return accounts.suspense
+    if payment is None or receipt.flags & {Flag.LATE, Flag.DUPLICATE}:
+        return accounts.unapplied
+    return accounts.receivable
+
+
+def _refunded_from(receipt: Receipt, accounts: AccountMap) -> str:
+    """The same for money that went back: a refund carries the flags of the receipt it gives back from."""
+    if receipt.mismatched:
+        return accounts.suspense
+    if receipt.flags & {Flag.LATE, Flag.DUPLICATE}:
+        return accounts.unapplied
+    return accounts.refunds
 
 
 def _entry(

@@ -23,6 +23,8 @@ _REFERENCE: Final = re.compile(r"[ -~]{1,200}", re.ASCII)
 _PLAIN_URL: Final = re.compile(
     r"https?://[A-Za-z0-9][A-Za-z0-9.-]{0,200}(?::[0-9]{1,4})?(?:[/?#][!-\[\]-~]*)?", re.ASCII
 )
+#: How the ids of operations begin that the engine names itself.
+_OWN_IDS: Final = ("execute/", "capture/", "void/", "late/", "agreement/")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
 
 
@@ -207,8 +209,8 @@ class AgreementRequest:
 
 def check_operation_id(value: str) -> None:
     """Refuse what is no operation id."""
-    if isinstance(value, str) and value.startswith("execute/"):
-        rule = "not beginning with execute/, which names our own operations"
+    if isinstance(value, str) and value.startswith(_OWN_IDS):
+        rule = f"not beginning with {', '.join(_OWN_IDS)}, which name our own operations"
         raise InvalidRequestError(f"operation_id does not fit: {rule}.", field="operation_id", rule=rule)
     check_text("operation_id", value, _ID, "1-200 visible ASCII characters, no blanks")
 

@@ -61,6 +61,8 @@ class ReserveOperation:
     """Of a refund; None means all that is still refundable."""
     note: str | None = None
     sku: str | None = None
+    original_transaction_id: str | None = None
+    """Of a refund that is to give back from this very receipt; None: from the first that has enough left."""
 
 
 def siblings_decide(kind: OperationKind, *, allow_repeat: bool) -> bool:
@@ -69,7 +71,8 @@ def siblings_decide(kind: OperationKind, *, allow_repeat: bool) -> bool:
     Where they cannot, plan_reserve() and plan_claim() do not look at them, and a store need not read them: a reference
     that is charged again and again on purpose (donations) may have very many.
     """
-    return kind in (OperationKind.INITIALIZE, OperationKind.EXECUTE) and not allow_repeat
+    charging = (OperationKind.INITIALIZE, OperationKind.EXECUTE, OperationKind.CAPTURE)
+    return kind in charging and not allow_repeat
 
 
 @dataclass(frozen=True, slots=True)

@@ -237,6 +237,8 @@ class Attempt:
     fence: int
     started_at: datetime
     send_by: datetime
+    amount: Money | None = None
+    """What the operation was to move."""
     finished_at: datetime | None = None
     result: str | None = None
     exchanges: tuple[Exchange, ...] = ()
@@ -262,8 +264,12 @@ class Receipt:
     payer_account: str | None = field(default=None, repr=False)
     fee: Money | None = None
     flags: frozenset[Flag] = frozenset()
+    """Of a refund: LATE and DUPLICATE come from the receipt it gives back from, whose account it is booked against."""
     mismatched: bool = False
     """Ours, but at another amount: booked to suspense."""
+    reverses: ReceiptKind | None = None
+    """Of a reversal: the kind of the receipt (of this very transaction id) that it takes back, because it was booked on
+    an operator's word and the gateway's contradicts that. None: the gateway itself reversed a payment."""
 
     @property
     def key(self) -> ReceiptKey:
@@ -405,6 +411,16 @@ class PaymentFacts:
     def submission_numbered(self, number: int) -> Submission:
         """The submission of that number; a payment always has its current one."""
         return next(s for s in self.submissions if s.submission_no == number)
+
+    @property
+    def held_submission(self) -> Submission:
+        """The submission whose hold is to be captured or voided: the current one, unless only another has a hold."""
+        current = self.submission
+        if current.held_transaction_id is None:
+            for submission in self.submissions:
+                if submission.held_transaction_id is not None:
+                    return submission
+        return current
 
     def operation(self, operation_id: str) -> Operation | None:
         """The operation of that id, if the payment has it."""

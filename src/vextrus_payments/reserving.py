@@ -49,6 +49,8 @@ from vextrus_payments.states import (
     check_operation_edge,
     claim_is_over,
     has_money,
+    hold_operations,
+    live_hold,
     may_have_money,
     payment_receipts,
     refundable,
@@ -144,8 +146,11 @@ def _reserve_operation(
     if Flag.QUARANTINED in payment.flags:
         return None, Refused("The payment is quarantined: a person has to look at it first.")
     receipt = None
+    refusal = _why_not_at_all(target, wanted.kind)
+    if refusal is not None:
+        return None, refusal
     if wanted.kind is OperationKind.REFUND:
-        answer = _refund_terms(target, wanted.amount)
+        answer = _refund_terms(target, wanted.amount, wanted.original_transaction_id)
         if isinstance(answer, Refused):
             return None, answer
         receipt, amount = answer
@@ -170,9 +175,27 @@ def _reserve_operation(
     return plan, Reserved(facts, operation)
 
 
-def _refund_terms(target: PaymentFacts, wanted: Money | None) -> tuple[Receipt, Money] | Refused:
+def _why_not_at_all(target: PaymentFacts, kind: OperationKind) -> Refused | None:
+    """What the payment's state forbids, whoever asks."""
+    state = target.payment.state
+    if kind is OperationKind.EXECUTE and state is not PaymentState.AWAITING_PAYER:
+        return Refused(f"The payment is {state.value}: there is nothing to execute.")
+    if kind in (OperationKind.CAPTURE, OperationKind.VOID):
+        if state is not PaymentState.AUTHORIZED:
+            return Refused(
+                f"The payment is {state.value}: no money is held that could be captured or voided."
+            )
+        live = live_hold(target)
+        if live is not None:
+            return Refused(f"A {live.kind.value} of this payment is under way; only one of both may be.")
+    return None
+
+
+def _refund_terms(
+    target: PaymentFacts, wanted: Money | None, transaction_id: str | None
+) -> tuple[Receipt, Money] | Refused:
     """The receipt a refund gives back from, and how much: gateways refund one transaction at a time."""
-    receipts = payment_receipts(target)
+    receipts = tuple(r for r in payment_receipts(target) if transaction_id in (None, r.transaction_id))
     if not receipts:
         return Refused("The payment has no confirmed receipt, so there is nothing to refund.")
     left = refundable(target)
@@ -247,6 +270,7 @@ def plan_claim(
         fence=claimed.fence,
         started_at=now,
         send_by=send_by,
+        amount=operation.amount,
     )
     plan, after = with_operation(facts, claimed, now)
     plan = replace(plan, attempts=(attempt,))
@@ -270,6 +294,14 @@ def _why_not_now(
             or operation.submission_no != payment.submission_no
         ):
             return Settled(facts, operation)
+        if siblings_decide(operation.kind, allow_repeat=payment.allow_repeat):
+            return live_sibling(siblings, payment.mode)
+    if operation.kind in (OperationKind.CAPTURE, OperationKind.VOID):
+        if payment.state is not PaymentState.AUTHORIZED:
+            return Settled(facts, operation)
+        for other in hold_operations(facts):
+            if other is not operation and other.state in OPEN_STATES:
+                return Busy(_seconds_left(other, terms, now), facts)
         if siblings_decide(operation.kind, allow_repeat=payment.allow_repeat):
             return live_sibling(siblings, payment.mode)
     if operation.kind is OperationKind.REFUND and terms.one_refund_at_a_time:

@@ -40,6 +40,7 @@ from vextrus_payments.records import (
     PaymentState,
     Receipt,
     ReceiptKind,
+    ResolutionVerdict,
 )
 
 _O = OperationState
@@ -48,7 +49,7 @@ _P = PaymentState
 #: from -> to: the evidence the edge needs.
 OPERATION_EDGES: Final[Mapping[tuple[OperationState, OperationState], str]] = {
     (_O.RESERVED, _O.SUBMITTING): "a claim",
-    (_O.RESERVED, _O.CANCELLED): "the caller's withdrawal, or the payment is over",
+    (_O.RESERVED, _O.CANCELLED): "the caller's withdrawal, or the payment or its hold is over",
     (_O.RESERVED, _O.SUCCEEDED): "the gateway shows it done, whoever did it",
     (_O.RESERVED, _O.UNKNOWN): "the holder's answer got lost, after an absence had been believed too early",
     (_O.SUBMITTING, _O.PENDING): "the gateway accepted it and will finish later",
@@ -70,7 +71,7 @@ OPERATION_EDGES: Final[Mapping[tuple[OperationState, OperationState], str]] = {
 #: from -> to: the evidence the edge needs.
 PAYMENT_EDGES: Final[Mapping[tuple[PaymentState, PaymentState], str]] = {
     (_P.CREATED, _P.AWAITING_PAYER): "a session that reached us",
-    (_P.CREATED, _P.CLOSED): "the gateway's final no to creating it",
+    (_P.CREATED, _P.CLOSED): "the gateway's final no to creating it, or its time is over",
     (_P.CREATED, _P.PAID): "a receipt",
     (_P.CREATED, _P.AUTHORIZED): "the gateway's confirmation of a hold",
     (_P.AWAITING_PAYER, _P.AUTHORIZED): "the gateway's confirmation of a hold",
@@ -78,7 +79,7 @@ PAYMENT_EDGES: Final[Mapping[tuple[PaymentState, PaymentState], str]] = {
     (_P.AWAITING_PAYER, _P.CLOSED): "the gateway's final no, or the execute right withdrawn",
     (_P.AWAITING_PAYER, _P.LAPSED): "the last look-up after the session's life",
     (_P.AUTHORIZED, _P.PAID): "a receipt",
-    (_P.AUTHORIZED, _P.CLOSED): "the gateway's confirmation of a void",
+    (_P.AUTHORIZED, _P.CLOSED): "the gateway's confirmation that the hold is over",
     (_P.CLOSED, _P.PAID): "a receipt (late)",
     (_P.LAPSED, _P.PAID): "a receipt (late)",
     (_P.CLOSED, _P.AUTHORIZED): "the gateway's confirmation of a hold (late)",
@@ -121,6 +122,41 @@ def execute_operation_id(payment_id: str, submission_no: int) -> str:
     return f"execute/{payment_id}/{submission_no}"
 
 
+def late_operation_id(payment_id: str, transaction_id: str) -> str:
+    """The id of the refund by which the shop's policy gives a late receipt back."""
+    return f"late/{payment_id}/{transaction_id}"
+
+
+def live_hold(facts: PaymentFacts) -> Operation | None:
+    """The one capture or void that is reserved, let out or done; None when a new one may be reserved."""
+    over = (_O.DECLINED, _O.CANCELLED)
+    return next((o for o in hold_operations(facts) if o.state not in over), None)
+
+
+def hold_operations(facts: PaymentFacts) -> tuple[Operation, ...]:
+    """Every capture and void of the payment."""
+    return tuple(o for o in facts.operations if o.kind in (OperationKind.CAPTURE, OperationKind.VOID))
+
+
+def hold_operation_id(facts: PaymentFacts, kind: OperationKind) -> str:
+    """The id of the payment's live capture (or void), else of the next one.
+
+    The first is `capture/{payment_id}/{submission_no}`; after one that was declined or withdrawn the number goes on.
+    """
+    live = live_hold(facts)
+    if live is not None and live.kind is kind:
+        return live.operation_id
+    head = f"{kind.value}/{facts.payment.payment_id}/"
+    used = [int(o.operation_id.removeprefix(head)) for o in hold_operations(facts) if o.kind is kind]
+    return f"{head}{max([facts.held_submission.submission_no, *(number + 1 for number in used)])}"
+
+
+def answered_by_operator(facts: PaymentFacts, operation_id: str) -> ResolutionVerdict | None:
+    """What an operator last said of an operation."""
+    said = [r.verdict for r in facts.payment.resolutions if r.operation_id == operation_id]
+    return said[-1] if said else None
+
+
 def has_money(facts: PaymentFacts) -> bool:
     """True when money is there: paid or held."""
     return facts.payment.state in (_P.PAID, _P.AUTHORIZED)
@@ -130,12 +166,29 @@ def may_have_money(facts: PaymentFacts) -> bool:
     """True when money is there, or an execute was let out and has not come back, or a person has to look."""
     if has_money(facts) or Flag.QUARANTINED in facts.payment.flags:
         return True
-    return any(o.kind is OperationKind.EXECUTE and o.state in OPEN_STATES for o in facts.operations)
+    charging = (OperationKind.EXECUTE, OperationKind.CAPTURE)
+    return any(o.kind in charging and o.state in OPEN_STATES for o in facts.operations)
 
 
 def payment_receipts(facts: PaymentFacts) -> tuple[Receipt, ...]:
-    """The receipts of money that came in."""
-    return tuple(r for r in facts.receipts if r.kind is ReceiptKind.PAYMENT)
+    """The receipts of money that came in and stand: none that was taken back because an operator was wrong."""
+    return _standing(facts, ReceiptKind.PAYMENT)
+
+
+def refund_receipts(facts: PaymentFacts) -> tuple[Receipt, ...]:
+    """The receipts of refunds that stand."""
+    return _standing(facts, ReceiptKind.REFUND)
+
+
+def _standing(facts: PaymentFacts, kind: ReceiptKind) -> tuple[Receipt, ...]:
+    taken_back = {r.transaction_id for r in facts.receipts if r.reverses is kind}
+    return tuple(r for r in facts.receipts if r.kind is kind and r.transaction_id not in taken_back)
+
+
+def gone_receipts(facts: PaymentFacts) -> tuple[Receipt, ...]:
+    """The receipts of money that went back: refunds, and what the gateway itself reversed."""
+    reversed_there = (r for r in facts.receipts if r.kind is ReceiptKind.REVERSAL and r.reverses is None)
+    return (*refund_receipts(facts), *reversed_there)
 
 
 def captured(facts: PaymentFacts) -> Money:
@@ -145,13 +198,12 @@ def captured(facts: PaymentFacts) -> Money:
 
 def refunded(facts: PaymentFacts) -> Money:
     """What went back, as the receipts say (a reversal went back too)."""
-    gone = (ReceiptKind.REFUND, ReceiptKind.REVERSAL)
-    return total((r.amount for r in facts.receipts if r.kind in gone), facts.payment.amount.currency)
+    return total((r.amount for r in gone_receipts(facts)), facts.payment.amount.currency)
 
 
 def reserved_for_refunds(facts: PaymentFacts) -> Money:
     """What refunds have spoken for and no receipt accounts for yet: reserved, on the wire, pending or unknown."""
-    booked = {r.operation_id for r in facts.receipts if r.kind is ReceiptKind.REFUND}
+    booked = {r.operation_id for r in refund_receipts(facts)}
     return total(
         (
             o.amount
@@ -174,10 +226,9 @@ def refundable(facts: PaymentFacts) -> Money:
 
 def refundable_of(facts: PaymentFacts, receipt: Receipt) -> Money:
     """What may still be promised back from one receipt. A refund that names no receipt counts against every one."""
-    gone = (ReceiptKind.REFUND, ReceiptKind.REVERSAL)
-    booked = {r.operation_id for r in facts.receipts if r.kind is ReceiptKind.REFUND}
+    booked = {r.operation_id for r in refund_receipts(facts)}
     here = (None, receipt.transaction_id)
-    back = [r.amount for r in facts.receipts if r.kind in gone and r.original_transaction_id in here]
+    back = [r.amount for r in gone_receipts(facts) if r.original_transaction_id in here]
     promised = [
         o.amount
         for o in facts.operations
@@ -220,27 +271,41 @@ def outcome_of(facts: PaymentFacts) -> Outcome:
             on_hold=Flag.ON_HOLD in payment.flags,
             late=Flag.LATE in payment.flags,
         )
-    if payment.state is _P.AUTHORIZED:
-        return Authorized(
+    if payment.state is _P.PAID:
+        return Review(
             payment_id=payment.payment_id,
-            amount=payment.amount,
-            transaction_id=facts.submission.held_transaction_id,
+            what="It was called paid on an operator's word, and the gateway contradicted that: nothing is booked.",
         )
     execute = facts.operation(execute_operation_id(payment.payment_id, payment.submission_no))
-    if payment.state in (_P.CLOSED, _P.LAPSED) and not (execute and execute.state in OPEN_STATES):
+    # What is out says more than the state: while nobody knows its end, nothing is final.
+    out = next(
+        (o for o in (execute, *hold_operations(facts)) if o is not None and o.state in OPEN_STATES), None
+    )
+    if out is not None and out.state is _O.UNKNOWN:
+        return Unknown(payment_id=payment.payment_id, operation_id=out.operation_id, since=out.updated_at)
+    if out is not None:
+        return Pending(payment_id=payment.payment_id, sent=True, operation_id=out.operation_id)
+    if payment.state is _P.AUTHORIZED:
+        return _held_outcome(facts)
+    operation_id = execute.operation_id if execute else None
+    if payment.state in (_P.CLOSED, _P.LAPSED):
         code = ReasonCode.PAYMENT_EXPIRED if payment.state is _P.LAPSED else ReasonCode.UNKNOWN_ERROR
         return Declined(
             payment_id=payment.payment_id,
             reason=payment.closed_reason or Reason(code=code),
-            operation_id=execute.operation_id if execute else None,
+            operation_id=operation_id,
         )
-    if execute is not None and execute.state is _O.UNKNOWN:
-        return Unknown(
-            payment_id=payment.payment_id, operation_id=execute.operation_id, since=execute.updated_at
-        )
-    on_the_way = execute is not None and execute.state in OPEN_STATES
-    return Pending(
-        payment_id=payment.payment_id, sent=on_the_way, operation_id=execute.operation_id if execute else None
+    return Pending(payment_id=payment.payment_id, sent=False, operation_id=operation_id)
+
+
+def _held_outcome(facts: PaymentFacts) -> Outcome:
+    payment, live = facts.payment, live_hold(facts)
+    if live is not None and live.state is _O.RESERVED:
+        return Pending(payment_id=payment.payment_id, sent=False, operation_id=live.operation_id)
+    return Authorized(
+        payment_id=payment.payment_id,
+        amount=payment.amount,
+        transaction_id=facts.held_submission.held_transaction_id,
     )
 
 
@@ -251,8 +316,9 @@ def refund_outcome_of(facts: PaymentFacts, operation: Operation) -> RefundOutcom
         receipt = next(
             (
                 r
-                for r in facts.receipts
-                if r.kind is ReceiptKind.REFUND and r.operation_id == operation.operation_id
+                for r in refund_receipts(facts)
+                if operation.operation_id == r.operation_id
+                or (r.operation_id is None and r.transaction_id == operation.transaction_id)
             ),
             None,
         )

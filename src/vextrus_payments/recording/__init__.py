@@ -6,19 +6,28 @@ that no longer counts). Rules of money 3, 7, 8 and 9 live here.
 
 from vextrus_payments.recording.answers import plan_lost, plan_quarantine, plan_refused, plan_unsent
 from vextrus_payments.recording.drafting import Draft
-from vextrus_payments.recording.pictures import Seen, plan_snapshot
-from vextrus_payments.recording.refunds import plan_refund_seen
-from vextrus_payments.recording.sessions import plan_initialize_lost, plan_session_opened
+from vextrus_payments.recording.pictures import plan_snapshot
+from vextrus_payments.recording.refunds import plan_refund_seen, plan_refunds_listed
+from vextrus_payments.recording.seen import Seen
+from vextrus_payments.recording.sessions import (
+    plan_initialize_abandoned,
+    plan_initialize_lost,
+    plan_session_opened,
+    plan_session_over,
+)
 
 __all__ = [
     "Draft",
     "Seen",
+    "plan_initialize_abandoned",
     "plan_initialize_lost",
     "plan_lost",
     "plan_quarantine",
     "plan_refund_seen",
+    "plan_refunds_listed",
     "plan_refused",
     "plan_session_opened",
+    "plan_session_over",
     "plan_snapshot",
     "plan_unsent",
 ]

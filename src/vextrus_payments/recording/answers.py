@@ -1,12 +1,20 @@
 """Plan functions for what came of a submission when it was not a success: no answer, a no, proof that nothing left."""
 
 from datetime import datetime
+from typing import Final
 
 from vextrus_payments.events import EventKind
 from vextrus_payments.plans import Plan
 from vextrus_payments.reasons import Reason
 from vextrus_payments.recording.drafting import Draft
 from vextrus_payments.records import Flag, OperationKind, OperationState, PaymentFacts
+
+#: Operations whose refusal leaves the payment as it is, and how it is announced.
+_CLOSING_NOTHING: Final = {
+    OperationKind.REFUND: EventKind.REFUND_DECLINED,
+    OperationKind.CAPTURE: EventKind.CAPTURE_DECLINED,
+    OperationKind.VOID: EventKind.VOID_DECLINED,
+}
 
 
 def plan_lost(
@@ -51,17 +59,10 @@ def plan_refused(
     if not final:
         draft.operation(operation, OperationState.RESERVED, reason=reason)
         return draft.plan()
-    draft.operation(operation, OperationState.DECLINED, reason=reason)
-    if operation.kind is OperationKind.REFUND:
-        draft.announce(
-            EventKind.REFUND_DECLINED,
-            before=operation.state,
-            after=OperationState.DECLINED,
-            operation_id=operation_id,
-            amount=operation.amount,
-            reason=reason,
-        )
-    elif operation.kind in (OperationKind.INITIALIZE, OperationKind.EXECUTE):
+    if operation.kind in _CLOSING_NOTHING:
+        draft.refused(operation, reason, _CLOSING_NOTHING[operation.kind])
+    else:
+        draft.operation(operation, OperationState.DECLINED, reason=reason)
         draft.close(EventKind.DECLINED, reason, operation_id)
     return draft.plan()
 
@@ -94,11 +95,5 @@ def plan_quarantine(facts: PaymentFacts, now: datetime, transaction_id: str | No
     for operation in facts.operations:
         if operation.state is OperationState.SUBMITTING:
             draft.operation(operation, OperationState.UNKNOWN)
-    draft.flag(Flag.QUARANTINED)
-    draft.announce(
-        EventKind.QUARANTINED,
-        before=facts.payment.state,
-        after=facts.payment.state,
-        transaction_id=transaction_id,
-    )
+    draft.quarantine(transaction_id=transaction_id)
     return draft.plan()

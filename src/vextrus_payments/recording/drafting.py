@@ -20,6 +20,7 @@ from vextrus_payments.records import (
     PaymentFacts,
     PaymentState,
     Receipt,
+    ReceiptKind,
     Submission,
     SubmissionState,
 )
@@ -73,6 +74,51 @@ class Draft:
         self._receipts.append(receipt)
         for entry in entries_for(receipt, self.payment, self.accounts):
             self._post(OutboxKind.LEDGER, entry.id, to_json(entry))
+
+    def reverse(self, receipt: Receipt) -> None:
+        """Take back what was booked on an operator's word: a fact of its own, with exactly opposite entries."""
+        self.receipt(
+            replace(
+                receipt,
+                kind=ReceiptKind.REVERSAL,
+                reverses=receipt.kind,
+                recorded_at=self.now,
+                original_transaction_id=receipt.transaction_id,
+                occurred_at=None,
+            )
+        )
+
+    def quarantine(
+        self,
+        *,
+        operation_id: str | None = None,
+        amount: Money | None = None,
+        transaction_id: str | None = None,
+    ) -> None:
+        """A person has to look; announced once."""
+        if Flag.QUARANTINED in self.payment.flags:
+            return
+        self.flag(Flag.QUARANTINED)
+        self.announce(
+            EventKind.QUARANTINED,
+            before=self.facts.payment.state,
+            after=self.payment.state,
+            operation_id=operation_id,
+            amount=amount,
+            transaction_id=transaction_id,
+        )
+
+    def refused(self, operation: Operation, reason: Reason, kind: EventKind) -> None:
+        """A final no to an operation that closes nothing."""
+        self.operation(operation, OperationState.DECLINED, reason=reason)
+        self.announce(
+            kind,
+            before=operation.state,
+            after=OperationState.DECLINED,
+            operation_id=operation.operation_id,
+            amount=operation.amount,
+            reason=reason,
+        )
 
     def announce(
         self,

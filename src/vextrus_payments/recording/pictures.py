@@ -1,6 +1,6 @@
-"""Plan functions for what the gateway shows of a payment: a look-up's or an execute's picture of one submission."""
+"""Plan functions for what the gateway shows of a payment: a look-up's or a submission's picture of it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from vextrus_payments.events import EventKind
@@ -9,6 +9,8 @@ from vextrus_payments.ledger import DEFAULT_ACCOUNTS, AccountMap
 from vextrus_payments.plans import Plan
 from vextrus_payments.reasons import Reason, ReasonCode
 from vextrus_payments.recording.drafting import Draft
+from vextrus_payments.recording.holds import capture_that_made, no_longer_voidable, released, still_held
+from vextrus_payments.recording.seen import Seen
 from vextrus_payments.records import (
     Flag,
     Operation,
@@ -22,25 +24,11 @@ from vextrus_payments.records import (
 from vextrus_payments.snapshots import Mismatch, PaymentSnapshot, SnapshotState
 from vextrus_payments.states import (
     OPEN_STATES,
-    claim_is_over,
     execute_operation_id,
     has_money,
+    hold_operations,
     payment_receipts,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """A look-up's or an execute's answer, with what is needed to weigh it."""
-
-    submission_no: int
-    snapshot: PaymentSnapshot
-    asked_at: datetime
-    """When the question left: an absence counts only if asked after the gateway's last possible moment."""
-    settle_s: int
-    absence_is_proof: bool
-    fence: int | None = None
-    """Of the claim under which it came; None for a look-up."""
 
 
 def plan_snapshot(
@@ -67,23 +55,21 @@ def plan_snapshot(
         ),
     )
     state = seen.snapshot.state
-    if state is SnapshotState.PAID and (
-        not seen.snapshot.transaction_id
-        or seen.snapshot.amount is None
-        or not seen.snapshot.amount.is_positive
-    ):
-        _contradicted(draft, siblings, seen, execute)
-    elif state is SnapshotState.PAID:
+    if state is SnapshotState.PAID and _can_be_booked(seen.snapshot):
         _paid(draft, siblings, seen, execute)
     elif state is SnapshotState.AUTHORIZED:
         _authorized(draft, siblings, seen, execute)
-    elif state is SnapshotState.REVIEW:
+    elif state in (SnapshotState.PAID, SnapshotState.REVIEW):
         _contradicted(draft, siblings, seen, execute)
     elif state in (SnapshotState.INITIATED, SnapshotState.APPROVED):
         _absent(draft, seen, execute)
     elif state in _OVER:
         _over(draft, seen, execute)
     return draft.plan()
+
+
+def _can_be_booked(snapshot: PaymentSnapshot) -> bool:
+    return bool(snapshot.transaction_id) and snapshot.amount is not None and snapshot.amount.is_positive
 
 
 def _paid(
@@ -95,48 +81,84 @@ def _paid(
     mismatched: bool = False,
 ) -> None:
     payment, snapshot = draft.payment, seen.snapshot
-    assert snapshot.transaction_id is not None and snapshot.amount is not None, (
-        "plan_snapshot lets no other PAID through"
-    )
+    assert snapshot.transaction_id is not None and snapshot.amount is not None, "see _can_be_booked()"
     before = payment.state
+    capture = capture_that_made(draft.facts)
     key = ReceiptKey(
         payment.tenant, payment.gateway, payment.mode, ReceiptKind.PAYMENT, snapshot.transaction_id
     )
-    is_new = all(r.key != key for r in draft.facts.receipts)
-    if is_new:
-        flags = _receipt_flags(draft, siblings)
-        draft.flag(*flags)
-        if mismatched:
-            draft.flag(Flag.QUARANTINED)
-        draft.receipt(
-            Receipt(
-                tenant=payment.tenant,
-                gateway=payment.gateway,
-                mode=payment.mode,
-                kind=ReceiptKind.PAYMENT,
-                transaction_id=snapshot.transaction_id,
-                amount=snapshot.amount,
-                recorded_at=draft.now,
-                payment_id=payment.payment_id,
-                submission_no=seen.submission_no,
-                operation_id=execute.operation_id if execute else None,
-                merchant_reference=payment.merchant_reference,
-                occurred_at=snapshot.occurred_at,
-                payer_account=snapshot.payer_account,
-                fee=snapshot.fee,
-                flags=flags,
-                mismatched=mismatched,
-            )
-        )
-    if before is not PaymentState.PAID:
+    booked = next((r for r in draft.facts.receipts if r.key == key), None)
+    receipt = None
+    if booked is None:
+        receipt = _book(draft, siblings, seen, capture or execute, mismatched=mismatched)
+    elif Flag.BY_OPERATOR in booked.flags and booked.amount != snapshot.amount:
+        draft.quarantine(amount=snapshot.amount, transaction_id=snapshot.transaction_id)
+    if draft.payment.state is not PaymentState.PAID:
         draft.move(PaymentState.PAID)
     draft.succeed(execute, snapshot.transaction_id)
-    if is_new:
-        _announce_paid(draft, before, seen, execute)
+    draft.succeed(capture, snapshot.transaction_id)
+    no_longer_voidable(draft)
+    if receipt is not None:
+        announce_receipt(draft, before, receipt)
 
 
-def _receipt_flags(draft: Draft, siblings: tuple[PaymentFacts, ...]) -> frozenset[Flag]:
-    """Whether new money is late (after closing) or a duplicate (the reference, or this payment, has money already)."""
+def _book(
+    draft: Draft,
+    siblings: tuple[PaymentFacts, ...],
+    seen: Seen,
+    by: Operation | None,
+    *,
+    mismatched: bool,
+) -> Receipt:
+    payment, snapshot = draft.payment, seen.snapshot
+    assert snapshot.transaction_id is not None and snapshot.amount is not None, "see _can_be_booked()"
+    wrong = _operators_word(draft.facts, seen.submission_no)
+    for other in wrong:
+        draft.reverse(other)
+    flags = receipt_flags(draft, siblings, without=wrong)
+    draft.flag(*flags)
+    receipt = Receipt(
+        tenant=payment.tenant,
+        gateway=payment.gateway,
+        mode=payment.mode,
+        kind=ReceiptKind.PAYMENT,
+        transaction_id=snapshot.transaction_id,
+        amount=snapshot.amount,
+        recorded_at=draft.now,
+        payment_id=payment.payment_id,
+        submission_no=seen.submission_no,
+        operation_id=by.operation_id if by else None,
+        merchant_reference=payment.merchant_reference,
+        occurred_at=snapshot.occurred_at,
+        payer_account=snapshot.payer_account,
+        fee=snapshot.fee,
+        flags=flags,
+        mismatched=mismatched,
+    )
+    draft.receipt(receipt)
+    if payment.state is not PaymentState.PAID:
+        draft.move(PaymentState.PAID)
+    if mismatched or wrong:
+        draft.quarantine(
+            operation_id=receipt.operation_id, amount=receipt.amount, transaction_id=receipt.transaction_id
+        )
+    return receipt
+
+
+def _operators_word(facts: PaymentFacts, submission_no: int) -> tuple[Receipt, ...]:
+    """What was booked of a submission on an operator's word, and has been taken for true so far."""
+    return tuple(
+        r for r in payment_receipts(facts) if Flag.BY_OPERATOR in r.flags and r.submission_no == submission_no
+    )
+
+
+def receipt_flags(
+    draft: Draft, siblings: tuple[PaymentFacts, ...], *, without: tuple[Receipt, ...] = ()
+) -> frozenset[Flag]:
+    """Whether new money is late (after closing) or a duplicate (the reference, or this payment, has money already).
+
+    `without`: receipts that the same plan takes back.
+    """
     flags = set()
     payment = draft.payment
     if payment.state in (PaymentState.CLOSED, PaymentState.LAPSED):
@@ -144,32 +166,33 @@ def _receipt_flags(draft: Draft, siblings: tuple[PaymentFacts, ...]) -> frozense
     if not payment.allow_repeat:
         draft.guard(siblings)  # with allow_repeat they decide nothing below, and may be very many
     same_mode = tuple(s for s in siblings if s.payment.mode is payment.mode)
-    paid_before = bool(payment_receipts(draft.facts)) or any(has_money(s) for s in same_mode)
-    if paid_before and not (payment.allow_repeat and not payment_receipts(draft.facts)):
+    here = [r for r in payment_receipts(draft.facts) if r not in without]
+    paid_before = bool(here) or any(has_money(s) for s in same_mode)
+    if paid_before and not (payment.allow_repeat and not here):
         flags.add(Flag.DUPLICATE)
     return frozenset(flags)
 
 
-def _announce_paid(draft: Draft, before: PaymentState, seen: Seen, execute: Operation | None) -> None:
-    snapshot, flags = seen.snapshot, draft.payment.flags
-    # Only money that came as agreed is called paid: a shop ships on it. What is late, a duplicate or contradicted is
-    # news of its own, for a decision of its own.
+def announce_receipt(draft: Draft, before: PaymentState, receipt: Receipt) -> None:
+    """Only money that came as agreed is called paid: a shop ships on it.
+
+    What is late, a duplicate or contradicted is news of its own, for a decision of its own.
+    """
     kinds = []
-    if Flag.QUARANTINED in flags:
-        kinds.append(EventKind.QUARANTINED)
-    if Flag.LATE in flags:
+    if Flag.LATE in receipt.flags:
         kinds.append(EventKind.LATE)
-    if Flag.DUPLICATE in flags:
+    if Flag.DUPLICATE in receipt.flags:
         kinds.append(EventKind.DUPLICATE)
-    kinds = kinds or [EventKind.PAID]
+    if not kinds and Flag.QUARANTINED not in draft.payment.flags:
+        kinds.append(EventKind.PAID)
     for kind in kinds:
         draft.announce(
             kind,
             before=before,
             after=PaymentState.PAID,
-            operation_id=execute.operation_id if execute else None,
-            amount=snapshot.amount,
-            transaction_id=snapshot.transaction_id,
+            operation_id=receipt.operation_id,
+            amount=receipt.amount,
+            transaction_id=receipt.transaction_id,
         )
 
 
@@ -179,23 +202,36 @@ def _authorized(
     payment, snapshot = draft.payment, seen.snapshot
     before = payment.state
     if before is PaymentState.PAID:
+        _not_as_the_operator_said(draft, seen, capture_that_made(draft.facts))
         return
     submission = draft.facts.submission_numbered(seen.submission_no)
     if submission.held_transaction_id != snapshot.transaction_id:
         draft.submission(replace(submission, held_transaction_id=snapshot.transaction_id))
-    if before is not PaymentState.AUTHORIZED:
-        draft.flag(*_receipt_flags(draft, siblings))
-        draft.move(PaymentState.AUTHORIZED)
+    if before is PaymentState.AUTHORIZED:
+        draft.succeed(execute, snapshot.transaction_id)
+        still_held(draft, seen)
+        return
+    draft.flag(*receipt_flags(draft, siblings))
+    draft.move(PaymentState.AUTHORIZED)
     draft.succeed(execute, snapshot.transaction_id)
-    if before is not PaymentState.AUTHORIZED:
-        draft.announce(
-            EventKind.AUTHORIZED,
-            before=before,
-            after=PaymentState.AUTHORIZED,
-            operation_id=execute.operation_id if execute else None,
-            amount=snapshot.amount,
-            transaction_id=snapshot.transaction_id,
-        )
+    draft.announce(
+        EventKind.AUTHORIZED,
+        before=before,
+        after=PaymentState.AUTHORIZED,
+        operation_id=execute.operation_id if execute else None,
+        amount=snapshot.amount,
+        transaction_id=snapshot.transaction_id,
+    )
+
+
+def _not_as_the_operator_said(draft: Draft, seen: Seen, operation: Operation | None) -> None:
+    """The gateway does not show what an operator called made: his receipt is taken back, and a person has to look."""
+    wrong = _operators_word(draft.facts, seen.submission_no)
+    if not wrong or operation is None or not seen.absence_is_proof or not seen.after_last_moment(operation):
+        return
+    for receipt in wrong:
+        draft.reverse(receipt)
+    draft.quarantine(operation_id=operation.operation_id, amount=wrong[0].amount)
 
 
 def _contradicted(
@@ -209,36 +245,30 @@ def _contradicted(
     """
     snapshot = seen.snapshot
     other_amount = snapshot.mismatches == {Mismatch.AMOUNT} and snapshot.reported is SnapshotState.PAID
-    if other_amount and snapshot.amount is not None and snapshot.amount.is_positive:
+    if other_amount and _can_be_booked(snapshot):
         _paid(draft, siblings, seen, execute, mismatched=True)
         return
-    if execute is not None and execute.state is OperationState.SUBMITTING:
-        draft.operation(execute, OperationState.UNKNOWN)
-    if Flag.QUARANTINED not in draft.payment.flags:
-        draft.flag(Flag.QUARANTINED)
-        draft.announce(
-            EventKind.QUARANTINED,
-            before=draft.payment.state,
-            after=draft.payment.state,
-            operation_id=execute.operation_id if execute else None,
-            amount=snapshot.amount,
-            transaction_id=snapshot.transaction_id,
-        )
+    for operation in (execute, *hold_operations(draft.facts)):
+        if operation is not None and operation.state is OperationState.SUBMITTING:
+            draft.operation(operation, OperationState.UNKNOWN)
+    draft.quarantine(
+        operation_id=execute.operation_id if execute else None,
+        amount=snapshot.amount,
+        transaction_id=snapshot.transaction_id,
+    )
 
 
 def _absent(draft: Draft, seen: Seen, execute: Operation | None) -> None:
     """The gateway shows it as not made. A proof only when asked after the last possible moment."""
-    if execute is None or execute.state not in OPEN_STATES:
+    if execute is None:
         return
-    if not seen.absence_is_proof or not claim_is_over(execute, seen.settle_s, seen.asked_at):
-        return
-    if execute.state is OperationState.SUBMITTING:
-        # Nobody recorded how it ended (a crash): it was unknown, whether or not anybody called it so.
+    if draft.payment.state is PaymentState.PAID:
+        _not_as_the_operator_said(draft, seen, execute)
+    elif seen.proves_absence(execute):
+        # A submitting one that nobody recorded the end of (a crash) was unknown, whether or not it was called so.
         draft.operation(execute, OperationState.RESERVED)
-        return
-    if execute.state is OperationState.UNKNOWN:
-        draft.operation(execute, OperationState.RESERVED)
-        draft.resolved(execute, OperationState.RESERVED)
+        if execute.state is OperationState.UNKNOWN:
+            draft.resolved(execute, OperationState.RESERVED)
 
 
 _OVER = {
@@ -252,15 +282,19 @@ _OVER = {
 def _over(draft: Draft, seen: Seen, execute: Operation | None) -> None:
     """The gateway shows it as ended without money. With an execute still out, only after its last moment."""
     payment = draft.payment
-    if payment.state is PaymentState.PAID or seen.submission_no != payment.submission_no:
-        return
     reason = Reason(code=_OVER[seen.snapshot.state], gateway_code=seen.snapshot.raw_state)
     if payment.state is PaymentState.AUTHORIZED:
-        if seen.snapshot.state in (SnapshotState.CANCELLED, SnapshotState.VOIDED):
-            draft.close(EventKind.CLOSED, reason, None)
+        held = draft.facts.held_submission.submission_no
+        if seen.snapshot.state is not SnapshotState.DECLINED and seen.submission_no == held:
+            released(draft, seen, reason)
+        return
+    if payment.state is PaymentState.PAID:
+        _not_as_the_operator_said(draft, seen, capture_that_made(draft.facts) or execute)
+        return
+    if seen.submission_no != payment.submission_no:
         return
     if execute is not None and execute.state in OPEN_STATES:
-        if not claim_is_over(execute, seen.settle_s, seen.asked_at):
+        if not seen.after_last_moment(execute):
             return
         draft.operation(execute, OperationState.DECLINED, reason=reason)
         if execute.state is OperationState.UNKNOWN:

@@ -1,24 +1,39 @@
-"""Plan functions for what the gateway shows of refunds."""
+"""Plan functions for what the gateway shows of refunds: those of our operations, and those that are nobody's."""
 
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime
 
 from vextrus_payments.events import EventKind
 from vextrus_payments.ledger import DEFAULT_ACCOUNTS, AccountMap
+from vextrus_payments.money import Money
 from vextrus_payments.plans import Plan
 from vextrus_payments.reasons import Reason, ReasonCode
 from vextrus_payments.recording.drafting import Draft
 from vextrus_payments.records import (
     Flag,
     Operation,
+    OperationKind,
     OperationState,
     PaymentFacts,
     Receipt,
     ReceiptKey,
     ReceiptKind,
+    ResolutionVerdict,
 )
 from vextrus_payments.snapshots import Mismatch, RefundSnapshot, RefundState
-from vextrus_payments.states import OPEN_STATES, captured, refunded, reserved_for_refunds
+from vextrus_payments.states import (
+    OPEN_STATES,
+    answered_by_operator,
+    captured,
+    payment_receipts,
+    refund_receipts,
+    refundable_of,
+    refunded,
+    reserved_for_refunds,
+)
+
+_OF_THE_ORIGINAL = frozenset({Flag.LATE, Flag.DUPLICATE})
 
 
 def plan_refund_seen(
@@ -40,7 +55,7 @@ def plan_refund_seen(
         other_amount and snapshot.amount is not None and snapshot.amount.is_positive
     ):
         # Ours, but at another amount: it went back, so it is booked as it is, and a person has to look.
-        _refunded(draft, operation, snapshot)
+        refund_made(draft, operation, snapshot)
     elif snapshot.state is RefundState.PENDING and operation.state in (
         OperationState.SUBMITTING,
         OperationState.UNKNOWN,
@@ -50,76 +65,206 @@ def plan_refund_seen(
         if fence is not None and operation.fence != fence:
             return None
         reason = Reason(code=ReasonCode.REFUND_NOT_ALLOWED, gateway_code=snapshot.raw_state)
-        draft.operation(operation, OperationState.DECLINED, reason=reason)
-        draft.announce(
-            EventKind.REFUND_DECLINED,
-            before=operation.state,
-            after=OperationState.DECLINED,
-            operation_id=operation_id,
-            amount=operation.amount,
-            reason=reason,
-        )
+        draft.refused(operation, reason, EventKind.REFUND_DECLINED)
     return draft.plan()
 
 
-def _refunded(draft: Draft, operation: Operation, snapshot: RefundSnapshot) -> None:
-    payment = draft.payment
+def refund_made(
+    draft: Draft, operation: Operation, snapshot: RefundSnapshot, flags: frozenset[Flag] = frozenset()
+) -> None:
+    """Book the operation's refund, once, and settle the operation."""
+    facts = draft.facts
     amount = operation.amount if snapshot.amount is None else snapshot.amount
     assert amount is not None, "a refund operation always has an amount"
-    key = ReceiptKey(
-        payment.tenant, payment.gateway, payment.mode, ReceiptKind.REFUND, snapshot.transaction_id
-    )
-    booked = next((r for r in draft.facts.receipts if r.key == key), None)
-    if booked is not None and booked.operation_id != operation.operation_id:
-        return  # that refund is another operation's: it says nothing about this one
-    is_new = booked is None
-    if is_new:
-        # One operation asks for one refund: a second one under it went back without being asked for.
-        is_second = any(r.operation_id == operation.operation_id for r in draft.facts.receipts)
-        gone = refunded(draft.facts) + amount
-        as_asked = not is_second and amount == operation.amount and gone <= captured(draft.facts)
-        # A refund that was believed declined freed its amount, and others may have been promised it since: they
-        # must not be sent any more.
-        rest = tuple(o for o in draft.facts.operations if o.operation_id != operation.operation_id)
-        promised = reserved_for_refunds(replace(draft.facts, operations=rest))
-        if not as_asked or gone + promised > captured(draft.facts):
-            draft.flag(Flag.QUARANTINED)
-        draft.receipt(
-            Receipt(
-                tenant=payment.tenant,
-                gateway=payment.gateway,
-                mode=payment.mode,
-                kind=ReceiptKind.REFUND,
-                transaction_id=snapshot.transaction_id,
-                amount=amount,
-                recorded_at=draft.now,
-                payment_id=payment.payment_id,
-                submission_no=operation.submission_no,
-                operation_id=operation.operation_id,
-                merchant_reference=payment.merchant_reference,
-                occurred_at=snapshot.occurred_at,
-                original_transaction_id=snapshot.original_transaction_id,
-                fee=snapshot.charge,
-                mismatched=not as_asked,
-            )
-        )
-    before = operation.state
+    booked = _booked(facts, snapshot.transaction_id)
+    if booked is None:
+        _book(draft, operation, snapshot, amount, flags)
+    elif booked.operation_id in (None, operation.operation_id):
+        draft.succeed(operation, snapshot.transaction_id)
+    # Else that refund is another operation's: it says nothing about this one.
+
+
+def _book(
+    draft: Draft, operation: Operation, snapshot: RefundSnapshot, amount: Money, flags: frozenset[Flag]
+) -> None:
+    facts = draft.facts
+    mine = [r for r in refund_receipts(facts) if r.operation_id == operation.operation_id]
+    wrong = [r for r in mine if Flag.BY_OPERATOR in r.flags]
+    for receipt in wrong:
+        draft.reverse(receipt)
+    gone = refunded(facts) + amount - _sum(wrong, amount)
+    # One operation asks for one refund: a second one under it went back without being asked for.
+    is_second = len(mine) > len(wrong)
+    as_asked = not is_second and amount == operation.amount and gone <= captured(facts)
+    # A refund that was believed declined freed its amount, and others may have been promised it since: they must not
+    # be sent any more.
+    rest = tuple(o for o in facts.operations if o.operation_id != operation.operation_id)
+    promised = reserved_for_refunds(replace(facts, operations=rest))
+    draft.receipt(_receipt(draft, snapshot, amount, operation, flags=flags, mismatched=not as_asked))
     draft.succeed(operation, snapshot.transaction_id)
-    if is_new:
+    draft.announce(
+        EventKind.REFUND_SUCCEEDED,
+        before=operation.state,
+        after=OperationState.SUCCEEDED,
+        operation_id=operation.operation_id,
+        amount=amount,
+        transaction_id=snapshot.transaction_id,
+    )
+    if not as_asked or wrong or gone + promised > captured(facts):
+        draft.quarantine(
+            operation_id=operation.operation_id, amount=amount, transaction_id=snapshot.transaction_id
+        )
+
+
+def plan_refunds_listed(
+    facts: PaymentFacts,
+    listed: tuple[RefundSnapshot, ...],
+    now: datetime,
+    *,
+    leaving: tuple[str, int] | None = None,
+    accounts: AccountMap = DEFAULT_ACCOUNTS,
+) -> Plan | None:
+    """The gateway's list of refunds: what is nobody's is adopted, for money went back, whoever sent it.
+
+    What may be an operation's of ours is left to that operation's own look-up, which knows its baseline. Where the list
+    shows more of one amount than operations can account for, all are booked: that they happened is certain, and only
+    whose they are is not; the operation stays unknown.
+
+    `leaving` (operation id, fence): that claimed refund has not left yet, and this is the list before it. When what
+    went back elsewhere leaves too little for it, it is declined by the same plan, and must not be sent.
+    """
+    draft = Draft(facts, now, accounts)
+    going = facts.operation(leaving[0]) if leaving is not None else None
+    adopted = _nobodys(facts, listed, going)
+    for snapshot in adopted:
+        assert snapshot.amount is not None, "_nobodys() keeps only those with an amount"
+        draft.receipt(_receipt(draft, snapshot, snapshot.amount, None, flags=frozenset({Flag.ADOPTED})))
         draft.announce(
-            EventKind.REFUND_SUCCEEDED,
-            before=before,
-            after=OperationState.SUCCEEDED,
-            operation_id=operation.operation_id,
-            amount=amount,
+            EventKind.REFUND_ADOPTED,
+            before=None,
+            after=RefundState.COMPLETED,
+            amount=snapshot.amount,
             transaction_id=snapshot.transaction_id,
         )
-        if Flag.QUARANTINED in draft.payment.flags and Flag.QUARANTINED not in draft.facts.payment.flags:
-            draft.announce(
-                EventKind.QUARANTINED,
-                before=payment.state,
-                after=payment.state,
-                operation_id=operation.operation_id,
-                amount=amount,
-                transaction_id=snapshot.transaction_id,
-            )
+    currency = facts.payment.amount.currency
+    gone = refunded(facts) + _total_of(adopted, currency)
+    others = tuple(o for o in facts.operations if going is None or o.operation_id != going.operation_id)
+    promised = reserved_for_refunds(replace(facts, operations=others))
+    if adopted and gone + promised > captured(facts):
+        draft.quarantine(transaction_id=adopted[-1].transaction_id, amount=adopted[-1].amount)
+    if going is not None and leaving is not None and going.fence == leaving[1]:
+        _check_room(draft, going, adopted, captured(facts) - gone - promised)
+    return draft.plan()
+
+
+def _check_room(
+    draft: Draft, going: Operation, adopted: tuple[RefundSnapshot, ...], whole_room: Money
+) -> None:
+    """Decline a claimed refund for which there is no room any more."""
+    if going.state is not OperationState.SUBMITTING or going.amount is None:
+        return
+    facts = replace(
+        draft.facts,
+        operations=tuple(o for o in draft.facts.operations if o.operation_id != going.operation_id),
+    )
+    receipt = next(
+        (r for r in payment_receipts(facts) if r.transaction_id == going.original_transaction_id), None
+    )
+    room = whole_room
+    if receipt is not None:
+        here = tuple(r for r in adopted if r.original_transaction_id == receipt.transaction_id)
+        room = min(room, refundable_of(facts, receipt) - _total_of(here, room.currency))
+    if going.amount > room or Flag.QUARANTINED in draft.payment.flags:
+        reason = Reason(code=ReasonCode.REFUND_AMOUNT_INVALID)
+        draft.refused(going, reason, EventKind.REFUND_DECLINED)
+
+
+def _nobodys(
+    facts: PaymentFacts, listed: tuple[RefundSnapshot, ...], going: Operation | None
+) -> tuple[RefundSnapshot, ...]:
+    """The listed refunds that no operation of ours can have made."""
+    currency = facts.payment.amount.currency
+    ours = {r.transaction_id for r in payment_receipts(facts)}
+    fresh = {
+        r.transaction_id: r
+        for r in listed
+        if r.state is RefundState.COMPLETED
+        and r.transaction_id
+        and r.amount is not None
+        and r.amount.is_positive
+        and r.amount.currency == currency
+        and r.original_transaction_id in ours
+        and _booked(facts, r.transaction_id) is None
+    }
+    booked = {r.operation_id for r in refund_receipts(facts)}
+    possible = Counter(
+        (o.original_transaction_id, o.amount)
+        for o in facts.operations
+        if o.kind is OperationKind.REFUND
+        and (going is None or o.operation_id != going.operation_id)
+        and o.operation_id not in booked
+        and (o.state in OPEN_STATES or _may_still_show(facts, o))
+    )
+    shown = Counter((r.original_transaction_id, r.amount) for r in fresh.values())
+    return tuple(
+        r
+        for r in fresh.values()
+        if shown[r.original_transaction_id, r.amount] > possible[r.original_transaction_id, r.amount]
+    )
+
+
+def _may_still_show(facts: PaymentFacts, operation: Operation) -> bool:
+    """An operator called it not made, but it had a baseline: the gateway may show it yet, and would be right."""
+    said = answered_by_operator(facts, operation.operation_id)
+    return said is ResolutionVerdict.NOT_MADE and bool(operation.evidence)
+
+
+def _booked(facts: PaymentFacts, transaction_id: str) -> Receipt | None:
+    payment = facts.payment
+    key = ReceiptKey(payment.tenant, payment.gateway, payment.mode, ReceiptKind.REFUND, transaction_id)
+    return next((r for r in facts.receipts if r.key == key), None)
+
+
+def _receipt(
+    draft: Draft,
+    snapshot: RefundSnapshot,
+    amount: Money,
+    operation: Operation | None,
+    *,
+    flags: frozenset[Flag],
+    mismatched: bool = False,
+) -> Receipt:
+    payment = draft.payment
+    original = next(
+        (r for r in payment_receipts(draft.facts) if r.transaction_id == snapshot.original_transaction_id),
+        None,
+    )
+    inherited = original.flags & _OF_THE_ORIGINAL if original is not None else frozenset()
+    submission_no = operation.submission_no if operation else original.submission_no if original else None
+    return Receipt(
+        tenant=payment.tenant,
+        gateway=payment.gateway,
+        mode=payment.mode,
+        kind=ReceiptKind.REFUND,
+        transaction_id=snapshot.transaction_id,
+        amount=amount,
+        recorded_at=draft.now,
+        payment_id=payment.payment_id,
+        submission_no=submission_no,
+        operation_id=operation.operation_id if operation else None,
+        merchant_reference=payment.merchant_reference,
+        occurred_at=snapshot.occurred_at,
+        original_transaction_id=snapshot.original_transaction_id,
+        fee=snapshot.charge,
+        flags=flags | inherited,
+        mismatched=mismatched or (original is not None and original.mismatched),
+    )
+
+
+def _sum(receipts: list[Receipt], like: Money) -> Money:
+    return Money.from_minor(sum(r.amount.amount_minor for r in receipts), like.currency)
+
+
+def _total_of(snapshots: tuple[RefundSnapshot, ...], currency: str) -> Money:
+    minor = sum(r.amount.amount_minor for r in snapshots if r.amount is not None)
+    return Money.from_minor(minor, currency)

@@ -1,12 +1,23 @@
-"""Plan functions for sessions: one reached us, or its answer got lost."""
+"""Plan functions for sessions: one reached us, its answer got lost, its time is over."""
 
 from dataclasses import replace
 from datetime import datetime
 
+from vextrus_payments.events import EventKind
 from vextrus_payments.payment import PaymentSession
 from vextrus_payments.plans import Plan
+from vextrus_payments.reasons import Reason, ReasonCode
 from vextrus_payments.recording.drafting import Draft
-from vextrus_payments.records import OperationState, PaymentFacts, PaymentState, Submission, SubmissionState
+from vextrus_payments.records import (
+    Flag,
+    OperationKind,
+    OperationState,
+    PaymentFacts,
+    PaymentState,
+    Submission,
+    SubmissionState,
+)
+from vextrus_payments.states import OPEN_STATES
 
 
 def plan_session_opened(
@@ -59,4 +70,44 @@ def plan_initialize_lost(
     )
     draft.payment = replace(draft.payment, submission_no=number)
     draft.operation(operation, OperationState.RESERVED, submission_no=number)
+    return draft.plan()
+
+
+def plan_initialize_abandoned(facts: PaymentFacts, now: datetime) -> Plan | None:
+    """Whoever asked for a session died over it. Nothing moves by it, so nothing is out: it may be withdrawn."""
+    draft = Draft(facts, now)
+    for operation in facts.operations:
+        if operation.kind is OperationKind.INITIALIZE and operation.state is OperationState.SUBMITTING:
+            draft.operation(operation, OperationState.RESERVED)
+    return draft.plan()
+
+
+def plan_session_over(facts: PaymentFacts, over_at: datetime, now: datetime, *, lapse: bool) -> Plan | None:
+    """The session's time is over, and nothing was let out: the right to execute is withdrawn by compare-and-set.
+
+    `lapse`: the payer's own click could have moved money, and the last look-up showed that it did not. What comes later
+    all the same is booked and marked late.
+    """
+    payment = facts.payment
+    if payment.state not in (PaymentState.CREATED, PaymentState.AWAITING_PAYER) or now < over_at:
+        return None
+    if Flag.QUARANTINED in payment.flags or any(o.state in OPEN_STATES for o in facts.operations):
+        return None
+    draft = Draft(facts, now)
+    reason = Reason(code=ReasonCode.PAYMENT_EXPIRED)
+    for operation in facts.operations:
+        if operation.state is OperationState.RESERVED:
+            draft.operation(operation, OperationState.CANCELLED, reason=reason)
+    if not lapse or payment.state is PaymentState.CREATED:
+        draft.close(EventKind.CLOSED, reason, None)
+        return draft.plan()
+    draft.move(PaymentState.LAPSED, closed_reason=reason)
+    draft.submission(replace(facts.submission, state=SubmissionState.CLOSED))
+    draft.announce(
+        EventKind.LAPSED,
+        before=payment.state,
+        after=PaymentState.LAPSED,
+        amount=payment.amount,
+        reason=reason,
+    )
     return draft.plan()
