@@ -13,6 +13,7 @@ from bench.authority import make_authority
 from bench.results import Result, result
 from bench.serving import ROOT, Server, in_fresh_process
 from bench.stats import Estimate, estimate, ratios
+from scripts.private_servers import holding, why_missing
 
 _ROUNDS: Final = 120
 _PAIRS: Final = 5
@@ -198,6 +199,9 @@ def p12() -> Result:
             in_fresh_process("cold_calls", url=server.url, who="ours", calls=_COLD)
             inside.append(float(server.counts()["grants"]))
     across = {kind: [_grants_of_four(kind) for _ in range(2)] for kind in ("file", "sqlite store")}
+    no_redis = why_missing("redis")
+    if no_redis is None:
+        across["redis"] = [_grants_of_four_over_redis() for _ in range(2)]
     peers: dict[str, float] = {}
     for name, who, calls in (
         ("pybkash, 200 calls", "pybkash_async", 200),
@@ -220,15 +224,21 @@ def p12() -> Result:
             **{f"4 processes over the {kind}": counts for kind, counts in across.items()},
         },
         note="Counted at the server, which takes 50 ms for a grant. 1,000 calls at once in one process (3 times);"
-        " 4 processes of 250 calls that start together, over token files and over the SQLite store (twice each)."
-        " Lowest and highest stand for the interval.",
+        " 4 processes of 250 calls that start together, over token files, the SQLite store and a Redis"
+        f"{'' if no_redis is None else f' (left out: {no_redis})'} (twice each). Lowest and highest stand for the"
+        " interval.",
     )
 
 
-def _grants_of_four(kind: str) -> int:
-    """Grants that 4 processes of 250 cold calls make over one shared backend."""
+def _grants_of_four_over_redis() -> int:
+    with holding("redis", durable=True) as held:
+        return _grants_of_four("redis", held.places["redis"])
+
+
+def _grants_of_four(kind: str, url: str = "") -> int:
+    """Grants that 4 processes of 250 cold calls make over one shared backend; `url`: where it is, if not in a file."""
     with tempfile.TemporaryDirectory() as folder, Server(grant_delay_s=_GRANT_S) as server:
-        place = folder if kind == "file" else str(Path(folder) / "payments.db")
+        place = url or (folder if kind == "file" else str(Path(folder) / "payments.db"))
         parameters = {
             "pinned": False,
             "url": server.url,

@@ -18,7 +18,13 @@ from vextrus_payments.observe import Observer
 from vextrus_payments.payment import Customer, PaymentRequest, PaymentSession
 from vextrus_payments.stores import open_store
 from vextrus_payments.token_port import TokenBackend
-from vextrus_payments.tokens import FileTokenBackend, MemoryTokenBackend, StoreTokenBackend, TokenCache
+from vextrus_payments.tokens import (
+    FileTokenBackend,
+    MemoryTokenBackend,
+    RedisTokenCache,
+    StoreTokenBackend,
+    TokenCache,
+)
 from vextrus_payments.transport import HttpxTransport, Transport
 from vextrus_payments.wire import CallContext, Safety, WireRequest, WireResponse
 
@@ -136,6 +142,9 @@ async def token_backend(kind: str, place: str) -> AsyncIterator[TokenBackend]:
             yield StoreTokenBackend(store)
         finally:
             await store.close()
+    elif kind == "redis":
+        async with RedisTokenCache(place) as backend:
+            yield backend
     else:
         raise ValueError(kind)
 
