@@ -21,6 +21,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from vextrus_payments.transport.port import Transport, mark_cancelled, sent_before_cancel
+from vextrus_payments.transport.reach import Reach, is_public_address
 
 if TYPE_CHECKING:
     from vextrus_payments.transport.httpx_transport import HttpxTransport
@@ -29,7 +30,15 @@ if TYPE_CHECKING:
 # Loaded on first use: who only names the port does not pay for httpx.
 _HOME: Final = {"HttpxTransport": "httpx_transport", "shared_transport": "shared"}
 
-__all__ = ["HttpxTransport", "Transport", "mark_cancelled", "sent_before_cancel", "shared_transport"]
+__all__ = [
+    "HttpxTransport",
+    "Reach",
+    "Transport",
+    "is_public_address",
+    "mark_cancelled",
+    "sent_before_cancel",
+    "shared_transport",
+]
 
 
 def __getattr__(name: str) -> Any:

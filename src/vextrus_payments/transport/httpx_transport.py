@@ -16,6 +16,7 @@ from vextrus_payments.transport.failures import Trial
 from vextrus_payments.transport.lines import Line, Lines, Origin
 from vextrus_payments.transport.port import mark_cancelled
 from vextrus_payments.transport.proof import WithdrawnError, Witness
+from vextrus_payments.transport.reach import Reach
 from vextrus_payments.wire import Safety, SendBy, Sent, WireRequest, WireResponse
 
 _MAX_BODY_BYTES: Final = 1024 * 1024
@@ -55,9 +56,12 @@ class HttpxTransport:
         proxy: the URL of an HTTP proxy, with its credentials; http and https only.
         ssl_context: another TLS policy than `default_ssl_context()`.
         max_body_bytes: a longer answer is an UnreadableAnswerError.
+        reach: which addresses it may connect to; a host with no such address is a NotSentError (cause
+            "AddressNotAllowedError").
 
     Raises:
-        ConfigurationError: the proxy's URL is none that can be used.
+        ConfigurationError: the proxy's URL is none that can be used; or a proxy, which connects wherever it likes,
+            beside a limited reach.
     """
 
     def __init__(
@@ -71,9 +75,14 @@ class HttpxTransport:
         proxy: Secret | None = None,
         ssl_context: ssl.SSLContext | None = None,
         max_body_bytes: int = _MAX_BODY_BYTES,
+        reach: Reach = Reach.ANYWHERE,
     ) -> None:
         if max_connections < 1:
             raise ConfigurationError("max_connections is at least 1.")
+        if proxy is not None and reach is not Reach.ANYWHERE:
+            raise ConfigurationError(
+                "A proxy connects wherever it likes: a limited reach cannot be kept with one."
+            )
         self._clock: Clock = SystemClock() if clock is None else clock
         self._max_connections = max_connections
         self._idle_s = idle_s
@@ -87,6 +96,7 @@ class HttpxTransport:
         self._proxy = None if proxy is None else _proxy(proxy)
         self._ssl_context = ssl_context
         self._max_body_bytes = max_body_bytes
+        self._reach = reach
         self._targets: dict[str, _Target] = {}
         self._names: dict[str, bytes] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -188,6 +198,7 @@ class HttpxTransport:
             idle_s=self._idle_s,
             ssl_context=self._tls,
             proxy=self._proxy,
+            reach=self._reach,
         )
         return self._lines
 

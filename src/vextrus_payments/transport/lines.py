@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import httpcore
 
 from vextrus_payments.clock import Clock
+from vextrus_payments.transport.reach import Reach
 from vextrus_payments.transport.stream import Backend, ByteStream
 
 _FAREWELL_S: Final = 2.0
@@ -53,11 +54,16 @@ class Line:
     __slots__ = ("_unlocked", "backend", "engine", "idle_since", "origin")
 
     def __init__(
-        self, origin: Origin, *, ssl_context: ssl.SSLContext | None, proxy: httpcore.Proxy | None
+        self,
+        origin: Origin,
+        *,
+        ssl_context: ssl.SSLContext | None,
+        proxy: httpcore.Proxy | None,
+        reach: Reach = Reach.ANYWHERE,
     ) -> None:
         self.origin: Origin = origin
         self.idle_since: float = 0.0
-        self.backend: Backend = Backend()
+        self.backend: Backend = Backend(reach)
         self._unlocked: bool = False
         self.engine: httpcore.AsyncHTTPConnection | httpcore.AsyncConnectionPool
         if proxy is None:
@@ -113,12 +119,14 @@ class Lines:
         idle_s: float,
         ssl_context: Callable[[], ssl.SSLContext],
         proxy: httpcore.Proxy | None,
+        reach: Reach = Reach.ANYWHERE,
     ) -> None:
         self._clock = clock
         self._places = places
         self._idle_s = idle_s
         self._ssl_context = ssl_context
         self._proxy = proxy
+        self._reach = reach
         self._taken = 0
         self._queue: deque[asyncio.Future[None]] = deque()
         self._idle: dict[Origin, deque[Line]] = {}
@@ -178,6 +186,7 @@ class Lines:
             origin,
             ssl_context=self._ssl_context() if origin.scheme == b"https" else None,
             proxy=self._proxy,
+            reach=self._reach,
         )
         self._open += 1
         return line

@@ -8,18 +8,20 @@ from vextrus_payments.clock import Clock, SystemClock
 from vextrus_payments.secret import Secret
 from vextrus_payments.transport.httpx_transport import HttpxTransport
 from vextrus_payments.transport.port import Transport
+from vextrus_payments.transport.reach import Reach
 from vextrus_payments.wire import Safety, SendBy, WireRequest, WireResponse
 
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """What may share connections: one event loop, one proxy, one TLS policy, one clock, one number of places."""
+    """What may share connections: one loop, one proxy, one TLS policy, one clock, one number of places, one reach."""
 
     loop: asyncio.AbstractEventLoop
     proxy: Secret | None
     ssl_context: ssl.SSLContext | None
     clock_id: int
     max_connections: int
+    reach: Reach
 
 
 @dataclass(slots=True)
@@ -38,25 +40,33 @@ def shared_transport(
     proxy: Secret | None = None,
     ssl_context: ssl.SSLContext | None = None,
     max_connections: int = 100,
+    reach: Reach = Reach.ANYWHERE,
 ) -> Transport:
     """A transport whose connections are shared by everybody in this event loop who asks for the same way.
 
     Does no I/O and needs no running loop. `aclose` gives back only the caller's share; the last one closes.
 
     Raises:
-        ConfigurationError: at the first send, where the proxy's URL is none that can be used.
+        ConfigurationError: at the first send, where the proxy's URL is none that can be used, or a proxy stands beside
+            a limited reach.
     """
-    return _Share(clock, proxy, ssl_context, max_connections)
+    return _Share(clock, proxy, ssl_context, max_connections, reach)
 
 
 class _Share:
     def __init__(
-        self, clock: Clock | None, proxy: Secret | None, ssl_context: ssl.SSLContext | None, places: int
+        self,
+        clock: Clock | None,
+        proxy: Secret | None,
+        ssl_context: ssl.SSLContext | None,
+        places: int,
+        reach: Reach,
     ) -> None:
         self._clock = clock
         self._proxy = proxy
         self._ssl_context = ssl_context
         self._places = places
+        self._reach = reach
         self._way: _Way | None = None
         self._transport: HttpxTransport | None = None
 
@@ -75,7 +85,7 @@ class _Share:
             del _shared[way]
         # A SystemClock has no state: two of them are the same clock.
         clock = None if isinstance(self._clock, SystemClock) else self._clock
-        way = _Way(loop, self._proxy, self._ssl_context, id(clock), self._places)
+        way = _Way(loop, self._proxy, self._ssl_context, id(clock), self._places, self._reach)
         shared = _shared.get(way)
         if shared is None:
             shared = _shared[way] = _Shared(
@@ -84,6 +94,7 @@ class _Share:
                     proxy=self._proxy,
                     ssl_context=self._ssl_context,
                     max_connections=self._places,
+                    reach=self._reach,
                 )
             )
         shared.users += 1

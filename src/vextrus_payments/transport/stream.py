@@ -13,6 +13,8 @@ from typing import Any, Final, cast
 
 import httpcore
 
+from vextrus_payments.transport.reach import Reach
+
 _CORK_BYTES: Final = 64 * 1024
 """More than this does not wait to be sent in one piece."""
 _UNREAD_BYTES: Final = 256 * 1024
@@ -239,12 +241,15 @@ def _wake(waiter: asyncio.Future[None] | None) -> None:
         waiter.set_result(None)
 
 
-async def _connect(host: str, port: int, local_address: str | None) -> ByteStream:
+async def _connect(host: str, port: int, local_address: str | None, reach: Reach) -> ByteStream:
     # One address after the other. asyncio could race them, but loses a socket when the race is cancelled (3.11).
     loop = asyncio.get_running_loop()
     local = None if local_address is None else (local_address, 0)
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    *others, last = dict.fromkeys(str(info[4][0]) for info in found)
+    allowed = [one for one in dict.fromkeys(str(info[4][0]) for info in found) if reach.allows(one)]
+    if not allowed:
+        raise AddressNotAllowedError
+    *others, last = allowed
     for address in others:
         try:
             async with asyncio.timeout(_NEXT_ADDRESS_S):
@@ -256,11 +261,16 @@ async def _connect(host: str, port: int, local_address: str | None) -> ByteStrea
     return stream
 
 
+class AddressNotAllowedError(OSError):
+    """The host has no address that this transport may connect to."""
+
+
 class Backend(httpcore.AsyncNetworkBackend):
     """Opens the stream of one line and remembers it."""
 
-    def __init__(self) -> None:
+    def __init__(self, reach: Reach = Reach.ANYWHERE) -> None:
         self.stream: ByteStream | None = None
+        self._reach = reach
 
     async def connect_tcp(
         self,
@@ -279,7 +289,7 @@ class Backend(httpcore.AsyncNetworkBackend):
         problem: httpcore.NetworkError | httpcore.TimeoutException
         try:
             async with asyncio.timeout(timeout):
-                self.stream = await _connect(host, port, local_address)
+                self.stream = await _connect(host, port, local_address, self._reach)
         except TimeoutError:
             problem = httpcore.ConnectTimeout("TCP connection")
         except (
