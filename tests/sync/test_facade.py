@@ -90,7 +90,9 @@ def test_a_whole_sale_with_plain_functions(sandbox: Sandbox, tmp_path: Path) -> 
         session = payments.initialize(wanted())
         assert isinstance(payments.status(session.payment_id), Pending)
         sandbox.approve(session)
-        result = payments.handle_return("bkash", {"paymentID": session.gateway_reference, "status": "success"})
+        result = payments.handle_return(
+            "bkash", {"paymentID": session.gateway_reference, "status": "success"}
+        )
         assert isinstance(result.outcome, Paid)
         assert isinstance(payments.execute(session.payment_id), Paid)
         refund = RefundRequest(operation_id="r-1", payment_id=session.payment_id, amount=Money("30"))

@@ -42,7 +42,9 @@ class Sandbox:
 
     def approve(self, session: PaymentSession) -> None:
         """Do what the payer does on the page."""
-        self.ask(lambda: self.server.world.gateways["bkash"].approve(session.gateway_reference, "success", None))
+        self.ask(
+            lambda: self.server.world.gateways["bkash"].approve(session.gateway_reference, "success", None)
+        )
 
     def fault(self, operation: str, fault: str, **more: Any) -> None:
         """Order a fault."""
