@@ -1,6 +1,7 @@
 """Leases and claims on the store's clock: to the microsecond, and when the clock is set back."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -73,9 +74,13 @@ async def test_a_lease_ends_at_its_moment(store: PaymentStore, clock: FakeClock)
     clock.advance(9.999999)
     assert await store.lease(OutboxKind.EVENT, limit=5, lease_s=10) == ()
     clock.advance(0.000001)
-    assert await store.lease(OutboxKind.EVENT, limit=5, lease_s=10) == (row,)
+    (row2,) = await store.lease(OutboxKind.EVENT, limit=5, lease_s=10)
+    assert replace(row2, leased_until=row.leased_until) == row
+    assert row2.leased_until == clock.now() + timedelta(seconds=10)
+    await store.nack(row, retry_at=clock.now(), why="no longer the holder")
+    assert await store.lease(OutboxKind.EVENT, limit=5, lease_s=10) == ()
     retry_at = clock.now() + timedelta(seconds=3)
-    await store.nack(row, retry_at=retry_at, why="not now")
+    await store.nack(row2, retry_at=retry_at, why="not now")
     clock.advance(2.999999)
     assert await store.lease(OutboxKind.EVENT, limit=5, lease_s=10) == ()
     clock.advance(0.000001)

@@ -1,16 +1,27 @@
 """What the columns beside a record's document hold, the same in every store: times, cursors, and what may be asked."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple, Self
 
 from vextrus_payments.errors import InvalidRequestError
+from vextrus_payments.records import Agreement, AgreementLife, OperationState, PaymentState
 
 FIND_LIMIT: Final = 100
 """How many payments find() answers at most."""
 PAGE_LIMIT: Final = 1_000
-"""How many rows one page or one lease has at most."""
+"""How many rows one page or one lease has at most, and how many keys one question or one write."""
+
+#: What sweep_watches() calls open.
+OPEN_PAYMENTS: Final = (PaymentState.CREATED, PaymentState.AWAITING_PAYER, PaymentState.AUTHORIZED)
+OPEN_OPERATIONS: Final = (
+    OperationState.RESERVED,
+    OperationState.SUBMITTING,
+    OperationState.PENDING,
+    OperationState.UNKNOWN,
+)
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -74,9 +85,16 @@ class Position(NamedTuple):
         return cls(int(match[1]), int(match[2]))
 
 
+def is_open(agreement: Agreement) -> bool:
+    """Whether the payer or the gateway still has to say something about it."""
+    return agreement.state in (AgreementLife.CREATED, AgreementLife.AWAITING_PAYER) or any(
+        operation.state in OPEN_OPERATIONS for operation in agreement.operations
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class FindKey:
-    """The one key that find() looks for."""
+    """The one key that find() and find_agreements() look for."""
 
     name: str
     value: str
@@ -92,7 +110,7 @@ class FindKey:
         if len(given) != 1:
             names = ", ".join(keys)
             raise InvalidRequestError(
-                f"Payments are found by exactly one of {names}; {len(given)} were given.",
+                f"They are found by exactly one of {names}; {len(given)} were given.",
                 rule=f"exactly one of {names}",
             )
         return cls(*given[0])
@@ -114,3 +132,11 @@ def check_lease(lease_s: int) -> int:
             "lease_s does not fit: 1 to 86400 seconds.", field="lease_s", rule="1 to 86400 seconds"
         )
     return lease_s
+
+
+def check_many(rows: Sequence[object]) -> None:
+    """Refuse more rows or keys than one piece of work may have: it would hold everybody else up."""
+    if len(rows) > PAGE_LIMIT:
+        raise InvalidRequestError(
+            f"{len(rows)} at once are too many: at most {PAGE_LIMIT}.", rule=f"at most {PAGE_LIMIT}"
+        )

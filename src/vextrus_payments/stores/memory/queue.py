@@ -5,8 +5,14 @@ from datetime import datetime, timedelta
 
 from vextrus_payments.documents import to_json
 from vextrus_payments.records import OutboxKind, OutboxRow
-from vextrus_payments.store import OutboxBacklog
-from vextrus_payments.stores.columns import from_micros, optional_micros, optional_moment, to_micros
+from vextrus_payments.store import OutboxBacklog, Page
+from vextrus_payments.stores.columns import (
+    Position,
+    from_micros,
+    optional_micros,
+    optional_moment,
+    to_micros,
+)
 
 
 @dataclass(slots=True)
@@ -26,7 +32,9 @@ class QueuedRow:
     parked: str | None
     due_us: int
     """Before this it is not leased: its creation, the end of its lease, or when to try again."""
-    delivered: bool = False
+    until_us: int | None = None
+    """The end of the lease under which it was given out."""
+    delivered_us: int | None = None
 
     @property
     def place(self) -> tuple[int, int]:
@@ -46,6 +54,8 @@ class QueuedRow:
             attempts=self.attempts,
             next_at=optional_moment(self.next_us),
             parked=self.parked,
+            leased_until=optional_moment(self.until_us),
+            delivered_at=optional_moment(self.delivered_us),
         )
 
 
@@ -108,31 +118,58 @@ class MemoryQueue:
         )[:limit]
         until_us = to_micros(now + timedelta(seconds=lease_s))
         for row in due:
-            row.due_us = until_us
+            row.due_us = row.until_us = until_us
         return tuple(row.record() for row in due)
 
-    def ack(self, tenant: str, row_id: str) -> None:
+    def ack(self, row: OutboxRow, now: datetime) -> None:
         """See PaymentStore.ack."""
-        row = self._rows.get((tenant, row_id))
-        if row is None or row.delivered:
+        kept = self._rows.get((row.tenant, row.row_id))
+        if kept is None or kept.delivered_us is not None:
             return
-        row.delivered = True
-        subject = (row.kind, row.tenant, row.subject)
-        self._waiting[subject].remove(row)
+        kept.delivered_us = to_micros(now)
+        subject = (kept.kind, kept.tenant, kept.subject)
+        self._waiting[subject].remove(kept)
         if not self._waiting[subject]:
             del self._waiting[subject]
 
-    def nack(self, tenant: str, row_id: str, retry_at: datetime | None, why: str) -> None:
+    def nack(self, row: OutboxRow, retry_at: datetime | None, why: str) -> None:
         """See PaymentStore.nack."""
-        row = self._rows.get((tenant, row_id))
-        if row is None or row.delivered:
-            return
+        kept = self._rows.get((row.tenant, row.row_id))
         retry_us = optional_micros(retry_at)
-        row.attempts += 1
+        if kept is None or kept.delivered_us is not None:
+            return
+        if kept.until_us != optional_micros(row.leased_until):
+            return
+        kept.attempts += 1
+        kept.until_us = None
         if retry_us is None:
-            row.parked = why
+            kept.parked = why
         else:
-            row.next_us = row.due_us = retry_us
+            kept.next_us = kept.due_us = retry_us
+
+    def unpark(self, tenant: str, row_id: str) -> bool:
+        """See PaymentStore.unpark."""
+        kept = self._rows.get((tenant, row_id))
+        if kept is None or kept.parked is None or kept.delivered_us is not None:
+            return False
+        kept.attempts, kept.next_us, kept.parked, kept.due_us, kept.until_us = 0, None, None, 0, None
+        return True
+
+    def listed(
+        self, kind: OutboxKind, tenant: str | None, parked: bool, after: Position | None, limit: int
+    ) -> Page[OutboxRow]:
+        """See PaymentStore.list_outbox."""
+        rows = [
+            row
+            for row in self._rows.values()
+            if row.kind is kind
+            and tenant in (None, row.tenant)
+            and (not parked or (row.parked is not None and row.delivered_us is None))
+            and (after is None or row.number > after.number)
+        ]
+        page = rows[:limit]
+        cursor = Position(0, page[-1].number).cursor() if len(rows) > limit else None
+        return Page(tuple(row.record() for row in page), cursor)
 
     def backlog(self, kind: OutboxKind) -> OutboxBacklog:
         """See PaymentStore.backlog."""

@@ -5,13 +5,14 @@ Rows are kept as the JSON that a database would hold, so that nothing lives here
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from vextrus_payments.documents import from_json, to_json
 from vextrus_payments.events import PaymentEvent
 from vextrus_payments.mode import Mode
-from vextrus_payments.plans import Plan
+from vextrus_payments.plans import AgreementPlan, Plan, SettlementPlan
 from vextrus_payments.records import (
     Attempt,
     Operation,
@@ -21,30 +22,30 @@ from vextrus_payments.records import (
     PaymentState,
     Receipt,
     ReceiptKey,
+    Settlement,
+    SubjectKind,
     Submission,
 )
-from vextrus_payments.stores.columns import FindKey, Position, to_micros
+from vextrus_payments.stores.columns import OPEN_OPERATIONS, OPEN_PAYMENTS, FindKey, Position, to_micros
+from vextrus_payments.stores.memory.agreements import MemoryAgreements
 from vextrus_payments.stores.memory.queue import MemoryQueue
+from vextrus_payments.stores.memory.watches import Subject, Watched
 from vextrus_payments.stores.transactions import Booked
 
 _Id = tuple[str, str]
 """(tenant, id)"""
 
 
-@dataclass(slots=True)
-class PaymentRow:
+@dataclass(slots=True, kw_only=True)
+class PaymentRow(Watched):
     """A payment with its columns."""
 
-    number: int
-    tenant: str
     payment_id: str
     merchant_reference: str
     gateway: str
     mode: Mode
     state: PaymentState
-    version: int
     created_us: int
-    document: str
 
     @property
     def position(self) -> Position:
@@ -82,10 +83,31 @@ class OperationRow:
 
 
 @dataclass(slots=True)
+class ReceiptRow:
+    """A receipt with its columns."""
+
+    number: int
+    key: ReceiptKey
+    payment_id: str | None
+    recorded_us: int
+    document: str
+
+    @property
+    def position(self) -> Position:
+        """Its place in a listing."""
+        return Position(self.recorded_us, self.number)
+
+
+@dataclass(slots=True)
 class MemoryRows:
     """All tables but the tokens. Implements transactions.Rows; its coroutines never suspend."""
 
     queue: MemoryQueue = field(default_factory=MemoryQueue)
+    agreements: MemoryAgreements = field(default_factory=MemoryAgreements)
+    receipts: dict[ReceiptKey, ReceiptRow] = field(default_factory=dict)
+    settlements: dict[ReceiptKey, tuple[int, str]] = field(default_factory=dict)
+    """Version and document."""
+    marks: dict[str, str] = field(default_factory=dict)
     payments: dict[_Id, PaymentRow] = field(default_factory=dict)
     operations: dict[_Id, OperationRow] = field(default_factory=dict)
     _references: dict[_Id, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -93,7 +115,6 @@ class MemoryRows:
     _order_ids: dict[tuple[str, str, Mode, str], tuple[str, int]] = field(default_factory=dict)
     _submitted: Counter[tuple[str, str, Mode, str]] = field(default_factory=Counter)
     _operations_of: dict[_Id, list[str]] = field(default_factory=lambda: defaultdict(list))
-    _receipts: dict[ReceiptKey, tuple[str | None, str]] = field(default_factory=dict)
     _receipts_of: dict[_Id, list[ReceiptKey]] = field(default_factory=lambda: defaultdict(list))
     _events: dict[_Id, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
     _attempts: dict[_Id, dict[tuple[str, int], str]] = field(default_factory=lambda: defaultdict(dict))
@@ -122,7 +143,7 @@ class MemoryRows:
                 from_json(Operation, self.operations[tenant, operation_id].document)
                 for operation_id in self._operations_of.get(me, ())
             ),
-            tuple(from_json(Receipt, self._receipts[key][1]) for key in self._receipts_of.get(me, ())),
+            tuple(from_json(Receipt, self.receipts[key].document) for key in self._receipts_of.get(me, ())),
         )
 
     async def version(self, tenant: str, payment_id: str) -> int:
@@ -146,56 +167,80 @@ class MemoryRows:
         return self._order_ids.get((tenant, gateway, mode, gateway_order_id))
 
     async def receipt_owner(self, key: ReceiptKey) -> Booked | None:
-        booked = self._receipts.get(key)
-        return None if booked is None else Booked(booked[0])
+        booked = self.receipts.get(key)
+        return None if booked is None else Booked(booked.payment_id)
 
     async def agreement_operation(self, tenant: str, operation_id: str) -> Operation | None:
-        return None  # no agreements are kept here yet
+        return self.agreements.operation(tenant, operation_id)
+
+    async def agreement_version(self, tenant: str, agreement_key: str) -> int:
+        return self.agreements.version(tenant, agreement_key)
+
+    async def write_agreement(self, plan: AgreementPlan) -> None:
+        document = to_json(plan.agreement)
+        attempts = [(row, to_json(row)) for row in plan.attempts]
+        outbox = self.queue.prepared(plan.outbox)
+        self.agreements.put(plan, document)
+        for attempt, text in attempts:
+            self._put_attempt(attempt, text)
+        self.queue.add(outbox)
+
+    async def settlement_versions(self, keys: Sequence[ReceiptKey]) -> Mapping[ReceiptKey, int]:
+        return {key: self.settlements.get(key, (0, ""))[0] for key in keys if key in self.receipts}
+
+    async def write_settlements(self, plans: Sequence[SettlementPlan]) -> None:
+        ready = [
+            (plan.settlement, to_json(plan.settlement), self.queue.prepared(plan.outbox)) for plan in plans
+        ]
+        for settlement, document, outbox in ready:
+            self.settlements[settlement.key] = (settlement.version, document)
+            self.queue.add(outbox)
 
     async def write(self, plan: Plan) -> None:
         payment_document = to_json(plan.payment)
         submissions = [(row, to_json(row)) for row in plan.submissions]
         operations = [(row, to_json(row), to_micros(row.updated_at)) for row in plan.operations]
-        receipts = [(row, to_json(row)) for row in plan.receipts]
+        receipts = [(row, to_json(row), to_micros(row.recorded_at)) for row in plan.receipts]
         events = [(row, to_json(row)) for row in plan.events]
         attempts = [(row, to_json(row)) for row in plan.attempts]
         outbox = self.queue.prepared(plan.outbox)
         created_us = to_micros(plan.payment.created_at)
         # From here on nothing can fail.
-        self._put_payment(plan.payment, payment_document, created_us)
+        self._put_payment(plan, payment_document, created_us)
         for submission, document in submissions:
             self._put_submission(submission, document, plan.payment.merchant_reference)
         for operation, document, updated_us in operations:
             self._put_operation(operation, document, updated_us)
-        for receipt, document in receipts:
-            self._add_receipt(receipt, document)
+        for receipt, document, recorded_us in receipts:
+            self._add_receipt(receipt, document, recorded_us)
         for event, document in events:
-            self._events[event.tenant, event.payment_id].setdefault(event.id, document)
+            self._events[event.tenant, plan.payment.payment_id].setdefault(event.id, document)
         for attempt, document in attempts:
             self._put_attempt(attempt, document)
         self.queue.add(outbox)
 
     # --- the tables one by one --------------------------------------------------------------------------------
 
-    def _put_payment(self, payment: Payment, document: str, created_us: int) -> None:
+    def _put_payment(self, plan: Plan, document: str, created_us: int) -> None:
+        payment = plan.payment
         me = (payment.tenant, payment.payment_id)
-        old = self.payments.get(me)
-        if old is not None:
-            old.state, old.version, old.document = payment.state, payment.version, document
-            return
-        self._references[payment.tenant, payment.merchant_reference].append(payment.payment_id)
-        self.payments[me] = PaymentRow(
-            number=len(self.payments) + 1,
-            tenant=payment.tenant,
-            payment_id=payment.payment_id,
-            merchant_reference=payment.merchant_reference,
-            gateway=payment.gateway,
-            mode=payment.mode,
-            state=payment.state,
-            version=payment.version,
-            created_us=created_us,
-            document=document,
-        )
+        row = self.payments.get(me)
+        if row is None:
+            self._references[payment.tenant, payment.merchant_reference].append(payment.payment_id)
+            row = self.payments[me] = PaymentRow(
+                number=len(self.payments) + 1,
+                tenant=payment.tenant,
+                version=0,
+                document="",
+                payment_id=payment.payment_id,
+                merchant_reference=payment.merchant_reference,
+                gateway=payment.gateway,
+                mode=payment.mode,
+                state=payment.state,
+                created_us=created_us,
+            )
+        row.state = payment.state
+        row.changed(payment.version, document, plan.watch_at)
 
     def _put_submission(self, submission: Submission, document: str, merchant_reference: str) -> None:
         tenant, payment_id = submission.tenant, submission.payment_id
@@ -232,10 +277,12 @@ class MemoryRows:
             document,
         )
 
-    def _add_receipt(self, receipt: Receipt, document: str) -> None:
-        if receipt.key in self._receipts:
+    def _add_receipt(self, receipt: Receipt, document: str, recorded_us: int) -> None:
+        if receipt.key in self.receipts:
             return
-        self._receipts[receipt.key] = (receipt.payment_id, document)
+        self.receipts[receipt.key] = ReceiptRow(
+            len(self.receipts) + 1, receipt.key, receipt.payment_id, recorded_us, document
+        )
         if receipt.payment_id is not None:
             self._receipts_of[receipt.tenant, receipt.payment_id].append(receipt.key)
             self._find_by("transaction_id", receipt.tenant, receipt.transaction_id, receipt.payment_id)
@@ -288,3 +335,34 @@ class MemoryRows:
         return tuple(
             from_json(Attempt, text) for text in self._attempts.get((tenant, payment_id), {}).values()
         )
+
+    def settlements_of(self, keys: Sequence[ReceiptKey]) -> tuple[Settlement, ...]:
+        """The settlements of these receipts."""
+        found = (self.settlements.get(key) for key in dict.fromkeys(keys))
+        return tuple(from_json(Settlement, kept[1]) for kept in found if kept is not None)
+
+    # --- watching ---------------------------------------------------------------------------------------------
+
+    def watched(self) -> Iterator[Subject]:
+        """Everything that can be watched."""
+        for (_, payment_id), payment in self.payments.items():
+            yield SubjectKind.PAYMENT, payment_id, payment
+        for (_, agreement_key), agreement in self.agreements.rows.items():
+            yield SubjectKind.AGREEMENT, agreement_key, agreement
+
+    def subject(self, kind: SubjectKind, tenant: str, subject_id: str) -> Watched | None:
+        """The row of what is watched."""
+        if kind is SubjectKind.PAYMENT:
+            return self.payments.get((tenant, subject_id))
+        return self.agreements.rows.get((tenant, subject_id)) if kind is SubjectKind.AGREEMENT else None
+
+    def arm(self, now: datetime) -> int:
+        """Arm what is open and has no watch; how many."""
+        unsettled = {
+            (operation.tenant, operation.payment_id)
+            for operation in self.operations.values()
+            if operation.state in OPEN_OPERATIONS
+        }
+        payments = [row for me, row in self.payments.items() if row.state in OPEN_PAYMENTS or me in unsettled]
+        agreements = [row for row in self.agreements.rows.values() if row.is_open]
+        return sum(row.arm(now) for row in (*payments, *agreements))

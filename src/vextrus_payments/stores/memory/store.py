@@ -15,6 +15,8 @@ from vextrus_payments.events import PaymentEvent
 from vextrus_payments.mode import Mode
 from vextrus_payments.payment import Evidence
 from vextrus_payments.plans import (
+    AgreementAnswer,
+    AgreementPlan,
     Claim,
     ClaimAnswer,
     ClaimTerms,
@@ -23,8 +25,10 @@ from vextrus_payments.plans import (
     ReserveAnswer,
     ReserveOperation,
     ReservePayment,
+    SettlementPlan,
 )
 from vextrus_payments.records import (
+    Agreement,
     Attempt,
     Operation,
     OperationState,
@@ -33,6 +37,10 @@ from vextrus_payments.records import (
     Payment,
     PaymentFacts,
     PaymentState,
+    Receipt,
+    ReceiptKey,
+    Settlement,
+    Watch,
 )
 from vextrus_payments.store import OutboxBacklog, Page
 from vextrus_payments.stores import transactions
@@ -42,14 +50,17 @@ from vextrus_payments.stores.columns import (
     Position,
     check_lease,
     check_limit,
+    check_many,
     optional_micros,
 )
-from vextrus_payments.stores.memory.rows import MemoryRows, OperationRow, PaymentRow
+from vextrus_payments.stores.memory import watches
+from vextrus_payments.stores.memory.agreements import AgreementRow
+from vextrus_payments.stores.memory.rows import MemoryRows, OperationRow, PaymentRow, ReceiptRow
 from vextrus_payments.stores.memory.tokens import MemoryTokens
 from vextrus_payments.stores.transactions import finished
 from vextrus_payments.token_budget import GrantAsk, GrantDecision, GrantEnd
 
-_RowT = TypeVar("_RowT", PaymentRow, OperationRow)
+_RowT = TypeVar("_RowT", PaymentRow, OperationRow, AgreementRow, ReceiptRow)
 
 
 class MemoryStore:
@@ -229,15 +240,150 @@ class MemoryStore:
 
     async def ack(self, row: OutboxRow) -> None:
         """Mark a row delivered."""
-        self._rows().queue.ack(row.tenant, row.row_id)
+        self._rows().queue.ack(row, self.now())
+
+    async def ack_many(self, rows: Sequence[OutboxRow]) -> None:
+        """Mark rows delivered."""
+        check_many(rows)
+        for row in rows:
+            self._rows().queue.ack(row, self.now())
 
     async def nack(self, row: OutboxRow, *, retry_at: datetime | None, why: str) -> None:
         """Count a failed delivery; retry later, or park."""
-        self._rows().queue.nack(row.tenant, row.row_id, retry_at, why)
+        self._rows().queue.nack(row, retry_at, why)
+
+    async def unpark(self, tenant: str, row_id: str) -> bool:
+        """Let a parked row be delivered again."""
+        return self._rows().queue.unpark(tenant, row_id)
 
     async def backlog(self, kind: OutboxKind) -> OutboxBacklog:
         """What still waits."""
         return self._rows().queue.backlog(kind)
+
+    async def list_outbox(
+        self,
+        kind: OutboxKind,
+        *,
+        tenant: str | None = None,
+        parked: bool = False,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> Page[OutboxRow]:
+        """Outbox rows in the order in which they were written, delivered ones too."""
+        after = Position.of(cursor)
+        return self._rows().queue.listed(kind, tenant, parked, after, check_limit(limit))
+
+    async def change_mark(self) -> int | None:
+        """None: there is no other process, and asking for rows costs nothing."""
+        self._check_open()
+        return None
+
+    # --- watching ---------------------------------------------------------------------------------------------
+
+    async def lease_watches(self, *, limit: int, lease_s: int) -> tuple[Watch, ...]:
+        """Lease what is due to be looked at, the longest due first."""
+        return watches.lease(self._rows().watched(), check_limit(limit), check_lease(lease_s), self.now())
+
+    async def watch_again(self, watch: Watch, at: datetime | None) -> bool:
+        """End a lease and set when to look next."""
+        row = self._rows().subject(watch.subject_kind, watch.tenant, watch.subject_id)
+        return watches.again(row, watch, at)
+
+    async def sweep_watches(self) -> int:
+        """Arm what is open and has no watch; how many were armed."""
+        return self._rows().arm(self.now())
+
+    # --- agreements -------------------------------------------------------------------------------------------
+
+    async def get_agreement(self, tenant: str, agreement_key: str) -> Agreement | None:
+        """The agreement with all its operations."""
+        return self._rows().agreements.get(tenant, agreement_key)
+
+    async def find_agreements(
+        self,
+        tenant: str,
+        *,
+        operation_id: str | None = None,
+        gateway_reference: str | None = None,
+        agreement_id: str | None = None,
+    ) -> tuple[Agreement, ...]:
+        """Agreements by exactly one key, oldest first, at most 100."""
+        key = FindKey.of(
+            operation_id=operation_id, gateway_reference=gateway_reference, agreement_id=agreement_id
+        )
+        return self._rows().agreements.find(tenant, key)
+
+    async def list_agreements(
+        self, tenant: str | None = None, *, cursor: str | None = None, limit: int = 100
+    ) -> Page[Agreement]:
+        """Agreements by creation, oldest first."""
+        rows = [row for row in self._rows().agreements.rows.values() if tenant in (None, row.tenant)]
+        page, following = _page(rows, cursor, limit)
+        return Page(tuple(row.record() for row in page), following)
+
+    async def commit_agreement(self, plan: AgreementPlan) -> AgreementAnswer:
+        """Write an agreement whole or not at all."""
+        return finished(transactions.commit_agreement(self._rows(), plan))
+
+    # --- receipts, settlements, marks -------------------------------------------------------------------------
+
+    async def receipts(
+        self, tenant: str, gateway: str, mode: Mode, transaction_ids: Sequence[str]
+    ) -> tuple[Receipt, ...]:
+        """The receipts with these transaction ids (at most 1,000)."""
+        check_many(transaction_ids)
+        return tuple(
+            from_json(Receipt, row.document)
+            for key, row in self._rows().receipts.items()
+            if key[:3] == (tenant, gateway, mode) and key.transaction_id in transaction_ids
+        )
+
+    async def list_receipts(
+        self,
+        tenant: str,
+        gateway: str,
+        mode: Mode,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        unsettled: bool = False,
+        cursor: str | None = None,
+        limit: int = 1000,
+    ) -> Page[Receipt]:
+        """Receipts by the time they were recorded, oldest first; `unsettled`: only those without a settlement."""
+        since_us, until_us, kept = optional_micros(since), optional_micros(until), self._rows()
+        rows = [
+            row
+            for key, row in kept.receipts.items()
+            if key[:3] == (tenant, gateway, mode)
+            and (since_us is None or row.recorded_us >= since_us)
+            and (until_us is None or row.recorded_us < until_us)
+            and not (unsettled and key in kept.settlements)
+        ]
+        page, following = _page(rows, cursor, limit)
+        return Page(tuple(from_json(Receipt, row.document) for row in page), following)
+
+    async def settlements(self, keys: Sequence[ReceiptKey]) -> tuple[Settlement, ...]:
+        """The settlements of these receipts (at most 1,000)."""
+        check_many(keys)
+        return self._rows().settlements_of(keys)
+
+    async def settle(self, plans: Sequence[SettlementPlan]) -> int:
+        """Write many settlements, all or none of them; how many were written."""
+        check_many(plans)
+        return finished(transactions.settle(self._rows(), plans))
+
+    async def get_mark(self, name: str) -> str | None:
+        """A small text under a name."""
+        return self._rows().marks.get(name)
+
+    async def put_mark(self, name: str, value: str, *, expected: str | None) -> bool:
+        """Set it if it is `expected`."""
+        marks = self._rows().marks
+        if marks.get(name) != expected:
+            return False
+        marks[name] = value
+        return True
 
     # --- tokens -----------------------------------------------------------------------------------------------
 

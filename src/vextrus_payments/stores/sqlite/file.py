@@ -124,7 +124,7 @@ def _check_known(connection: sqlite3.Connection, path: str, known: tuple[Migrati
     """The schema version, proven to be one that this release knows."""
     applied = connection.execute("SELECT number, name, checksum FROM migrations ORDER BY number").fetchall()
     version = len(applied)
-    if version > len(known):
+    if version > len(known) and not _serves_us(connection, version, len(known)):
         raise file_error(
             f"The store was written by a newer release: its schema is {version}, this one knows {len(known)}.",
             "Run the release that wrote it, or a newer one; nothing was changed.",
@@ -141,6 +141,19 @@ def _check_known(connection: sqlite3.Connection, path: str, known: tuple[Migrati
                 code="storage_other_schema",
             )
     return version
+
+
+def _serves_us(connection: sqlite3.Connection, version: int, ours: int) -> bool:
+    """Whether a newer release's schema says of itself that a release of our schema can go on working with it.
+
+    So that machines of the old and the new release can share the file while one after the other is brought up to date.
+    """
+    said = dict(
+        connection.execute("SELECT key, value FROM meta WHERE key IN ('schema_version', 'schema_compatible')")
+    )
+    oldest = said.get("schema_compatible", "")
+    # Whoever has changed the schema without saying so has not said anything about us either.
+    return said.get("schema_version") == str(version) and oldest.isdecimal() and int(oldest) <= ours
 
 
 def _set_up(connection: sqlite3.Connection, path: str) -> None:
@@ -176,10 +189,11 @@ def _migrate(connection: sqlite3.Connection, path: str, now: datetime) -> None:
             )
         if version < len(known):
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(
-                "INSERT INTO meta (key, value) VALUES ('schema_version', ?)"
+            oldest = max(migration.compatible for migration in known)
+            connection.executemany(
+                "INSERT INTO meta (key, value) VALUES (?, ?)"
                 " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                (str(len(known)),),
+                [("schema_version", str(len(known))), ("schema_compatible", str(oldest))],
             )
         connection.execute("COMMIT")
     except BaseException:

@@ -1,17 +1,27 @@
-"""The SQL of the outbox and of the token rows. Each function is the inside of one transaction."""
+"""The SQL of the outbox. Each function is the inside of one transaction."""
 
 import sqlite3
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from vextrus_payments.records import OutboxKind, OutboxRow
-from vextrus_payments.store import OutboxBacklog
-from vextrus_payments.stores.columns import from_micros, optional_moment, to_micros
-from vextrus_payments.token_budget import GrantAsk, GrantDecision, GrantEnd, GrantLog
+from vextrus_payments.store import OutboxBacklog, Page
+from vextrus_payments.stores.columns import (
+    Position,
+    from_micros,
+    optional_micros,
+    optional_moment,
+    to_micros,
+)
 
+_COLUMNS: Final = (
+    "id, kind, tenant, row_id, subject, seq, document, created_at, attempts, next_at, parked, delivered_at,"
+    " leased_until"
+)
 # `head` finds the candidates at once, however long the backlog; NOT EXISTS is what decides.
-_DUE: Final = """
-SELECT id, tenant, row_id, subject, seq, document, created_at, attempts, next_at, parked FROM outbox AS candidate
+_DUE: Final = f"""
+SELECT {_COLUMNS} FROM outbox AS candidate
 WHERE kind = ? AND head = 1 AND parked IS NULL AND delivered_at IS NULL AND due_at <= ?
 AND NOT EXISTS (
     SELECT 1 FROM outbox AS earlier
@@ -20,7 +30,8 @@ AND NOT EXISTS (
     AND (earlier.seq < candidate.seq OR (earlier.seq = candidate.seq AND earlier.id < candidate.id))
 )
 ORDER BY due_at, id LIMIT ?
-"""
+"""  # noqa: S608 - put together from constants
+_LEASE: Final = "UPDATE outbox SET due_at = ?, leased_until = ? WHERE id = ?"
 _UNDELIVERED: Final = (
     "SELECT kind, subject FROM outbox WHERE tenant = ? AND row_id = ? AND delivered_at IS NULL"
 )
@@ -31,25 +42,22 @@ UPDATE outbox SET head = 1 WHERE id = (
     ORDER BY seq, id LIMIT 1
 )
 """
-_RETRY: Final = (
-    "UPDATE outbox SET attempts = attempts + 1, next_at = ?, due_at = ?"
+# A release that knows no `leased_until` moves `due_at` alone when it leases: the lease is ours if neither has moved.
+_HELD: Final = (
     " WHERE tenant = ? AND row_id = ? AND delivered_at IS NULL"
+    " AND leased_until IS ? AND (leased_until IS NULL OR due_at = leased_until)"
 )
-_PARK: Final = (
-    "UPDATE outbox SET attempts = attempts + 1, parked = ?"
-    " WHERE tenant = ? AND row_id = ? AND delivered_at IS NULL"
+_RETRY: Final = (
+    f"UPDATE outbox SET attempts = attempts + 1, next_at = ?, due_at = ?, leased_until = NULL{_HELD}"  # noqa: S608
+)
+_PARK: Final = f"UPDATE outbox SET attempts = attempts + 1, parked = ?, leased_until = NULL{_HELD}"  # noqa: S608
+_UNPARK: Final = (
+    "UPDATE outbox SET attempts = 0, next_at = NULL, parked = NULL, due_at = 0, leased_until = NULL"
+    " WHERE tenant = ? AND row_id = ? AND parked IS NOT NULL AND delivered_at IS NULL"
 )
 _BACKLOG: Final = (
     "SELECT count(*), count(parked), min(CASE WHEN parked IS NULL THEN created_at END) FROM outbox"
     " WHERE kind = ? AND delivered_at IS NULL"
-)
-_PUT_ROW: Final = (
-    "INSERT INTO tokens (digest, version, document) VALUES (?, ?, ?)"
-    " ON CONFLICT (digest) DO UPDATE SET version = excluded.version, document = excluded.document"
-)
-_UPSERT_GRANTS: Final = (
-    "INSERT INTO tokens (digest, grants) VALUES (?, ?)"
-    " ON CONFLICT (digest) DO UPDATE SET grants = excluded.grants"
 )
 
 
@@ -64,44 +72,50 @@ def lease(
     """See PaymentStore.lease."""
     due = connection.execute(_DUE, (kind.value, to_micros(now), limit)).fetchall()
     until_us = to_micros(now + timedelta(seconds=lease_s))
-    connection.executemany("UPDATE outbox SET due_at = ? WHERE id = ?", [(until_us, row[0]) for row in due])
-    return tuple(_record(kind, row) for row in due)
+    connection.executemany(_LEASE, [(until_us, until_us, row[0]) for row in due])
+    return tuple(_record(row, until_us) for row in due)
 
 
-def _record(kind: OutboxKind, row: tuple[Any, ...]) -> OutboxRow:
-    _, tenant, row_id, subject, seq, document, created_us, attempts, next_us, parked = row
+def _record(row: tuple[Any, ...], leased_until_us: int | None) -> OutboxRow:
+    tenant, row_id, subject, seq, document, created_us, attempts, next_us, parked, delivered_us = row[2:12]
     return OutboxRow(
         tenant=tenant,
         row_id=row_id,
         subject=subject,
         seq=seq,
-        kind=kind,
+        kind=OutboxKind(row[1]),
         document=document,
         created_at=from_micros(created_us),
         attempts=attempts,
         next_at=optional_moment(next_us),
         parked=parked,
+        leased_until=optional_moment(leased_until_us),
+        delivered_at=optional_moment(delivered_us),
     )
 
 
-def ack(connection: sqlite3.Connection, tenant: str, row_id: str, now: datetime) -> None:
+def ack(connection: sqlite3.Connection, row: OutboxRow, now: datetime) -> None:
     """See PaymentStore.ack."""
-    found = connection.execute(_UNDELIVERED, (tenant, row_id)).fetchone()
+    found = connection.execute(_UNDELIVERED, (row.tenant, row.row_id)).fetchone()
     if found is not None:
-        connection.execute(_DELIVERED, (to_micros(now), tenant, row_id))
+        connection.execute(_DELIVERED, (to_micros(now), row.tenant, row.row_id))
         kind, subject = found
-        connection.execute(_NEXT_HEAD, (kind, tenant, subject))
+        connection.execute(_NEXT_HEAD, (kind, row.tenant, subject))
 
 
-def nack(
-    connection: sqlite3.Connection, tenant: str, row_id: str, retry_at: datetime | None, why: str
-) -> None:
+def nack(connection: sqlite3.Connection, row: OutboxRow, retry_at: datetime | None, why: str) -> None:
     """See PaymentStore.nack."""
+    held = (row.tenant, row.row_id, optional_micros(row.leased_until))
     if retry_at is None:
-        connection.execute(_PARK, (why, tenant, row_id))
+        connection.execute(_PARK, (why, *held))
     else:
         retry_us = to_micros(retry_at)
-        connection.execute(_RETRY, (retry_us, retry_us, tenant, row_id))
+        connection.execute(_RETRY, (retry_us, retry_us, *held))
+
+
+def unpark(connection: sqlite3.Connection, tenant: str, row_id: str) -> bool:
+    """See PaymentStore.unpark."""
+    return connection.execute(_UNPARK, (tenant, row_id)).rowcount > 0
 
 
 def backlog(connection: sqlite3.Connection, kind: OutboxKind) -> OutboxBacklog:
@@ -110,48 +124,27 @@ def backlog(connection: sqlite3.Connection, kind: OutboxKind) -> OutboxBacklog:
     return OutboxBacklog(count - parked, parked, optional_moment(oldest_us))
 
 
-# --- tokens -------------------------------------------------------------------------------------------------------
-
-
-def token_get(connection: sqlite3.Connection, digest: str) -> str | None:
-    """See TokenRows.token_get."""
-    row = connection.execute("SELECT document FROM tokens WHERE digest = ?", (digest,)).fetchone()
-    return None if row is None else row[0]
-
-
-def token_put(connection: sqlite3.Connection, digest: str, version: str, document: str) -> None:
-    """See TokenRows.token_put."""
-    connection.execute(_PUT_ROW, (digest, version, document))
-
-
-def token_drop(connection: sqlite3.Connection, digest: str, version: str) -> bool:
-    """See TokenRows.token_drop."""
-    dropped = connection.execute(
-        "UPDATE tokens SET version = NULL, document = NULL WHERE digest = ? AND version = ?",
-        (digest, version),
-    )
-    return dropped.rowcount > 0
-
-
-def grant_reserve(connection: sqlite3.Connection, digest: str, ask: GrantAsk) -> GrantDecision:
-    """See TokenRows.grant_reserve."""
-    before = _grants(connection, digest)
-    log, decision = before.reserve(ask)
-    if log != before:  # those who only wait for another's grant write nothing, and flush nothing
-        connection.execute(_UPSERT_GRANTS, (digest, log.to_json()))
-    return decision
-
-
-def grant_finish(
-    connection: sqlite3.Connection, digest: str, end: GrantEnd, version: str | None, document: str | None
-) -> None:
-    """See TokenRows.grant_finish."""
-    log, latest = _grants(connection, digest).finish(end)
-    connection.execute(_UPSERT_GRANTS, (digest, log.to_json()))
-    if document is not None and (latest or token_get(connection, digest) is None):
-        connection.execute(_PUT_ROW, (digest, version, document))
-
-
-def _grants(connection: sqlite3.Connection, digest: str) -> GrantLog:
-    row = connection.execute("SELECT grants FROM tokens WHERE digest = ?", (digest,)).fetchone()
-    return GrantLog.from_json(None if row is None else row[0])
+def listed(
+    connection: sqlite3.Connection,
+    kind: OutboxKind,
+    tenant: str | None,
+    parked: bool,
+    after: Position | None,
+    limit: int,
+) -> Page[OutboxRow]:
+    """See PaymentStore.list_outbox. Each combination goes along an index of its own, or along the table."""
+    conditions: list[str] = ["kind = ?"]
+    values: list[Any] = [kind.value]
+    if tenant is not None:
+        conditions.append("tenant = ?")
+        values.append(tenant)
+    if parked:
+        conditions.append("parked IS NOT NULL AND delivered_at IS NULL")
+    if after is not None:
+        conditions.append("id > ?")
+        values.append(after.number)
+    statement = f"SELECT {_COLUMNS} FROM outbox WHERE {' AND '.join(conditions)} ORDER BY id LIMIT ?"  # noqa: S608
+    rows: Sequence[tuple[Any, ...]] = connection.execute(statement, (*values, limit + 1)).fetchall()
+    page = rows[:limit]
+    cursor = Position(0, page[-1][0]).cursor() if len(rows) > limit else None
+    return Page(tuple(_record(row, row[12]) for row in page), cursor)

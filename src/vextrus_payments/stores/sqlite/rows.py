@@ -4,12 +4,12 @@ Implements transactions.Rows. The coroutines never suspend: finished() runs them
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from vextrus_payments.documents import from_json, to_json
 from vextrus_payments.mode import Mode
-from vextrus_payments.plans import Plan
+from vextrus_payments.plans import AgreementPlan, Plan, SettlementPlan
 from vextrus_payments.records import (
     Attempt,
     Operation,
@@ -21,6 +21,7 @@ from vextrus_payments.records import (
     Submission,
 )
 from vextrus_payments.stores.columns import optional_micros, to_micros
+from vextrus_payments.stores.sqlite import agreements, books
 from vextrus_payments.stores.transactions import Booked
 
 # One statement, so that even outside a transaction all facts are of one moment.
@@ -50,10 +51,10 @@ _RECEIPT_OWNER: Final = (
 )
 _INSERT_PAYMENT: Final = (
     "INSERT INTO payments (tenant, payment_id, merchant_reference, gateway, mode, state, version, created_at,"
-    " document) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " document, watch_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _UPDATE_PAYMENT: Final = (
-    "UPDATE payments SET state = ?, version = ?, document = ?"
+    "UPDATE payments SET state = ?, version = ?, document = ?, watch_at = ?, watch_tries = 0"
     " WHERE tenant = ? AND payment_id = ? AND version = ?"
 )
 _PUT_SUBMISSION: Final = (
@@ -70,8 +71,8 @@ _PUT_OPERATION: Final = (
     " document = excluded.document"
 )
 _ADD_RECEIPT: Final = (
-    "INSERT INTO receipts (tenant, gateway, mode, kind, transaction_id, payment_id, document)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, transaction_id, gateway, mode, kind) DO NOTHING"
+    "INSERT INTO receipts (tenant, gateway, mode, kind, transaction_id, payment_id, document, recorded_at)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, transaction_id, gateway, mode, kind) DO NOTHING"
 )
 _ADD_EVENT: Final = (
     "INSERT INTO events (tenant, event_id, payment_id, document) VALUES (?, ?, ?, ?)"
@@ -95,6 +96,7 @@ class SqliteRows:
     """Row operations on one connection, whose transaction is somebody else's to begin and end."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
         self._execute = connection.execute
 
     async def facts(self, tenant: str, payment_id: str) -> PaymentFacts | None:
@@ -146,10 +148,29 @@ class SqliteRows:
         return None if row is None else Booked(row[0])
 
     async def agreement_operation(self, tenant: str, operation_id: str) -> Operation | None:
-        return None  # no agreements are kept here yet
+        return agreements.operation(self._connection, tenant, operation_id)
+
+    async def agreement_version(self, tenant: str, agreement_key: str) -> int:
+        return agreements.version(self._connection, tenant, agreement_key)
+
+    async def write_agreement(self, plan: AgreementPlan) -> None:
+        agreements.put(self._connection, plan)
+        for attempt in plan.attempts:
+            self.note_attempt(attempt)
+        for row in plan.outbox:
+            self._add_outbox(row)
+
+    async def settlement_versions(self, keys: Sequence[ReceiptKey]) -> Mapping[ReceiptKey, int]:
+        return books.settlement_versions(self._connection, keys)
+
+    async def write_settlements(self, plans: Sequence[SettlementPlan]) -> None:
+        for plan in plans:
+            books.put_settlement(self._connection, plan.settlement)
+            for row in plan.outbox:
+                self._add_outbox(row)
 
     async def write(self, plan: Plan) -> None:
-        self._put_payment(plan.payment, plan.expected_version)
+        self._put_payment(plan)
         for submission in plan.submissions:
             self._put_submission(submission)
         for operation in plan.operations:
@@ -170,11 +191,13 @@ class SqliteRows:
             (attempt.tenant, attempt.payment_id, attempt.operation_id, attempt.fence, to_json(attempt)),
         )
 
-    def _put_payment(self, payment: Payment, expected_version: int) -> None:
+    def _put_payment(self, plan: Plan) -> None:
+        payment = plan.payment
         me = (payment.tenant, payment.payment_id)
-        if expected_version:
-            changed = (payment.state.value, payment.version, to_json(payment))
-            self._execute(_UPDATE_PAYMENT, (*changed, *me, expected_version))
+        watch_us = optional_micros(plan.watch_at)
+        if plan.expected_version:
+            changed = (payment.state.value, payment.version, to_json(payment), watch_us)
+            self._execute(_UPDATE_PAYMENT, (*changed, *me, plan.expected_version))
             return
         self._execute(
             _INSERT_PAYMENT,
@@ -187,6 +210,7 @@ class SqliteRows:
                 payment.version,
                 to_micros(payment.created_at),
                 to_json(payment),
+                watch_us,
             ),
         )
 
@@ -230,6 +254,7 @@ class SqliteRows:
                 receipt.transaction_id,
                 receipt.payment_id,
                 to_json(receipt),
+                to_micros(receipt.recorded_at),
             ),
         )
 
