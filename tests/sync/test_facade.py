@@ -197,9 +197,9 @@ def test_a_source_of_credentials_that_raises_says_so(sandbox: Sandbox, tmp_path:
     def load(tenant: str, gateway: str) -> GatewayConfig:
         raise LookupError("hunter2")
 
-    with sandbox.payments(tmp_path / "shop.db", gateways=None, credentials=load) as payments:
-        with pytest.raises(ConfigurationError) as caught:
-            payments.for_tenant("acme").initialize(wanted())
+    selling = sandbox.payments(tmp_path / "shop.db", gateways=None, credentials=load)
+    with selling as payments, pytest.raises(ConfigurationError) as caught:
+        payments.for_tenant("acme").initialize(wanted())
     assert caught.value.code == "credential_source_failed"
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
@@ -342,9 +342,8 @@ def test_a_callback_on_the_loop_is_refused_instead_of_blocking_it(sandbox: Sandb
 
 
 def test_errors_keep_type_and_traceback_and_belong_to_one_caller(sandbox: Sandbox, tmp_path: Path) -> None:
-    with sandbox.payments(tmp_path / "shop.db") as payments:
-        with pytest.raises(InvalidRequestError) as caught:
-            payments.execute("pay_none")
+    with sandbox.payments(tmp_path / "shop.db") as payments, pytest.raises(InvalidRequestError) as caught:
+        payments.execute("pay_none")
     shown = "".join(traceback.format_exception(caught.value))
     assert "payments.execute(" in shown and "engine/settling.py" in shown
     assert caught.value.__context__ is None and caught.value.__cause__ is None
