@@ -1,0 +1,287 @@
+"""The sandbox's bKash as a world of the crash simulator: the same rules and the same wire, on virtual time.
+
+    from vextrus_payments_sandbox.simulated import bkash
+
+    Setting(worlds=[bkash], story=...)
+
+What differs from the sandbox that `vextrus-pay sandbox` starts: every tenant is a merchant of his own, and bKash's
+refusal of a second payment of the same payer and amount within two minutes is off unless asked for
+(`world_options={"duplicate_window_s": 120}`), because it would hide a double charge.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Any, Final
+
+from starlette.applications import Starlette
+
+from vextrus_payments.config import GatewayConfig
+from vextrus_payments.gateways.base import Adapter
+from vextrus_payments.gateways.bkash import BkashConfig
+from vextrus_payments.gateways.bkash import models as m
+from vextrus_payments.secret import Secret
+from vextrus_payments.testing.simulation import HttpAnswer, HttpAsk, Movement, WireFact, WorldPorts
+from vextrus_payments_sandbox.bkash.api import BkashApi
+from vextrus_payments_sandbox.bkash.pages import BkashPages
+from vextrus_payments_sandbox.bkash.records import GATEWAY, Payment, Rules, State
+from vextrus_payments_sandbox.bkash.rules import BkashRules
+from vextrus_payments_sandbox.bkash.tokens import GRANTS_PER_WINDOW, GrantLog, Merchant
+from vextrus_payments_sandbox.exchange import Exchange
+from vextrus_payments_sandbox.faults import FaultPlans
+from vextrus_payments_sandbox.world import WALLETS, SandboxClock, World, to_paisa
+
+_HARD_LIMIT_S: Final = 60.0
+"""Thirty seconds of bKash's own and thirty of margin: what the adapter's capabilities say."""
+_LIVE_HOST: Final = "tokenized.pay.bka.sh"
+_POOR: Final = "01823074817"
+_GOOD: Final = tuple(
+    wallet.number
+    for wallet in WALLETS
+    if not wallet.blocked and wallet.number != _POOR and wallet.opening_minor
+)
+
+
+class SimulatedBkash:
+    """One bKash, with a merchant for each tenant."""
+
+    gateway: str = GATEWAY
+    adapter: Adapter | None = None
+    effect_limit_s: float = _HARD_LIMIT_S
+    grants_an_hour: int | None = GRANTS_PER_WINDOW
+    payer_completes: bool = False
+    refunds_by_own_id: bool = False
+
+    def __init__(self, ports: WorldPorts, *, mode: str = "sandbox") -> None:
+        self.mode = mode
+        self.sites: Sequence[tuple[str, int]] = (
+            [("127.0.0.1", 21_001)] if mode == "sandbox" else [(_LIVE_HOST, 443)]
+        )
+        self._ports = ports
+        self._merchants = {tenant: _merchant(tenant, mode) for tenant in ports.tenants}
+        self._tenants = {merchant.app_key: tenant for tenant, merchant in self._merchants.items()}
+        chance = Random(f"{ports.seed}/bkash/{mode}")
+        self._world = World(SandboxClock(ports.clock), chance)
+        window_s = float(ports.options.get("duplicate_window_s", 0))
+        self._rules = BkashRules(self._world, Rules(duplicate_window_s=window_s))
+        self._grants = GrantLog(self._world, strict=bool(ports.options.get("strict_grants", False)))
+        exchange = Exchange(self._world, FaultPlans(), _Waits())
+        api = BkashApi(self._world, self._rules, self._grants, exchange, list(self._merchants.values()))
+        self._pages = BkashPages(self._rules)
+        self._app = Starlette(routes=api.routes())
+
+    # --- for the service ------------------------------------------------------------------------------------------
+
+    def config(self, tenant: str) -> GatewayConfig:
+        """That merchant's credentials."""
+        merchant = self._merchants[tenant]
+        host, port = self.sites[0]
+        root = f"http://{host}:{port}" if self.mode == "sandbox" else f"https://{host}"
+        return BkashConfig(
+            mode=self.mode,  # type: ignore[arg-type] # pydantic reads the word
+            api_url=root + m.ROOT_PATH,
+            app_key=Secret(merchant.app_key),
+            app_secret=Secret(merchant.app_secret),
+            username=Secret(merchant.username),
+            password=Secret(merchant.password),
+        )
+
+    # --- the wire -------------------------------------------------------------------------------------------------
+
+    async def answer(self, ask: HttpAsk) -> HttpAnswer:
+        """Carry one request through the sandbox's own application."""
+        status, content_type, body = 500, "application/json", b""
+        received = False
+
+        async def receive() -> dict[str, Any]:
+            nonlocal received
+            if received:
+                await asyncio.Event().wait()
+            received = True
+            return {"type": "http.request", "body": ask.body, "more_body": False}
+
+        async def send(message: Any) -> None:
+            nonlocal status, content_type, body
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                content_type = dict(message["headers"]).get(b"content-type", b"").decode()
+            else:
+                body += message.get("body", b"")
+
+        host, port = self.sites[0]
+        scope = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": ask.method,
+            "scheme": "http" if self.mode == "sandbox" else "https",
+            "path": ask.path,
+            "raw_path": ask.path.encode(),
+            "root_path": "",
+            "query_string": b"",
+            "headers": [(name.encode(), value.encode()) for name, value in ask.headers.items()],
+            "server": (host, port),
+            "client": ("192.0.2.2", 50_000),
+        }
+        await self._app(scope, receive, send)
+        return HttpAnswer(status, body, content_type)
+
+    def token_rejected(self) -> HttpAnswer | None:
+        """The front door's answer to an expired token (dossier §3)."""
+        return HttpAnswer(401, b'{"message":"The incoming token has expired"}')
+
+    def facts(self, ask: HttpAsk, answer: HttpAnswer) -> Sequence[WireFact]:
+        """What the exchange shows, read from its two JSON documents."""
+        asked, said = _json(ask.body), _json(answer.body)
+        tenant = self._tenants.get(ask.headers.get("x-app-key", "") or asked.get("app_key", ""), "")
+        reader = _READERS.get(ask.path)
+        return () if reader is None else tuple(reader(asked, said, {"tenant": tenant, "mode": self.mode}))
+
+    # --- payers and books -----------------------------------------------------------------------------------------
+
+    def approve(self, reference: str, how: str) -> bool:
+        """Walk the hosted page; `poor` approves with an empty wallet."""
+        payment = self._rules.payments.get(reference)
+        if payment is None or not self._rules.page_open(payment):
+            return False
+        wallet = _POOR if how == "poor" else self._world.random.choice(_GOOD)
+        self._pages.approve(payment, "success" if how == "poor" else how, wallet)
+        return True
+
+    def change_amount(self, reference: str, amount_minor: int) -> bool:
+        """bKash debits another amount than was asked for."""
+        payment = self._rules.payments.get(reference)
+        if payment is None or payment.state is not State.INITIATED:
+            return False
+        payment.amount_minor, payment.amount_text = (
+            amount_minor,
+            f"{amount_minor // 100}.{amount_minor % 100:02d}",
+        )
+        return True
+
+    def return_params(self, reference: str, verdict: str) -> Mapping[str, str]:
+        """As bKash appends them (dossier §4.3)."""
+        return {"paymentID": reference, "status": verdict, "signature": "sig", "apiVersion": m.API_VERSION}
+
+    def movements(self) -> Sequence[Movement]:
+        """The books' lines that are the merchants': debits, captures, refunds."""
+        found = []
+        for line in self._world.books.movements:
+            kind = {"debit": "capture", "capture": "capture", "refund": "refund"}.get(line.kind)
+            if kind is None:
+                continue
+            payment: Payment = self._rules.payments[line.reference]
+            found.append(
+                Movement(
+                    kind=kind,
+                    gateway=self.gateway,
+                    mode=self.mode,
+                    tenant=self._tenants[payment.merchant.app_key],
+                    reference=line.reference,
+                    order_id=payment.invoice,
+                    amount_minor=line.amount_minor,
+                    transaction_id=line.transaction_id,
+                    original_transaction_id=payment.trx_id if kind == "refund" else None,
+                )
+            )
+        return found
+
+    def audit(self) -> Sequence[str]:
+        """The sandbox's own audit."""
+        problems = []
+        for payment in self._rules.payments.values():
+            lines = [line for line in self._world.books.movements if line.reference == payment.payment_id]
+            taken = sum(line.amount_minor for line in lines if line.kind in ("debit", "capture"))
+            given = sum(line.amount_minor for line in lines if line.kind == "refund")
+            if (taken, given) != (payment.captured_minor, payment.refunded_minor):
+                problems.append(f"{payment.payment_id}: the books and the rules part")
+        return problems
+
+
+def bkash(ports: WorldPorts) -> SimulatedBkash:
+    """A bKash sandbox."""
+    return SimulatedBkash(ports)
+
+
+def live_bkash(ports: WorldPorts) -> SimulatedBkash:
+    """The same at bKash's live host: nothing leaves the machine."""
+    return SimulatedBkash(ports, mode="live")
+
+
+class _Waits:
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+def _merchant(tenant: str, mode: str) -> Merchant:
+    return Merchant(
+        app_key=f"simulatedAppKey-{mode}-{tenant}",
+        app_secret=f"simulatedAppSecret-{mode}-{tenant}",
+        username=f"simulatedUser-{mode}-{tenant}",
+        password=f"simulated@Password<{mode}>{tenant}",
+        name=f"Merchant{tenant}",
+    )
+
+
+def _json(raw: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(raw)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _amount(text: object) -> int:
+    return to_paisa(str(text or "")) or 0
+
+
+def _granted(asked: dict[str, Any], said: dict[str, Any], who: dict[str, Any]) -> list[WireFact]:
+    return [WireFact(kind="granted", **who)] if said.get("id_token") else []
+
+
+def _created(asked: dict[str, Any], said: dict[str, Any], who: dict[str, Any]) -> list[WireFact]:
+    if not said.get("paymentID"):
+        return []
+    order_id, amount = str(asked.get("merchantInvoiceNumber", "")), _amount(asked.get("amount"))
+    return [
+        WireFact(kind="created", reference=said["paymentID"], order_id=order_id, amount_minor=amount, **who)
+    ]
+
+
+def _moved(kind: str, asks: str) -> Any:
+    def read(asked: dict[str, Any], said: dict[str, Any], who: dict[str, Any]) -> list[WireFact]:
+        reference = str(asked.get("paymentID", ""))
+        facts = [WireFact(kind=asks, reference=reference, **who)]
+        if said.get("transactionStatus") == "Completed" and said.get("trxID"):
+            amount, transaction_id = _amount(said.get("amount")), said["trxID"]
+            facts.append(
+                WireFact(
+                    kind=kind, reference=reference, amount_minor=amount, transaction_id=transaction_id, **who
+                )
+            )
+        return facts
+
+    return read
+
+
+def _refunded(asked: dict[str, Any], said: dict[str, Any], who: dict[str, Any]) -> list[WireFact]:
+    reference, amount = str(asked.get("paymentId", "")), _amount(asked.get("refundAmount"))
+    facts = [WireFact(kind="refund_asked", reference=reference, amount_minor=amount, **who)]
+    if said.get("refundTrxId"):
+        given, transaction_id = _amount(said.get("refundAmount")), said["refundTrxId"]
+        facts.append(
+            WireFact(
+                kind="refunded", reference=reference, amount_minor=given, transaction_id=transaction_id, **who
+            )
+        )
+    return facts
+
+
+_READERS: Final[Mapping[str, Any]] = {
+    m.ROOT_PATH + m.PATH_GRANT: _granted,
+    m.ROOT_PATH + m.PATH_REFRESH: _granted,
+    m.ROOT_PATH + m.PATH_CREATE: _created,
+    m.ROOT_PATH + m.PATH_EXECUTE: _moved("executed", "execute_asked"),
+    m.ROOT_PATH + m.PATH_CAPTURE: _moved("captured", "capture_asked"),
+    m.HOST_PATH_REFUND_V2: _refunded,
+}

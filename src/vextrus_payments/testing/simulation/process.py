@@ -1,0 +1,258 @@
+"""One simulated process: a loop of its own, the real `Payments` in it, and the moment at which it is killed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any, Protocol, TypeVar
+
+from vextrus_payments.app import Payments
+from vextrus_payments.clock import Clock, Sleeper
+from vextrus_payments.config import CredentialSource, GatewayConfig
+from vextrus_payments.events import PaymentEvent
+from vextrus_payments.gateways.base import Adapter
+from vextrus_payments.ids import Entropy
+from vextrus_payments.ledger import LedgerEntry
+from vextrus_payments.store import PaymentStore
+from vextrus_payments.testing.simulation.disk import DiskFaults, SimConnection
+from vextrus_payments.testing.simulation.loop import Scheduler, new_loop, where
+from vextrus_payments.testing.simulation.network import Network, NetworkUser
+from vextrus_payments.testing.simulation.ports import SimRunner
+from vextrus_payments.testing.simulation.world import World
+
+T = TypeVar("T")
+
+
+class ProcessDiedError(Exception):
+    """The process died before it answered: as a caller sees it, the connection broke."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServicePorts:
+    """What a service under test is built with, in place of the machine's own."""
+
+    store: PaymentStore
+    clock: Clock
+    sleeper: Sleeper
+    entropy: Entropy
+    ledger: Callable[[LedgerEntry], Awaitable[None]]
+    on_event: Callable[[PaymentEvent], Awaitable[None]]
+    public_url: str
+    gateways: Mapping[str, GatewayConfig] | None
+    credentials: CredentialSource | None
+    adapters: Mapping[str, Adapter] | None
+    workers: bool
+
+    def payments(self, **changes: Any) -> Payments:
+        """`Payments` over these ports; `changes` are further arguments of `Payments`, or replace some."""
+        names = ("store", "clock", "sleeper", "entropy", "ledger", "on_event", "public_url", "workers")
+        given: dict[str, Any] = {name: getattr(self, name) for name in names}
+        for name in ("gateways", "credentials", "adapters"):
+            if getattr(self, name) is not None:
+                given[name] = getattr(self, name)
+        return Payments(**{**given, **changes})
+
+
+Service = Callable[[ServicePorts], Payments]
+
+
+def plain_service(ports: ServicePorts) -> Payments:
+    """The service that is simulated unless another one is given."""
+    return ports.payments()
+
+
+@dataclass(slots=True)
+class Deaths:
+    """Where processes were killed, and in the middle of which awaits."""
+
+    awaits: dict[tuple[str, int], int] = field(default_factory=dict)
+    kills: int = 0
+
+    def count(self, places: tuple[tuple[str, int], ...]) -> None:
+        """A process was killed while it stood there."""
+        self.kills += 1
+        for place in set(places):
+            self.awaits[place] = self.awaits.get(place, 0) + 1
+
+
+class SimProcess(NetworkUser):
+    """A process with its own event loop, store connection and `Payments`.
+
+    Attributes:
+        payments: its `Payments`, once it has started.
+        store: its store.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        scheduler: Scheduler,
+        network: Network,
+        disk: DiskFaults,
+        rng: Random,
+        slow_disk: float,
+        on_point: "Callable[[SimProcess, str], None]",
+        deaths: Deaths,
+        path: Path,
+        note: Callable[[str], None],
+    ) -> None:
+        self.name = name
+        self.network = network
+        self.disk = disk
+        self.path = path
+        self.runner = SimRunner(self, rng, slow=slow_disk)
+        self.loop = new_loop(scheduler, name)
+        self.loop.connector = self
+        self.loop.process = self  # type: ignore[attr-defined]
+        self.loop.on_step = self._stepped
+        self.dead = False
+        self.retired = False
+        """Closed in good order."""
+        self.payments: Payments | None = None
+        self.died: asyncio.Future[None] = network.outside.create_future()
+        self.store: PaymentStore | None = None
+        self._on_point = on_point
+        self._deaths = deaths
+        self._note = note
+        self._connections: list[SimConnection] = []
+        self._last: asyncio.Task[Any] | None = None
+
+    # --- being killed -----------------------------------------------------------------------------------------
+
+    def _stepped(self, task: "asyncio.Task[Any]") -> None:
+        if not self.dead:
+            self._last = task
+            self.point("await")
+
+    def point(self, what: str) -> None:
+        """A moment at which the process can be killed: an await was reached, or the database has done something."""
+        if not self.dead:
+            self._on_point(self, what)
+
+    def kill(self, what: str = "") -> None:
+        """Dead, with all its tasks, wherever they stand. What left before is out; nothing more will."""
+        if self.dead:
+            return
+        self.dead = True
+        places: tuple[tuple[str, int], ...] = ()
+        if what == "database":
+            # Every task that waits for the database stands between its commit and the answer, or before it.
+            places = tuple(place for task in self.loop.tasks for place in where(task))
+        elif self._last is not None:
+            places = where(self._last)
+        self._deaths.count(places)
+        self._note(f"{self.name} killed ({what})")
+        self.loop.drop()
+        self.network.outside.call_soon(self._gone)
+
+    def _gone(self) -> None:
+        if not self.died.done():
+            self.died.set_result(None)
+
+    def opened(self, connection: SimConnection) -> None:
+        """It has opened a database connection."""
+        self._connections.append(connection)
+
+    def bury(self) -> None:
+        """Let go of everything; nothing that runs now has an effect."""
+        self.dead = True
+        self.loop.drop()
+        self.loop.bury()
+        for connection in self._connections:
+            connection.user = None
+            connection.close()
+        self._connections.clear()
+
+    # --- being called -----------------------------------------------------------------------------------------
+
+    def call(self, work: Callable[[Payments], Awaitable[T]]) -> "asyncio.Future[T]":
+        """Run `work` in the process. Awaited outside of it.
+
+        Raises (when awaited):
+            ProcessDiedError: it died first.
+            Exception: whatever `work` raised.
+        """
+        outside = self.network.outside
+        answer: asyncio.Future[T] = outside.create_future()
+        if self.dead:
+            answer.set_exception(ProcessDiedError(self.name))
+            return answer
+
+        async def serve() -> None:
+            assert self.payments is not None, "it is called only once it has started"
+            try:
+                result = await work(self.payments)
+            except Exception as error:  # noqa: BLE001 - handed to whoever asked
+                outside.call_soon(_fail, answer, error)
+            else:
+                outside.call_soon(_answer, answer, result)
+
+        self.loop.call_soon(lambda: self.loop.create_task(serve()))
+        self.died.add_done_callback(lambda _: _fail(answer, ProcessDiedError(self.name)))
+        return answer
+
+    def start(self, service: Service, ports: ServicePorts, watch: Callable[[Payments], None]) -> Any:
+        """Build the service in the process and open it. Awaited outside."""
+
+        async def opening() -> None:
+            self.store = ports.store
+            payments = service(ports)
+            watch(payments)
+            await payments.open()
+            self.payments = payments
+
+        return self._run(opening())
+
+    def stop(self) -> Any:
+        """Close it in good order. Awaited outside."""
+
+        async def closing() -> None:
+            if self.payments is not None:
+                await self.payments.aclose()
+
+        return self._run(closing())
+
+    def _run(self, work: Any) -> "asyncio.Future[None]":
+        outside = self.network.outside
+        done: asyncio.Future[None] = outside.create_future()
+
+        async def serve() -> None:
+            try:
+                await work
+            except Exception as error:  # noqa: BLE001 - handed to whoever asked
+                outside.call_soon(_fail, done, error)
+            else:
+                outside.call_soon(_answer, done, None)
+
+        self.loop.call_soon(lambda: self.loop.create_task(serve()))
+        self.died.add_done_callback(lambda _: _fail(done, ProcessDiedError(self.name)))
+        return done
+
+
+class Stage(Protocol):
+    """The run, as the story and the recovery see it."""
+
+    tenants: tuple[str, ...]
+    worlds: tuple[World, ...]
+    network: Network
+
+    def note(self, text: str) -> None:
+        """A line for the journal."""
+        ...
+
+    async def process(self, slot: int | None = None) -> SimProcess:
+        """A living process of the service."""
+        ...
+
+
+def _answer(waiting: "asyncio.Future[T]", result: T) -> None:
+    if not waiting.done():
+        waiting.set_result(result)
+
+
+def _fail(waiting: "asyncio.Future[Any]", error: Exception) -> None:
+    if not waiting.done():
+        waiting.set_exception(error)
+        waiting.exception()  # seen: a caller that left must not make asyncio complain

@@ -1,0 +1,133 @@
+"""What a story can do: call the service, act as the payer, let time pass. It lives outside and outlives processes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from random import Random
+from typing import Any, Final, TypeVar
+
+from vextrus_payments.app import Payments, TenantPayments
+from vextrus_payments.errors import PaymentsError
+from vextrus_payments.outcomes import Outcome, RefundOutcome
+from vextrus_payments.payment import PaymentRequest, PaymentSession, RefundRequest
+from vextrus_payments.testing.simulation.process import ProcessDiedError, Stage
+from vextrus_payments.testing.simulation.world import World
+
+T = TypeVar("T")
+
+_RESTARTS_MAX: Final = 50
+
+
+class Town:
+    """Everything around the service, for one run of one seed.
+
+    Attributes:
+        rng: chance for the story itself.
+        tenants: whose payments there are.
+    """
+
+    def __init__(self, stage: Stage, rng: Random) -> None:
+        self._stage = stage
+        self.rng = rng
+        self.tenants = stage.tenants
+
+    @property
+    def worlds(self) -> tuple[World, ...]:
+        """The gateways."""
+        return self._stage.worlds
+
+    def world(self, gateway: str, mode: str = "sandbox") -> World:
+        """The world behind one gateway."""
+        return next(world for world in self.worlds if (world.gateway, world.mode) == (gateway, mode))
+
+    # --- time and tasks -----------------------------------------------------------------------------------------
+
+    async def sleep(self, seconds: float) -> None:
+        """Let virtual time pass."""
+        await asyncio.sleep(seconds)
+
+    async def together(self, *actors: Coroutine[Any, Any, object]) -> None:
+        """Let all of them act at the same time; returns when the last one is done."""
+        await asyncio.gather(*actors)
+
+    # --- the service --------------------------------------------------------------------------------------------
+
+    async def call(self, work: Callable[[Payments], Awaitable[T]], *, slot: int | None = None) -> T:
+        """Run `work` in a process of the service: one HTTP request to it, so to speak.
+
+        Raises:
+            ProcessDiedError: the process died before it answered.
+            Exception: what `work` raised.
+        """
+        process = await self._stage.process(slot)
+        return await process.call(work)
+
+    async def ask(self, work: Callable[[Payments], Awaitable[T]], *, slot: int | None = None) -> T:
+        """As `call`, and asked again when the process died, as a client with a retry does."""
+        for _ in range(_RESTARTS_MAX):
+            try:
+                return await self.call(work, slot=slot)
+            except ProcessDiedError:
+                await asyncio.sleep(0.5 + self.rng.random())
+        raise ProcessDiedError("every process that was asked died")
+
+    async def initialize(
+        self, request: PaymentRequest, *, tenant: str | None = None, tries: int = 12
+    ) -> PaymentSession | None:
+        """Open a payment, trying again while that makes sense. None: it is not to be."""
+        for number in range(tries):
+            try:
+                return await self.ask(lambda payments: self._handle(payments, tenant).initialize(request))
+            except PaymentsError as error:
+                self._stage.note(f"shop: initialize {request.operation_id}: {type(error).__name__}")
+                if type(error).__name__ in _IN_VAIN:
+                    return None
+            await asyncio.sleep(1.0 + 3.0 * number)
+        return None
+
+    async def execute(
+        self, payment_id: str, *, tenant: str | None = None, wait_s: float | None = None
+    ) -> Outcome | None:
+        """Execute; None when it raised or the process died."""
+        return await self._quietly(
+            lambda payments: self._handle(payments, tenant).execute(payment_id, wait_s=wait_s)
+        )
+
+    async def status(self, payment_id: str, *, tenant: str | None = None) -> Outcome | None:
+        """Ask for the status; None when it raised or the process died."""
+        return await self._quietly(lambda payments: self._handle(payments, tenant).status(payment_id))
+
+    async def refund(self, request: RefundRequest, *, tenant: str | None = None) -> RefundOutcome | None:
+        """Refund; None when it raised or the process died."""
+        return await self._quietly(lambda payments: self._handle(payments, tenant).refund(request))
+
+    async def refund_status(self, operation_id: str, *, tenant: str | None = None) -> RefundOutcome | None:
+        """Ask for a refund's status; None when it raised or the process died."""
+        return await self._quietly(
+            lambda payments: self._handle(payments, tenant).refund_status(operation_id)
+        )
+
+    async def come_back(
+        self, world: World, reference: str, verdict: str, *, tenant: str | None = None
+    ) -> None:
+        """The payer's browser comes back with this verdict, true or not."""
+        params: Mapping[str, str] = world.return_params(reference, verdict)
+        await self._quietly(
+            lambda payments: self._handle(payments, tenant).handle_return(world.gateway, params)
+        )
+
+    async def _quietly(self, work: Callable[[Payments], Awaitable[T]]) -> T | None:
+        try:
+            return await self.call(work)
+        except (PaymentsError, ProcessDiedError):
+            return None
+
+    def _handle(self, payments: Payments, tenant: str | None) -> TenantPayments | Payments:
+        return payments if tenant is None else payments.for_tenant(tenant)
+
+
+_IN_VAIN: Final = frozenset(
+    {"DeclinedError", "AlreadyPaidError", "AmountError", "OperationConflictError", "InvalidRequestError"}
+)
+
+#: A story: what happens in one run.
+Story = Callable[[Town], Coroutine[Any, Any, None]]

@@ -1,0 +1,169 @@
+"""What the simulator asks of a gateway's world, and the plain facts that its books and its wire show.
+
+A world is injected: the SDK brings none. The sandbox's bKash is one (`vextrus_payments_sandbox.simulated`); a world
+for another gateway is one class with the members below. It lives on the gateway's side: it is called when a request
+has arrived, on the gateway's own time line, whether or not its caller still lives.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from vextrus_payments.clock import Clock
+from vextrus_payments.config import GatewayConfig
+from vextrus_payments.gateways.base import Adapter
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAsk:
+    """One request as it arrived. Header names are lower case."""
+
+    method: str
+    host: str
+    path: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """One answer."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Movement:
+    """One line of a gateway's books: money came in from a payer (`capture`), or went back to him (`refund`).
+
+    A hold moves nothing to us: it becomes a line when it is captured.
+    """
+
+    kind: str
+    gateway: str
+    mode: str
+    tenant: str
+    """Whose merchant account it was."""
+    reference: str
+    """The gateway's handle of the payment."""
+    order_id: str
+    """What we called it there."""
+    amount_minor: int
+    transaction_id: str
+    original_transaction_id: str | None = None
+    correlation: str | None = None
+    """Of a refund: our own id of it, where the gateway keeps one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WireFact:
+    """What one exchange proves to a bystander who reads the gateway's own answer, before any fault spoils it.
+
+    `kind`: `created`, `executed`, `captured`, `refunded`: it was done by this exchange. `execute_asked`,
+    `refund_asked`: it was asked for, whatever came of it. `granted`: a token was given out.
+    """
+
+    kind: str
+    tenant: str
+    mode: str
+    reference: str = ""
+    order_id: str = ""
+    amount_minor: int = 0
+    transaction_id: str = ""
+
+
+class World(Protocol):
+    """A gateway's world: its API, its books, its payers."""
+
+    @property
+    def gateway(self) -> str:
+        """The name under which payments are opened here."""
+        ...
+
+    @property
+    def mode(self) -> str:
+        """sandbox or live."""
+        ...
+
+    @property
+    def sites(self) -> Sequence[tuple[str, int]]:
+        """The hosts and ports at which it answers."""
+        ...
+
+    @property
+    def adapter(self) -> Adapter | None:
+        """The adapter, where it is not an installed one."""
+        ...
+
+    @property
+    def effect_limit_s(self) -> float:
+        """How long after a request left at most it takes effect, in seconds: the adapter's hard limit and margin."""
+        ...
+
+    @property
+    def grants_an_hour(self) -> int | None:
+        """How many tokens a merchant may ask for in an hour; None: as many as he likes."""
+        ...
+
+    @property
+    def payer_completes(self) -> bool:
+        """Whether the payer's approval already moves the money."""
+        ...
+
+    @property
+    def refunds_by_own_id(self) -> bool:
+        """Whether refunds are told apart by our own ids, so that several may be under way at once."""
+        ...
+
+    def config(self, tenant: str) -> GatewayConfig:
+        """The configuration with which that tenant reaches it."""
+        ...
+
+    async def answer(self, ask: HttpAsk) -> HttpAnswer:
+        """Do what is asked. Runs on the gateway's own time line; nobody can cancel it."""
+        ...
+
+    def token_rejected(self) -> HttpAnswer | None:
+        """The front door's answer to a token that is over; None where there are no tokens."""
+        ...
+
+    def approve(self, reference: str, how: str) -> bool:
+        """The payer acts on the gateway's page: `success`, `poor`, `cancel`, `failure`. False: too late."""
+        ...
+
+    def change_amount(self, reference: str, amount_minor: int) -> bool:
+        """From now on the gateway believes that this is the payment's amount. False: it cannot any more."""
+        ...
+
+    def return_params(self, reference: str, verdict: str) -> Mapping[str, str]:
+        """The query with which it sends the browser back: `success`, `failure`, `cancel`."""
+        ...
+
+    def movements(self) -> Sequence[Movement]:
+        """Its books, in order."""
+        ...
+
+    def facts(self, ask: HttpAsk, answer: HttpAnswer) -> Sequence[WireFact]:
+        """What this exchange shows. Reads the exchange alone, never the books."""
+        ...
+
+    def audit(self) -> Sequence[str]:
+        """Where its own books contradict themselves: a fault of the world, not of the SDK."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WorldPorts:
+    """What a world is made with."""
+
+    clock: Clock
+    """The gateway's own clock: nobody steps it."""
+    seed: str
+    tenants: tuple[str, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+WorldMaker = Callable[[WorldPorts], World]
+Ledgering = Callable[[Any], Awaitable[None]]
