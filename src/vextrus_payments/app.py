@@ -11,7 +11,7 @@ from vextrus_payments.clock import Clock, Sleeper, SystemClock, SystemSleeper
 from vextrus_payments.config import CredentialSource, GatewayConfig
 from vextrus_payments.engine import Context, Engine, EngineLimits, Flights, Recorder, ReturnResult
 from vextrus_payments.errors import ConfigurationError, InvalidRequestError
-from vextrus_payments.gateways.base import PaymentGateway
+from vextrus_payments.gateways.base import Adapter, PaymentGateway
 from vextrus_payments.gateways.registry import DEFAULT_TENANT, Registry
 from vextrus_payments.ids import Entropy, Ids, SystemEntropy
 from vextrus_payments.ledger import DEFAULT_ACCOUNTS, AccountMap, LedgerCallback
@@ -139,6 +139,7 @@ class Payments:
         public_url: where this service is reached from outside; gateways send browsers to
             "{public_url}/{gateway}/return" (with tenants: "{public_url}/t/{tenant}/{gateway}/return").
         gateways: configurations by gateway name; what is not named is read from the environment on first use.
+        adapters: gateway adapters by name, in place of the installed ones.
         credentials: where the configurations of many tenants come from; then every call goes through `for_tenant`.
         tokens: where gateway tokens are kept; by default in the store.
         workers: whether entering starts the outbox worker; without it call `deliver()`.
@@ -155,6 +156,7 @@ class Payments:
         on_event: EventCallback | None = None,
         public_url: str | None = None,
         gateways: Mapping[str, GatewayConfig] | None = None,
+        adapters: Mapping[str, Adapter] | None = None,
         credentials: CredentialSource | None = None,
         tokens: TokenBackend | None = None,
         workers: bool = True,
@@ -189,6 +191,7 @@ class Payments:
             Registry,
             credentials=credentials,
             configs=gateways,
+            adapters=adapters,
             transport=transport,
             tokens=self._tokens,
             clock=self._clock,

@@ -11,6 +11,7 @@ from vextrus_payments.clock import Clock, Sleeper
 from vextrus_payments.config import GatewayConfig
 from vextrus_payments.engine import EngineLimits, ReturnResult
 from vextrus_payments.errors import ConfigurationError
+from vextrus_payments.gateways.base import Adapter
 from vextrus_payments.ids import Entropy
 from vextrus_payments.ledger import DEFAULT_ACCOUNTS, AccountMap
 from vextrus_payments.observe import Observer
@@ -109,6 +110,7 @@ class Payments:
         on_event: EventFunction | None = None,
         public_url: str | None = None,
         gateways: Mapping[str, GatewayConfig] | None = None,
+        adapters: Mapping[str, Adapter] | None = None,
         credentials: CredentialFunction | None = None,
         tokens: TokenBackend | None = None,
         workers: bool = True,
@@ -136,6 +138,7 @@ class Payments:
                 store=store,
                 public_url=public_url,
                 gateways=gateways,
+                adapters=adapters,
                 tokens=tokens,
                 workers=workers,
                 accounts=accounts,
