@@ -9,6 +9,7 @@ PaymentsError
 ├ InvalidRequestError                 refused before anything was sent
 │   ├ AmountError
 │   ├ CurrencyNotSupportedError
+│   ├ StatementError                  a gateway's statement cannot be read; nothing of it was booked
 │   └ UnsupportedOperationError
 ├ ConflictError
 │   ├ OperationConflictError          same operation id, other parameters
@@ -205,6 +206,33 @@ class CurrencyNotSupportedError(InvalidRequestError):
     """The gateway does not take this currency."""
 
     default_code = "currency_not_supported"
+
+
+class StatementError(InvalidRequestError):
+    """A gateway's settlement statement, or the description of its columns, cannot be read. Nothing was booked.
+
+    Attributes:
+        row: the first row that cannot be read, counted from 1 as a spreadsheet does; None: the file as a whole.
+        column: its column, by its heading.
+        bad_rows: how many rows cannot be read.
+    """
+
+    default_code = "statement"
+    default_next_step = "Correct the file or its format and run it again."
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        row: int | None = None,
+        column: str | None = None,
+        bad_rows: int = 0,
+        **about: Any,
+    ) -> None:
+        super().__init__(what, field=column, **about)
+        self.row = row
+        self.column = column
+        self.bad_rows = bad_rows
 
 
 class UnsupportedOperationError(InvalidRequestError):

@@ -101,6 +101,7 @@ class AccountMap:
     unapplied: str = "unapplied_receipts"
     fees: str = "gateway_fees:{gateway}"
     payable: str = "accounts_payable"
+    bank: str = "bank"
 
     def clearing_of(self, gateway: str, mode: Mode) -> str:
         """The clearing account of one gateway and mode."""
