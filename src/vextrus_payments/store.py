@@ -42,6 +42,7 @@ from vextrus_payments.records import (
     Receipt,
     ReceiptKey,
     Settlement,
+    SubjectKind,
     Watch,
 )
 from vextrus_payments.token_port import TokenRows
@@ -241,6 +242,10 @@ class PaymentStore(TokenRows, Protocol):
         """Rows in the order in which they were written, delivered ones too; `parked`: only those set aside."""
         ...
 
+    async def outbox_rows(self, tenant: str, row_ids: Sequence[str]) -> tuple[OutboxRow, ...]:
+        """The rows of these ids (at most 1,000), in no particular order."""
+        ...
+
     async def unpark(self, tenant: str, row_id: str) -> bool:
         """Let a parked row be delivered again, at once and with its tries back at nought. False: it is not parked."""
         ...
@@ -264,6 +269,10 @@ class PaymentStore(TokenRows, Protocol):
         False: a commit came in between (its own time stands), or the lease is no longer the latest. The lease is ended
         in the first case too.
         """
+        ...
+
+    async def next_watch(self, tenant: str, subject_kind: SubjectKind, subject_id: str) -> datetime | None:
+        """When a payment or an agreement is to be looked at next; None: never, or there is none of that id."""
         ...
 
     async def sweep_watches(self) -> int:

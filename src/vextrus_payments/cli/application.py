@@ -59,7 +59,7 @@ def required_app(given: str | None, what_for: str) -> "Payments":
     name = app_name(given)
     if name is None:
         raise ConfigurationError(
-            f"{what_for} needs the shop's own settings (its store, gateways and policies), and no application was named.",
+            f"{what_for} needs the shop's own settings (store, gateways, policies), and no application was named.",
             code="app_missing",
             next_step=f"Give --app shop.payments:payments, or set {APP_VARIABLE}.",
         )

@@ -1,5 +1,6 @@
 """The memory store's outbox: rows in order per subject, of which only the first undelivered one can be leased."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -154,6 +155,11 @@ class MemoryQueue:
             return False
         kept.attempts, kept.next_us, kept.parked, kept.due_us, kept.until_us = 0, None, None, 0, None
         return True
+
+    def of_ids(self, tenant: str, row_ids: Sequence[str]) -> tuple[OutboxRow, ...]:
+        """See PaymentStore.outbox_rows."""
+        found = (self._rows.get((tenant, row_id)) for row_id in dict.fromkeys(row_ids))
+        return tuple(row.record() for row in found if row is not None)
 
     def listed(
         self, kind: OutboxKind, tenant: str | None, parked: bool, after: Position | None, limit: int

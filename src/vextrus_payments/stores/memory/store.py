@@ -40,6 +40,7 @@ from vextrus_payments.records import (
     Receipt,
     ReceiptKey,
     Settlement,
+    SubjectKind,
     Watch,
 )
 from vextrus_payments.store import OutboxBacklog, Page
@@ -52,6 +53,7 @@ from vextrus_payments.stores.columns import (
     check_limit,
     check_many,
     optional_micros,
+    optional_moment,
 )
 from vextrus_payments.stores.memory import watches
 from vextrus_payments.stores.memory.agreements import AgreementRow
@@ -273,6 +275,11 @@ class MemoryStore:
         after = Position.of(cursor)
         return self._rows().queue.listed(kind, tenant, parked, after, check_limit(limit))
 
+    async def outbox_rows(self, tenant: str, row_ids: Sequence[str]) -> tuple[OutboxRow, ...]:
+        """The outbox rows of these ids."""
+        check_many(row_ids)
+        return self._rows().queue.of_ids(tenant, row_ids)
+
     async def change_mark(self) -> int | None:
         """None: there is no other process, and asking for rows costs nothing."""
         self._check_open()
@@ -288,6 +295,11 @@ class MemoryStore:
         """End a lease and set when to look next."""
         row = self._rows().subject(watch.subject_kind, watch.tenant, watch.subject_id)
         return watches.again(row, watch, at)
+
+    async def next_watch(self, tenant: str, subject_kind: SubjectKind, subject_id: str) -> datetime | None:
+        """When something is to be looked at next."""
+        row = self._rows().subject(subject_kind, tenant, subject_id)
+        return None if row is None else optional_moment(row.watch_us)
 
     async def sweep_watches(self) -> int:
         """Arm what is open and has no watch; how many were armed."""

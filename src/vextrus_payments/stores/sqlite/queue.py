@@ -31,6 +31,7 @@ AND NOT EXISTS (
 )
 ORDER BY due_at, id LIMIT ?
 """  # noqa: S608 - put together from constants
+_OF_ID: Final = f"SELECT {_COLUMNS} FROM outbox WHERE tenant = ? AND row_id = ?"  # noqa: S608 - from constants
 _LEASE: Final = "UPDATE outbox SET due_at = ?, leased_until = ? WHERE id = ?"
 _UNDELIVERED: Final = (
     "SELECT kind, subject FROM outbox WHERE tenant = ? AND row_id = ? AND delivered_at IS NULL"
@@ -111,6 +112,12 @@ def nack(connection: sqlite3.Connection, row: OutboxRow, retry_at: datetime | No
     else:
         retry_us = to_micros(retry_at)
         connection.execute(_RETRY, (retry_us, retry_us, *held))
+
+
+def of_ids(connection: sqlite3.Connection, tenant: str, row_ids: Sequence[str]) -> tuple[OutboxRow, ...]:
+    """See PaymentStore.outbox_rows."""
+    rows = (connection.execute(_OF_ID, (tenant, row_id)).fetchone() for row_id in dict.fromkeys(row_ids))
+    return tuple(_record(row, row[12]) for row in rows if row is not None)
 
 
 def unpark(connection: sqlite3.Connection, tenant: str, row_id: str) -> bool:

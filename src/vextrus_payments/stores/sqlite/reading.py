@@ -22,11 +22,12 @@ from vextrus_payments.records import (
     Receipt,
     ReceiptKey,
     Settlement,
+    SubjectKind,
 )
 from vextrus_payments.store import OutboxBacklog, Page
 from vextrus_payments.stores import transactions
 from vextrus_payments.stores.columns import FindKey, Position, check_limit, check_many
-from vextrus_payments.stores.sqlite import agreements, books, listing, queue
+from vextrus_payments.stores.sqlite import agreements, books, listing, queue, watches
 from vextrus_payments.stores.sqlite.handle import SqliteHandle
 from vextrus_payments.stores.sqlite.rows import SqliteRows
 from vextrus_payments.stores.transactions import finished
@@ -135,6 +136,15 @@ class SqliteReading(SqliteHandle):
         after = Position.of(cursor)
         check_limit(limit)
         return await self._read(lambda c: queue.listed(c, kind, tenant, parked, after, limit))
+
+    async def outbox_rows(self, tenant: str, row_ids: Sequence[str]) -> tuple[OutboxRow, ...]:
+        """The outbox rows of these ids."""
+        check_many(row_ids)
+        return await self._read(lambda c: queue.of_ids(c, tenant, row_ids))
+
+    async def next_watch(self, tenant: str, subject_kind: SubjectKind, subject_id: str) -> datetime | None:
+        """When something is to be looked at next."""
+        return await self._read(lambda c: watches.next_look(c, tenant, subject_kind, subject_id))
 
     async def backlog(self, kind: OutboxKind) -> OutboxBacklog:
         """What still waits."""

@@ -11,6 +11,7 @@ from vextrus_payments.stores.columns import (
     OPEN_PAYMENTS,
     from_micros,
     optional_micros,
+    optional_moment,
     to_micros,
 )
 
@@ -35,6 +36,10 @@ _HELD: Final = {
 _AGAIN: Final = {
     kind: f"UPDATE {table} SET watched_until = NULL, watch_at = ? WHERE id = ?"  # noqa: S608
     for kind, (table, _) in _TABLES.items()
+}
+_NEXT: Final = {
+    kind: f"SELECT watch_at FROM {table} WHERE tenant = ? AND {subject} = ?"  # noqa: S608
+    for kind, (table, subject) in _TABLES.items()
 }
 _LET_GO: Final = {
     kind: f"UPDATE {table} SET watched_until = NULL WHERE id = ?"  # noqa: S608
@@ -117,6 +122,16 @@ def again(connection: sqlite3.Connection, watch: Watch, at: datetime | None) -> 
         return False
     connection.execute(_AGAIN[kind], (optional_micros(at), number))
     return True
+
+
+def next_look(
+    connection: sqlite3.Connection, tenant: str, kind: SubjectKind, subject_id: str
+) -> datetime | None:
+    """See PaymentStore.next_watch."""
+    if kind not in _TABLES:
+        return None
+    found = connection.execute(_NEXT[kind], (tenant, subject_id)).fetchone()
+    return None if found is None else optional_moment(found[0])
 
 
 def unwatched(connection: sqlite3.Connection, limit: int) -> list[tuple[SubjectKind, int]]:
