@@ -11,10 +11,15 @@ from typing import Final
 from vextrus_payments.clock import SystemSleeper
 from vextrus_payments.store import PaymentStore
 from vextrus_payments.testing import (
+    store_checks_agreements,
+    store_checks_books,
     store_checks_commit,
     store_checks_flow,
+    store_checks_outbox,
     store_checks_queue,
+    store_checks_races,
     store_checks_reading,
+    store_checks_watches,
 )
 from vextrus_payments.testing.store_trial import StoreTrial
 
@@ -27,6 +32,11 @@ _ALL: Final[dict[str, Check]] = {
         store_checks_commit.CHECKS,
         store_checks_reading.CHECKS,
         store_checks_queue.CHECKS,
+        store_checks_races.CHECKS,
+        store_checks_outbox.CHECKS,
+        store_checks_watches.CHECKS,
+        store_checks_agreements.CHECKS,
+        store_checks_books.CHECKS,
     )
     for check in checks
 }
@@ -47,7 +57,7 @@ async def check_store(
     Args:
         make_store: a store without rows, not opened yet. Called once per check.
         advance: lets that many seconds pass on the store's clock, such as FakeClock.advance; None = really waits
-            (a dozen seconds in all).
+            (some twenty seconds in all).
         reopen: another, not yet opened handle on the rows of a store; None = all callers share the one handle.
         only: names from STORE_CHECKS.
 

@@ -92,7 +92,7 @@ async def guards(trial: StoreTrial) -> None:
     expect_type(await trial.store.commit(alone), Stale, "a plan for a whole reference that has grown")
     named = replace(alone, guards=(("pay_more", more.facts.payment.version), ("pay_INV-2", version)))
     facts = await trial.recorded(named)
-    good = replace(_with(facts), guards=(("pay_INV-2", version),))
+    good = replace(with_rows(facts), guards=(("pay_INV-2", version),))
     expect_type(await trial.store.commit(good), Committed, "a guard that holds")
 
 
@@ -115,14 +115,14 @@ async def a_receipt_is_booked_once(trial: StoreTrial) -> None:
         facts = await trial.paid(reference, account, transaction_id="TRX1")
         expect(len(facts.receipts) == 1, f"the same transaction id in another {name} is another receipt")
     changed = replace(paid.receipts[0], amount=Money("999"))
-    kept = await trial.recorded(_with(paid, receipts=(changed,)))
+    kept = await trial.recorded(with_rows(paid, receipts=(changed,)))
     expect(kept.receipts == paid.receipts, "a receipt that is booked is never changed")
     refund = replace(paid.receipts[0], kind=ReceiptKind.REFUND)
-    both = await trial.recorded(_with(kept, receipts=(refund,)))
+    both = await trial.recorded(with_rows(kept, receipts=(refund,)))
     expect(both.receipts == (*paid.receipts, refund), "another kind under the same id is another receipt")
 
 
-def _with(facts: PaymentFacts, **rows: object) -> Plan:
+def with_rows(facts: PaymentFacts, **rows: object) -> Plan:
     """A plan that writes these rows beside the payment's next version."""
     version = facts.payment.version
     payment = replace(facts.payment, version=version + 1)
@@ -181,7 +181,7 @@ async def an_operation_stays_with_its_payment(trial: StoreTrial) -> None:
     expect_type(refund, Reserved, "a refund")
     second = await trial.awaiting("INV-2")
     operation = replace(second.operations[0], operation_id="refund-1")
-    answer = await trial.store.commit(_with(second, operations=(operation,)))
+    answer = await trial.store.commit(with_rows(second, operations=(operation,)))
     expect_type(answer, Stale, "a plan with another payment's operation id")
     stored = await trial.store.get_operation("acme", "refund-1")
     expect(stored is not None and stored[1].payment_id == "pay_INV-1", "the operation stays where it was")
@@ -197,7 +197,7 @@ async def events_and_entries_once(trial: StoreTrial) -> None:
     events = await trial.store.events("acme", "pay_INV-1")
     changed = tuple(replace(event, after="changed") for event in plan.events)
     moved = tuple(replace(row, seq=row.seq + 50, document="{}") for row in plan.outbox)
-    await trial.recorded(_with(after, events=changed, outbox=moved))
+    await trial.recorded(with_rows(after, events=changed, outbox=moved))
     expect(await trial.store.events("acme", "pay_INV-1") == events, "an event that exists is not changed")
     again = await trial.store.lease(OutboxKind.EVENT, limit=10, lease_s=60)
     expect(not again, "a delivered row is not delivered again because it was written again")
@@ -220,9 +220,7 @@ async def every_field_comes_back(trial: StoreTrial) -> None:
     expect(await trial.store.events("acme", "pay_full") == plan.events, "so do the events")
     expect(await trial.store.attempts("acme", "pay_full") == plan.attempts, "so do the attempts")
     rows = await trial.store.lease(OutboxKind.LEDGER, limit=10, lease_s=60)
-    expect(
-        tuple(replace(row, leased_until=None) for row in rows) == plan.outbox, "so do the outbox rows"
-    )
+    expect(tuple(replace(row, leased_until=None) for row in rows) == plan.outbox, "so do the outbox rows")
 
 
 async def attempts_are_history(trial: StoreTrial) -> None:
@@ -286,7 +284,7 @@ async def tenants_never_meet(trial: StoreTrial) -> None:
             document="{}",
             created_at=trial.store.now(),
         )
-        answers.append(await trial.store.commit(_with(facts, outbox=(row,))))
+        answers.append(await trial.store.commit(with_rows(facts, outbox=(row,))))
     expect(count(answers, Committed) == 2, "two tenants may have outbox rows of one id")
     leased = await trial.store.lease(OutboxKind.EVENT, limit=50, lease_s=60)
     expect({row.tenant for row in leased} == {"acme", "other"}, "one tenant's queue does not block another's")

@@ -13,7 +13,7 @@ _EVENT = OutboxKind.EVENT
 _DIGEST = "d" * 64
 
 
-async def _post(
+async def post(
     trial: StoreTrial,
     subject: str,
     seqs: tuple[int, ...],
@@ -49,9 +49,9 @@ def _ids(rows: tuple[OutboxRow, ...]) -> list[str]:
 
 async def in_order_per_subject(trial: StoreTrial) -> None:
     """Of each subject only the lowest undelivered row is leased; subjects do not wait for each other."""
-    await _post(trial, "a", (1, 2, 5))
-    await _post(trial, "b", (3,))
-    await _post(trial, "c", (1,), kind=OutboxKind.LEDGER)
+    await post(trial, "a", (1, 2, 5))
+    await post(trial, "b", (3,))
+    await post(trial, "c", (1,), kind=OutboxKind.LEDGER)
     rows = await _lease(trial)
     expect(_ids(rows) == ["a/1", "b/3"], "the first row of each subject of the kind is leased")
     expect(all(row.attempts == 0 and row.parked is None for row in rows), "fresh rows have no attempts")
@@ -64,20 +64,20 @@ async def in_order_per_subject(trial: StoreTrial) -> None:
     await trial.store.ack(second)
     await trial.store.ack(b_row)
     expect(_ids(await _lease(trial)) == ["a/5"], "gaps in the sequence do not matter, nor a second ack")
-    await _post(trial, "d", (9, 8))
+    await post(trial, "d", (9, 8))
     (lowest,) = await _lease(trial)
     expect(lowest.row_id == "d/8", "the lowest number of a subject comes first, however it was written")
     await trial.store.ack(lowest)
     expect(_ids(await _lease(trial)) == ["d/9"], "and the next one after it")
     ledger = await trial.store.lease(OutboxKind.LEDGER, limit=10, lease_s=60)
     expect(_ids(ledger) == ["c/1"], "the kinds are queues of their own")
-    await _post(trial, "a", (6,))
+    await post(trial, "a", (6,))
     expect(await _lease(trial) == (), "a row behind a leased one waits")
 
 
 async def leases_run_out(trial: StoreTrial) -> None:
     """Delivery is at least once: a lease that ran out is given again, and an ack is true from anyone."""
-    await _post(trial, "a", (1, 2))
+    await post(trial, "a", (1, 2))
     (row,) = await _lease(trial, lease_s=1)
     expect(await _lease(trial) == (), "a leased row is not leased")
     await trial.advance(1.2)
@@ -89,8 +89,8 @@ async def leases_run_out(trial: StoreTrial) -> None:
 
 async def nack_and_park(trial: StoreTrial) -> None:
     """A failed row is tried again when told, or set aside; then it blocks its own subject and no other."""
-    await _post(trial, "a", (1, 2))
-    await _post(trial, "b", (1,))
+    await post(trial, "a", (1, 2))
+    await post(trial, "b", (1,))
     a_row, b_row = sorted(await _lease(trial), key=lambda row: row.row_id)
     await trial.store.nack(a_row, retry_at=trial.store.now() + timedelta(seconds=1), why="ledger down")
     expect(await _lease(trial) == (), "a row is not leased before retry_at, nor what comes after it")
@@ -99,7 +99,7 @@ async def nack_and_park(trial: StoreTrial) -> None:
     expect((again.row_id, again.attempts) == ("a/1", 1), "a nack counts as an attempt")
     await trial.store.nack(again, retry_at=None, why="refused by the ledger")
     await trial.store.ack(b_row)
-    await _post(trial, "b", (2,))
+    await post(trial, "b", (2,))
     await trial.advance(1.2)
     expect(_ids(await _lease(trial, lease_s=1)) == ["b/2"], "a parked row blocks its own subject only")
     backlog = await trial.store.backlog(_EVENT)
@@ -118,10 +118,10 @@ async def backlog_tells(trial: StoreTrial) -> None:
     nothing = await trial.store.backlog(_EVENT)
     expect((nothing.waiting, nothing.parked, nothing.oldest_created_at) == (0, 0, None), "an empty queue")
     before = trial.store.now()
-    await _post(trial, "a", (1, 2))
+    await post(trial, "a", (1, 2))
     after = trial.store.now()
     await trial.advance(0.01)
-    await _post(trial, "b", (1,))
+    await post(trial, "b", (1,))
     backlog = await trial.store.backlog(_EVENT)
     expect((backlog.waiting, backlog.parked) == (3, 0), "all undelivered rows wait, not only the first ones")
     oldest = backlog.oldest_created_at
@@ -135,7 +135,7 @@ async def backlog_tells(trial: StoreTrial) -> None:
 async def leases_race(trial: StoreTrial) -> None:
     """Workers that lease at the same moment never get the same row."""
     for number in range(12):
-        await _post(trial, f"s{number}", (1, 2))
+        await post(trial, f"s{number}", (1, 2))
     leased = await asyncio.gather(
         *(trial.both(n).lease(_EVENT, limit=2, lease_s=600) for n in range(10)),
     )

@@ -8,11 +8,33 @@ from typing import Any
 
 from vextrus_payments.errors import StorageError
 from vextrus_payments.mode import Mode
+from vextrus_payments.payment import Evidence
 from vextrus_payments.plans import Claim, Plan
 from vextrus_payments.recording import plan_lost
-from vextrus_payments.records import OperationKind, OperationState, PaymentState
+from vextrus_payments.records import (
+    OperationKind,
+    OperationState,
+    PaymentFacts,
+    PaymentState,
+    SubjectKind,
+    Watch,
+)
 from vextrus_payments.store import Page
-from vextrus_payments.testing.store_trial import ACME, StoreTrial, expect, expect_raises, expect_type
+from vextrus_payments.testing.store_records import (
+    agreement_plan,
+    full_attempt,
+    full_plan,
+    settlement_plan,
+)
+from vextrus_payments.testing.store_trial import (
+    ACME,
+    LONG,
+    StoreTrial,
+    expect,
+    expect_raises,
+    expect_type,
+)
+from vextrus_payments.token_budget import GrantAsk, GrantEnd
 
 
 async def what_is_not_there(trial: StoreTrial) -> None:
@@ -109,13 +131,13 @@ async def list_page_by_page(trial: StoreTrial) -> None:
             await trial.advance(0.01)
     expected = [facts.payment.payment_id for facts in made]
     for limit in (1, 2, 3, 7, 100):
-        listed = await _all(partial(store.list, limit=limit))
+        listed = await all_pages(partial(store.list, limit=limit))
         expect([p.payment_id for p in listed] == expected, f"pages of {limit} tile the listing")
     expect((await store.list(limit=7)).cursor is None, "a page that holds the last row has no cursor")
-    mine = await _all(partial(store.list, "acme", limit=2))
+    mine = await all_pages(partial(store.list, "acme", limit=2))
     expect([p.payment_id for p in mine] == [i for i in expected if i != "pay_6"], "pages of one tenant")
     since = made[2].payment.created_at
-    late = await _all(partial(store.list, since=since, limit=2))
+    late = await all_pages(partial(store.list, since=since, limit=2))
     expect([p.payment_id for p in late] == expected[2:], "`since` includes its own moment")
     first = await store.list(limit=4)
     await trial.paid("INV-new", payment_id="pay_new")
@@ -127,7 +149,7 @@ async def list_page_by_page(trial: StoreTrial) -> None:
     expect(none == Page((), None), "payments of one state and tenant")
 
 
-async def _all(page_at: Callable[..., Awaitable[Page[Any]]]) -> list[Any]:
+async def all_pages(page_at: Callable[..., Awaitable[Page[Any]]]) -> list[Any]:
     """Every row, page after page. Bounded, so that a cursor that goes in circles is found."""
     rows: list[Any] = []
     cursor = None
@@ -158,20 +180,20 @@ async def list_operations_that_are_open(trial: StoreTrial) -> None:
     open_states = (OperationState.SUBMITTING, OperationState.UNKNOWN)
     expected = [claim.operation_id for claim in (*moved[1:], first)]
     for limit in (1, 2, 100):
-        listed = await _all(partial(store.list_operations, states=open_states, limit=limit))
+        listed = await all_pages(partial(store.list_operations, states=open_states, limit=limit))
         expect([o.operation_id for o in listed] == expected, f"open operations in pages of {limit}")
     whole = await store.list_operations(states=open_states, limit=5)
     expect(whole.cursor is None, "a page that holds the last operation has no cursor")
-    mine = await _all(partial(store.list_operations, "acme", states=open_states, limit=1))
+    mine = await all_pages(partial(store.list_operations, "acme", states=open_states, limit=1))
     expect(len(mine) == 4, "operations of one tenant")
     last = await store.get_operation("acme", first.operation_id)
     assert last is not None
-    before = await _all(
+    before = await all_pages(
         partial(store.list_operations, states=open_states, updated_before=last[1].updated_at, limit=2)
     )
     expect([o.operation_id for o in before] == expected[:-1], "`updated_before` excludes its own moment")
     expect(await store.list_operations(states=()) == Page((), None), "no states, no operations")
-    done = await _all(partial(store.list_operations, states=[OperationState.SUCCEEDED], limit=2))
+    done = await all_pages(partial(store.list_operations, states=[OperationState.SUCCEEDED], limit=2))
     expect({o.kind for o in done} == {OperationKind.INITIALIZE}, "settled operations can be listed too")
 
 
@@ -194,6 +216,68 @@ async def what_may_not_be_asked(trial: StoreTrial) -> None:
         )
 
 
+def _every_call(trial: StoreTrial, facts: PaymentFacts) -> dict[str, Awaitable[Any]]:
+    """One call of every operation of the port."""
+    store, now = trial.store, trial.store.now()
+    me, receipt = ("acme", "pay_INV-1"), facts.receipts[0]
+    account = (receipt.tenant, receipt.gateway, receipt.mode)
+    claim = Claim(*me, "pay_INV-1", 1, now, facts)
+    row = full_plan(now).outbox[0]
+    watch = Watch(
+        tenant="acme",
+        subject_kind=SubjectKind.PAYMENT,
+        subject_id="pay_INV-1",
+        version=1,
+        tries=1,
+        due_at=now,
+        leased_until=now,
+    )
+    ask = GrantAsk(permit="p", now=now, limit=2, window_s=3600, lease_s=60)
+    return {
+        "reserve": store.reserve(trial.wish("INV-2")),
+        "claim": store.claim(*me, LONG),
+        "checkpoint": store.checkpoint(claim, Evidence("step")),
+        "release": store.release(claim),
+        "commit": store.commit(full_plan(now)),
+        "note_attempt": store.note_attempt(full_attempt(now)),
+        "get": store.get(*me),
+        "get_operation": store.get_operation(*me),
+        "siblings": store.siblings("acme", "INV-1", without=""),
+        "find": store.find("acme", merchant_reference="INV-1"),
+        "next_order_number": store.next_order_number(*account, "INV-1"),
+        "list": store.list(),
+        "list_operations": store.list_operations(states=[OperationState.UNKNOWN]),
+        "events": store.events(*me),
+        "attempts": store.attempts(*me),
+        "lease": store.lease(row.kind, limit=1, lease_s=1),
+        "ack": store.ack(row),
+        "ack_many": store.ack_many([row]),
+        "nack": store.nack(row, retry_at=None, why="closed"),
+        "backlog": store.backlog(row.kind),
+        "list_outbox": store.list_outbox(row.kind),
+        "unpark": store.unpark("acme", row.row_id),
+        "change_mark": store.change_mark(),
+        "lease_watches": store.lease_watches(limit=1, lease_s=1),
+        "watch_again": store.watch_again(watch, None),
+        "sweep_watches": store.sweep_watches(),
+        "get_agreement": store.get_agreement("acme", "agr_1"),
+        "find_agreements": store.find_agreements("acme", operation_id="op"),
+        "list_agreements": store.list_agreements(),
+        "commit_agreement": store.commit_agreement(agreement_plan(now, "agr_1")),
+        "receipts": store.receipts(*account, ["TRX"]),
+        "list_receipts": store.list_receipts(*account),
+        "settlements": store.settlements([receipt.key]),
+        "settle": store.settle([settlement_plan(receipt, now)]),
+        "get_mark": store.get_mark("epoch"),
+        "put_mark": store.put_mark("epoch", "a", expected=None),
+        "token_get": store.token_get("d" * 64),
+        "token_put": store.token_put("d" * 64, "v1", "{}"),
+        "token_drop": store.token_drop("d" * 64, "v1"),
+        "grant_reserve": store.grant_reserve("d" * 64, ask),
+        "grant_finish": store.grant_finish("d" * 64, GrantEnd(permit="p", now=now, sent=True), None, None),
+    }
+
+
 async def open_and_close(trial: StoreTrial) -> None:
     """Both are idempotent; a closed store answers nothing; a durable one has kept everything."""
     store = trial.store
@@ -202,18 +286,16 @@ async def open_and_close(trial: StoreTrial) -> None:
     expect(await store.get("acme", "pay_INV-1") == facts, "open() of an open store changes nothing")
     await store.close()
     await store.close()
-    await expect_raises(
-        StorageError, store.get("acme", "pay_INV-1"), "a closed store raises StorageError when read"
-    )
-    await expect_raises(
-        StorageError,
-        store.reserve(trial.wish("INV-2")),
-        "a closed store raises StorageError when written",
-    )
+    for name, call in _every_call(trial, facts).items():
+        await expect_raises(StorageError, call, f"a closed store raises StorageError when asked for {name}")
     await store.open()
     if store.durable:
         expect(await store.get("acme", "pay_INV-1") == facts, "a durable store has everything when reopened")
         expect(await store.get("acme", "pay_INV-2") is None, "and nothing that was refused")
+        expect(await store.get("acme", "pay_full") is None, "nor half of it")
+        expect(await store.get_mark("epoch") is None, "nor a mark")
+        expect(await store.get_agreement("acme", "agr_1") is None, "nor an agreement")
+        expect(await store.settlements([facts.receipts[0].key]) == (), "nor a settlement")
 
 
 CHECKS = (
