@@ -127,6 +127,27 @@ async def outbox_page_by_page(trial: StoreTrial) -> None:
     await expect_raises(ValueError, store.list_outbox(_EVENT, cursor="x"), "a cursor that no page gave")
 
 
+async def outbox_rows_by_id(trial: StoreTrial) -> None:
+    """What became of given rows is told: waiting, leased, parked or delivered, of one tenant."""
+    store = trial.store
+    expect(await store.outbox_rows("acme", ["a/1"]) == (), "rows that are not there are left out")
+    await post(trial, "a", (1, 2))
+    await post(trial, "b", (1,), kind=OutboxKind.LEDGER)
+    await post(trial, "c", (1,), account=replace(ACME, tenant="other"))
+    (first, _) = await _lease(trial)
+    await store.ack(first)
+    found = {
+        row.row_id: row
+        for row in await store.outbox_rows("acme", ["a/1", "a/2", "b/1", "c/1", "none", "a/1"])
+    }
+    expect(sorted(found) == ["a/1", "a/2", "b/1"], "rows of the tenant with these ids, of either kind")
+    expect(found["a/1"].delivered_at is not None, "a delivered one says so")
+    expect(found["a/2"].delivered_at is None, "a waiting one does not")
+    expect(found["b/1"].kind is OutboxKind.LEDGER, "each tells its kind")
+    expect(await store.outbox_rows("acme", []) == (), "no ids, no rows")
+    await expect_raises(ValueError, store.outbox_rows("acme", ["x"] * 1001), "more than 1,000 ids at once")
+
+
 async def unparked_rows_come_again(trial: StoreTrial) -> None:
     """A parked row is tried again at once when told, in its place, with its tries back at nought."""
     store = trial.store
@@ -181,6 +202,7 @@ CHECKS = (
     nacks_race,
     many_acks,
     outbox_page_by_page,
+    outbox_rows_by_id,
     unparked_rows_come_again,
     deliverers_race,
 )

@@ -212,6 +212,27 @@ async def agreements_are_watched_too(trial: StoreTrial) -> None:
     expect(await store.sweep_watches() == 1, "an open agreement without a watch is armed")
 
 
+async def the_next_look_is_told(trial: StoreTrial) -> None:
+    """When something is looked at next can be asked, whoever has it leased."""
+    store, now = trial.store, trial.store.now()
+    payment, agreement = SubjectKind.PAYMENT, SubjectKind.AGREEMENT
+    expect(
+        await store.next_watch("acme", payment, "pay_INV-1") is None, "what is not there is never looked at"
+    )
+    made = await trial.reserved("INV-1")
+    await _watched(trial, made.facts, now - _SECOND)
+    expect(await store.next_watch("acme", payment, "pay_INV-1") == now - _SECOND, "a payment's time is told")
+    expect(await store.next_watch("other", payment, "pay_INV-1") is None, "times are keyed by tenant")
+    (watch,) = await _lease(trial)
+    expect(await store.next_watch("acme", payment, "pay_INV-1") == now - _SECOND, "a lease does not move it")
+    await store.watch_again(watch, None)
+    expect(await store.next_watch("acme", payment, "pay_INV-1") is None, "None is told as None")
+    plan = agreement_plan(now, "agr_1")
+    await store.commit_agreement(replace(plan, watch_at=now + _SECOND))
+    expect(await store.next_watch("acme", agreement, "agr_1") == now + _SECOND, "an agreement's time is told")
+    expect(await store.next_watch("acme", payment, "agr_1") is None, "an agreement is no payment")
+
+
 async def what_may_not_be_watched(trial: StoreTrial) -> None:
     """Limits and leases that are none raise ValueError."""
     for limit in (0, -1, 10**9):
@@ -228,5 +249,6 @@ CHECKS = (
     watchers_race,
     sweeps_arm_what_is_open,
     agreements_are_watched_too,
+    the_next_look_is_told,
     what_may_not_be_watched,
 )
