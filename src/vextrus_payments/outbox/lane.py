@@ -1,0 +1,318 @@
+"""One kind of rows on its way out: leased, handed over side by side, and their ends told to the store.
+
+Theory of operation. A fixed number of places. A round tells the store how the rows ended that have ended since (all
+that were taken are marked in one transaction, so under load batches form by themselves), then leases as many rows as
+there are free places. A row keeps its place until the store knows its end: what a crash can make come twice is never
+more than the places. Each callback runs in a task of its own with a deadline, so one that hangs holds up its own
+subject and nobody else's, and neither the rounds nor any payment waits for it.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from vextrus_payments.errors import DeliveryError, StorageError, UndeliverableError
+from vextrus_payments.ids import Entropy
+from vextrus_payments.observe import Observer
+from vextrus_payments.outbox.alarms import AlarmKind, Alarms, OutboxAlarm
+from vextrus_payments.outbox.limits import GRACE_S, OutboxLimits
+from vextrus_payments.outbox.targets import Handed, Target
+from vextrus_payments.records import OutboxKind, OutboxRow
+from vextrus_payments.redaction import redact_text
+from vextrus_payments.store import PaymentStore
+
+_LAST_WORDS_S: Final = 2.0
+_LAST_TRIES: Final = 3
+_REASON_LENGTH: Final = 200
+
+_Key = tuple[str, str]
+
+
+@dataclass(slots=True)
+class _Held:
+    """A row in hand."""
+
+    row: OutboxRow
+    task: asyncio.Task[Handed]
+    timer: asyncio.TimerHandle
+    late: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A row whose hand-over is over, for the store to be told. `why=None`: it was taken."""
+
+    row: OutboxRow
+    why: str | None = None
+    wish_s: float | None = None
+    hopeless: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crew:
+    """What every lane of one outbox works with."""
+
+    store: PaymentStore
+    limits: OutboxLimits
+    entropy: Entropy
+    observer: Observer
+    alarms: Alarms
+
+
+class Lane:
+    """Delivers the rows of one kind. Made anew for each run."""
+
+    def __init__(self, kind: OutboxKind, target: Target, crew: Crew) -> None:
+        self.kind = kind
+        self.taken: int = 0
+        """How many rows were taken so far."""
+        self._target = target
+        self._crew = crew
+        self._held: dict[_Key, _Held] = {}
+        self._strays: dict[_Key, asyncio.Task[Handed]] = {}
+        """Callbacks that do not stop when told to. Their rows are offered again, but not by this process."""
+        self._ended: list[_Ended] = []
+        self._news = asyncio.Event()
+        self._stopping = False
+        self._leaving = False
+        self._look = True
+        """Whether a lease may find something."""
+        self._failed_in_a_row = 0
+        self._rest_until = 0.0
+
+    def wake(self) -> None:
+        """There may be something to deliver."""
+        self._look = True
+        self._news.set()
+
+    def stop(self) -> None:
+        """Take nothing more; finish what is in hand."""
+        self._stopping = True
+        self._news.set()
+
+    # --- the two ways to run --------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Deliver until stopped. A store that fails is asked again after `poll_s`."""
+        poll_s = self._crew.limits.poll_s
+        failures = 0
+        try:
+            # A store that stays down does not keep a stopped lane for ever: what is unmarked comes again.
+            while not (self._stopping and (self._idle or (failures >= _LAST_TRIES and not self._held))):
+                try:
+                    moved = await self._round(patient=True)
+                except Exception as error:  # noqa: BLE001 - a worker that dies silently loses every later row
+                    self._report(error)
+                    failures += 1
+                    await self._rest(poll_s)
+                    continue
+                failures = 0
+                if not moved and not (self._stopping and self._idle):
+                    await self._wait(poll_s)
+        finally:
+            await self._leave()
+
+    def _report(self, error: Exception) -> None:
+        name = "outbox.store_failed" if isinstance(error, StorageError) else "outbox.failed"
+        code = error.code if isinstance(error, StorageError) else type(error).__name__
+        self._crew.observer.event(name, queue=self.kind.value, code=code)
+
+    async def deliver(self) -> int:
+        """Hand over everything that is due, until nothing is; how many rows were taken.
+
+        Raises:
+            StorageError: the store failed. What was in hand is over by then, and told to it where it could be.
+        """
+        try:
+            while (moved := await self._round()) or not self._idle:
+                if not moved:
+                    await self._wait(None)
+        except Exception:
+            self._stopping = True
+            while self._held:
+                self._news.clear()
+                await self._wait(None)
+            raise
+        finally:
+            await self._leave()
+        return self.taken
+
+    @property
+    def _idle(self) -> bool:
+        return not self._held and not self._ended
+
+    async def _wait(self, most_s: float | None) -> None:
+        """For news; after `most_s` seconds it is time to look again."""
+        try:
+            async with asyncio.timeout(most_s):
+                await self._news.wait()
+        except TimeoutError:
+            self._look = True
+
+    async def _rest(self, seconds: float) -> None:
+        """Whatever the news: a store that failed is left alone for a moment."""
+        loop = asyncio.get_running_loop()
+        over: asyncio.Future[None] = loop.create_future()
+        timer = loop.call_later(seconds, over.set_result, None)
+        try:
+            await over
+        finally:
+            timer.cancel()
+        self._look = True
+
+    async def _leave(self) -> None:
+        """At the end, or cancelled: nothing of this lane goes on after it."""
+        self._leaving = True
+        tasks = {held.task for held in self._held.values()} | set(self._strays.values())
+        for held in self._held.values():
+            held.timer.cancel()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=GRACE_S)
+        if self._ended:  # taken, and about to be marked: unmarked they would come twice
+            try:
+                async with asyncio.timeout(_LAST_WORDS_S):
+                    await self._tell()
+            except (StorageError, TimeoutError):
+                pass  # their leases run out
+
+    # --- a round --------------------------------------------------------------------------------------------------
+
+    async def _round(self, *, patient: bool = False) -> bool:
+        """Tell ends, lease anew; whether anything was done."""
+        self._news.clear()
+        told = await self._tell()
+        leased = await self._lease(patient=patient)
+        return told or leased
+
+    async def _lease(self, *, patient: bool) -> bool:
+        limits = self._crew.limits
+        free = limits.at_once - len(self._held) - len(self._ended)
+        if self._stopping or free < 1 or not self._look:
+            return False
+        if patient and self._failed_in_a_row >= limits.at_once:
+            # The other side is down: hand it some rows each poll, in place of all that wait one after the other.
+            now_s = asyncio.get_running_loop().time()
+            if now_s < self._rest_until:
+                self._look = False
+                return False
+            self._rest_until = now_s + limits.poll_s
+        self._look = False  # before the question: a wake while it is asked counts
+        rows = await self._crew.store.lease(self.kind, limit=free, lease_s=limits.lease_s)
+        self._look = self._look or len(rows) == free
+        for row in rows:
+            self._begin(row)
+        return bool(rows)
+
+    def _begin(self, row: OutboxRow) -> None:
+        key = (row.tenant, row.row_id)
+        if key in self._held or key in self._strays:
+            return  # its lease ran out while its callback runs here
+        task = asyncio.create_task(self._target.hand_over(row), name="vextrus-payments-hand-over")
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(self._crew.limits.callback_timeout_s, self._too_late, key)
+        self._held[key] = _Held(row, task, timer)
+        task.add_done_callback(partial(self._over, key))
+
+    def _too_late(self, key: _Key) -> None:
+        held = self._held[key]
+        held.late = True
+        held.task.cancel()
+        held.timer = asyncio.get_running_loop().call_later(GRACE_S, self._abandon, key)
+
+    def _abandon(self, key: _Key) -> None:
+        """Its callback does not stop when told to: it loses its place, so that others can have it."""
+        held = self._held.pop(key)
+        self._strays[key] = held.task
+        self._end(_Ended(held.row, "the callback took too long, and did not stop when told to"))
+
+    def _over(self, key: _Key, task: asyncio.Task[Handed]) -> None:
+        held = self._held.pop(key, None)
+        if held is None:
+            self._strays.pop(key, None)
+            if not task.cancelled():
+                task.exception()  # nobody else will ask for it
+            return
+        held.timer.cancel()
+        if self._leaving and (task.cancelled() or task.exception() is not None):
+            return  # cut off by us: its lease runs out
+        ended = _ended(held, task)
+        if ended is None:  # taken and marked in one go, or nothing was done
+            self.taken += task.result() is Handed.MARKED
+            self._failed_in_a_row = 0
+            self.wake()
+        else:
+            self._end(ended)
+
+    def _end(self, ended: _Ended) -> None:
+        self._failed_in_a_row = 0 if ended.why is None else self._failed_in_a_row + 1
+        self._ended.append(ended)
+        self._news.set()
+
+    # --- telling the store ----------------------------------------------------------------------------------------
+
+    async def _tell(self) -> bool:
+        """Tell the store of every row that has ended; False where none has. What it did not take is told again."""
+        ended, self._ended = self._ended, []
+        if not ended:
+            return False
+        taken = [one.row for one in ended if one.why is None]
+        told: set[int] = set()
+        try:
+            if taken:
+                await self._crew.store.ack_many(taken)
+                told.update(id(one) for one in ended if one.why is None)
+                self.taken += len(taken)
+            for one in ended:
+                if one.why is not None:
+                    await self._tell_failure(one, one.why)
+                    told.add(id(one))
+        finally:
+            self._ended[:0] = (one for one in ended if id(one) not in told)
+        self._look = True  # what stood behind them may be due now
+        return True
+
+    async def _tell_failure(self, ended: _Ended, why: str) -> None:
+        row, crew = ended.row, self._crew
+        now = crew.store.now()
+        parked = ended.hopeless or crew.limits.gives_up(row, now)
+        pause_s = crew.limits.pause_s(row.attempts, crew.entropy, ended.wish_s)
+        await crew.store.nack(row, retry_at=None if parked else now + timedelta(seconds=pause_s), why=why)
+        crew.observer.event(
+            "outbox.not_taken", kind=row.kind.value, row_id=row.row_id, why=why, attempts=row.attempts + 1
+        )
+        if parked:
+            crew.alarms.sound(
+                OutboxAlarm(
+                    kind=AlarmKind.PARKED,
+                    queue=row.kind,
+                    at=now,
+                    reason=why,
+                    age_s=(now - row.created_at).total_seconds(),
+                    tenant=row.tenant,
+                    row_id=row.row_id,
+                    subject=row.subject,
+                    tries=row.attempts + 1,
+                )
+            )
+
+
+def _ended(held: _Held, task: asyncio.Task[Handed]) -> _Ended | None:
+    """How a hand-over ended; None where the store need not be told."""
+    row = held.row
+    if task.cancelled():
+        # Cancelled by its deadline, or by something of the host's own.
+        return _Ended(row, "the callback took too long" if held.late else "the callback was cancelled")
+    error = task.exception()
+    if error is None:
+        return _Ended(row) if task.result() is Handed.TAKEN else None
+    if isinstance(error, DeliveryError):
+        why = redact_text(error.what, _REASON_LENGTH)
+        return _Ended(row, why, error.retry_after_s, isinstance(error, UndeliverableError))
+    if held.late:
+        return _Ended(row, "the callback took too long")
+    # Not its text: a host's exception may quote anything.
+    return _Ended(row, f"the callback raised {type(error).__name__}")
