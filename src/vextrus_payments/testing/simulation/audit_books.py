@@ -174,7 +174,7 @@ class BooksAudit:
             if payment is not None and move.kind == "capture":
                 captured[payment["payment_id"]].append(move)
         by_operation = {
-            entry.operation_id: entry
+            (entry.tenant, entry.operation_id): entry
             for entry in self._entries.values()
             if entry.kind.value == "payment.refunded"
         }
@@ -183,8 +183,8 @@ class BooksAudit:
             answer = getattr(told.answer, "outcome", told.answer)
             word = type(answer).__name__
             if word == "Declined" and told.verb.startswith("refund"):
-                said[f"refund {answer.operation_id}"].add(word)
-                if answer.operation_id in by_operation:
+                said[f"refund {told.tenant} {answer.operation_id}"].add(word)
+                if (told.tenant, answer.operation_id) in by_operation:
                     self._found.add(("called_failed", answer.operation_id))
             elif word == "Declined":
                 said[answer.payment_id].add(word)
@@ -198,8 +198,8 @@ class BooksAudit:
                 if answer.late:
                     said[answer.payment_id].discard("Declined")
             elif word == "Refunded":
-                said[f"refund {answer.operation_id}"].add(f"Refunded {answer.transaction_id}")
-                said[f"receipt {answer.transaction_id}"].add(answer.operation_id)
+                said[f"refund {told.tenant} {answer.operation_id}"].add(f"Refunded {answer.transaction_id}")
+                said[f"receipt {told.tenant} {answer.transaction_id}"].add(answer.operation_id)
         for subject, words in said.items():
             if len(words) > 1:
                 self._found.add(("contradiction", subject))

@@ -191,7 +191,7 @@ def _words(pictures: dict[str, Seen], ledger: dict[str, Booked], run: Run, wrong
             of_payment.setdefault(picture.payment_id, []).append(picture)
     completes = {world.gateway for world in run.worlds if world.payer_completes}
     refund_of = {
-        book.entry.operation_id: book.entry.transaction_id
+        (book.entry.tenant, book.entry.operation_id): book.entry.transaction_id
         for book in ledger.values()
         if book.entry.kind.value == "payment.refunded"
     }
@@ -200,9 +200,9 @@ def _words(pictures: dict[str, Seen], ledger: dict[str, Booked], run: Run, wrong
         outcome = getattr(told.answer, "outcome", told.answer)
         match type(outcome).__name__:
             case "Declined" if told.verb in ("refund", "refund_status"):
-                if outcome.operation_id in refund_of:
+                if (told.tenant, outcome.operation_id) in refund_of:
                     wrong.add(("called_failed", outcome.operation_id))
-                _claim(claims, f"refund {outcome.operation_id}", "declined", wrong)
+                _claim(claims, f"refund {told.tenant} {outcome.operation_id}", "declined", wrong)
             case "Declined":
                 for picture in of_payment.get(outcome.payment_id, ()):
                     if picture.charges and picture.gateway not in completes:
@@ -219,8 +219,8 @@ def _words(pictures: dict[str, Seen], ledger: dict[str, Booked], run: Run, wrong
                 _claim(claims, outcome.payment_id, outcome.transaction_id, wrong)
                 _paid_as_asked(of_payment.get(outcome.payment_id, ()), outcome, wrong)
             case "Refunded":
-                _claim(claims, f"refund {outcome.operation_id}", outcome.transaction_id, wrong)
-                _claim(claims, f"receipt {outcome.transaction_id}", outcome.operation_id, wrong)
+                _claim(claims, f"refund {told.tenant} {outcome.operation_id}", outcome.transaction_id, wrong)
+                _claim(claims, f"receipt {told.tenant} {outcome.transaction_id}", outcome.operation_id, wrong)
             case "Pending" if outcome.sent is False:
                 _said_unsent(told, outcome, run, of_payment, wrong)
 
@@ -245,7 +245,7 @@ def _said_unsent(
         return
     references = {picture.reference for picture in of_payment.get(outcome.payment_id, ())}
     for exchange in run.wire:
-        if exchange.answer is None or exchange.at_s >= told.asked_at_s:
+        if exchange.answer is None or exchange.world.payer_completes or exchange.at_s >= told.asked_at_s:
             continue
         for fact in exchange.world.facts(exchange.ask, exchange.answer):
             if fact.kind == "executed" and fact.reference in references:

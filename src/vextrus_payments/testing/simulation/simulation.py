@@ -309,7 +309,7 @@ class Simulation:
         clock = SimClock(self.scheduler, self.machine)
         sleeper = SimSleeper()
         many = self.tenants != (DEFAULT_TENANT,)
-        configs = {world.gateway: world.config(DEFAULT_TENANT) for world in self.worlds}
+        configs = {world.gateway: world.config(self.tenants[0]) for world in self.worlds}
         adapters = {world.gateway: world.adapter for world in self.worlds if world.adapter is not None}
 
         async def credentials(tenant: str, gateway: str) -> GatewayConfig:
