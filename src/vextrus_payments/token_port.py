@@ -208,6 +208,22 @@ class GrantOrder:
     send_by: SendBy
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenHealth:
+    """How a gateway's token and its grant budget stand: for a person who looks, never for deciding."""
+
+    ends_at: datetime | None
+    """The end of the token there is; None: there is none, or it is over or another holder's."""
+    used: int | None
+    """Grants that count now; None: somebody is making one at this moment."""
+    limit: int
+    window_s: int
+    retry_after_s: int | None = None
+    """Where the budget is used up: for how long."""
+    failure: str | None = None
+    """Where it is used up: the error code of the last grant, when that failed."""
+
+
 #: One wire call that brings a Token: a grant, or a refresh of `order.previous`. Never both: each takes a slot of its
 #: own, and a refresh that raises AuthenticationRejectedError or DeclinedError is followed by a grant under a second
 #: slot. It ends by itself within the cache's `answer_s` after `send_by`, and raises NotSentError only if no request

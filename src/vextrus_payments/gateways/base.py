@@ -58,8 +58,9 @@ from vextrus_payments.snapshots import (
     RefundSnapshot,
     TransactionSnapshot,
 )
+from vextrus_payments.token_port import TokenHealth
 from vextrus_payments.transport import Transport
-from vextrus_payments.wire import CallContext, OnCheckpoint, WireCall, WireResponse
+from vextrus_payments.wire import CallContext, OnCheckpoint, Safety, WireCall, WireRequest, WireResponse
 
 if TYPE_CHECKING:
     from vextrus_payments.tokens.cache import TokenCache
@@ -139,6 +140,11 @@ class PaymentGateway(ABC):
         """On whose behalf it works."""
         return self._tenant
 
+    @property
+    def address(self) -> str:
+        """The root of the API it asks."""
+        return self._config.api_url
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}, {self.mode.value}, tenant {self._tenant}>"
 
@@ -175,6 +181,29 @@ class PaymentGateway(ABC):
             )
             self._owns_transport = True
         return transport
+
+    # --- for whoever looks after it -------------------------------------------------------------------------
+
+    async def knock(self) -> WireResponse:
+        """Ask for the root of the API, without credentials: any answer at all says that the gateway can be reached.
+
+        Moves nothing, takes no token and costs no grant.
+
+        Raises:
+            GatewayError: no answer came.
+        """
+        request = WireRequest("GET", self._config.api_url, (("Accept", "application/json"),))
+        return await self._open_transport().send(
+            request, safety=Safety.READ, timeout_s=self._config.timeout_s
+        )
+
+    async def token_health(self) -> TokenHealth | None:
+        """How its token and its budget of grants stand; None: it needs none. Asks nobody.
+
+        Raises:
+            StorageError: they are kept where nothing can be read now.
+        """
+        return None
 
     # --- the verbs ------------------------------------------------------------------------------------------
 

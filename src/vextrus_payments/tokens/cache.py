@@ -31,8 +31,15 @@ from vextrus_payments.clock import Clock, Sleeper, SystemClock, SystemSleeper
 from vextrus_payments.errors import ConfigurationError, NotSentError, PaymentsError, ThrottledError
 from vextrus_payments.ids import Entropy, SystemEntropy
 from vextrus_payments.observe import GuardedObserver, NullObserver, Observer
-from vextrus_payments.token_budget import GrantBudget
-from vextrus_payments.token_port import ConnectedTokenBackend, Grant, Token, TokenBackend, TokenKey
+from vextrus_payments.token_budget import GrantAsk, GrantBudget, GrantEnd, GrantExhausted, GrantReserved
+from vextrus_payments.token_port import (
+    ConnectedTokenBackend,
+    Grant,
+    Token,
+    TokenBackend,
+    TokenHealth,
+    TokenKey,
+)
 from vextrus_payments.tokens.granting import (
     Granting,
     Wish,
@@ -44,6 +51,8 @@ from vextrus_payments.tokens.granting import (
 _REST_S: Final = 30.0
 _LONGEST_REST_S: Final = 60.0
 _MOST_KEYS: Final = 10_000
+#: Whoever looks holds a slot for a moment; should it die in that moment, for no longer than this.
+_LOOK_LEASE_S: Final = 5.0
 
 
 @dataclass(slots=True)
@@ -223,6 +232,39 @@ class TokenCache:
             await self._backend.drop(key, version)
         except Exception as error:  # noqa: BLE001 - the payment goes on; others learn it by a 401 of their own
             self._observer.event("token.not_dropped", key=key.short, code=error_code(error))
+
+    async def health(self, key: TokenKey, *, budget: GrantBudget | None = None) -> TokenHealth:
+        """How the key's token and budget stand. Asks no gateway: a slot is taken and given back as proven unsent.
+
+        Raises:
+            StorageError: the backend failed.
+        """
+        budget, now = budget or self._budget, self._clock.now()
+        token = await self._backend.get(key)
+        usable = token is not None and token.is_held_by(key) and token.last_use > now
+        used: int | None = None
+        exhausted: GrantExhausted | None = None
+        for limit in range(1, budget.limit + 1):
+            permit = self._entropy.token_bytes(16).hex()
+            ask = GrantAsk(
+                permit=permit, now=now, limit=limit, window_s=budget.window_s, lease_s=_LOOK_LEASE_S
+            )
+            decision = await self._backend.reserve_grant(key, ask)
+            if isinstance(decision, GrantReserved):
+                await self._backend.finish_grant(key, GrantEnd(permit=permit, now=now, sent=False), None)
+                used = limit - 1
+            if not isinstance(decision, GrantExhausted):
+                exhausted = None
+                break
+            used, exhausted = limit, decision
+        return TokenHealth(
+            ends_at=token.last_use if token is not None and usable else None,
+            used=used,
+            limit=budget.limit,
+            window_s=budget.window_s,
+            retry_after_s=None if exhausted is None else exhausted.retry_after_s,
+            failure=None if exhausted is None else exhausted.failure,
+        )
 
     async def drain(self) -> None:
         """Let grants in flight finish, so that what they bring is kept; stop waiting for other processes' grants.

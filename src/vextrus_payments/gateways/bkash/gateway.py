@@ -56,6 +56,7 @@ from vextrus_payments.snapshots import (
     RefundSnapshot,
     TransactionSnapshot,
 )
+from vextrus_payments.token_port import TokenHealth
 from vextrus_payments.transport import Transport
 from vextrus_payments.wire import CallContext, OnCheckpoint, WireCall, WireResponse
 
@@ -132,6 +133,10 @@ class BkashGateway(PaymentGateway):
     def capabilities(self) -> Capabilities:
         """What bKash can do."""
         return self._capabilities
+
+    async def token_health(self) -> TokenHealth:
+        """How the token and bKash's two grants an hour stand (dossier §1.4). Asks nobody."""
+        return await self._keeper.health()
 
     async def aclose(self) -> None:
         """Close what this gateway opened itself."""

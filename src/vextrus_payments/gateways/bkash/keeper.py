@@ -12,7 +12,7 @@ from vextrus_payments.gateways.bkash.steps import JSON_HEADERS, Api
 from vextrus_payments.gateways.front_door import Authorization
 from vextrus_payments.ids import Entropy
 from vextrus_payments.observe import Observer
-from vextrus_payments.token_port import GrantOrder, Token, TokenKey, require_durable
+from vextrus_payments.token_port import GrantOrder, Token, TokenHealth, TokenKey, require_durable
 from vextrus_payments.wire import CallContext, WireCall
 
 if TYPE_CHECKING:
@@ -99,6 +99,14 @@ class TokenKeeper:
         if self._authorization is authorization:
             self._authorization = None
         await self._cache.reject(self._key, authorization.version)
+
+    async def health(self) -> TokenHealth:
+        """How token and budget stand.
+
+        Raises:
+            StorageError: they are kept where nothing can be read now.
+        """
+        return await self._cache.health(self._key, budget=GRANT_BUDGET)
 
     async def aclose(self) -> None:
         """Close the cache, if it is ours."""
