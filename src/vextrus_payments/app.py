@@ -2,14 +2,23 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
 from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
 from vextrus_payments.clock import Clock, Sleeper, SystemClock, SystemSleeper
 from vextrus_payments.config import CredentialSource, GatewayConfig
-from vextrus_payments.engine import Context, Engine, EngineLimits, Flights, Recorder, ReturnResult
+from vextrus_payments.engine import (
+    Context,
+    Engine,
+    EngineLimits,
+    Flights,
+    LatePayment,
+    Recorder,
+    ReturnResult,
+)
 from vextrus_payments.errors import ConfigurationError, InvalidRequestError
 from vextrus_payments.gateways.base import Adapter, PaymentGateway
 from vextrus_payments.gateways.registry import DEFAULT_TENANT, Registry
@@ -21,6 +30,14 @@ from vextrus_payments.observe import GuardedObserver, Observer
 from vextrus_payments.outbox import EventCallback, Outbox
 from vextrus_payments.outcomes import Outcome, RefundOutcome
 from vextrus_payments.payment import PaymentRequest, PaymentSession, RefundRequest, check_text, check_url
+from vextrus_payments.reconcile import (
+    OnEach,
+    Ports,
+    Reconciled,
+    Reconciler,
+    ReconcileLimits,
+    ReconcileReport,
+)
 from vextrus_payments.records import PaymentFacts
 from vextrus_payments.store import PaymentStore
 from vextrus_payments.stores import open_store
@@ -34,8 +51,15 @@ _TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 class TenantPayments:
     """The verbs, bound to one tenant. Cheap to make and to keep; `Payments.for_tenant` gives one."""
 
-    def __init__(self, engine: Callable[[], Engine], store: PaymentStore, tenant: str) -> None:
+    def __init__(
+        self,
+        engine: Callable[[], Engine],
+        store: PaymentStore,
+        tenant: str,
+        reconciler: Callable[[], Reconciler],
+    ) -> None:
         self._open_engine = engine
+        self._open_reconciler = reconciler
         self._store = store
         self.tenant = tenant
 
@@ -83,6 +107,34 @@ class TenantPayments:
         """
         return await self._engine.status(self.tenant, payment_id)
 
+    async def capture(self, payment_id: str, *, wait_s: float | None = None) -> Outcome:
+        """Take the money that an authorization holds: all of it, sent once, from any caller, any number of times.
+
+        A repeat is answered by a look-up. One live capture or void per payment.
+
+        Args:
+            wait_s: as for `execute`.
+
+        Raises:
+            InvalidRequestError: no such payment; UnsupportedOperationError: the gateway has no capture.
+            ConflictError: no money is held, or a void is under way.
+            AlreadyPaidError: another payment of the reference has money; this one was not captured.
+            ConfigurationError, StorageError: see their messages.
+        """
+        return await self._engine.capture(self.tenant, payment_id, wait_s=wait_s)
+
+    async def void(self, payment_id: str, *, wait_s: float | None = None) -> Outcome:
+        """Let the money go that an authorization holds, as `capture` takes it.
+
+        Once it is done, the payment is Declined (payment_cancelled).
+
+        Raises:
+            InvalidRequestError: no such payment; UnsupportedOperationError: the gateway has no void.
+            ConflictError: no money is held, it was captured already, or a capture is under way.
+            ConfigurationError, StorageError: see their messages.
+        """
+        return await self._engine.void(self.tenant, payment_id, wait_s=wait_s)
+
     async def refund(self, request: RefundRequest) -> RefundOutcome:
         """Give money back, once per operation id. `amount=None` gives back all that is still refundable.
 
@@ -117,6 +169,18 @@ class TenantPayments:
         """
         return await self._engine.handle_return(self.tenant, gateway, params, wait_s=wait_s)
 
+    async def reconcile(self, payment_id: str) -> Reconciled:
+        """Look at one payment now, with its refunds, and do what is due about it, whether or not its time has come.
+
+        Asks the gateway about what is open, ends a session whose life is over, submits what was reserved and left
+        behind, and books refunds that were made elsewhere. What got no answer is in the result's `problems`.
+
+        Raises:
+            InvalidRequestError: no such payment.
+            StorageError: see its message.
+        """
+        return await self._open_reconciler().payment(self.tenant, payment_id)
+
     async def get(self, payment_id: str) -> PaymentFacts | None:
         """Everything recorded of one payment; None when there is none of that id."""
         return await self._store.get(self.tenant, payment_id)
@@ -142,7 +206,12 @@ class Payments:
         adapters: gateway adapters by name, in place of the installed ones.
         credentials: where the configurations of many tenants come from; then every call goes through `for_tenant`.
         tokens: where gateway tokens are kept; by default in the store.
-        workers: whether entering starts the outbox worker; without it call `deliver()`.
+        accounts: the names of the ledger's accounts.
+        late_payment: what becomes of money that comes after a payment was closed. "keep": it is booked to unapplied
+            receipts and announced, for a person's decision; "refund": the reconciler gives it back, once.
+        workers: whether entering starts the workers, which deliver entries and news and reconcile what is open;
+            without them call `deliver()` and `reconcile_due()`, or run `vextrus-pay worker` elsewhere.
+        reconcile_limits: how many payments are looked at at once, and the like.
 
     Raises:
         ConfigurationError: the arguments do not go together.
@@ -161,7 +230,9 @@ class Payments:
         tokens: TokenBackend | None = None,
         workers: bool = True,
         accounts: AccountMap = DEFAULT_ACCOUNTS,
+        late_payment: LatePayment = "keep",
         limits: EngineLimits | None = None,
+        reconcile_limits: ReconcileLimits | None = None,
         transport: Transport | None = None,
         observer: Observer | None = None,
         clock: Clock | None = None,
@@ -207,8 +278,13 @@ class Payments:
             entropy=self._entropy,
             observer=self._observer,
         )
+        if late_payment not in ("keep", "refund"):
+            raise ConfigurationError('late_payment is "keep" or "refund".', code="late_payment")
+        self._late_payment: LatePayment = late_payment
         self._accounts = accounts
         self._limits = limits or EngineLimits()
+        self._reconcile_limits = reconcile_limits or ReconcileLimits()
+        self._reconcile_worker: asyncio.Task[None] | None = None
         self._worker: asyncio.Task[None] | None = None
         self._opened = False
         self._closing: asyncio.Task[None] | None = None
@@ -230,8 +306,21 @@ class Payments:
                 ids=Ids(self._clock, self._entropy),
                 observer=self._observer,
                 accounts=self._accounts,
+                late_payment=self._late_payment,
                 limits=self._limits,
             )
+        )
+        self._reconciler = Reconciler(
+            Ports(
+                store=self._store,
+                engine=self._engine,
+                gateway=self.gateway_of,
+                clock=self._clock,
+                sleeper=self._sleeper,
+                entropy=self._entropy,
+                observer=self._observer,
+            ),
+            self._reconcile_limits,
         )
 
     # --- opening and closing --------------------------------------------------------------------------------
@@ -248,8 +337,11 @@ class Payments:
     ) -> None:
         await self.aclose()
 
-    async def open(self) -> None:
-        """Open the store and start the worker. A second call does nothing; after aclose() it opens afresh.
+    async def open(self, *, workers: bool | None = None) -> None:
+        """Open the store and start the workers. A second call does nothing; after aclose() it opens afresh.
+
+        Args:
+            workers: whether to start them this time; None: as the constructor was told.
 
         Raises:
             ConfigurationError: it is still closing.
@@ -268,8 +360,11 @@ class Payments:
         if self._opened:
             return  # somebody else opened it while this call waited for the store
         self._opened = True
-        if self._workers:
+        if self._workers if workers is None else workers:
             self._worker = asyncio.create_task(self._outbox.run(), name="vextrus-payments-outbox")
+            self._reconcile_worker = asyncio.create_task(
+                self._reconciler.run(), name="vextrus-payments-reconcile"
+            )
 
     async def aclose(self) -> None:
         """Let what was claimed be recorded, stop the worker, close what was opened here.
@@ -287,6 +382,10 @@ class Payments:
 
     async def _close(self) -> None:
         try:
+            if self._reconcile_worker is not None:
+                self._reconciler.stop()  # first: it would begin anew what is being drained
+                await asyncio.wait({self._reconcile_worker})
+                self._reconcile_worker = None
             await self._engine.drain()
             await self._tokens.drain()
             if self._worker is not None:
@@ -304,7 +403,7 @@ class Payments:
         """The verbs on behalf of one tenant (1-64 letters, digits, `.`, `_` or `-`)."""
         check_text("tenant", tenant, _TENANT, "1-64 letters, digits, dots, dashes or underscores")
         self._check_open()
-        return TenantPayments(self._open_engine, self._store, tenant)
+        return TenantPayments(self._open_engine, self._store, tenant, self._open_reconciler)
 
     async def initialize(self, request: PaymentRequest) -> PaymentSession:
         """See TenantPayments.initialize."""
@@ -317,6 +416,14 @@ class Payments:
     async def status(self, payment_id: str) -> Outcome:
         """See TenantPayments.status."""
         return await self._single().status(payment_id)
+
+    async def capture(self, payment_id: str, *, wait_s: float | None = None) -> Outcome:
+        """See TenantPayments.capture."""
+        return await self._single().capture(payment_id, wait_s=wait_s)
+
+    async def void(self, payment_id: str, *, wait_s: float | None = None) -> Outcome:
+        """See TenantPayments.void."""
+        return await self._single().void(payment_id, wait_s=wait_s)
 
     async def refund(self, request: RefundRequest) -> RefundOutcome:
         """See TenantPayments.refund."""
@@ -340,12 +447,52 @@ class Payments:
         """See TenantPayments.find."""
         return await self._single().find(merchant_reference=merchant_reference)
 
+    async def reconcile(self, payment_id: str) -> Reconciled:
+        """See TenantPayments.reconcile."""
+        return await self._single().reconcile(payment_id)
+
+    async def reconcile_due(self, *, on_each: OnEach | None = None) -> ReconcileReport:
+        """Look once at everything that is due now, of every tenant; what a worker does all the time.
+
+        Args:
+            on_each: told of each payment as soon as it has been looked at.
+
+        Raises:
+            StorageError: the store failed; what was looked at until then is recorded.
+        """
+        return await self._open_reconciler().due(on_each)
+
+    async def reconcile_since(
+        self, since: datetime, *, leave_out: Collection[str] = (), on_each: OnEach | None = None
+    ) -> ReconcileReport:
+        """After a restored backup: ask about everything that is open, and about everything that was made or changed
+        since then, what is over in the records and refunds included. Nothing is sent meanwhile.
+
+        Once every question got an answer, the store is accepted as the one to go on with
+        (`accepted_restored`); until then what may move money is refused. Look at the report, and call it again.
+
+        Args:
+            since: a time before the backup was taken; earlier by as much as refunds may come late.
+            leave_out: tenants about whom nobody can ask any more, and whose payments are left as they are.
+            on_each: told of each payment as soon as it has been looked at.
+
+        Raises:
+            InvalidRequestError: `since` has no zone.
+            StorageError: the store failed; nothing was accepted.
+        """
+        return await self._open_reconciler().since(since, leave_out=leave_out, on_each=on_each)
+
     async def deliver(self) -> int:
         """Hand over everything that is due in the outbox now; how many rows were taken."""
         self._check_open()
         return await self._outbox.deliver()
 
-    # --- what the engine asks -------------------------------------------------------------------------------
+    # --- what the engine asks, and commands -----------------------------------------------------------------
+
+    @property
+    def store(self) -> PaymentStore:
+        """Where payments live."""
+        return self._store
 
     async def gateway_of(self, tenant: str, name: str) -> PaymentGateway:
         """The tenant's ready gateway of that name.
@@ -379,6 +526,10 @@ class Payments:
     def _open_engine(self) -> Engine:
         self._check_open()
         return self._engine
+
+    def _open_reconciler(self) -> Reconciler:
+        self._check_open()
+        return self._reconciler
 
     def _check_open(self) -> None:
         if not self._opened:

@@ -157,6 +157,13 @@ def answered_by_operator(facts: PaymentFacts, operation_id: str) -> ResolutionVe
     return said[-1] if said else None
 
 
+def denied_by_operator(facts: PaymentFacts, operation: Operation) -> bool:
+    """True for a refund that an operator called not made, but that had a baseline: the gateway may show it yet."""
+    said = answered_by_operator(facts, operation.operation_id)
+    known = (OperationKind.REFUND, said) == (operation.kind, ResolutionVerdict.NOT_MADE)
+    return known and operation.state is _O.DECLINED and bool(operation.evidence)
+
+
 def has_money(facts: PaymentFacts) -> bool:
     """True when money is there: paid or held."""
     return facts.payment.state in (_P.PAID, _P.AUTHORIZED)

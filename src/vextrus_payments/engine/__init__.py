@@ -1,4 +1,4 @@
-"""The flow: initialize, execute, status, refund, return.
+"""The flow: initialize, execute, capture, void, status, refund, return, and what is done when nobody calls.
 
 Theory of operation. Each verb reserves its operation durably, claims the right to submit it, drives the adapter
 under the claim's deadline, and records what was learned. From claim to record the work runs in a task that the
@@ -9,16 +9,19 @@ and evidence becomes outcomes (states.py). The store decides every race.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vextrus_payments.engine.context import Context, EngineLimits, GatewaySource, ReturnDoor
+from vextrus_payments.engine.context import Context, EngineLimits, GatewaySource, LatePayment, ReturnDoor
 from vextrus_payments.engine.flights import Flights
+from vextrus_payments.engine.looking import Looking, is_done
 from vextrus_payments.engine.opening import Opening, check_request
 from vextrus_payments.engine.recorder import Recorder
 from vextrus_payments.engine.refunding import Refunding
-from vextrus_payments.engine.settling import Settling, is_done
+from vextrus_payments.engine.settling import Settling
+from vextrus_payments.engine.tending import Tending
 from vextrus_payments.errors import InvalidRequestError
 from vextrus_payments.events import HintVerdict
 from vextrus_payments.outcomes import Outcome, RefundOutcome
 from vextrus_payments.payment import PaymentRequest, PaymentSession, RefundRequest
+from vextrus_payments.records import PaymentFacts
 
 __all__ = [
     "Context",
@@ -26,6 +29,7 @@ __all__ = [
     "EngineLimits",
     "Flights",
     "GatewaySource",
+    "LatePayment",
     "Recorder",
     "ReturnDoor",
     "ReturnResult",
@@ -50,8 +54,10 @@ class Engine:
     def __init__(self, context: Context) -> None:
         self.context = context
         self._opening = Opening(context)
-        self._settling = Settling(context)
+        self._looking = Looking(context)
+        self._settling = Settling(context, self._looking)
         self._refunding = Refunding(context)
+        self._tending = Tending(context, self._looking, self._settling, self._refunding)
 
     async def initialize(self, tenant: str, request: PaymentRequest) -> PaymentSession:
         """See Payments.initialize."""
@@ -63,7 +69,15 @@ class Engine:
 
     async def status(self, tenant: str, payment_id: str) -> Outcome:
         """See Payments.status."""
-        return await self._settling.status(tenant, payment_id)
+        return await self._looking.status(tenant, payment_id)
+
+    async def capture(self, tenant: str, payment_id: str, *, wait_s: float | None = None) -> Outcome:
+        """See Payments.capture."""
+        return await self._settling.capture(tenant, payment_id, wait_s)
+
+    async def void(self, tenant: str, payment_id: str, *, wait_s: float | None = None) -> Outcome:
+        """See Payments.void."""
+        return await self._settling.void(tenant, payment_id, wait_s)
 
     async def refund(self, tenant: str, request: RefundRequest) -> RefundOutcome:
         """See Payments.refund."""
@@ -97,6 +111,50 @@ class Engine:
             # A cancel or failure is a hint of a browser: it never executes, and it closes nothing by itself.
             outcome = await self.status(tenant, payment_id)
         return ReturnResult(payment_id=payment_id, outcome=outcome, redirect_to=facts.payment.return_url)
+
+    # --- what the reconciler calls ------------------------------------------------------------------------------
+    # All raise InvalidRequestError (no such payment), ConfigurationError (its gateway is not configured, or for the
+    # other mode) and StorageError; gateway errors never, they leave everything as it is known.
+
+    async def look(self, tenant: str, payment_id: str) -> PaymentFacts:
+        """Ask the gateway about everything open of a payment, and record what it shows. Sends nothing that moves money.
+
+        Open are: a living session or hold, executes, captures, voids and refunds that are unknown, pending, or
+        submitting with their claim over; also what so far only an operator has answered.
+        """
+        return await self._tending.look(tenant, payment_id)
+
+    async def carry_on(self, tenant: str, payment_id: str) -> PaymentFacts:
+        """Submit what was reserved and left behind: refunds, captures, voids; an execute only if the gateway never
+        refused it and its session still lives. Through the same claim as any caller; nothing while quarantined.
+
+        Raises:
+            ConflictError: our records forbid it by now (AlreadyPaidError for an execute or a capture).
+        """
+        return await self._tending.carry_on(tenant, payment_id)
+
+    async def end_session(self, tenant: str, payment_id: str) -> PaymentFacts:
+        """End a payment whose session is over by both clocks, the store's and ours.
+
+        Where the merchant executes, the right to execute is withdrawn by compare-and-set: closed (payment_expired).
+        Where the payer completes, it lapses after a last look-up that was answered. Changes nothing before
+        `expires_at` + `polling.end_margin_s`, or while anything is out.
+        """
+        return await self._tending.end_session(tenant, payment_id)
+
+    async def late_policy(self, tenant: str, payment_id: str) -> PaymentFacts:
+        """With late_payment="refund": give back every late receipt, once each, by `late/{payment_id}/{transaction_id}`.
+
+        Called again it goes on where it was left. Never for what is quarantined or came at another amount.
+        """
+        return await self._tending.late_policy(tenant, payment_id)
+
+    async def adopt_refunds(self, tenant: str, payment_id: str) -> PaymentFacts:
+        """Read the gateway's lists of the payment's refunds, and book those that are nobody's (refund.adopted).
+
+        What may be an operation's of ours waits for that operation's own look-up.
+        """
+        return await self._tending.adopt_refunds(tenant, payment_id)
 
     async def drain(self) -> None:
         """Wait until everything that was claimed has been recorded."""

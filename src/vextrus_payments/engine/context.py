@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Final
+from typing import Final, Literal
 
 from vextrus_payments.capabilities import Capabilities, RefundCorrelation
 from vextrus_payments.clock import Clock, Sleeper
@@ -23,6 +23,7 @@ from vextrus_payments.errors import (
 from vextrus_payments.gateways.base import PaymentGateway
 from vextrus_payments.ids import Ids
 from vextrus_payments.ledger import DEFAULT_ACCOUNTS, AccountMap
+from vextrus_payments.money import Money
 from vextrus_payments.observe import Observer
 from vextrus_payments.plans import Claim, ClaimTerms
 from vextrus_payments.records import Attempt, Exchange, PaymentFacts
@@ -33,6 +34,9 @@ from vextrus_payments.wire import CallContext, SendBy, Sent
 GatewaySource = Callable[[str, str], Awaitable[PaymentGateway]]
 #: (tenant, gateway name) -> the address of our return door, None where no public address is known.
 ReturnDoor = Callable[[str, str], str | None]
+
+#: What the shop does with money that comes after a payment was closed.
+LatePayment = Literal["keep", "refund"]
 
 #: How soon a process looks again whether another one has finished.
 _POLL_S: Final = 0.2
@@ -64,6 +68,7 @@ class Context:
     ids: Ids
     observer: Observer
     accounts: AccountMap = DEFAULT_ACCOUNTS
+    late_payment: LatePayment = "keep"
     limits: EngineLimits = field(default_factory=EngineLimits)
 
     async def payment(self, tenant: str, payment_id: str) -> PaymentFacts:
@@ -131,6 +136,7 @@ class AttemptLog:
             fence=claim.fence,
             started_at=context.store.now(),
             send_by=claim.send_by,
+            amount=_amount_of(claim),
         )
 
     def call(self, deadline: SendBy) -> CallContext:
@@ -159,6 +165,11 @@ class AttemptLog:
             await self._context.store.note_attempt(done)
         except StorageError as error:
             self._context.observer.event("attempt.not_kept", code=error.code)
+
+
+def _amount_of(claim: Claim) -> Money | None:
+    operation = claim.facts.operation(claim.operation_id)
+    return operation.amount if operation is not None else None
 
 
 def in_doubt(error: Exception, log: AttemptLog | None = None) -> bool:

@@ -2,7 +2,7 @@
 
 from vextrus_payments.capabilities import Feature, RefundCorrelation
 from vextrus_payments.engine.context import AttemptLog, Context, in_doubt
-from vextrus_payments.engine.settling import not_sent
+from vextrus_payments.engine.submitting import not_sent
 from vextrus_payments.errors import (
     AmountError,
     ConflictError,
@@ -15,8 +15,9 @@ from vextrus_payments.errors import (
     UnsupportedOperationError,
 )
 from vextrus_payments.gateways.base import PaymentGateway
+from vextrus_payments.listings import listed_in
 from vextrus_payments.outcomes import Pending, RefundOutcome
-from vextrus_payments.payment import Evidence, RefundCall, RefundRequest
+from vextrus_payments.payment import Evidence, RefundCall, RefundRequest, digest_of
 from vextrus_payments.plans import (
     Busy,
     Claim,
@@ -31,16 +32,30 @@ from vextrus_payments.plans import (
     Unresolved,
 )
 from vextrus_payments.reasons import Reason, ReasonCode
-from vextrus_payments.recording import plan_lost, plan_refund_seen, plan_refused, plan_unsent
+from vextrus_payments.recording import (
+    plan_lost,
+    plan_refund_seen,
+    plan_refunds_listed,
+    plan_refused,
+    plan_unsent,
+)
 from vextrus_payments.records import (
     Operation,
     OperationKind,
     OperationState,
+    Payment,
     PaymentFacts,
+    Receipt,
     ReceiptKind,
 )
 from vextrus_payments.snapshots import RefundSnapshot
-from vextrus_payments.states import claim_is_over, payment_receipts, refund_outcome_of
+from vextrus_payments.states import (
+    claim_is_over,
+    denied_by_operator,
+    late_operation_id,
+    payment_receipts,
+    refund_outcome_of,
+)
 from vextrus_payments.wire import CallContext, SendBy
 
 
@@ -60,13 +75,35 @@ class Refunding:
                 gateway=facts.payment.gateway, tenant=tenant, payment_id=request.payment_id
             )
         operation = await self._reserve(facts, request)
-        flight = context.flights.start(
-            ("refund", tenant, operation.operation_id),
-            lambda: self._refund(tenant, operation.operation_id, gateway),
+        return await self.drive(tenant, operation.operation_id, gateway)
+
+    async def drive(self, tenant: str, operation_id: str, gateway: PaymentGateway) -> RefundOutcome:
+        """Submit a reserved refund, or join whoever does."""
+        flight = self._context.flights.start(
+            ("refund", tenant, operation_id), lambda: self._refund(tenant, operation_id, gateway)
         )
-        if await context.flights.join(flight, context.limits.wait_s):
+        if await self._context.flights.join(flight, self._context.limits.wait_s):
             return flight.result()
-        return await self._outcome(tenant, operation.operation_id)
+        return await self._outcome(tenant, operation_id)
+
+    async def late(self, facts: PaymentFacts, receipt: Receipt, gateway: PaymentGateway) -> None:
+        """Give one late receipt back, all that is left of it, by an ordinary refund with an id of its own."""
+        payment = facts.payment
+        operation_id = late_operation_id(payment.payment_id, receipt.transaction_id)
+        answer = await self._context.store.reserve(
+            ReserveOperation(
+                tenant=payment.tenant,
+                operation_id=operation_id,
+                kind=OperationKind.REFUND,
+                payment_id=payment.payment_id,
+                digest=digest_of("late", payment.payment_id, receipt.transaction_id),
+                note="The payment came after it was closed.",
+                sku=payment.merchant_reference,
+                original_transaction_id=receipt.transaction_id,
+            )
+        )
+        if isinstance(answer, Reserved | Same):
+            await self.drive(payment.tenant, operation_id, gateway)
 
     async def refund_status(self, tenant: str, operation_id: str) -> RefundOutcome:
         """See Payments.refund_status."""
@@ -76,7 +113,7 @@ class Refunding:
         if not self._due(operation, gateway):
             return refund_outcome_of(facts, operation)
         flight = context.flights.start(
-            ("refund_status", tenant, operation_id), lambda: self._look_up(tenant, operation_id, gateway)
+            ("refund_status", tenant, operation_id), lambda: self.look_up(tenant, operation_id, gateway)
         )
         await context.flights.join(flight, context.limits.wait_s)
         return await self._outcome(tenant, operation_id)
@@ -131,7 +168,7 @@ class Refunding:
                 case Settled(facts=facts, operation=operation):
                     return refund_outcome_of(facts, operation)
                 case Unresolved(operation=operation):
-                    looked = await self._look_up(tenant, operation_id, gateway)
+                    looked = await self.look_up(tenant, operation_id, gateway)
                     after = looked.operation(operation_id) or operation
                     if after.state is not OperationState.RESERVED:
                         return refund_outcome_of(looked, after)
@@ -165,6 +202,7 @@ class Refunding:
         async def checkpoint(evidence: Evidence) -> None:
             # Fenced: whoever lost the claim is stopped here, before the request that moves money.
             await context.store.checkpoint(claim, evidence)
+            await self._adopt_before(claim, evidence)
 
         try:
             snapshot = await gateway.refund_payment(
@@ -179,7 +217,9 @@ class Refunding:
             await self._record_lost(claim)
             await log.close(snapshot.state)
             return await self._outcome(tenant, claim.operation_id)
-        if in_doubt(failure, log):
+        if isinstance(failure, _NoRoomError):
+            pass  # declined by the plan that found out; nothing left
+        elif in_doubt(failure, log):
             await self._record_lost(claim)
         elif isinstance(failure, DeclinedError | InvalidRequestError):
             # Refused, by the gateway or by the adapter before it: a request that breaks a rule breaks it again.
@@ -203,11 +243,80 @@ class Refunding:
                 ),
             )
         await log.close(type(failure).__name__)
+        if isinstance(failure, _NoRoomError):
+            return await self._outcome(tenant, claim.operation_id)
         if not isinstance(failure, GatewayError):
             raise failure
         if failure.effect is Effect.NONE and not isinstance(failure, DeclinedError):
             return not_sent(payment_id, claim.operation_id, failure)
         return await self._outcome(tenant, claim.operation_id)
+
+    async def _adopt_before(self, claim: Claim, evidence: Evidence) -> None:
+        """The list before our own refund shows what was refunded elsewhere: it counts before ours leaves.
+
+        Raises:
+            _NoRoomError: too little is left for ours. It is declined, and must not be sent.
+        """
+        context, listed = self._context, listed_in(evidence)
+        if not listed:
+            return
+        facts = await context.recorder.record(
+            claim.tenant,
+            claim.payment_id,
+            lambda now_facts, _: plan_refunds_listed(
+                now_facts,
+                listed,
+                context.store.now(),
+                leaving=(claim.operation_id, claim.fence),
+                accounts=context.accounts,
+            ),
+        )
+        operation = facts.operation(claim.operation_id)
+        if operation is None or operation.state is not OperationState.SUBMITTING:
+            raise _NoRoomError("More was refunded elsewhere than leaves room for this refund.")
+
+    async def adopt(self, facts: PaymentFacts, gateway: PaymentGateway) -> PaymentFacts:
+        """Read every list of refunds of the payment, and book what is nobody's."""
+        context, payment = self._context, facts.payment
+        for operation in facts.operations:
+            if denied_by_operator(facts, operation):
+                # If the gateway shows it all the same, it is this operation's, and nobody else's.
+                facts = await self.look_up(payment.tenant, operation.operation_id, gateway, denied=True)
+        for receipt in payment_receipts(facts):
+            submission = facts.submission_numbered(receipt.submission_no or payment.submission_no)
+            if submission.gateway_reference is None:
+                continue
+            listed = await self._listed(receipt, submission.gateway_reference, payment, gateway)
+            if listed:
+                facts = await context.recorder.record(
+                    payment.tenant,
+                    payment.payment_id,
+                    lambda now_facts, _, listed=listed: plan_refunds_listed(  # type: ignore[misc]
+                        now_facts, listed, context.store.now(), accounts=context.accounts
+                    ),
+                )
+        return facts
+
+    async def _listed(
+        self, receipt: Receipt, gateway_reference: str, payment: Payment, gateway: PaymentGateway
+    ) -> tuple[RefundSnapshot, ...]:
+        try:
+            return await gateway.get_refund_status(
+                RefundCall(
+                    operation_id=f"adopt/{payment.payment_id}",
+                    gateway_reference=gateway_reference,
+                    transaction_id=receipt.transaction_id,
+                    amount=receipt.amount,
+                    reason="refund",
+                    sku=payment.merchant_reference,
+                ),
+                context=CallContext(payment_id=payment.payment_id),
+            )
+        except GatewayError as error:
+            self._context.observer.event(
+                "look_up.failed", payment_id=payment.payment_id, gateway=payment.gateway, code=error.code
+            )
+            return ()
 
     async def _look_at_others(self, facts: PaymentFacts, operation_id: str, gateway: PaymentGateway) -> None:
         """Look up the refunds that stand in the way: nobody else may ever ask."""
@@ -217,7 +326,7 @@ class Refunding:
                 and other.operation_id != operation_id
                 and self._due(other, gateway)
             ):
-                await self._look_up(other.tenant, other.operation_id, gateway)
+                await self.look_up(other.tenant, other.operation_id, gateway)
 
     # --- look-up --------------------------------------------------------------------------------------------------
 
@@ -236,11 +345,16 @@ class Refunding:
             return True  # claimed under a clock that was ahead: asking is all that is left
         return claim_is_over(operation, terms.settle_s, now)
 
-    async def _look_up(self, tenant: str, operation_id: str, gateway: PaymentGateway) -> PaymentFacts:
-        """Look for the refund at the gateway. Not finding it proves nothing."""
+    async def look_up(
+        self, tenant: str, operation_id: str, gateway: PaymentGateway, *, denied: bool = False
+    ) -> PaymentFacts:
+        """Look for the refund at the gateway. Not finding it proves nothing.
+
+        `denied`: an operator has called it not made; the gateway's word outranks his.
+        """
         context = self._context
         facts, operation = await self._operation(tenant, operation_id)
-        if not self._due(operation, gateway):
+        if not denied and not self._due(operation, gateway):
             return facts
         own_ids = gateway.capabilities.refund_correlation is RefundCorrelation.OWN_ID
         if not operation.evidence and not own_ids:
@@ -310,6 +424,10 @@ class Refunding:
 
     async def _outcome(self, tenant: str, operation_id: str) -> RefundOutcome:
         return refund_outcome_of(*await self._operation(tenant, operation_id))
+
+
+class _NoRoomError(ConflictError):
+    """The refund was declined by our own records, just before it would have left. Never leaves the engine."""
 
 
 def refund_call(facts: PaymentFacts, operation_id: str) -> RefundCall:

@@ -19,13 +19,12 @@ from vextrus_payments.records import (
     Receipt,
     ReceiptKey,
     ReceiptKind,
-    ResolutionVerdict,
 )
 from vextrus_payments.snapshots import Mismatch, RefundSnapshot, RefundState
 from vextrus_payments.states import (
     OPEN_STATES,
-    answered_by_operator,
     captured,
+    denied_by_operator,
     payment_receipts,
     refund_receipts,
     refundable_of,
@@ -203,7 +202,7 @@ def _nobodys(
         if o.kind is OperationKind.REFUND
         and (going is None or o.operation_id != going.operation_id)
         and o.operation_id not in booked
-        and (o.state in OPEN_STATES or _may_still_show(facts, o))
+        and (o.state in OPEN_STATES or denied_by_operator(facts, o))
     )
     shown = Counter((r.original_transaction_id, r.amount) for r in fresh.values())
     return tuple(
@@ -211,12 +210,6 @@ def _nobodys(
         for r in fresh.values()
         if shown[r.original_transaction_id, r.amount] > possible[r.original_transaction_id, r.amount]
     )
-
-
-def _may_still_show(facts: PaymentFacts, operation: Operation) -> bool:
-    """An operator called it not made, but it had a baseline: the gateway may show it yet, and would be right."""
-    said = answered_by_operator(facts, operation.operation_id)
-    return said is ResolutionVerdict.NOT_MADE and bool(operation.evidence)
 
 
 def _booked(facts: PaymentFacts, transaction_id: str) -> Receipt | None:

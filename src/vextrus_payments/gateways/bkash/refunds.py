@@ -49,6 +49,7 @@ from vextrus_payments.gateways.bkash.steps import (
     time_of,
 )
 from vextrus_payments.judging import judge_refund
+from vextrus_payments.listings import REFUNDS, listing_of
 from vextrus_payments.payment import Evidence, RefundCall
 from vextrus_payments.snapshots import RefundSnapshot, RefundState
 from vextrus_payments.wire import Checkpoint, WireCall
@@ -66,6 +67,8 @@ class Baseline:
     amount_minor: int
     api: RefundApi
     listed: frozenset[str]
+    refunds: tuple[RefundSnapshot, ...] = ()
+    """What was listed, whole, so that what nobody of ours sent can be booked; not read back."""
 
     def evidence(self) -> Evidence:
         """As the checkpoint keeps it."""
@@ -76,6 +79,7 @@ class Baseline:
                 "amount_minor": self.amount_minor,
                 "api": self.api.value,
                 "listed": [*sorted(self.listed)],
+                REFUNDS: listing_of(self.refunds),
             },
         )
 
@@ -129,6 +133,7 @@ def refund_payment(api: Api, call: RefundCall, resume: Evidence | None = None) -
         call.amount.amount_minor,
         api.refund_api,
         frozenset(entry.transaction_id for entry in listed),
+        listed,
     )
     yield Checkpoint(baseline.evidence())
     answer = yield from _sent(api, call)
