@@ -91,6 +91,7 @@ class Admin:
             ("POST", "reset", self.reset),
             ("POST", "clock", self.clock),
             ("POST", "approve", self.approve),
+            ("POST", "portal", self.portal),
         )
         return [
             Route(f"{ADMIN_PREFIX}/{name}", guarded(endpoint), methods=[method])
@@ -158,3 +159,14 @@ class Admin:
         if not isinstance(outcome, str) or not (wallet is None or isinstance(wallet, str)):
             raise SandboxError("outcome and wallet are texts")
         return json_response(self._world.gateways[name].approve(reference, outcome, wallet))
+
+    async def portal(self, request: Request) -> Response:
+        """Do what a merchant would do in the gateway's portal: ``action`` refund (with ``amount``), capture or void."""
+        asked = await wish(request)
+        name, reference = asked.get("gateway", "bkash"), asked.get("reference")
+        action, amount = asked.get("action"), asked.get("amount")
+        if not isinstance(name, str) or name not in self._world.gateways or not isinstance(reference, str):
+            raise SandboxError('portal takes {"reference", "gateway", "action", "amount"}')
+        if not isinstance(action, str) or not (amount is None or isinstance(amount, str)):
+            raise SandboxError("action and amount are texts")
+        return json_response(self._world.gateways[name].portal(reference, action, amount))

@@ -284,6 +284,10 @@ class SandboxGateway(Protocol):
         """Do what a payer would do on the hosted page; raises :class:`SandboxError`."""
         ...
 
+    def portal(self, reference: str, action: str, amount: str | None) -> Mapping[str, Any]:
+        """Do what a merchant would do in the gateway's portal, without its API; raises :class:`SandboxError`."""
+        ...
+
     def describe(self, url: str) -> Mapping[str, str]:
         """Base URL and credentials for a client of the sandbox at `url`."""
         ...

@@ -93,6 +93,11 @@ class Shop:
         """Do what the payer does on the page."""
         self.server.world.gateways["bkash"].approve(session.gateway_reference, outcome, wallet)
 
+    def portal(self, session: PaymentSession, action: str = "refund", amount: str | None = None) -> str:
+        """Do what the merchant does in the gateway's portal; a refund's transaction id, else the state."""
+        done = self.server.world.gateways["bkash"].portal(session.gateway_reference, action, amount)
+        return str(done.get("refund_transaction_id") or done["state"])
+
     def fault(self, operation: str, fault: str, times: int = 1) -> None:
         """Order a fault."""
         self.server.app.state.faults.order(
@@ -117,11 +122,8 @@ class Shop:
 
     def gateway_holds(self) -> int:
         """What the gateway's own books hold for us, in paisa."""
-        held = 0
-        for row in self.server.world.as_books()["payments"]:
-            if row["state"].lower() in {"completed", "refunded"} or row["transaction_id"]:
-                held += Money(row["amount"], "BDT").amount_minor - Money(row["refunded"], "BDT").amount_minor
-        return held
+        rows = self.server.world.as_books()["payments"]
+        return sum(_minor(row["captured"]) - _minor(row["refunded"]) for row in rows)
 
     def clearing(self) -> int:
         """What the ledger's clearing account holds, in paisa; each entry counted once, by id."""
@@ -137,6 +139,10 @@ class Shop:
         await self.payments.deliver()
         assert self.clearing() == self.gateway_holds()
         assert self.server.world.audit() == []
+
+
+def _minor(text: str) -> int:
+    return Money(text, "BDT").amount_minor
 
 
 @asynccontextmanager

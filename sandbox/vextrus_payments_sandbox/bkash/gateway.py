@@ -8,11 +8,11 @@ from starlette.routing import BaseRoute
 from vextrus_payments.gateways.bkash import models as m
 from vextrus_payments_sandbox.bkash.api import OPERATIONS, BkashApi
 from vextrus_payments_sandbox.bkash.pages import BkashPages
-from vextrus_payments_sandbox.bkash.records import GATEWAY, Rules
+from vextrus_payments_sandbox.bkash.records import GATEWAY, Refusal, Rules
 from vextrus_payments_sandbox.bkash.rules import BkashRules
 from vextrus_payments_sandbox.bkash.tokens import GrantLog, Merchant
 from vextrus_payments_sandbox.exchange import Exchange
-from vextrus_payments_sandbox.world import BookRow, SandboxError, World
+from vextrus_payments_sandbox.world import BookRow, SandboxError, World, to_text
 
 
 class BkashSandbox:
@@ -42,6 +42,29 @@ class BkashSandbox:
         if payment is None:
             raise SandboxError("there is no payment with this reference", 404)
         return self.pages.approve(payment, outcome, wallet)
+
+    def portal(self, reference: str, action: str, amount: str | None) -> Mapping[str, Any]:
+        """Refund, capture or void as the merchant himself: under the same rules, past the API and its log."""
+        payment = self.rules.payments.get(reference)
+        if payment is None:
+            raise SandboxError("there is no payment with this reference", 404)
+        if action not in ("refund", "capture", "void"):
+            raise SandboxError("action is refund, capture or void")
+        try:
+            if action == "capture":
+                self.rules.capture(payment.merchant, reference)
+            elif action == "void":
+                self.rules.void(payment.merchant, reference)
+            else:
+                wanted = amount or to_text(payment.amount_minor - payment.refunded_minor)
+                fields = {"amount": wanted, "sku": "portal", "reason": "portal"}
+                made = self.rules.refund(payment.merchant, reference, payment.trx_id or "", fields)
+                return {"refund_transaction_id": made.trx_id, "amount": to_text(made.amount_minor)}
+        except Refusal as refusal:
+            code = refusal.code
+        else:
+            return {"state": payment.state.value}
+        raise SandboxError(f"refused with code {code}", 409)
 
     def describe(self, url: str) -> Mapping[str, str]:
         """What a client needs: the base URL (for ``BKASH_API_URL``) and the fixed, fake credentials."""

@@ -117,6 +117,16 @@ def test_baseline_checkpoint_refund_in_this_order() -> None:
         "amount_minor": 500,
         "api": "v2",
         "listed": ["CLI30OLD01"],
+        "refunds": [
+            {
+                "transaction_id": "CLI30OLD01",
+                "original_transaction_id": TRX_ID,
+                "state": "completed",
+                "amount_minor": 500,
+                "currency": "BDT",
+                "occurred_at": None,
+            }
+        ],
     }
     assert (played.result.state, played.result.transaction_id) == (RefundState.COMPLETED, OURS)
     assert played.result.amount == Money("5", "BDT")
