@@ -307,7 +307,7 @@ def test_after_a_restore_the_closed_are_asked_about_and_nothing_is_sent() -> Non
         Action.LATE_POLICY,
         Action.ADOPT_REFUNDS,
     }
-    assert asked_for(late, BKASH, at(10_000), restored=True) == (Action.LOOK, Action.ADOPT_REFUNDS)
+    assert asked_for(late, BKASH, at(10_000), restored=True) == (Action.ADOPT_REFUNDS,)
 
 
 # --- agreements -----------------------------------------------------------------------------------------------------

@@ -9,7 +9,15 @@ and evidence becomes outcomes (states.py). The store decides every race.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vextrus_payments.engine.context import Context, EngineLimits, GatewaySource, LatePayment, ReturnDoor
+from vextrus_payments.engine.context import (
+    Context,
+    EngineLimits,
+    GatewaySource,
+    LatePayment,
+    OnFailure,
+    ReturnDoor,
+    hearing,
+)
 from vextrus_payments.engine.flights import Flights
 from vextrus_payments.engine.looking import Looking, is_done
 from vextrus_payments.engine.opening import Opening, check_request
@@ -30,10 +38,12 @@ __all__ = [
     "Flights",
     "GatewaySource",
     "LatePayment",
+    "OnFailure",
     "Recorder",
     "ReturnDoor",
     "ReturnResult",
     "check_request",
+    "hearing",
     "is_done",
 ]
 
@@ -116,13 +126,15 @@ class Engine:
     # All raise InvalidRequestError (no such payment), ConfigurationError (its gateway is not configured, or for the
     # other mode) and StorageError; gateway errors never, they leave everything as it is known.
 
-    async def look(self, tenant: str, payment_id: str) -> PaymentFacts:
+    async def look(self, tenant: str, payment_id: str, *, closed: bool = False) -> PaymentFacts:
         """Ask the gateway about everything open of a payment, and record what it shows. Sends nothing that moves money.
 
         Open are: a living session or hold, executes, captures, voids and refunds that are unknown, pending, or
-        submitting with their claim over; also what so far only an operator has answered.
+        submitting with their claim over; also what so far only an operator has answered. `closed`: sessions that are
+        over in our records are asked about, too (after a restored backup). Who wants to know of questions that got no
+        answer calls it under `hearing(...)`.
         """
-        return await self._tending.look(tenant, payment_id)
+        return await self._tending.look(tenant, payment_id, closed=closed)
 
     async def carry_on(self, tenant: str, payment_id: str) -> PaymentFacts:
         """Submit what was reserved and left behind: refunds, captures, voids; an execute only if the gateway never

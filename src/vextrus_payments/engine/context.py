@@ -1,6 +1,8 @@
 """What every flow of the engine shares: its ports, its limits, and the steps around a claim."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final, Literal
@@ -37,6 +39,10 @@ ReturnDoor = Callable[[str, str], str | None]
 
 #: What the shop does with money that comes after a payment was closed.
 LatePayment = Literal["keep", "refund"]
+
+#: Told of a question to a gateway that got no answer, and of what could not be sent.
+OnFailure = Callable[[GatewayError], None]
+_HEARING: Final[ContextVar[OnFailure | None]] = ContextVar("vextrus_payments_hearing", default=None)
 
 #: How soon a process looks again whether another one has finished.
 _POLL_S: Final = 0.2
@@ -113,6 +119,13 @@ class Context:
         window = self.limits.send_window_s
         return SendBy(self.clock.now() + timedelta(seconds=window), self.clock.monotonic() + window)
 
+    def unanswered(self, error: GatewayError, *, event: str = "look_up.failed", **about: str) -> None:
+        """No answer came, or nothing could be sent. It proves nothing, so everything stays as it is known."""
+        self.observer.event(event, code=error.code, **about)
+        hearing = _HEARING.get()
+        if hearing is not None:
+            hearing(error)
+
     async def pause(self, busy_for_s: int, waited_s: float) -> float:
         """Wait a little for somebody else; returns how long that was. Zero when the waiting time is used up."""
         left = self.limits.wait_s - waited_s
@@ -121,6 +134,16 @@ class Context:
             return 0.0
         await self.sleeper.sleep(wait_s)
         return wait_s
+
+
+@contextmanager
+def hearing(on_failure: OnFailure) -> Iterator[None]:
+    """Hear of every question that gets no answer in here, flights that start in here included."""
+    token = _HEARING.set(on_failure)
+    try:
+        yield
+    finally:
+        _HEARING.reset(token)
 
 
 class AttemptLog:

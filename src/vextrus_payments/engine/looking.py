@@ -70,10 +70,15 @@ class Looking:
             return False  # claimed under a clock that was ahead: asking is all that is left
         return not claim_is_over(operation, terms.settle_s, now)
 
-    async def look_up(self, tenant: str, payment_id: str, gateway: PaymentGateway) -> PaymentFacts:
-        """Ask the gateway about every submission that is watched, the current one first; record what it shows."""
+    async def look_up(
+        self, tenant: str, payment_id: str, gateway: PaymentGateway, *, closed: bool = False
+    ) -> PaymentFacts:
+        """Ask the gateway about every submission that is watched, the current one first; record what it shows.
+
+        `closed`: about those that are over in our records, too.
+        """
         facts = await self._context.payment(tenant, payment_id)
-        for submission in watched(facts):
+        for submission in watched(facts, closed=closed):
             facts = await self.look_at(facts, submission, gateway) or facts
         return facts
 
@@ -95,10 +100,7 @@ class Looking:
                 context=CallContext(payment_id=payment.payment_id),
             )
         except GatewayError as error:
-            # No answer to a question proves nothing: everything stays as it is known.
-            context.observer.event(
-                "look_up.failed", payment_id=payment.payment_id, gateway=payment.gateway, code=error.code
-            )
+            context.unanswered(error, payment_id=payment.payment_id, gateway=payment.gateway)
             return None
         seen = self.seen(submission, snapshot, gateway, asked_at=asked_at, fence=None)
         return await self.record_seen(payment.tenant, payment.payment_id, seen)
@@ -149,11 +151,11 @@ def open_operations(facts: PaymentFacts) -> tuple[Operation, ...]:
     return tuple(o for o in facts.operations if o.kind in _SHOWN and o.state in OPEN_STATES)
 
 
-def watched(facts: PaymentFacts) -> tuple[Submission, ...]:
+def watched(facts: PaymentFacts, *, closed: bool = False) -> tuple[Submission, ...]:
     """The submissions to ask about, the current one first.
 
     Those that reached us and are not over; of those that are over, the ones of which something is still out, or of
-    which only an operator has said how it ended: the gateway's word outranks his.
+    which only an operator has said how it ended: the gateway's word outranks his. `closed`: all that reached us.
     """
     number = facts.payment.submission_no
     doubtful = {o.submission_no for o in open_operations(facts)}
@@ -165,6 +167,7 @@ def watched(facts: PaymentFacts) -> tuple[Submission, ...]:
     asked = (
         s
         for s in facts.submissions
-        if s.gateway_reference and (s.state is not SubmissionState.CLOSED or s.submission_no in doubtful)
+        if s.gateway_reference
+        and (closed or s.state is not SubmissionState.CLOSED or s.submission_no in doubtful)
     )
     return tuple(sorted(asked, key=lambda s: (s.submission_no != number, -s.submission_no)))

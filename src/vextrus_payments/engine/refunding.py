@@ -248,6 +248,7 @@ class Refunding:
         if not isinstance(failure, GatewayError):
             raise failure
         if failure.effect is Effect.NONE and not isinstance(failure, DeclinedError):
+            context.unanswered(failure, event="submission.not_sent", operation_id=claim.operation_id)
             return not_sent(payment_id, claim.operation_id, failure)
         return await self._outcome(tenant, claim.operation_id)
 
@@ -313,9 +314,7 @@ class Refunding:
                 context=CallContext(payment_id=payment.payment_id),
             )
         except GatewayError as error:
-            self._context.observer.event(
-                "look_up.failed", payment_id=payment.payment_id, gateway=payment.gateway, code=error.code
-            )
+            self._context.unanswered(error, payment_id=payment.payment_id, gateway=payment.gateway)
             return ()
 
     async def _look_at_others(self, facts: PaymentFacts, operation_id: str, gateway: PaymentGateway) -> None:
@@ -366,7 +365,7 @@ class Refunding:
                 context=CallContext(payment_id=operation.payment_id, operation_id=operation_id),
             )
         except GatewayError as error:
-            context.observer.event("look_up.failed", operation_id=operation_id, code=error.code)
+            context.unanswered(error, operation_id=operation_id)
             found = None
         if found is not None:
             facts = await self._record_seen(tenant, operation.payment_id, operation_id, found, None)

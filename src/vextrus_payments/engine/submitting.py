@@ -158,6 +158,8 @@ class Submitting:
 
             return outcome_of(await context.recorder.record(payment.tenant, payment.payment_id, refused))
         await context.store.release(claim)
+        if isinstance(failure, GatewayError):
+            context.unanswered(failure, event="submission.not_sent", operation_id=claim.operation_id)
         return not_sent(payment.payment_id, claim.operation_id, failure)
 
     async def _leave_nothing_submitting(self, claim: Claim, facts: PaymentFacts) -> PaymentFacts:

@@ -44,18 +44,19 @@ class Tending:
 
     # --- look ---------------------------------------------------------------------------------------------------
 
-    async def look(self, tenant: str, payment_id: str) -> PaymentFacts:
+    async def look(self, tenant: str, payment_id: str, *, closed: bool = False) -> PaymentFacts:
         """Ask about everything open of a payment; see Engine.look."""
         flights = self._context.flights
-        flight = flights.start(("look", tenant, payment_id), lambda: self._look(tenant, payment_id))
+        key = ("look, closed too" if closed else "look", tenant, payment_id)
+        flight = flights.start(key, lambda: self._look(tenant, payment_id, closed))
         await flights.join(flight, None)
         return flight.result()
 
-    async def _look(self, tenant: str, payment_id: str) -> PaymentFacts:
+    async def _look(self, tenant: str, payment_id: str, closed: bool) -> PaymentFacts:
         facts = await self._context.payment(tenant, payment_id)
         gateway = await self._context.gateway_of(facts)
-        if _worth_asking(facts) and not self._looking.in_flight(facts, gateway):
-            facts = await self._looking.look_up(tenant, payment_id, gateway)
+        if (closed or _worth_asking(facts)) and not self._looking.in_flight(facts, gateway):
+            facts = await self._looking.look_up(tenant, payment_id, gateway, closed=closed)
         for operation in facts.operations:
             if operation.kind is OperationKind.REFUND and operation.state in OPEN_STATES:
                 facts = await self._refunding.look_up(tenant, operation.operation_id, gateway)

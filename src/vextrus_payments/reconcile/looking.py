@@ -7,6 +7,7 @@ from typing import Final, Protocol, TypeVar
 
 from vextrus_payments.capabilities import Capabilities
 from vextrus_payments.clock import Clock, Sleeper
+from vextrus_payments.engine import hearing
 from vextrus_payments.errors import ConfigurationError, GatewayError, PaymentsError
 from vextrus_payments.gateways.base import PaymentGateway
 from vextrus_payments.ids import Entropy
@@ -30,8 +31,6 @@ T = TypeVar("T")
 
 #: (tenant, gateway name) -> a ready gateway. Raises ConfigurationError where the tenant's settings are gone.
 GatewaySource = Callable[[str, str], Awaitable[PaymentGateway]]
-#: Told of a question to the gateway that got no answer.
-OnFailure = Callable[[GatewayError], None]
 
 #: So much of a wait is added to it at most: many payments must not come back at the same moment.
 _JITTER: Final = 0.2
@@ -41,9 +40,7 @@ _MAX_JITTER_S: Final = 300.0
 class Recovery(Protocol):
     """What the reconciler asks of the engine. All of it records what it learns, and sends nothing twice."""
 
-    async def look(
-        self, tenant: str, payment_id: str, *, closed: bool = False, on_failure: OnFailure | None = None
-    ) -> PaymentFacts:
+    async def look(self, tenant: str, payment_id: str, *, closed: bool = False) -> PaymentFacts:
         """Ask about everything that is open; `closed`: also about sessions that are over."""
         ...
 
@@ -63,9 +60,7 @@ class Recovery(Protocol):
         """Book refunds that were made elsewhere."""
         ...
 
-    async def look_agreement(
-        self, tenant: str, agreement_key: str, *, on_failure: OnFailure | None = None
-    ) -> Agreement:
+    async def look_agreement(self, tenant: str, agreement_key: str) -> Agreement:
         """Ask about everything of an agreement that is open."""
         ...
 
@@ -113,7 +108,8 @@ class _Doing:
     async def run(self, work: Awaitable[T]) -> T | None:
         """Do it; None where it failed. One payment's failure, whatever it is, is no other's."""
         try:
-            return await work
+            with hearing(self.failed):
+                return await work
         except GatewayError as error:
             self.failed(error)
         except PaymentsError as error:
@@ -176,7 +172,7 @@ class Looker:
         for action in actions:
             if action is Action.ADOPT_REFUNDS and open_operations(facts.operations, OperationKind.REFUND):
                 continue  # one of them may be ours, whose end is not known yet
-            done = await doing.run(self._act(action, tenant, payment_id, closed, doing))
+            done = await doing.run(self._act(action, tenant, payment_id, closed))
             if doing.problems and (done is None or action is Action.LOOK):
                 break
             facts = facts if done is None else done
@@ -202,13 +198,11 @@ class Looker:
             problems=tuple(doing.problems),
         )
 
-    async def _act(
-        self, action: Action, tenant: str, payment_id: str, closed: bool, doing: _Doing
-    ) -> PaymentFacts:
+    async def _act(self, action: Action, tenant: str, payment_id: str, closed: bool) -> PaymentFacts:
         engine = self._ports.engine
         match action:
             case Action.LOOK:
-                return await engine.look(tenant, payment_id, closed=closed, on_failure=doing.failed)
+                return await engine.look(tenant, payment_id, closed=closed)
             case Action.END_SESSION:
                 return await engine.end_session(tenant, payment_id)
             case Action.CARRY_ON:
@@ -237,9 +231,7 @@ class Looker:
         doing = _Doing(lane)
         agreement = before
         if actions:
-            look = self._ports.engine.look_agreement(
-                before.tenant, before.agreement_key, on_failure=doing.failed
-            )
+            look = self._ports.engine.look_agreement(before.tenant, before.agreement_key)
             agreement = await doing.run(look) or before
             if not doing.problems:
                 lane.answered()

@@ -111,7 +111,8 @@ def asked_for(
     ]
     reached = any(s.gateway_reference is not None for s in facts.submissions)
     unpaid = facts.payment.state in (*_UNSETTLED, PaymentState.AUTHORIZED)
-    if len(out) > len(on_the_wire) or (not on_the_wire and reached and (unpaid or restored)):
+    doubtful = unpaid or (restored and facts.payment.state is not PaymentState.PAID)
+    if len(out) > len(on_the_wire) or (not on_the_wire and reached and doubtful):
         actions.add(Action.LOOK)
     if can_adopt(facts, capabilities):
         actions.add(Action.ADOPT_REFUNDS)

@@ -83,6 +83,8 @@ class Hand:
 class Reconciler:
     """Looks at what is open until its end is known. `Payments` runs one; so does `vextrus-pay worker`."""
 
+    name: Final = "reconcile"
+
     def __init__(self, ports: Ports, limits: ReconcileLimits | None = None) -> None:
         self._ports = ports
         self._limits = limits or ReconcileLimits()
