@@ -19,32 +19,37 @@ from vextrus_payments.engine import (
     Recorder,
     ReturnResult,
 )
-from vextrus_payments.errors import ConfigurationError, InvalidRequestError
+from vextrus_payments.errors import ConfigurationError, InvalidRequestError, PaymentsError
 from vextrus_payments.gateways.base import Adapter, PaymentGateway
 from vextrus_payments.gateways.registry import DEFAULT_TENANT, Registry
+from vextrus_payments.health import Health, QueueHealth
 from vextrus_payments.ids import Entropy, Ids, SystemEntropy
-from vextrus_payments.ledger import DEFAULT_ACCOUNTS, AccountMap, LedgerCallback
+from vextrus_payments.ledger import DEFAULT_ACCOUNTS, AccountMap
 from vextrus_payments.logs import StructlogObserver
 from vextrus_payments.mode import Mode
 from vextrus_payments.observe import GuardedObserver, Observer
-from vextrus_payments.outbox import EventCallback, Outbox
+from vextrus_payments.outbox import AlarmCallback, Outbox, OutboxLimits
 from vextrus_payments.outcomes import Outcome, RefundOutcome
 from vextrus_payments.payment import PaymentRequest, PaymentSession, RefundRequest, check_text, check_url
 from vextrus_payments.reconcile import (
     OnEach,
     Ports,
     Reconciled,
-    Reconciler,
     ReconcileLimits,
+    Reconciler,
     ReconcileReport,
 )
 from vextrus_payments.records import PaymentFacts
+from vextrus_payments.sink_port import EventListener, Ledger, RowSink
 from vextrus_payments.store import PaymentStore
 from vextrus_payments.stores import open_store
 from vextrus_payments.token_port import TokenBackend, require_durable
 from vextrus_payments.tokens import StoreTokenBackend, TokenCache
 from vextrus_payments.transport import Transport
+from vextrus_payments.workers import Workers
 
+_HEALTH_S: Final = 3.0
+_CUT_OFF_S: Final = 5.0
 _TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 
 
@@ -198,8 +203,10 @@ class Payments:
 
     Args:
         store: where payments live: "sqlite:///payments.db", "memory://" (sandbox only), or a PaymentStore.
-        ledger: takes each balanced LedgerEntry, at least once, in order per payment. Without one, entries wait.
-        on_event: takes each PaymentEvent, whoever settled the payment.
+        ledger: takes each balanced LedgerEntry, at least once, in order per payment: a coroutine function, or a sink
+            (`vextrus_payments.sinks`). Without one, entries wait.
+        on_event: takes each PaymentEvent, whoever settled the payment: a coroutine function, or an HttpSink.
+        on_alarm: told of entries and events that were set aside or that nobody has taken for too long.
         public_url: where this service is reached from outside; gateways send browsers to
             "{public_url}/{gateway}/return" (with tenants: "{public_url}/t/{tenant}/{gateway}/return").
         gateways: configurations by gateway name; what is not named is read from the environment on first use.
@@ -212,6 +219,7 @@ class Payments:
         workers: whether entering starts the workers, which deliver entries and news and reconcile what is open;
             without them call `deliver()` and `reconcile_due()`, or run `vextrus-pay worker` elsewhere.
         reconcile_limits: how many payments are looked at at once, and the like.
+        outbox_limits: how many entries and events are handed over at once, and when one is set aside.
 
     Raises:
         ConfigurationError: the arguments do not go together.
@@ -221,8 +229,9 @@ class Payments:
         self,
         *,
         store: str | PaymentStore,
-        ledger: LedgerCallback | None = None,
-        on_event: EventCallback | None = None,
+        ledger: Ledger | None = None,
+        on_event: EventListener | None = None,
+        on_alarm: AlarmCallback | None = None,
         public_url: str | None = None,
         gateways: Mapping[str, GatewayConfig] | None = None,
         adapters: Mapping[str, Adapter] | None = None,
@@ -233,6 +242,7 @@ class Payments:
         late_payment: LatePayment = "keep",
         limits: EngineLimits | None = None,
         reconcile_limits: ReconcileLimits | None = None,
+        outbox_limits: OutboxLimits | None = None,
         transport: Transport | None = None,
         observer: Observer | None = None,
         clock: Clock | None = None,
@@ -277,15 +287,16 @@ class Payments:
             on_event=on_event,
             entropy=self._entropy,
             observer=self._observer,
+            limits=outbox_limits,
+            on_alarm=on_alarm,
         )
+        self._sinks = tuple({sink for sink in (ledger, on_event) if isinstance(sink, RowSink)})
         if late_payment not in ("keep", "refund"):
             raise ConfigurationError('late_payment is "keep" or "refund".', code="late_payment")
         self._late_payment: LatePayment = late_payment
         self._accounts = accounts
         self._limits = limits or EngineLimits()
         self._reconcile_limits = reconcile_limits or ReconcileLimits()
-        self._reconcile_worker: asyncio.Task[None] | None = None
-        self._worker: asyncio.Task[None] | None = None
         self._opened = False
         self._closing: asyncio.Task[None] | None = None
         self._assemble()
@@ -322,6 +333,7 @@ class Payments:
             ),
             self._reconcile_limits,
         )
+        self._crew = Workers([self._outbox, self._reconciler], self._observer)
 
     # --- opening and closing --------------------------------------------------------------------------------
 
@@ -361,41 +373,77 @@ class Payments:
             return  # somebody else opened it while this call waited for the store
         self._opened = True
         if self._workers if workers is None else workers:
-            self._worker = asyncio.create_task(self._outbox.run(), name="vextrus-payments-outbox")
-            self._reconcile_worker = asyncio.create_task(
-                self._reconciler.run(), name="vextrus-payments-reconcile"
-            )
+            self._crew.start()
 
     async def aclose(self) -> None:
-        """Let what was claimed be recorded, stop the worker, close what was opened here.
+        """Let what was claimed be recorded, stop the workers, close what was opened here.
 
         Cancelling it cancels only the wait: the closing goes on, and calling it again waits for the same one.
         """
-        if self._closing is None:
-            if not self._opened:
-                return
+        closing = self._begin_to_close()
+        if closing is not None and not closing.done():
+            await asyncio.shield(closing)
+
+    def _begin_to_close(self) -> "asyncio.Task[None] | None":
+        if self._closing is None and self._opened:
             self._opened = False
             self._closing = asyncio.create_task(self._close(), name="vextrus-payments-closing")
-        if self._closing.done():
-            return
-        await asyncio.shield(self._closing)
+        return self._closing
 
     async def _close(self) -> None:
         try:
-            if self._reconcile_worker is not None:
-                self._reconciler.stop()  # first: it would begin anew what is being drained
-                await asyncio.wait({self._reconcile_worker})
-                self._reconcile_worker = None
+            await self._crew.stop("reconcile")  # first: it would begin anew what is being drained
             await self._engine.drain()
             await self._tokens.drain()
-            if self._worker is not None:
-                self._outbox.stop()
-                await asyncio.wait({self._worker})
-                self._worker = None
+            await self._outbox.drain()
+            await self._crew.stop()
             await self._registry.aclose()
             await self._tokens.let_go()
         finally:
+            for sink in self._sinks:
+                await sink.aclose()
             await self._store.close()
+
+    async def run_workers(self, until: asyncio.Event, *, drain_s: float = 30.0) -> bool:
+        """Deliver entries and news and reconcile what is open until `until` is set, then finish what is in hand and
+        close. Opens what is not open, with or without `workers=False`: `vextrus-pay worker` is this and two signals.
+
+        Args:
+            drain_s: how long finishing may take, in seconds. What takes longer is cut off, as by a crash: an entry
+                or event that was in hand is offered again once its lease is over, and what was sent to a gateway is
+                looked up. Cancelling this cuts off at once.
+
+        Returns:
+            True: everything in hand was finished. False: something was cut off.
+
+        Raises:
+            ConfigurationError, StorageError: as open().
+        """
+        await self.open(workers=True)
+        self._crew.start()
+        try:
+            await until.wait()
+        except asyncio.CancelledError:
+            await self._close_within(0.0)
+            raise
+        return await self._close_within(drain_s)
+
+    async def _close_within(self, wait_s: float) -> bool:
+        closing = self._begin_to_close()
+        if closing is None:
+            return True
+        try:
+            await asyncio.wait({closing}, timeout=wait_s)
+        finally:
+            drained = closing.done()
+            if not drained:
+                cut_off = await self._crew.cut_off()
+                self._observer.event("workers.cut_off", jobs=", ".join(cut_off))
+                closing.cancel()
+                await asyncio.wait({closing}, timeout=_CUT_OFF_S)
+        if drained:
+            closing.result()
+        return drained
 
     # --- the verbs ------------------------------------------------------------------------------------------
 
@@ -486,6 +534,32 @@ class Payments:
         """Hand over everything that is due in the outbox now; how many rows were taken."""
         self._check_open()
         return await self._outbox.deliver()
+
+    async def health(self) -> Health:
+        """How this process and its store stand: what waits, what was set aside, which workers run. Never raises; a
+        store that is down, or does not answer within three seconds, is told as its `store_problem`.
+        """
+        problem: str | None = None
+        queues: tuple[QueueHealth, ...] = ()
+        if self._opened:
+            try:
+                async with asyncio.timeout(_HEALTH_S):
+                    queues = await self._outbox.health()
+            except TimeoutError:
+                problem = f"The store did not answer within {_HEALTH_S:g} s."
+            except PaymentsError as error:
+                problem = error.what
+            except Exception as error:  # noqa: BLE001 - a store of the host's own may raise anything
+                problem = f"The store failed ({type(error).__name__})."
+        return Health(
+            at=self._clock.now(),
+            opened=self._opened,
+            store_problem=problem,
+            queues=queues,
+            workers=self._crew.health() if self._crew.started else (),
+            observer_failures=self._observer.failures,
+            overdue_s=self._outbox.overdue_s,
+        )
 
     # --- what the engine asks, and commands -----------------------------------------------------------------
 

@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Coroutine
 from contextlib import suppress
+from datetime import datetime
 from typing import Any, TypeVar
 
 from vextrus_payments.errors import StorageError
+from vextrus_payments.health import QueueHealth
 from vextrus_payments.ids import Entropy
 from vextrus_payments.observe import Observer
 from vextrus_payments.outbox.alarms import AlarmCallback, AlarmKind, Alarms, OutboxAlarm
@@ -48,6 +50,7 @@ class Outbox:
             store=store, limits=self._limits, entropy=entropy, observer=observer, alarms=self._alarms
         )
         self._lanes: set[Lane] = set()
+        self._left = asyncio.Event()
         self._stopping = False
         self._overdue: set[OutboxKind] = set()
         self._told: dict[OutboxKind, tuple[int, int]] = {}
@@ -76,10 +79,10 @@ class Outbox:
             await _together(*(lane.run() for lane in lanes))
             await self._alarms.drain()
         finally:
-            self._lanes.difference_update(lanes)
             for helper in helpers:
                 helper.cancel()
             await asyncio.wait(helpers)
+            self._part_with(lanes)
 
     async def deliver(self) -> int:
         """Hand over everything that is due now; how many rows were taken. A row that failed waits for its pause.
@@ -94,11 +97,39 @@ class Outbox:
             await self._alarms.drain()
             return taken
         finally:
-            self._lanes.difference_update(lanes)
+            self._part_with(lanes)
 
-    async def backlog(self, kind: OutboxKind) -> OutboxBacklog:
-        """What still waits of one kind."""
-        return await self._store.backlog(kind)
+    async def drain(self) -> None:
+        """Stop, and wait until nothing is in hand any more, neither of run() nor of deliver()."""
+        self.stop()
+        while self._lanes:
+            self._left.clear()
+            await self._left.wait()
+
+    async def health(self) -> tuple[QueueHealth, ...]:
+        """What waits, of each kind.
+
+        Raises:
+            StorageError: the store failed.
+        """
+        found = []
+        for kind in OutboxKind:
+            backlog, now = await self._store.backlog(kind), self._store.now()
+            found.append(
+                QueueHealth(
+                    queue=kind,
+                    attended=kind in self._targets,
+                    waiting=backlog.waiting,
+                    parked=backlog.parked,
+                    oldest_s=_age_s(backlog, now),
+                )
+            )
+        return tuple(found)
+
+    @property
+    def overdue_s(self) -> float:
+        """From which age on a waiting row is overdue."""
+        return self._limits.overdue_s
 
     def _new_lanes(self) -> list[Lane]:
         lanes = [Lane(kind, target, self._crew) for kind, target in self._targets.items()]
@@ -107,6 +138,10 @@ class Outbox:
             for lane in lanes:
                 lane.stop()
         return lanes
+
+    def _part_with(self, lanes: list[Lane]) -> None:
+        self._lanes.difference_update(lanes)
+        self._left.set()
 
     # --- what runs beside the lanes ---------------------------------------------------------------------------------
 
@@ -133,8 +168,8 @@ class Outbox:
             await _pass(self._limits.gauge_s)
 
     def _measure(self, kind: OutboxKind, backlog: OutboxBacklog) -> None:
-        now, oldest = self._store.now(), backlog.oldest_created_at
-        age_s = 0.0 if oldest is None else max((now - oldest).total_seconds(), 0.0)
+        now = self._store.now()
+        age_s = _age_s(backlog, now) or 0.0
         counts = (backlog.waiting, backlog.parked)
         if any(counts) or any(self._told.get(kind, ())):
             self._observer.event(
@@ -155,6 +190,12 @@ class Outbox:
             )
 
 
+def _age_s(backlog: OutboxBacklog, now: datetime) -> float | None:
+    """Of the oldest that waits, in seconds."""
+    oldest = backlog.oldest_created_at
+    return None if oldest is None else max((now - oldest).total_seconds(), 0.0)
+
+
 async def _together(*work: Coroutine[Any, Any, T]) -> list[T]:
     """All of them to their ends, then the first error. Cancelled, it waits until all of them have stopped."""
     tasks = [asyncio.create_task(one) for one in work]
@@ -171,11 +212,9 @@ async def _together(*work: Coroutine[Any, Any, T]) -> list[T]:
 
 
 async def _pass(seconds: float) -> None:
-    """Let time pass, on the loop's clock: there is nothing here that another clock should decide."""
-    loop = asyncio.get_running_loop()
-    over: asyncio.Future[None] = loop.create_future()
-    timer = loop.call_later(seconds, over.set_result, None)
+    """Let time pass, on the loop's clock, until it has or this is cancelled."""
     try:
-        await over
-    finally:
-        timer.cancel()
+        async with asyncio.timeout(seconds):
+            await asyncio.Event().wait()
+    except TimeoutError:
+        return

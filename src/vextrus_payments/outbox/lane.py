@@ -153,14 +153,11 @@ class Lane:
 
     async def _rest(self, seconds: float) -> None:
         """Whatever the news: a store that failed is left alone for a moment."""
-        loop = asyncio.get_running_loop()
-        over: asyncio.Future[None] = loop.create_future()
-        timer = loop.call_later(seconds, over.set_result, None)
         try:
-            await over
-        finally:
-            timer.cancel()
-        self._look = True
+            async with asyncio.timeout(seconds):
+                await asyncio.Event().wait()
+        except TimeoutError:
+            self._look = True
 
     async def _leave(self) -> None:
         """At the end, or cancelled: nothing of this lane goes on after it."""

@@ -1,0 +1,142 @@
+"""How things stand: what `await payments.health()` answers, for a health route, a pager and `vextrus-pay doctor`."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from vextrus_payments.records import OutboxKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueHealth:
+    """What waits to be handed over, of one kind."""
+
+    queue: OutboxKind
+    attended: bool
+    """Whether this process has a callback or a sink for it. Without one, rows wait, and that is no fault."""
+    waiting: int
+    parked: int
+    """Set aside; each holds up what comes after it of the same payment until an operator acts."""
+    oldest_s: float | None
+    """The age of the oldest that waits, in seconds; None when nothing does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerHealth:
+    """One background job of this process."""
+
+    name: str
+    alive: bool
+    deaths: int
+    """How often it died and was begun again: each is a mistake to be reported."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """One thing that somebody should look at."""
+
+    code: str
+    what: str
+    next_step: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """How one process and its store stand, at one moment. Holds no amounts and nothing secret."""
+
+    at: datetime
+    opened: bool
+    store_problem: str | None
+    """Why the store does not answer; None when it does. What it would tell is then missing below."""
+    queues: tuple[QueueHealth, ...]
+    workers: tuple[WorkerHealth, ...]
+    """Empty where this process runs none."""
+    observer_failures: int
+    """How often the host's observer or logging has raised."""
+    overdue_s: float
+    """From which age on a waiting row is a trouble."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is nothing to look at."""
+        return not self.troubles
+
+    @property
+    def ready(self) -> bool:
+        """Whether payments can be taken: it is open, and its store answers. For a readiness probe."""
+        return self.opened and self.store_problem is None
+
+    @property
+    def troubles(self) -> tuple[Trouble, ...]:
+        """Everything that somebody should look at, the worst first."""
+        return tuple(self._troubles())
+
+    def _troubles(self) -> "list[Trouble]":
+        found = []
+        if not self.opened:
+            found.append(
+                Trouble(
+                    code="not_open",
+                    what="Payments is not open in this process.",
+                    next_step="Use `async with payments:` (or open() first).",
+                )
+            )
+        elif self.store_problem is not None:
+            found.append(Trouble(code="store", what=self.store_problem, next_step="Check the store."))
+        for worker in self.workers:
+            if not worker.alive:
+                what = f"The {worker.name} worker does not run."
+                found.append(Trouble(code="worker", what=what, next_step="Restart the process."))
+            elif worker.deaths:
+                what = f"The {worker.name} worker has died {worker.deaths} times, and was begun again."
+                found.append(
+                    Trouble(code="worker", what=what, next_step="Report it, with the log's worker.died.")
+                )
+        for queue in self.queues:
+            found += self._of_queue(queue)
+        return found
+
+    def _of_queue(self, queue: QueueHealth) -> "list[Trouble]":
+        found, rows = [], "entries" if queue.queue is OutboxKind.LEDGER else "events"
+        if queue.parked:
+            found.append(
+                Trouble(
+                    code="parked",
+                    what=f"{queue.parked} {rows} are set aside.",
+                    next_step="See why: vextrus-pay outbox list --parked; then: vextrus-pay outbox retry.",
+                )
+            )
+        if queue.attended and queue.oldest_s is not None and queue.oldest_s >= self.overdue_s:
+            found.append(
+                Trouble(
+                    code="overdue",
+                    what=f"{queue.waiting} {rows} wait, the oldest for {round(queue.oldest_s)} s.",
+                    next_step="Is a worker running (vextrus-pay worker), and does what takes them answer?",
+                )
+            )
+        return found
+
+    def as_document(self) -> dict[str, Any]:
+        """The same as plain JSON values, for a health route."""
+        return {
+            "ok": self.ok,
+            "ready": self.ready,
+            "at": self.at.isoformat(),
+            "store": "ok" if self.store_problem is None and self.opened else self.store_problem or "closed",
+            "queues": {
+                queue.queue.value: {
+                    "attended": queue.attended,
+                    "waiting": queue.waiting,
+                    "parked": queue.parked,
+                    "oldest_s": None if queue.oldest_s is None else round(queue.oldest_s, 3),
+                }
+                for queue in self.queues
+            },
+            "workers": {
+                worker.name: {"alive": worker.alive, "deaths": worker.deaths} for worker in self.workers
+            },
+            "observer_failures": self.observer_failures,
+            "troubles": [
+                {"code": one.code, "what": one.what, "next_step": one.next_step} for one in self.troubles
+            ],
+        }
