@@ -1,6 +1,7 @@
-"""One of several processes on one store: `python -m tests.conformance.store_process reserve|race PATH NUMBER`.
+"""One of several processes on one store: `python -m tests.conformance.store_process reserve|race WHERE NUMBER`.
 
-Says "ready", waits for a line, opens the store, lets ten callers do the same at once, and prints their answers.
+WHERE is a path or a PostgreSQL DSN. Says "ready", waits for a line, opens the store, lets ten callers do the same at
+once, and prints their answers.
 """
 
 import asyncio
@@ -11,7 +12,8 @@ from typing import Any
 from vextrus_payments.money import Money
 from vextrus_payments.plans import ReserveOperation
 from vextrus_payments.records import OperationKind, OutboxKind
-from vextrus_payments.stores import SqliteStore
+from vextrus_payments.store import PaymentStore
+from vextrus_payments.stores import PostgresStore, SqliteStore
 from vextrus_payments.testing.store_trial import LONG, StoreTrial
 from vextrus_payments.token_budget import GrantAsk
 
@@ -62,10 +64,14 @@ async def race(trial: StoreTrial, number: int) -> dict[str, Any]:
     return report
 
 
-async def main(name: str, path: str, number: int) -> None:
+async def main(name: str, where: str, number: int) -> None:
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
-    store = SqliteStore(path, busy_timeout_s=30)
+    store: PaymentStore
+    if where.startswith("postgresql:"):
+        store = PostgresStore(where, lock_timeout_s=30)
+    else:
+        store = SqliteStore(where, busy_timeout_s=30)
     await store.open()
     try:
         task = {"reserve": reserve, "race": race}[name]

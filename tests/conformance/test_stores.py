@@ -105,13 +105,13 @@ def processes() -> Iterator[list[subprocess.Popen[str]]]:
 
 
 def race(
-    processes: list[subprocess.Popen[str]], task: str, path: Path, count: int = 4
+    processes: list[subprocess.Popen[str]], task: str, where: Path | str, count: int = 4
 ) -> list[dict[str, Any]]:
     """What each of `count` processes answers that open the store and do the task at the same moment."""
     for number in range(count):
         processes.append(
             subprocess.Popen(
-                [sys.executable, "-m", "tests.conformance.store_process", task, str(path), str(number)],
+                [sys.executable, "-m", "tests.conformance.store_process", task, str(where), str(number)],
                 cwd=ROOT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Where payments are kept: `memory` for tests and trials, `sqlite` for one machine.
+"""Where payments are kept: `memory` for tests and trials, `sqlite` for one machine, `postgres` for many.
 
 `open_store("sqlite:///payments.db")` makes a store from its URL; the stores' own classes are there for those who want
 to set more than a URL can say.
@@ -14,19 +14,24 @@ from vextrus_payments.store import PaymentStore
 
 if TYPE_CHECKING:
     from vextrus_payments.stores.memory import MemoryStore
+    from vextrus_payments.stores.postgres import PostgresStore
     from vextrus_payments.stores.runner import DatabaseRunner, ThreadRunner
     from vextrus_payments.stores.sqlite import SqliteStore
 
-__all__ = ["DatabaseRunner", "MemoryStore", "SqliteStore", "ThreadRunner", "open_store"]
+__all__ = ["DatabaseRunner", "MemoryStore", "PostgresStore", "SqliteStore", "ThreadRunner", "open_store"]
 
 #: Loaded on first use: who keeps payments in memory never imports sqlite3.
 _HOME: Final = {
     "DatabaseRunner": "runner",
     "MemoryStore": "memory",
+    "PostgresStore": "postgres",
     "SqliteStore": "sqlite",
     "ThreadRunner": "runner",
 }
-_KNOWN: Final = 'Use "sqlite:///payments.db" (a file of this machine) or "memory://" (tests and trials only).'
+_KNOWN: Final = (
+    'Use "sqlite:///payments.db" (a file of this machine), "postgresql://user:password@host/database" or "memory://"'
+    " (tests and trials only)."
+)
 
 
 def open_store(store: str | PaymentStore, *, clock: Clock | None = None) -> PaymentStore:
@@ -35,10 +40,13 @@ def open_store(store: str | PaymentStore, *, clock: Clock | None = None) -> Paym
     - `memory://`: forgets with the process; refused in live mode.
     - `sqlite:///relative.db`, `sqlite:////absolute.db`, `sqlite:///C:/folder/file.db`: one file, made when missing.
       The path may be percent-encoded.
+    - `postgresql://user:password@host:5432/database`: one schema of a database, made by `vextrus-pay migrate`. The
+      options after `?` are asyncpg's.
 
-    No I/O is done here: `await store.open()` connects, and migrates where needed.
+    No I/O is done here: `await store.open()` connects, and an SQLite file is migrated where needed.
 
     Raises:
+        MissingExtraError: the store needs an extra that is not installed.
         ConfigurationError: the URL names no store that this release has.
     """
     if not isinstance(store, str):
@@ -57,9 +65,9 @@ def open_store(store: str | PaymentStore, *, clock: Clock | None = None) -> Paym
     if scheme == "sqlite":
         return _sqlite(rest, clock)
     if scheme in ("postgres", "postgresql"):
-        raise ConfigurationError(
-            "This release has no PostgreSQL store yet.", code="store_not_supported", next_step=_KNOWN
-        )
+        from vextrus_payments.stores.postgres import PostgresStore
+
+        return PostgresStore(store, clock=clock)
     raise ConfigurationError(
         "The store's URL names a kind of store that there is not.",
         code="store_not_supported",
