@@ -189,7 +189,7 @@ class RawWorld:
 
     def _charge(self, payment: dict[str, Any]) -> None:
         transaction_id = self._move("capture", payment, payment["amount"])
-        payment.update(state="paid", trx=payment.get("trx") or transaction_id)
+        payment.update(state="paid", trx=transaction_id)
 
     def _query(self, payment: dict[str, Any], body: dict[str, str]) -> dict[str, Any]:
         return payment

@@ -86,9 +86,11 @@ def play(
     weather: Weather | None = None,
     deaths: Deaths | None = None,
     folder: Path | None = None,
+    profile: list[frozenset[tuple[str, int]]] | None = None,
 ) -> Verdict:
     """Play one run and judge it. A service that hangs or turns in circles is a finding, too."""
     simulation = Simulation(setting, seed, kill_at=kill_at, weather=weather, deaths=deaths, folder=folder)
+    simulation.profile = profile
     try:
         return judge(simulation.play())
     except (DeadlockError, LivelockError) as error:

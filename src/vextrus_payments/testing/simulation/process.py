@@ -1,7 +1,7 @@
 """One simulated process: a loop of its own, the real `Payments` in it, and the moment at which it is killed."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -15,6 +15,7 @@ from vextrus_payments.gateways.base import Adapter
 from vextrus_payments.ids import Entropy
 from vextrus_payments.ledger import LedgerEntry
 from vextrus_payments.store import PaymentStore
+from vextrus_payments.testing.simulation.awaits import relative
 from vextrus_payments.testing.simulation.disk import DiskFaults, SimConnection
 from vextrus_payments.testing.simulation.loop import Scheduler, new_loop, where
 from vextrus_payments.testing.simulation.network import Network, NetworkUser
@@ -69,10 +70,10 @@ class Deaths:
     awaits: dict[tuple[str, int], int] = field(default_factory=dict)
     kills: int = 0
 
-    def count(self, places: tuple[tuple[str, int], ...]) -> None:
+    def count(self, places: Collection[tuple[str, int]]) -> None:
         """A process was killed while it stood there."""
         self.kills += 1
-        for place in set(places):
+        for place in places:
             self.awaits[place] = self.awaits.get(place, 0) + 1
 
 
@@ -136,16 +137,22 @@ class SimProcess(NetworkUser):
         if self.dead:
             return
         self.dead = True
-        places: tuple[tuple[str, int], ...] = ()
-        if what == "database":
-            # Every task that waits for the database stands between its commit and the answer, or before it.
-            places = tuple(place for task in self.loop.tasks for place in where(task))
-        elif self._last is not None:
-            places = where(self._last)
-        self._deaths.count(places)
+        self._deaths.count(self.places(what))
         self._note(f"{self.name} killed ({what})")
         self.loop.drop()
         self.network.outside.call_soon(self._gone)
+
+    def places(self, what: str) -> frozenset[tuple[str, int]]:
+        """(file of the SDK, line) of the awaits that a kill at this very moment would hit."""
+        tasks = self.loop.tasks if what == "database" else () if self._last is None else (self._last,)
+        # A task that waits for the database stands between its commit and the answer, or before it.
+        found = set()
+        for task in tasks:
+            for filename, line in where(task):
+                name = relative(filename)
+                if name is not None:
+                    found.add((name, line))
+        return frozenset(found)
 
     def _gone(self) -> None:
         if not self.died.done():

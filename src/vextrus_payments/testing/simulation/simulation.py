@@ -134,6 +134,8 @@ class Simulation:
         self.peace = False
         """The story is over and nothing fails any more."""
         self.has_store = False
+        self.profile: list[frozenset[tuple[str, int]]] | None = None
+        """Which awaits a kill at each point would hit; kept only when somebody sets a list."""
         self._prepare = prepare
         self._folder = folder
         self._slots: list[SimProcess | None] = [None] * setting.processes
@@ -302,6 +304,8 @@ class Simulation:
 
     def _point(self, process: SimProcess, what: str) -> None:
         self.points += 1
+        if self.profile is not None:
+            self.profile.append(process.places(what))
         if self.points in self.kill_at:
             process.kill(what)
 
