@@ -18,7 +18,7 @@ _MONEY_WORDS = "amount|amounts|fee|fees|price|total|balance|money|minor|major|re
 _MONEY_WORD = re.compile(rf"(^|_)({_MONEY_WORDS})(_|$)")
 _MONEY_MODULES = re.compile(
     r"(^|/)(money|ledger|states|reserving|plans|payment|records|outcomes|snapshots|events|reconcile|settlement)\.py$"
-    r"|gateways/\w+/(models|protocol|errors|webhook|gateway)\.py$|/stores/|vextrus_payments_sandbox/(world|books)"
+    r"|gateways/\w+/(models|protocol|errors|webhook|gateway)\.py$|/stores/|/settlement/|vextrus_payments_sandbox/(world|books)"
 )
 
 

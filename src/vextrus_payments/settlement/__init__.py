@@ -1,0 +1,36 @@
+"""Settlement matching: a gateway's statement against our receipts.
+
+`SettlementRun(store, ...).run("statement.csv")` reads a CSV or XLSX statement, reports every difference as a typed
+`Break` that names the field and both values, and (with `apply`) books what agrees. docs/settlement.md shows it whole.
+"""
+
+from vextrus_payments.settlement.formats import GENERIC, Column, StatementFormat
+from vextrus_payments.settlement.matching import Tolerances
+from vextrus_payments.settlement.run import SettlementRun, SettlementTerms
+from vextrus_payments.settlement.words import (
+    BadRow,
+    Break,
+    BreakKind,
+    Days,
+    Finding,
+    Phase,
+    Progress,
+    SettlementReport,
+)
+
+__all__ = [
+    "GENERIC",
+    "BadRow",
+    "Break",
+    "BreakKind",
+    "Column",
+    "Days",
+    "Finding",
+    "Phase",
+    "Progress",
+    "SettlementReport",
+    "SettlementRun",
+    "SettlementTerms",
+    "StatementFormat",
+    "Tolerances",
+]

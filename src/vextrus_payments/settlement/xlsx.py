@@ -1,0 +1,128 @@
+"""Rows of an XLSX file, one at a time: the only importer of openpyxl.
+
+A spreadsheet's numbers are binary floating point and nothing else. Each is turned into the decimal text of fifteen
+significant digits that the spreadsheet itself shows and that names it uniquely: an amount that was typed, or came from
+a CSV file, comes back as it was. What does not fit there (an id of sixteen digits that was kept as a number) has been
+cut by the spreadsheet already, and is refused.
+"""
+
+import zipfile
+from collections.abc import Iterator
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from vextrus_payments.errors import MissingExtraError, StatementError
+from vextrus_payments.settlement.cells import Cell, CellError
+
+#: A file may unpack to so much; the table of shared texts is held in memory whole.
+_MOST_UNPACKED: Final = 4 * 2**30
+_MOST_SHARED: Final = 256 * 2**20
+_LONGEST_NUMBER: Final = 15
+
+
+def rows_of(path: Path, sheet: str | None, most_columns: int) -> Iterator[tuple[int, list[Cell | CellError]]]:
+    """(row number, its cells) for each row; a cell that is nothing we could read is the CellError to raise for it.
+
+    Raises:
+        MissingExtraError: openpyxl is not installed.
+        StatementError: it is no such file, or has no such sheet.
+    """
+    openpyxl = _openpyxl()
+    _check_size(path)
+    book: Any = None
+    problem = ""
+    try:
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True, keep_links=False)
+    except Exception as error:  # noqa: BLE001 - whatever a broken file makes openpyxl raise
+        problem = type(error).__name__
+    if book is None:
+        raise _unreadable(path, f"openpyxl cannot open it ({problem})")
+    try:
+        names = book.sheetnames
+        if sheet is not None and sheet not in names:
+            raise StatementError(
+                f"{path.name} has no sheet {sheet!r}; it has {', '.join(map(repr, names))}.",
+                code="statement_sheet",
+            )
+        page = book[sheet if sheet is not None else names[0]]
+        if not hasattr(page, "reset_dimensions"):
+            raise _unreadable(path, "the sheet holds a chart and no rows")
+        page.reset_dimensions()  # what a file says of its own size is often wrong
+        yield from _numbered(path, page.iter_rows(max_col=most_columns, values_only=True))
+    finally:
+        book.close()
+
+
+def _numbered(path: Path, rows: Iterator[tuple[Any, ...]]) -> Iterator[tuple[int, list[Cell | CellError]]]:
+    number, problem = 0, ""
+    while True:
+        try:
+            row = next(rows, None)
+        except Exception as error:  # noqa: BLE001 - as above: a file that breaks off in the middle
+            row, problem = None, type(error).__name__
+        if problem:
+            raise _unreadable(path, f"it breaks off after row {number} ({problem})")
+        if row is None:
+            return
+        number += 1
+        yield number, [_cell(value) for value in row]
+
+
+def _cell(value: object) -> Cell | CellError:
+    if value is None:
+        return ""
+    if isinstance(value, str | datetime | date):
+        return value
+    if isinstance(value, bool):
+        return CellError("is true or false")
+    if isinstance(value, int | float):
+        digits = str(value) if isinstance(value, int) else format(value, ".15g")
+        if len(digits.lstrip("-").replace(".", "")) > _LONGEST_NUMBER or not digits.lstrip("-")[0].isdigit():
+            return CellError("is a number that the spreadsheet has cut to fifteen digits; keep it as text")
+        return digits
+    return CellError(f"is a {type(value).__name__}")
+
+
+def _openpyxl() -> Any:
+    try:
+        import openpyxl  # type: ignore[import-untyped]
+    except ImportError:
+        openpyxl = None
+    if openpyxl is None:
+        raise MissingExtraError(
+            "Statements in XLSX need openpyxl, which is not installed.",
+            next_step='Install it: pip install "vextrus-payments[xlsx]", or save the statement as CSV.',
+        )
+    return openpyxl
+
+
+def _check_size(path: Path) -> None:
+    """Refuse what would unpack to more than a statement can be.
+
+    Raises:
+        StatementError: it would, or is no archive.
+    """
+    members = None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError):
+        pass
+    if members is None:
+        raise _unreadable(path, "it is no XLSX archive")
+    shared = sum(member.file_size for member in members if member.filename.endswith("sharedStrings.xml"))
+    if shared > _MOST_SHARED or sum(member.file_size for member in members) > _MOST_UNPACKED:
+        raise StatementError(
+            f"{path.name} would unpack to more than a statement can be.",
+            code="statement_too_large",
+            next_step="Save it as CSV, or ask for the statement in parts.",
+        )
+
+
+def _unreadable(path: Path, why: str) -> StatementError:
+    return StatementError(
+        f"{path.name} cannot be read: {why}.",
+        code="statement_file",
+        next_step="Open it in a spreadsheet and save it again as XLSX or CSV.",
+    )
