@@ -20,6 +20,7 @@ from vextrus_payments.engine import (
     ReturnResult,
 )
 from vextrus_payments.errors import ConfigurationError, InvalidRequestError, PaymentsError
+from vextrus_payments.events import History
 from vextrus_payments.gateways.base import Adapter, PaymentGateway
 from vextrus_payments.gateways.registry import DEFAULT_TENANT, Registry
 from vextrus_payments.health import Health, QueueHealth
@@ -40,6 +41,7 @@ from vextrus_payments.reconcile import (
     ReconcileReport,
 )
 from vextrus_payments.records import PaymentFacts
+from vextrus_payments.resolving import ResolveRequest
 from vextrus_payments.sink_port import EventListener, Ledger, RowSink
 from vextrus_payments.store import PaymentStore
 from vextrus_payments.stores import open_store
@@ -159,6 +161,40 @@ class TenantPayments:
             ConfigurationError, StorageError: see their messages.
         """
         return await self._engine.refund_status(self.tenant, operation_id)
+
+    async def resolve(self, request: ResolveRequest) -> PaymentFacts:
+        """Write down an operator's answer to what no gateway has answered, with what follows from it.
+
+        MADE books the receipt (flagged BY_OPERATOR) and settles the operation; NOT_MADE declines it: a refund's amount
+        is free again, an execute's payment is closed. CLEARED ends a quarantine. Kept in `Payment.resolutions` and
+        announced (operation.resolved). The gateway's own word, whenever it comes, outranks the answer.
+
+        Raises:
+            StaleStateError: the payment is not at `reviewed_version` any more; nothing was written.
+            ConflictError: nothing is open there, the gateway may still be at work on it, or the transaction is booked
+                elsewhere.
+            InvalidRequestError, ConfigurationError, StorageError: see their messages.
+        """
+        return await self._engine.resolve(self.tenant, request)
+
+    async def withdraw(self, operation_id: str) -> Outcome | RefundOutcome:
+        """Cancel a refund, capture or void that was reserved and never let out; withdrawing it twice is once.
+
+        Raises:
+            ConflictError: it has been let out.
+            InvalidRequestError: there is no such operation.
+            StorageError: see its message.
+        """
+        return await self._engine.withdraw(self.tenant, operation_id)
+
+    async def history(self, payment_id: str) -> History:
+        """Everything kept of one payment: facts, events, and every attempt with its redacted requests and answers.
+
+        Raises:
+            InvalidRequestError: no such payment.
+            StorageError: see its message.
+        """
+        return await self._engine.history(self.tenant, payment_id)
 
     async def handle_return(
         self, gateway: str, params: Mapping[str, str], *, wait_s: float | None = 5.0
@@ -480,6 +516,18 @@ class Payments:
     async def refund_status(self, operation_id: str) -> RefundOutcome:
         """See TenantPayments.refund_status."""
         return await self._single().refund_status(operation_id)
+
+    async def resolve(self, request: ResolveRequest) -> PaymentFacts:
+        """See TenantPayments.resolve."""
+        return await self._single().resolve(request)
+
+    async def withdraw(self, operation_id: str) -> Outcome | RefundOutcome:
+        """See TenantPayments.withdraw."""
+        return await self._single().withdraw(operation_id)
+
+    async def history(self, payment_id: str) -> History:
+        """See TenantPayments.history."""
+        return await self._single().history(payment_id)
 
     async def handle_return(
         self, gateway: str, params: Mapping[str, str], *, wait_s: float | None = 5.0

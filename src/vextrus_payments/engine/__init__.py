@@ -23,13 +23,15 @@ from vextrus_payments.engine.looking import Looking, is_done
 from vextrus_payments.engine.opening import Opening, check_request
 from vextrus_payments.engine.recorder import Recorder
 from vextrus_payments.engine.refunding import Refunding
+from vextrus_payments.engine.resolving import Resolving
 from vextrus_payments.engine.settling import Settling
 from vextrus_payments.engine.tending import Tending
 from vextrus_payments.errors import InvalidRequestError
-from vextrus_payments.events import HintVerdict
+from vextrus_payments.events import HintVerdict, History
 from vextrus_payments.outcomes import Outcome, RefundOutcome
 from vextrus_payments.payment import PaymentRequest, PaymentSession, RefundRequest
 from vextrus_payments.records import PaymentFacts
+from vextrus_payments.resolving import ResolveRequest
 
 __all__ = [
     "Context",
@@ -67,6 +69,7 @@ class Engine:
         self._looking = Looking(context)
         self._settling = Settling(context, self._looking)
         self._refunding = Refunding(context)
+        self._resolving = Resolving(context)
         self._tending = Tending(context, self._looking, self._settling, self._refunding)
 
     async def initialize(self, tenant: str, request: PaymentRequest) -> PaymentSession:
@@ -121,6 +124,22 @@ class Engine:
             # A cancel or failure is a hint of a browser: it never executes, and it closes nothing by itself.
             outcome = await self.status(tenant, payment_id)
         return ReturnResult(payment_id=payment_id, outcome=outcome, redirect_to=facts.payment.return_url)
+
+    async def resolve(self, tenant: str, request: ResolveRequest) -> PaymentFacts:
+        """See Payments.resolve."""
+        return await self._resolving.resolve(tenant, request)
+
+    async def withdraw(self, tenant: str, operation_id: str) -> Outcome | RefundOutcome:
+        """See Payments.withdraw."""
+        return await self._resolving.withdraw(tenant, operation_id)
+
+    async def history(self, tenant: str, payment_id: str) -> History:
+        """See Payments.history."""
+        store = self.context.store
+        facts = await self.context.payment(tenant, payment_id)
+        return History(
+            facts, await store.events(tenant, payment_id), await store.attempts(tenant, payment_id)
+        )
 
     # --- what the reconciler calls ------------------------------------------------------------------------------
     # All raise InvalidRequestError (no such payment), ConfigurationError (its gateway is not configured, or for the

@@ -8,6 +8,7 @@ from vextrus_payments.recording.answers import plan_lost, plan_quarantine, plan_
 from vextrus_payments.recording.drafting import Draft
 from vextrus_payments.recording.pictures import plan_snapshot
 from vextrus_payments.recording.refunds import plan_refund_seen, plan_refunds_listed
+from vextrus_payments.recording.resolutions import plan_resolve, plan_withdraw
 from vextrus_payments.recording.seen import Seen
 from vextrus_payments.recording.sessions import (
     plan_initialize_abandoned,
@@ -26,8 +27,10 @@ __all__ = [
     "plan_refund_seen",
     "plan_refunds_listed",
     "plan_refused",
+    "plan_resolve",
     "plan_session_opened",
     "plan_session_over",
     "plan_snapshot",
     "plan_unsent",
+    "plan_withdraw",
 ]

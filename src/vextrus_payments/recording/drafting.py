@@ -21,6 +21,7 @@ from vextrus_payments.records import (
     PaymentState,
     Receipt,
     ReceiptKind,
+    Resolution,
     Submission,
     SubmissionState,
 )
@@ -130,6 +131,7 @@ class Draft:
         amount: Money | None = None,
         transaction_id: str | None = None,
         reason: Reason | None = None,
+        resolution: Resolution | None = None,
     ) -> None:
         """Add an event. Its id is fixed by the payment's version: the same commit, the same event."""
         payment = self.payment
@@ -153,6 +155,7 @@ class Draft:
             reason_code=reason.code.value if reason else None,
             correlation_id=payment.correlation_id,
             metadata=payment.metadata,
+            resolution=resolution,
         )
         self._events.append(event)
         self._post(OutboxKind.EVENT, event.id, to_json(event))

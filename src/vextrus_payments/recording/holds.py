@@ -4,8 +4,14 @@ from vextrus_payments.events import EventKind
 from vextrus_payments.reasons import Reason, ReasonCode
 from vextrus_payments.recording.drafting import Draft
 from vextrus_payments.recording.seen import Seen
-from vextrus_payments.records import Operation, OperationKind, OperationState, PaymentFacts
-from vextrus_payments.states import OPEN_STATES, hold_operations
+from vextrus_payments.records import (
+    Operation,
+    OperationKind,
+    OperationState,
+    PaymentFacts,
+    ResolutionVerdict,
+)
+from vextrus_payments.states import OPEN_STATES, answered_by_operator, hold_operations
 
 _ALIVE = OPEN_STATES | {OperationState.RESERVED, OperationState.SUCCEEDED}
 
@@ -48,7 +54,11 @@ def released(draft: Draft, seen: Seen, reason: Reason) -> None:
             return
     by = None
     for operation in holds:
-        if operation.kind is OperationKind.VOID and let_go and operation.state in _ALIVE:
+        wrongly_denied = (
+            answered_by_operator(draft.facts, operation.operation_id) is ResolutionVerdict.NOT_MADE
+        )
+        could = operation.state in _ALIVE or wrongly_denied
+        if operation.kind is OperationKind.VOID and let_go and could:
             draft.succeed(operation, seen.snapshot.transaction_id)
             by = operation.operation_id
         else:

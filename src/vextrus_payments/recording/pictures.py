@@ -20,10 +20,12 @@ from vextrus_payments.records import (
     Receipt,
     ReceiptKey,
     ReceiptKind,
+    ResolutionVerdict,
 )
 from vextrus_payments.snapshots import Mismatch, PaymentSnapshot, SnapshotState
 from vextrus_payments.states import (
     OPEN_STATES,
+    answered_by_operator,
     execute_operation_id,
     has_money,
     hold_operations,
@@ -205,6 +207,12 @@ def _authorized(
         _not_as_the_operator_said(draft, seen, capture_that_made(draft.facts))
         return
     submission = draft.facts.submission_numbered(seen.submission_no)
+    if before is PaymentState.CLOSED and submission.held_transaction_id is not None:
+        # It was held and let go. An older picture says nothing; a newer one contradicts what the gateway (or an
+        # operator) said, and nobody may capture on that.
+        if seen.asked_at > payment.updated_at:
+            draft.quarantine(amount=snapshot.amount, transaction_id=snapshot.transaction_id)
+        return
     if submission.held_transaction_id != snapshot.transaction_id:
         draft.submission(replace(submission, held_transaction_id=snapshot.transaction_id))
     if before is PaymentState.AUTHORIZED:
@@ -264,6 +272,10 @@ def _absent(draft: Draft, seen: Seen, execute: Operation | None) -> None:
         return
     if draft.payment.state is PaymentState.PAID:
         _not_as_the_operator_said(draft, seen, execute)
+    elif draft.payment.state is PaymentState.AUTHORIZED:
+        said = answered_by_operator(draft.facts, execute.operation_id)
+        if said is ResolutionVerdict.MADE and seen.absence_is_proof and seen.after_last_moment(execute):
+            draft.quarantine(operation_id=execute.operation_id, amount=draft.payment.amount)
     elif seen.proves_absence(execute):
         # A submitting one that nobody recorded the end of (a crash) was unknown, whether or not it was called so.
         draft.operation(execute, OperationState.RESERVED)
