@@ -1,10 +1,10 @@
 """From a row of cells to a `Line`, to nothing, or to what is wrong with it; and a `Line` as text, for the spool."""
 
+import re
 from dataclasses import dataclass
 from datetime import date
 from typing import Final, Self
 
-from vextrus_payments.errors import AmountError
 from vextrus_payments.money import Money
 from vextrus_payments.records import ReceiptKind
 from vextrus_payments.settlement.cells import Cell, CellError, day_of, id_of, money_of, reference_of, text_of
@@ -137,19 +137,19 @@ class LineReader:
 
     def _currency(self, row: Row) -> str:
         word = self._word(row, Column.CURRENCY)
-        return self._form.currency if word is None else word.upper()
+        if word is None:
+            return self._form.currency
+        if not re.fullmatch("[a-z]{3}", word, re.ASCII):
+            raise _BadCellError(Column.CURRENCY, "is no currency of three letters")
+        return word.upper()
 
     def _money(self, row: Row, column: Column, currency: str) -> Money | None:
-        problem = ""
-        at = column
         try:
             cell = row.cell(column)
             return None if cell is None or _is_empty(cell) else money_of(cell, currency, self._form)
         except CellError as error:
             problem = str(error)
-        except AmountError:
-            at, problem = Column.CURRENCY, "is no currency of three letters"
-        raise _BadCellError(at, problem)
+        raise _BadCellError(column, problem)
 
     def _net(self, row: Row, currency: str, outgoing: bool) -> Money | None:
         net = self._money(row, Column.NET, currency)

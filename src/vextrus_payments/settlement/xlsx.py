@@ -19,6 +19,7 @@ from vextrus_payments.settlement.cells import Cell, CellError
 _MOST_UNPACKED: Final = 4 * 2**30
 _MOST_SHARED: Final = 256 * 2**20
 _LONGEST_NUMBER: Final = 15
+_PLAIN: Final = frozenset("-.0123456789")
 
 
 def rows_of(path: Path, sheet: str | None, most_columns: int) -> Iterator[tuple[int, list[Cell | CellError]]]:
@@ -78,7 +79,7 @@ def _cell(value: object) -> Cell | CellError:
         return CellError("is true or false")
     if isinstance(value, int | float):
         digits = str(value) if isinstance(value, int) else format(value, ".15g")
-        if len(digits.lstrip("-").replace(".", "")) > _LONGEST_NUMBER or not digits.lstrip("-")[0].isdigit():
+        if len(digits.lstrip("-").replace(".", "")) > _LONGEST_NUMBER or not set(digits) <= _PLAIN:
             return CellError("is a number that the spreadsheet has cut to fifteen digits; keep it as text")
         return digits
     return CellError(f"is a {type(value).__name__}")
