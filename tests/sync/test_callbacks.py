@@ -9,7 +9,15 @@ from dataclasses import dataclass
 import pytest
 
 from tests.flows.held import PATIENCE_S
-from vextrus_payments.sync.callbacks import PlainCallback, Threads, awaited, inside_a_callback, is_async
+from vextrus_payments.sync.callbacks import (
+    PlainCallback,
+    PlainFunction,
+    Threads,
+    awaited,
+    awaited_rows,
+    inside_a_callback,
+    is_async,
+)
 
 
 @dataclass(frozen=True)
@@ -149,5 +157,6 @@ def test_what_is_async_already_is_left_as_it_is() -> None:
     for callback in (of_async, functools.partial(of_async), Sink(), Sink().__call__):
         assert is_async(callback)
         assert awaited(callback, threads) is callback
-    assert awaited(None, threads) is None
-    assert isinstance(awaited(lambda row: None, threads), PlainCallback)
+        assert awaited_rows(callback, threads) is callback
+    assert isinstance(awaited(lambda row: None, threads), PlainFunction)
+    assert isinstance(awaited_rows(lambda row: None, threads), PlainCallback)

@@ -4,6 +4,7 @@ The same verbs with the same signatures as `vextrus_payments.Payments`, without 
 functions. The work is done by the async engine on one event loop in a thread of its own, shared by the whole process.
 """
 
-from vextrus_payments.sync.facade import Payments, TenantPayments
+from vextrus_payments.sync.facade import Payments
+from vextrus_payments.sync.tenant import TenantPayments
 
 __all__ = ["Payments", "TenantPayments"]

@@ -8,10 +8,11 @@ import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, Final, Generic, Protocol, TypeVar, cast
+from typing import Any, Final, Generic, ParamSpec, Protocol, TypeVar, cast
 
-from vextrus_payments.config import CredentialSource, GatewayConfig
+from vextrus_payments.sink_port import RowSink, TransactionalSink
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _Job = tuple["Future[Any]", Callable[[], Any]]
@@ -87,10 +88,10 @@ class PlainCallback(Generic[RowT]):
     this one call instead of making a second beside it, and the rows of the payment stay in order.
     """
 
-    def __init__(self, function: Callable[[RowT], object], threads: Threads) -> None:
+    def __init__(self, function: Callable[[RowT], Awaitable[None] | None], threads: Threads) -> None:
         self._function = function
         self._threads = threads
-        self._running: dict[str, Future[object]] = {}
+        self._running: dict[str, Future[Awaitable[None] | None]] = {}
 
     async def __call__(self, row: RowT) -> None:
         """Hand one row to the function."""
@@ -104,38 +105,34 @@ class PlainCallback(Generic[RowT]):
             await result
 
 
-class PlainCredentials:
-    """A plain source of credentials, awaited."""
+class PlainFunction(Generic[P, T]):
+    """Any other plain function, awaited: a source of credentials, an alarm."""
 
-    def __init__(
-        self, function: Callable[[str, str], GatewayConfig | Awaitable[GatewayConfig]], threads: Threads
-    ) -> None:
+    def __init__(self, function: Callable[P, Awaitable[T] | T], threads: Threads) -> None:
         self._function = function
         self._threads = threads
 
-    async def __call__(self, tenant: str, gateway: str) -> GatewayConfig:
-        """Ask the function for one tenant's configuration."""
-        call = partial(contextvars.copy_context().run, self._function, tenant, gateway)
+    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """What the function answers."""
+        call = partial(contextvars.copy_context().run, partial(self._function, *args, **kwargs))
         found = await asyncio.wrap_future(self._threads.submit(call))
         return await found if inspect.isawaitable(found) else found
 
 
-def awaited(
-    callback: Callable[[RowT], Awaitable[None] | None] | None, threads: Threads
-) -> Callable[[RowT], Awaitable[None]] | None:
-    """The callback as the engine takes it; one that is async already, as it is."""
-    if callback is None or is_async(callback) or not callable(callback):
-        return cast("Callable[[RowT], Awaitable[None]] | None", callback)
+def awaited_rows(
+    callback: Callable[[RowT], Awaitable[None] | None] | RowSink | TransactionalSink, threads: Threads
+) -> object:
+    """A plain ledger or event callback as the engine takes it; one that is async already, or a sink, as it is."""
+    if isinstance(callback, RowSink | TransactionalSink) or not callable(callback) or is_async(callback):
+        return callback
     return PlainCallback(callback, threads)
 
 
-def awaited_source(
-    source: Callable[[str, str], GatewayConfig | Awaitable[GatewayConfig]] | None, threads: Threads
-) -> CredentialSource | None:
-    """The source of credentials as the engine takes it; one that is async already, as it is."""
-    if source is None or is_async(source):
-        return cast("CredentialSource | None", source)
-    return PlainCredentials(source, threads)
+def awaited(function: Callable[P, Awaitable[T] | T], threads: Threads) -> object:
+    """A plain function as the engine takes it; one that is async already, as it is."""
+    if not callable(function) or is_async(function):
+        return function
+    return PlainFunction(function, threads)
 
 
 def is_async(function: object) -> bool:

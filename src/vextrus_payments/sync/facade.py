@@ -1,84 +1,46 @@
 """The blocking facade: every verb of the async one, run on the process's background loop."""
 
 import os
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Collection, Mapping
+from datetime import datetime
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Final, Self, TypeVar
 
 from vextrus_payments import app
 from vextrus_payments.clock import Clock, Sleeper
 from vextrus_payments.config import GatewayConfig
-from vextrus_payments.engine import EngineLimits, ReturnResult
+from vextrus_payments.engine import EngineLimits, LatePayment, ReturnResult
 from vextrus_payments.errors import ConfigurationError
 from vextrus_payments.gateways.base import Adapter
+from vextrus_payments.health import Health
 from vextrus_payments.ids import Entropy
 from vextrus_payments.ledger import DEFAULT_ACCOUNTS, AccountMap
 from vextrus_payments.observe import Observer
+from vextrus_payments.outbox import OutboxLimits
 from vextrus_payments.outcomes import Outcome, RefundOutcome
 from vextrus_payments.payment import PaymentRequest, PaymentSession, RefundRequest
+from vextrus_payments.reconcile import OnEach, Reconciled, ReconcileLimits, ReconcileReport
 from vextrus_payments.records import PaymentFacts
 from vextrus_payments.store import PaymentStore
 from vextrus_payments.sync.background import Background, background, refuse_inside_a_loop, shared_lock
 from vextrus_payments.sync.callbacks import inside_a_callback
-from vextrus_payments.sync.here import CredentialFunction, EventFunction, Here, LedgerFunction
+from vextrus_payments.sync.here import (
+    AlarmFunction,
+    Callbacks,
+    CredentialFunction,
+    EventFunction,
+    Here,
+    LedgerFunction,
+)
+from vextrus_payments.sync.tenant import TenantPayments, Verb
 from vextrus_payments.token_port import TokenBackend
 from vextrus_payments.transport import Transport
 
 T = TypeVar("T")
 
-#: One verb of the async facade, ready to be awaited.
-Verb = Callable[[app.Payments], Coroutine[Any, Any, T]]
-
-_MOST_THREADS: Final = 64
 #: Stores that are nothing but a connection: one opened anew in a child of a fork knows nothing of the parent's.
 _FRESH_AFTER_FORK: Final = ("postgresql://", "postgres://")
-
-
-class TenantPayments:
-    """The verbs, bound to one tenant. Cheap to make and to keep; `Payments.for_tenant` gives one."""
-
-    def __init__(self, run: Callable[[Verb[Any]], Any], tenant: str) -> None:
-        self._run_verb = run
-        self.tenant = tenant
-
-    def _run(self, verb: Callable[[app.TenantPayments], Coroutine[Any, Any, T]]) -> T:
-        answer: T = self._run_verb(lambda payments: verb(payments.for_tenant(self.tenant)))
-        return answer
-
-    def initialize(self, request: PaymentRequest) -> PaymentSession:
-        """Open a payment at its gateway. See vextrus_payments.TenantPayments.initialize."""
-        return self._run(lambda tenant: tenant.initialize(request))
-
-    def execute(self, payment_id: str, *, wait_s: float | None = None) -> Outcome:
-        """Make the approved payment happen, once. See vextrus_payments.TenantPayments.execute."""
-        return self._run(lambda tenant: tenant.execute(payment_id, wait_s=wait_s))
-
-    def status(self, payment_id: str) -> Outcome:
-        """What is known of a payment. See vextrus_payments.TenantPayments.status."""
-        return self._run(lambda tenant: tenant.status(payment_id))
-
-    def refund(self, request: RefundRequest) -> RefundOutcome:
-        """Give money back, once per operation id. See vextrus_payments.TenantPayments.refund."""
-        return self._run(lambda tenant: tenant.refund(request))
-
-    def refund_status(self, operation_id: str) -> RefundOutcome:
-        """What is known of a refund. See vextrus_payments.TenantPayments.refund_status."""
-        return self._run(lambda tenant: tenant.refund_status(operation_id))
-
-    def handle_return(
-        self, gateway: str, params: Mapping[str, str], *, wait_s: float | None = 5.0
-    ) -> ReturnResult:
-        """The payer's browser came back. See vextrus_payments.TenantPayments.handle_return."""
-        return self._run(lambda tenant: tenant.handle_return(gateway, params, wait_s=wait_s))
-
-    def get(self, payment_id: str) -> PaymentFacts | None:
-        """Everything recorded of one payment; None when there is none of that id."""
-        return self._run(lambda tenant: tenant.get(payment_id))
-
-    def find(self, *, merchant_reference: str) -> tuple[PaymentFacts, ...]:
-        """Every payment of a merchant reference, oldest first (at most 100)."""
-        return self._run(lambda tenant: tenant.find(merchant_reference=merchant_reference))
 
 
 class Payments:
@@ -91,8 +53,8 @@ class Payments:
     whose parent had it open opens its own where the store is a "postgresql://" URL, and is refused otherwise.
 
     Args:
-        ledger, on_event, credentials: as vextrus_payments.Payments takes them, or plain functions; those run in
-            threads of their own, so that one that blocks holds up nobody's payment.
+        ledger, on_event, on_alarm, credentials: as vextrus_payments.Payments takes them, or plain functions; those
+            run in threads of their own, so that one that blocks holds up nobody's payment.
         callback_threads: how many threads each plain function gets at most (1 to 64). Each may hold one of your
             database connections. One row of a payment is never handed over beside another of the same payment.
 
@@ -108,6 +70,7 @@ class Payments:
         store: str | PaymentStore,
         ledger: LedgerFunction | None = None,
         on_event: EventFunction | None = None,
+        on_alarm: AlarmFunction | None = None,
         public_url: str | None = None,
         gateways: Mapping[str, GatewayConfig] | None = None,
         adapters: Mapping[str, Adapter] | None = None,
@@ -115,7 +78,10 @@ class Payments:
         tokens: TokenBackend | None = None,
         workers: bool = True,
         accounts: AccountMap = DEFAULT_ACCOUNTS,
+        late_payment: LatePayment = "keep",
         limits: EngineLimits | None = None,
+        reconcile_limits: ReconcileLimits | None = None,
+        outbox_limits: OutboxLimits | None = None,
         transport: Transport | None = None,
         observer: Observer | None = None,
         clock: Clock | None = None,
@@ -123,17 +89,16 @@ class Payments:
         entropy: Entropy | None = None,
         callback_threads: int = 4,
     ) -> None:
-        if not isinstance(callback_threads, int) or not 1 <= callback_threads <= _MOST_THREADS:
-            raise ConfigurationError(
-                f"callback_threads is a number from 1 to {_MOST_THREADS}.", code="callback_threads"
-            )
-        self._make = partial(
-            Here,
+        callbacks = Callbacks(
             ledger=ledger,
             on_event=on_event,
+            on_alarm=on_alarm,
             credentials=credentials,
-            callback_threads=callback_threads,
-            make=partial(
+            threads=callback_threads,
+        )
+        self._make = partial(
+            Here,
+            partial(
                 app.Payments,
                 store=store,
                 public_url=public_url,
@@ -142,19 +107,24 @@ class Payments:
                 tokens=tokens,
                 workers=workers,
                 accounts=accounts,
+                late_payment=late_payment,
                 limits=limits,
+                reconcile_limits=reconcile_limits,
+                outbox_limits=outbox_limits,
                 transport=transport,
                 observer=observer,
                 clock=clock,
                 sleeper=sleeper,
                 entropy=entropy,
             ),
+            callbacks,
         )
         self._fresh_after_fork = (
             isinstance(store, str)
             and store.startswith(_FRESH_AFTER_FORK)
             and tokens is None
             and transport is None
+            and not callbacks.hold_connections
         )
         self._opens_itself = True
         self._here = self._make()
@@ -173,8 +143,11 @@ class Payments:
     ) -> None:
         self.close()
 
-    def open(self) -> None:
-        """Open the store and start the worker, in this process. A second call does nothing.
+    def open(self, *, workers: bool | None = None) -> None:
+        """Open the store and start the workers, in this process. A second call does nothing.
+
+        Args:
+            workers: whether to start them this time; None: as the constructor was told.
 
         Raises:
             ConfigurationError: it is still closing; see the class for the others.
@@ -183,7 +156,7 @@ class Payments:
         refuse_inside_a_loop()
         loop, here = background(), self._mine()
         self._opens_itself = True
-        loop.wait_for(here.open_on(loop))
+        loop.wait_for(here.open_on(loop, workers))
 
     def close(self) -> None:
         """Let what was claimed be recorded, stop the worker, close what was opened here.
@@ -229,6 +202,14 @@ class Payments:
         """See vextrus_payments.TenantPayments.status."""
         return self._run(lambda payments: payments.status(payment_id))
 
+    def capture(self, payment_id: str, *, wait_s: float | None = None) -> Outcome:
+        """See vextrus_payments.TenantPayments.capture."""
+        return self._run(lambda payments: payments.capture(payment_id, wait_s=wait_s))
+
+    def void(self, payment_id: str, *, wait_s: float | None = None) -> Outcome:
+        """See vextrus_payments.TenantPayments.void."""
+        return self._run(lambda payments: payments.void(payment_id, wait_s=wait_s))
+
     def refund(self, request: RefundRequest) -> RefundOutcome:
         """See vextrus_payments.TenantPayments.refund."""
         return self._run(lambda payments: payments.refund(request))
@@ -250,6 +231,34 @@ class Payments:
     def find(self, *, merchant_reference: str) -> tuple[PaymentFacts, ...]:
         """See vextrus_payments.TenantPayments.find."""
         return self._run(lambda payments: payments.find(merchant_reference=merchant_reference))
+
+    def reconcile(self, payment_id: str) -> Reconciled:
+        """See vextrus_payments.TenantPayments.reconcile."""
+        return self._run(lambda payments: payments.reconcile(payment_id))
+
+    def reconcile_due(self, *, on_each: OnEach | None = None) -> ReconcileReport:
+        """Look once at everything that is due now, of every tenant. See vextrus_payments.Payments.reconcile_due.
+
+        Args:
+            on_each: called on the background loop, which must not be held up: print, count, put in a queue.
+        """
+        return self._run(lambda payments: payments.reconcile_due(on_each=on_each))
+
+    def reconcile_since(
+        self, since: datetime, *, leave_out: Collection[str] = (), on_each: OnEach | None = None
+    ) -> ReconcileReport:
+        """After a restored backup: ask about everything. See vextrus_payments.Payments.reconcile_since.
+
+        Args:
+            on_each: as for `reconcile_due`.
+        """
+        return self._run(
+            lambda payments: payments.reconcile_since(since, leave_out=leave_out, on_each=on_each)
+        )
+
+    def health(self) -> Health:
+        """How this process and its store stand. Never raises for a store that is down."""
+        return self._run(lambda payments: payments.health())
 
     def deliver(self) -> int:
         """Hand over everything that is due in the outbox now; how many rows were taken."""
