@@ -369,7 +369,8 @@ _PARTS = {
         ' Target="styles.xml"/></Relationships>'
     ),
     "xl/styles.xml": (
-        f"<styleSheet {_MAIN}><fonts><font/></fonts><fills><fill><patternFill patternType="none"/></fill></fills><borders><border/></borders>"
+        f"<styleSheet {_MAIN}><fonts><font/></fonts>"
+        '<fills><fill><patternFill patternType="none"/></fill></fills><borders><border/></borders>'
         '<cellStyleXfs><xf/></cellStyleXfs><cellXfs><xf numFmtId="0"/><xf numFmtId="14"/></cellXfs></styleSheet>'
     ),
     "xl/sharedStrings.xml": (
