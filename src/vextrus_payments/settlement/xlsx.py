@@ -6,9 +6,12 @@ a CSV file, comes back as it was. What does not fit there (an id of sixteen digi
 cut by the spreadsheet already, and is refused.
 """
 
+import warnings
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +22,7 @@ from vextrus_payments.settlement.cells import Cell, CellError
 _MOST_UNPACKED: Final = 4 * 2**30
 _MOST_SHARED: Final = 256 * 2**20
 _LONGEST_NUMBER: Final = 15
+_AT_ONCE: Final = 200
 _PLAIN: Final = frozenset("-.0123456789")
 
 
@@ -34,7 +38,8 @@ def rows_of(path: Path, sheet: str | None, most_columns: int) -> Iterator[tuple[
     book: Any = None
     problem = ""
     try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True, keep_links=False)
+        with _quiet():
+            book = openpyxl.load_workbook(path, read_only=True, data_only=True, keep_links=False)
     except Exception as error:  # noqa: BLE001 - whatever a broken file makes openpyxl raise
         problem = type(error).__name__
     if book is None:
@@ -58,16 +63,28 @@ def rows_of(path: Path, sheet: str | None, most_columns: int) -> Iterator[tuple[
 def _numbered(path: Path, rows: Iterator[tuple[Any, ...]]) -> Iterator[tuple[int, list[Cell | CellError]]]:
     number, problem = 0, ""
     while True:
+        some: list[tuple[Any, ...]] = []
         try:
-            row = next(rows, None)
+            with _quiet():
+                for row in islice(rows, _AT_ONCE):
+                    some.append(row)
         except Exception as error:  # noqa: BLE001 - as above: a file that breaks off in the middle
-            row, problem = None, type(error).__name__
+            problem = type(error).__name__
+        for row in some:
+            number += 1
+            yield number, [_cell(value) for value in row]
         if problem:
             raise _unreadable(path, f"it breaks off after row {number} ({problem})")
-        if row is None:
+        if not some:
             return
-        number += 1
-        yield number, [_cell(value) for value in row]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """openpyxl warns of whatever it finds unusual; what matters of it is an error of ours."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _cell(value: object) -> Cell | CellError:
