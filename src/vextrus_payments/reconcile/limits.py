@@ -25,8 +25,8 @@ class ReconcileLimits:
     """How often what is open and has no watch is looked for."""
     seen_s: int = 60
     """How often a worker says that it is there."""
-    give_back_s: int = 15
-    """For how long a busy lane's surplus goes back."""
+    give_back_s: int = 3
+    """For how long a busy lane's surplus goes back. Short: what was given back is due after the others anyway."""
     drain_s: float = 10.0
     """How long a stop waits for looks under way. They only read: nothing is lost by leaving them."""
 

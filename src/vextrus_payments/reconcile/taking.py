@@ -11,7 +11,7 @@ from vextrus_payments.reconcile.lanes import Lane
 from vextrus_payments.reconcile.limits import ReconcileLimits
 from vextrus_payments.reconcile.looking import Looker, Ports, Shut, untouched
 from vextrus_payments.reconcile.report import Problem, Reconciled, Tally
-from vextrus_payments.reconcile.steps import Step, next_agreement_step, next_step
+from vextrus_payments.reconcile.steps import Action, Step, next_agreement_step, next_step
 from vextrus_payments.records import Agreement, PaymentFacts, SubjectKind, Watch
 
 #: A lane takes at least so many waiting ones, however few places it has.
@@ -74,17 +74,32 @@ class Taker:
             return untouched(subject, next_at=later, why=step.why)
         if await self._is_put_off(watch, lane, now, patient=patient):
             return None
-        async with lane.slot(), self.places:
-            if await self._is_too_late(watch, lane):
-                return None
-            if isinstance(subject, PaymentFacts):
-                done = await self.looker.do(subject, step.actions, lane, capabilities, tries=watch.tries)
-            else:
-                done = await self.looker.do_agreement(
-                    subject, step.actions, lane, capabilities, tries=watch.tries
-                )
+        asking = False
+        try:
+            async with lane.slot(), self.places:
+                if await self._is_too_late(watch, lane):
+                    return None
+                asking = True
+                done = await self._done(subject, step.actions, lane, capabilities, watch.tries)
+        except asyncio.CancelledError:
+            if not asking:
+                # Nobody was asked, so nobody has to wait for the end of the lease.
+                await store.watch_again(watch, watch.due_at)
+            raise
         await store.watch_again(watch, done.next_at)
         return done
+
+    async def _done(
+        self,
+        subject: PaymentFacts | Agreement,
+        actions: tuple[Action, ...],
+        lane: Lane,
+        capabilities: Capabilities,
+        tries: int,
+    ) -> Reconciled:
+        if isinstance(subject, PaymentFacts):
+            return await self.looker.do(subject, actions, lane, capabilities, tries=tries)
+        return await self.looker.do_agreement(subject, actions, lane, capabilities, tries=tries)
 
     async def _is_put_off(self, watch: Watch, lane: Lane, now: datetime, *, patient: bool) -> bool:
         """Give it back where its lane is closed for a while, or has more waiting than it will soon come to."""
