@@ -8,6 +8,8 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,10 @@ import pytest
 from tests.flows.held import PATIENCE_S
 from tests.sync.world import Sandbox, wanted
 from vextrus_payments import (
+    Authorized,
     ConfigurationError,
+    Declined,
+    Intent,
     InvalidRequestError,
     LedgerEntry,
     Money,
@@ -111,6 +116,27 @@ def test_a_whole_sale_with_plain_functions(sandbox: Sandbox, tmp_path: Path) -> 
     assert {name.rpartition("-")[0] for _, name in entries} == {"vextrus-payments-ledger"}
     assert "payment.paid" in events
     assert sandbox.calls("execute") == 1
+
+
+def test_holds_and_looks_and_how_things_stand(sandbox: Sandbox, tmp_path: Path) -> None:
+    looked: list[str] = []
+    with sandbox.payments(tmp_path / "shop.db") as payments:
+        taken = payments.initialize(replace(wanted("INV-1"), intent=Intent.AUTHORIZATION))
+        given_up = payments.initialize(replace(wanted("INV-2", "200"), intent=Intent.AUTHORIZATION))
+        for session in (taken, given_up):
+            sandbox.approve(session)
+            assert isinstance(payments.execute(session.payment_id), Authorized)
+        assert isinstance(payments.capture(taken.payment_id), Paid)
+        assert isinstance(payments.void(given_up.payment_id), Declined)
+        assert payments.reconcile(taken.payment_id).problems == ()
+        assert payments.reconcile_due().complete
+        since = payments.reconcile_since(
+            datetime(2020, 1, 1, tzinfo=UTC), on_each=lambda one: looked.append(one.subject_id)
+        )
+        assert since.complete
+        assert set(looked) == {taken.payment_id, given_up.payment_id}
+        health = payments.health()
+        assert health.opened and health.store_problem is None
 
 
 def test_many_threads_complete_the_same_payments_once(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -1,0 +1,207 @@
+"""The process that is killed: a small shop on the real `Payments`, which after each start first finishes what was.
+
+It sells its orders as a shop does that was told nothing but their numbers: every operation has the id it always had,
+whatever became of it before. The last order is the one at which its mark kills it.
+"""
+
+import asyncio
+import json
+import os
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from typing import Any, Final, cast
+
+from tests.crashes.points import ForgetfulStore, MarkedStore, MarkedTransport, Marks
+from vextrus_payments import Money, Paid, PaymentRequest, Payments, Refunded, RefundRequest, Unknown, app
+from vextrus_payments.engine import EngineLimits
+from vextrus_payments.errors import PaymentsError
+from vextrus_payments.gateways.bkash import BkashConfig, manners
+from vextrus_payments.ledger import LedgerEntry
+from vextrus_payments.outbox import OutboxLimits
+from vextrus_payments.records import OutboxKind
+from vextrus_payments.store import PaymentStore
+from vextrus_payments.stores import open_store
+from vextrus_payments.tokens import TokenCache, granting
+from vextrus_payments.transport import shared_transport
+
+#: What recovery waits for: the lease of what a dead process held, then the gateway's own limit.
+LEASE_S: Final = 1
+LIMIT_S: Final = 1
+#: How long an answer is waited for. The lease of a grant has to outlast it.
+TIMEOUT_S: Final = 1.5
+#: A victim that has not come to its end by then is stuck, and says so by its exit status.
+_PATIENCE_S: Final = 45
+_POLL_S: Final = 0.05
+
+
+@dataclass(frozen=True)
+class Job:
+    """One life of the shop, as its supervisor orders it."""
+
+    store: str
+    environ: dict[str, str]
+    sandbox: str
+    ledger: str
+    progress: str
+    orders: list[dict[str, str]]
+    moment: str | None
+    """The last order dies there; None: nobody dies."""
+    plant: str | None = None
+    """A bug on purpose."""
+
+
+def set_limits_of_one_second() -> None:
+    """A second instead of half a minute, for what only waits until another process is surely dead.
+
+    How long bKash may work on a call is a fact about bKash, and so no setting; here the gateway is a sandbox that
+    answers at once.
+    """
+    manners._HARD_LIMIT_S = LIMIT_S  # type: ignore[misc]
+    manners._ABSENCE_MARGIN_S = 0  # type: ignore[misc]
+    granting._SLACK_S = 0.1  # type: ignore[misc]
+    app.TokenCache = partial(TokenCache, lease_s=2.0, answer_s=TIMEOUT_S)  # type: ignore[misc, assignment]
+    import_module(OutboxLimits.__module__).GRACE_S = 0.1
+    limits = OutboxLimits(callback_timeout_s=0.3, lease_s=LEASE_S, poll_s=0.1)
+    app.Outbox = partial(app.Outbox, limits=limits)  # type: ignore[misc, assignment]
+
+
+class FileLedger:
+    """Takes entries by appending lines, each on the disk before it says so."""
+
+    def __init__(self, path: str, marks: Marks, plant: str | None) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self._marks = marks
+        self._plant = plant
+
+    async def __call__(self, entry: LedgerEntry) -> None:
+        """Book one entry."""
+        what = "refund" if entry.kind.value == "payment.refunded" else "payment"
+        self._marks.passes(f"{what} offered", entry.merchant_reference)
+        fresh = f"/{time.time_ns()}" if self._plant == "fresh_ids" else ""
+        line = {
+            "id": entry.id + fresh,
+            "kind": entry.kind.value,
+            "reference": entry.merchant_reference,
+            "postings": [(p.account, p.side.value, p.amount.amount_minor) for p in entry.postings],
+        }
+        os.write(self._file, json.dumps(line).encode() + b"\n")
+        os.fsync(self._file)
+        self._marks.passes(f"{what} booked", entry.merchant_reference)
+
+
+class Shop:
+    """The orders of one life."""
+
+    def __init__(self, job: Job, payments: Payments, store: PaymentStore) -> None:
+        self._job = job
+        self._payments = payments
+        self._store = store
+
+    async def settle(self, order: dict[str, str], *, again: bool = False) -> None:
+        """Sell one order and give part of it back, from wherever it stands; `again`: a process died over it."""
+        reference, plant = order["reference"], self._job.plant if again else None
+        payment_id = await self._pay(order, f"{reference}/pay")
+        if plant == "charge_again":
+            # A gateway refuses the same sum again within minutes; a real shop's second try comes later.
+            dearer = str((Money(order["amount"], "BDT") + Money("1", "BDT")).amount)
+            await self._pay({**order, "amount": dearer}, f"{reference}/pay-again")
+        request = RefundRequest(
+            operation_id=f"{reference}/refund{'-again' if plant == 'refund_again' else ''}",
+            payment_id=payment_id,
+            amount=Money(order["refund"], "BDT"),
+        )
+        while True:
+            try:
+                outcome = await self._payments.refund(request)
+            except PaymentsError as error:
+                self._report("error", code=error.code)
+            else:
+                if isinstance(outcome, Refunded):
+                    return
+                if isinstance(outcome, Unknown):
+                    # Said only once the gateway's limit is over: from here on it is an operator's.
+                    self._report("unknown", reference=reference)
+                    return
+            await asyncio.sleep(_POLL_S)
+
+    async def _pay(self, order: dict[str, str], operation_id: str) -> str:
+        request = PaymentRequest(
+            operation_id=operation_id,
+            gateway="bkash",
+            amount=Money(order["amount"], "BDT"),
+            merchant_reference=order["reference"],
+            allow_repeat=operation_id.endswith("again"),
+        )
+        while True:
+            try:
+                session = await self._payments.initialize(request)
+                await asyncio.to_thread(self._approve, session.gateway_reference)
+                if isinstance(await self._payments.execute(session.payment_id), Paid):
+                    return session.payment_id
+            except PaymentsError as error:
+                self._report("error", code=error.code)
+            await asyncio.sleep(_POLL_S)
+
+    def _approve(self, gateway_reference: str) -> None:
+        """Do what the payer does, unless it is done."""
+        body = json.dumps({"reference": gateway_reference, "outcome": "success"}).encode()
+        request = urllib.request.Request(f"{self._job.sandbox}/_sandbox/approve", body)
+        try:
+            urllib.request.urlopen(request).close()
+        except urllib.error.HTTPError as refused:
+            refused.close()
+
+    async def delivered(self) -> None:
+        """Wait until the ledger has every entry."""
+        while (await self._store.backlog(OutboxKind.LEDGER)).waiting:
+            await asyncio.sleep(_POLL_S)
+
+    def _report(self, what: str, **more: str) -> None:
+        report(self._job, what, **more)
+
+
+def report(job: Job, what: str, **more: str) -> None:
+    """Tell the supervisor, with the time."""
+    with open(job.progress, "a", encoding="utf-8") as file:
+        file.write(json.dumps({"what": what, "at": time.time(), "pid": os.getpid(), **more}) + "\n")
+
+
+async def live(job: Job) -> None:
+    """One life, up to its end or its mark."""
+    marks = Marks(job.moment)
+    wrapper = ForgetfulStore if job.plant == "ack_first" else MarkedStore
+    store = cast(PaymentStore, wrapper(open_store(job.store), marks))
+    transport = MarkedTransport(shared_transport(), marks)
+    payments = Payments(
+        store=store,
+        ledger=FileLedger(job.ledger, marks, job.plant),
+        gateways={"bkash": BkashConfig.from_env(job.environ)},
+        public_url="https://shop.example/payments",
+        limits=EngineLimits(send_window_s=LEASE_S),
+        transport=transport,
+    )
+    *before, newest = job.orders
+    if job.moment is None:
+        before = job.orders
+    elif not before:
+        marks.arm(newest["reference"])  # the grant is asked for at the very start
+    async with asyncio.timeout(_PATIENCE_S), payments:
+        shop = Shop(job, payments, store)
+        await asyncio.gather(*(shop.settle(order, again=True) for order in before))
+        await shop.delivered()
+        report(job, "recovered")
+        if job.moment is not None:
+            marks.arm(newest["reference"])
+            await shop.settle(newest)
+            await shop.delivered()
+    await transport.aclose()
+
+
+def main(fields: dict[str, Any]) -> None:
+    """Live one life."""
+    set_limits_of_one_second()
+    asyncio.run(live(Job(**fields)))
