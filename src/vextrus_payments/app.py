@@ -23,7 +23,7 @@ from vextrus_payments.errors import ConfigurationError, InvalidRequestError, Pay
 from vextrus_payments.events import History
 from vextrus_payments.gateways.base import Adapter, PaymentGateway
 from vextrus_payments.gateways.registry import DEFAULT_TENANT, Registry
-from vextrus_payments.health import Health, QueueHealth
+from vextrus_payments.health import Health, QueueHealth, Setup
 from vextrus_payments.ids import Entropy, Ids, SystemEntropy
 from vextrus_payments.ledger import DEFAULT_ACCOUNTS, AccountMap
 from vextrus_payments.logs import StructlogObserver
@@ -40,7 +40,7 @@ from vextrus_payments.reconcile import (
     Reconciler,
     ReconcileReport,
 )
-from vextrus_payments.records import PaymentFacts
+from vextrus_payments.records import OutboxKind, PaymentFacts
 from vextrus_payments.resolving import ResolveRequest
 from vextrus_payments.sink_port import EventListener, Ledger, RowSink
 from vextrus_payments.store import PaymentStore
@@ -615,6 +615,19 @@ class Payments:
     def store(self) -> PaymentStore:
         """Where payments live."""
         return self._store
+
+    @property
+    def setup(self) -> Setup:
+        """What it was made with, as far as it can be shown."""
+        return Setup(
+            public_url=self._public_url,
+            has_tenants=self._has_tenants,
+            takes_entries=OutboxKind.LEDGER in self._outbox.kinds,
+            takes_events=OutboxKind.EVENT in self._outbox.kinds,
+            tokens_durable=self._tokens.durable,
+            accounts=self._accounts,
+            workers=self._workers,
+        )
 
     async def gateway_of(self, tenant: str, name: str) -> PaymentGateway:
         """The tenant's ready gateway of that name.

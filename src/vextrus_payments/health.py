@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from vextrus_payments.ledger import AccountMap
 from vextrus_payments.records import OutboxKind
 
 
@@ -38,6 +39,21 @@ class Trouble:
     code: str
     what: str
     next_step: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What a `Payments` was made with, as far as it can be shown: what `vextrus-pay doctor` goes through."""
+
+    public_url: str | None
+    has_tenants: bool
+    takes_entries: bool
+    """Whether a ledger is attached."""
+    takes_events: bool
+    tokens_durable: bool
+    accounts: AccountMap
+    workers: bool
+    """Whether opening it starts the workers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
