@@ -63,7 +63,7 @@ def plan_settlement(
         transaction_id=receipt.transaction_id,
         payment_id=receipt.payment_id,
         amount=line.amount,
-        fee=fee if line.fee is not None or before is None or before.fee is not None else None,
+        fee=line.fee if line.fee is not None or before is None else before.fee,
         settled_on=line.settled_on,
         statement=statement,
         row=line.row,

@@ -95,7 +95,7 @@ def judge(
     ]
     stops = bool(found)
     found += _fee_breaks(line, receipt)
-    found += _day_breaks(line, receipt, tolerances)
+    found += _day_breaks(line, receipt, known.settlement, tolerances)
     deed = Deed.REPORT if stops else deed_of(line, receipt, known.settlement, tolerances)
     if known.settlement is not None and not stops and _restates(line, receipt, known.settlement):
         found.append(_restated(line, receipt, known.settlement))
@@ -209,7 +209,9 @@ def _fee_breaks(line: Line, receipt: Receipt) -> list[Break]:
     return [_say(line, BreakKind.FEE, "fee", str(receipt.fee), str(line.fee), receipt)]
 
 
-def _day_breaks(line: Line, receipt: Receipt, tolerances: Tolerances) -> list[Break]:
+def _day_breaks(
+    line: Line, receipt: Receipt, settlement: Settlement | None, tolerances: Tolerances
+) -> list[Break]:
     day = receipt_day(receipt)
     apart = timedelta(days=tolerances.days_apart)
     if receipt.occurred_at is not None:
@@ -217,8 +219,10 @@ def _day_breaks(line: Line, receipt: Receipt, tolerances: Tolerances) -> list[Br
             return [_timing(line, "occurred_on", day, line.occurred_on, receipt)]
         if line.settled_on < day - apart:
             return [_timing(line, "settled_on", day, line.settled_on, receipt)]
-    if line.settled_on > day + timedelta(days=tolerances.settles_within_days):
-        return [_timing(line, "settled_on", day, line.settled_on, receipt)]
+    # what an earlier statement has settled is not late because a later one repeats it
+    settled = line.settled_on if settlement is None else min(line.settled_on, settlement.settled_on)
+    if settled > day + timedelta(days=tolerances.settles_within_days):
+        return [_timing(line, "settled_on", day, settled, receipt)]
     return []
 
 
