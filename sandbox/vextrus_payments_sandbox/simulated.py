@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 
 from vextrus_payments.config import GatewayConfig
 from vextrus_payments.gateways.base import Adapter
-from vextrus_payments.gateways.bkash import BkashConfig
+from vextrus_payments.gateways.bkash import BkashConfig, adapter
 from vextrus_payments.gateways.bkash import models as m
 from vextrus_payments.secret import Secret
 from vextrus_payments.testing.simulation import HttpAnswer, HttpAsk, Movement, WireFact, WorldPorts
@@ -47,7 +47,7 @@ class SimulatedBkash:
     """One bKash, with a merchant for each tenant."""
 
     gateway: str = GATEWAY
-    adapter: Adapter | None = None
+    adapter: Adapter | None = adapter
     effect_limit_s: float = _HARD_LIMIT_S
     grants_an_hour: int | None = GRANTS_PER_WINDOW
     payer_completes: bool = False

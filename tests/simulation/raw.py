@@ -298,7 +298,11 @@ class RawWorld:
 def _moved(kind: str, said: dict[str, Any], transaction_id: str, who: dict[str, str]) -> WireFact:
     amount_minor = _minor(said["amount"])
     return WireFact(
-        kind=kind, reference=said["ref"], amount_minor=amount_minor, transaction_id=transaction_id, **who  # type: ignore[arg-type]
+        kind=kind,
+        reference=said["ref"],
+        amount_minor=amount_minor,
+        transaction_id=transaction_id,
+        **who,  # type: ignore[arg-type]
     )
 
 
@@ -319,5 +323,9 @@ def raw(ports: WorldPorts) -> RawWorld:
 def page(ports: WorldPorts) -> RawWorld:
     """The payer completes."""
     return RawWorld(
-        ports, gateway="page", port=21_003, payer_completes=True, adapter=Adapter("page", PageGateway, PageConfig)
+        ports,
+        gateway="page",
+        port=21_003,
+        payer_completes=True,
+        adapter=Adapter("page", PageGateway, PageConfig),
     )

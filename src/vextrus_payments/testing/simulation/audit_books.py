@@ -94,13 +94,12 @@ class BooksAudit:
         for (_, _, reference), lines in charges.items():
             if any(payment.get("allow_repeat") for _, payment in lines):
                 continue
-            # Where the payer himself completes, nobody can keep him from paying twice: then it has to be told.
-            unasked = [
-                line
-                for line in lines
-                if line[0].gateway in self._completes and "duplicate" in line[1]["flags"]
-            ]
-            if len(lines) - len(unasked) > 1:
+            # Where the payer himself completes, nobody can keep him from paying again: then it has to be told.
+            ours = [line for line in lines if line[0].gateway not in self._completes]
+            told = (
+                [line for line in lines if "duplicate" in line[1]["flags"]] if len(ours) < len(lines) else []
+            )
+            if len(ours) > 1 or len(lines) - len(told) > 1:
                 self._found.add(("double_charge", reference))
 
     def _entries_against_moves(self) -> None:
@@ -235,8 +234,6 @@ class BooksAudit:
             if taken.entry.kind.value == "payment.quarantined"
         }
         for operation in self._operations:
-            if operation["kind"] == "initialize":
-                continue  # nothing moves by it, and what it made can be paid only if it reached somebody
             if operation["state"] == "unknown":
                 if operation["operation_id"] not in told and operation["payment_id"] not in waits:
                     self._found.add(("unfinished", operation["operation_id"]))
@@ -245,7 +242,7 @@ class BooksAudit:
         for payment_id, payment in self._payments.items():
             if payment["state"] in _TERMINAL or "quarantined" in payment["flags"]:
                 continue
-            if payment["state"] == "awaiting_payer":
+            if payment["state"] != "authorized":
                 self._found.add(("unfinished", payment_id))
 
     def _order(self) -> None:

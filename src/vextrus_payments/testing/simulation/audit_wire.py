@@ -160,13 +160,10 @@ def _one_charge(pictures: dict[str, Seen], run: Run, wrong: set[Wrong]) -> None:
             request = told.arguments[0]
             key = (told.tenant, request.merchant_reference)
             asked[key] = asked.get(key, False) or request.allow_repeat
-    unapplied = {
-        taken.entry.transaction_id
-        for taken in run.entries
-        if any(one.account == "unapplied_receipts" for one in taken.entry.postings)
-    }
+    news = {one.entry.transaction_id for one in run.events if one.entry.kind.value == "payment.duplicate"}
     completes = {world.gateway for world in run.worlds if world.payer_completes}
-    count: dict[tuple[str, str, str], int] = {}
+    charges: dict[tuple[str, str, str], set[str]] = {}
+    by_payer: set[str] = set()
     for picture in pictures.values():
         owners = [
             ref for tenant, ref in asked if tenant == picture.tenant and picture.order_id.startswith(ref)
@@ -176,11 +173,12 @@ def _one_charge(pictures: dict[str, Seen], run: Run, wrong: set[Wrong]) -> None:
         reference = max(owners, key=len)
         if asked[picture.tenant, reference]:
             continue
-        announced = unapplied if picture.gateway in completes else set()
-        charges = len(picture.charges.keys() - announced)
-        key3 = (picture.tenant, picture.mode, reference)
-        count[key3] = count.get(key3, 0) + charges
-        if count[key3] > 1:
+        charges.setdefault((picture.tenant, picture.mode, reference), set()).update(picture.charges)
+        if picture.gateway in completes:
+            by_payer |= picture.charges.keys()
+    for (_, _, reference), transactions in charges.items():
+        announced = news if transactions & by_payer else frozenset()
+        if len(transactions - by_payer) > 1 or len(transactions - announced) > 1:
             wrong.add(("double_charge", reference))
 
 

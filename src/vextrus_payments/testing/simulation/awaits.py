@@ -61,5 +61,6 @@ def covered(killed: Iterable[tuple[str, int]], areas: tuple[str, ...] = AREAS) -
     for file, line in killed:
         lines.setdefault(file, set()).add(line)
     return {
-        one: any(one.line <= line <= one.last_line for line in lines.get(one.file, ())) for one in awaits(areas)
+        one: any(one.line <= line <= one.last_line for line in lines.get(one.file, ()))
+        for one in awaits(areas)
     }

@@ -1,6 +1,7 @@
 """Both checkers on one run, and what a run that failed says."""
 
 import shutil
+import traceback
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,6 @@ from typing import Final
 from vextrus_payments.testing.simulation.audit_books import BooksAudit
 from vextrus_payments.testing.simulation.audit_wire import replay
 from vextrus_payments.testing.simulation.faults import Weather
-from vextrus_payments.testing.simulation.loop import DeadlockError, LivelockError
 from vextrus_payments.testing.simulation.process import Deaths
 from vextrus_payments.testing.simulation.simulation import Run, Setting, Simulation
 
@@ -93,7 +93,7 @@ def play(
     simulation.profile = profile
     try:
         return judge(simulation.play())
-    except (DeadlockError, LivelockError) as error:
+    except Exception as error:  # noqa: BLE001 - a run that breaks is a finding, with its seed
         return Verdict(
             seed=seed,
             kill_at=tuple(sorted(kill_at)),
@@ -104,7 +104,7 @@ def play(
             fingerprint="",
             struck=0,
             settled=False,
-            journal=(),
+            journal=(*simulation.journal, *traceback.format_exc().splitlines()),
         )
     finally:
         if folder is None and simulation.has_store:

@@ -203,7 +203,9 @@ PLANTED: Final[Mapping[str, PlantedBug]] = MappingProxyType(
     {
         bug.name: bug
         for bug in (
-            PlantedBug("timeout_not_sent", "A time-out is taken for proof that nothing was sent", _timeout_not_sent),
+            PlantedBug(
+                "timeout_not_sent", "A time-out is taken for proof that nothing was sent", _timeout_not_sent
+            ),
             PlantedBug(
                 "early_look_up_trusted",
                 "A look-up that shows nothing is believed before the last moment of the gateway",
@@ -216,14 +218,24 @@ PLANTED: Final[Mapping[str, PlantedBug]] = MappingProxyType(
                 _late_answer_dropped,
             ),
             PlantedBug(
-                "freed_on_unknown", "A refund whose end is unknown gives its reservation back", _freed_on_unknown
+                "freed_on_unknown",
+                "A refund whose end is unknown gives its reservation back",
+                _freed_on_unknown,
             ),
             PlantedBug("adopted_twice", "Two operations take the same refund for theirs", _adopted_twice),
-            PlantedBug("expiry_is_decline", "An answer that did not come in time is a decline", _expiry_is_decline),
+            PlantedBug(
+                "expiry_is_decline", "An answer that did not come in time is a decline", _expiry_is_decline
+            ),
             PlantedBug("second_entry_first", "The newest entry is delivered first", _second_entry_first),
             PlantedBug("amount_unchecked", "Nobody compares the amount", _amount_unchecked),
-            PlantedBug("tenant_missing", "The tenant is missing in the key of a ready gateway", _tenant_missing),
-            PlantedBug("slot_unreserved", "A token is asked for without taking a slot of the budget", _slot_unreserved),
+            PlantedBug(
+                "tenant_missing", "The tenant is missing in the key of a ready gateway", _tenant_missing
+            ),
+            PlantedBug(
+                "slot_unreserved",
+                "A token is asked for without taking a slot of the budget",
+                _slot_unreserved,
+            ),
         )
     }
 )

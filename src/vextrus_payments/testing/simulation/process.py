@@ -10,10 +10,13 @@ from typing import Any, Protocol, TypeVar
 from vextrus_payments.app import Payments
 from vextrus_payments.clock import Clock, Sleeper
 from vextrus_payments.config import CredentialSource, GatewayConfig
+from vextrus_payments.engine import EngineLimits
 from vextrus_payments.events import PaymentEvent
 from vextrus_payments.gateways.base import Adapter
 from vextrus_payments.ids import Entropy
 from vextrus_payments.ledger import LedgerEntry
+from vextrus_payments.outbox import OutboxLimits
+from vextrus_payments.reconcile import ReconcileLimits
 from vextrus_payments.store import PaymentStore
 from vextrus_payments.testing.simulation.awaits import relative
 from vextrus_payments.testing.simulation.disk import DiskFaults, SimConnection
@@ -44,11 +47,15 @@ class ServicePorts:
     credentials: CredentialSource | None
     adapters: Mapping[str, Adapter] | None
     workers: bool
+    limits: EngineLimits
+    outbox_limits: OutboxLimits
+    reconcile_limits: ReconcileLimits
 
     def payments(self, **changes: Any) -> Payments:
         """`Payments` over these ports; `changes` are further arguments of `Payments`, or replace some."""
         names = ("store", "clock", "sleeper", "entropy", "ledger", "on_event", "public_url", "workers")
-        given: dict[str, Any] = {name: getattr(self, name) for name in names}
+        limits = ("limits", "outbox_limits", "reconcile_limits")
+        given: dict[str, Any] = {name: getattr(self, name) for name in (*names, *limits)}
         for name in ("gateways", "credentials", "adapters"):
             if getattr(self, name) is not None:
                 given[name] = getattr(self, name)

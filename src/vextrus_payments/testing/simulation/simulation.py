@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from vextrus_payments.config import GatewayConfig
+from vextrus_payments.engine import EngineLimits
 from vextrus_payments.errors import PaymentsError
+from vextrus_payments.outbox import OutboxLimits
+from vextrus_payments.reconcile import ReconcileLimits
 from vextrus_payments.stores.sqlite import SqliteStore
 from vextrus_payments.testing.simulation.disk import DiskFaults, copy_as_left, scratch_folder, simulated_disk
 from vextrus_payments.testing.simulation.faults import Faults, Weather
@@ -39,6 +42,10 @@ from vextrus_payments.testing.simulation.shop import Desk, Finance, Taken, Told
 from vextrus_payments.testing.simulation.town import Story, Town
 from vextrus_payments.testing.simulation.world import World, WorldMaker, WorldPorts
 
+#: Looking around as often as a service does would be most of what a run costs; nothing else is changed.
+_ENGINE: Final = EngineLimits(wait_s=8.0)
+_OUTBOX: Final = OutboxLimits(poll_s=3.0, peek_s=1.5, gauge_s=60.0)
+_RECONCILE: Final = ReconcileLimits(poll_s=3.0)
 DEFAULT_TENANT: Final = "default"
 _JOURNAL_MAX: Final = 20_000
 
@@ -153,6 +160,11 @@ class Simulation:
         self._hash.update(line.encode("utf-8", "replace") + b"\n")
         if len(self._journal) < _JOURNAL_MAX:
             self._journal.append(line)
+
+    @property
+    def journal(self) -> tuple[str, ...]:
+        """What happened so far."""
+        return tuple(self._journal)
 
     # --- one run ------------------------------------------------------------------------------------------------
 
@@ -271,9 +283,9 @@ class Simulation:
             starting.result()
 
     async def _start(self, slot: int) -> None:
-        number = len(self._processes)
         if self._slots[slot] is not None:
             await asyncio.sleep(self.network.rng.choice((0.1, 1.0, 5.0, 30.0)))
+        number = len(self._processes)
         if number and all(process.dead or process.retired for process in self._processes):
             # What a kill leaves is the file and its log. The dead process's own handles stay on the old one.
             left, self.store = self.store, self.store.with_name(f"store-{number}.db")
@@ -333,6 +345,9 @@ class Simulation:
             credentials=credentials if many else None,
             adapters=adapters or None,
             workers=self.workers,
+            limits=_ENGINE,
+            outbox_limits=_OUTBOX,
+            reconcile_limits=_RECONCILE,
         )
 
     async def _clock_is_stepped(self) -> None:
