@@ -14,11 +14,14 @@ from vextrus_payments.engine import (
     Context,
     Engine,
     EngineLimits,
+    EpochGuard,
+    EpochState,
     Flights,
     LatePayment,
     Recorder,
     ReturnResult,
 )
+from vextrus_payments.epoch import EpochMark
 from vextrus_payments.errors import ConfigurationError, InvalidRequestError, PaymentsError
 from vextrus_payments.events import History
 from vextrus_payments.gateways.base import Adapter, PaymentGateway
@@ -31,7 +34,14 @@ from vextrus_payments.mode import Mode
 from vextrus_payments.observe import GuardedObserver, Observer
 from vextrus_payments.outbox import AlarmCallback, Outbox, OutboxLimits
 from vextrus_payments.outcomes import Outcome, RefundOutcome
-from vextrus_payments.payment import PaymentRequest, PaymentSession, RefundRequest, check_text, check_url
+from vextrus_payments.payment import (
+    ConsentRequest,
+    PaymentRequest,
+    PaymentSession,
+    RefundRequest,
+    check_text,
+    check_url,
+)
 from vextrus_payments.reconcile import (
     OnEach,
     Ports,
@@ -40,7 +50,7 @@ from vextrus_payments.reconcile import (
     Reconciler,
     ReconcileReport,
 )
-from vextrus_payments.records import OutboxKind, PaymentFacts
+from vextrus_payments.records import Agreement, OutboxKind, PaymentFacts
 from vextrus_payments.resolving import ResolveRequest
 from vextrus_payments.sink_port import EventListener, Ledger, RowSink
 from vextrus_payments.store import PaymentStore
@@ -162,6 +172,51 @@ class TenantPayments:
         """
         return await self._engine.refund_status(self.tenant, operation_id)
 
+    async def create_agreement(self, request: ConsentRequest) -> Agreement:
+        """Ask a payer for his standing consent; send him to the agreement's `checkout_url`.
+
+        The same operation id with the same parameters gives the same agreement again. Charge it, once it is active, by
+        `PaymentRequest(agreement_key=...)`; the gateway's own id of it stays inside.
+
+        Raises:
+            UnsupportedOperationError: the gateway has no agreements.
+            OperationConflictError: the operation id belongs to another intent.
+            GatewayError: no session; nothing holds. Call again with the same operation id.
+            InvalidRequestError, ConfigurationError, StorageError: see their messages.
+        """
+        return await self._engine.create_agreement(self.tenant, request)
+
+    async def execute_agreement(self, agreement_key: str, *, wait_s: float | None = None) -> Agreement:
+        """Make the consent hold that the payer gave. One execute goes out, whoever calls and however often.
+
+        The agreement's state tells what came of it: `active`; `closed` after a final no; `awaiting_payer` while the
+        payer is not done, or while nobody knows (its execute operation is then unknown, and is only looked up).
+
+        Raises:
+            InvalidRequestError: no such agreement.
+            ReconciliationRequiredError, ConfigurationError, StorageError: see their messages.
+        """
+        return await self._engine.execute_agreement(self.tenant, agreement_key, wait_s=wait_s)
+
+    async def agreement_status(self, agreement_key: str) -> Agreement:
+        """What is known of an agreement; asks the gateway whether it (still) holds.
+
+        Raises:
+            InvalidRequestError: no such agreement.
+            ConfigurationError, StorageError: see their messages.
+        """
+        return await self._engine.agreement_status(self.tenant, agreement_key)
+
+    async def cancel_agreement(self, agreement_key: str) -> Agreement:
+        """End an agreement; ending it twice is the same as once. One that was never given is closed.
+
+        Raises:
+            InvalidRequestError: no such agreement.
+            ConflictError: its execute is under way, so that nobody knows whether it holds.
+            ConfigurationError, StorageError: see their messages.
+        """
+        return await self._engine.cancel_agreement(self.tenant, agreement_key)
+
     async def resolve(self, request: ResolveRequest) -> PaymentFacts:
         """Write down an operator's answer to what no gateway has answered, with what follows from it.
 
@@ -252,6 +307,9 @@ class Payments:
         accounts: the names of the ledger's accounts.
         late_payment: what becomes of money that comes after a payment was closed. "keep": it is booked to unapplied
             receipts and announced, for a person's decision; "refund": the reconciler gives it back, once.
+        epoch: a mark outside the database, such as FileEpochMark("/other/volume/payments.epoch"), that tells a restored
+            backup from the real thing. Without one a restored backup is not noticed.
+        epoch_interval_s: how often the mark is renewed while money moves: what was lost since is what it cannot see.
         workers: whether entering starts the workers, which deliver entries and news and reconcile what is open;
             without them call `deliver()` and `reconcile_due()`, or run `vextrus-pay worker` elsewhere.
         reconcile_limits: how many payments are looked at at once, and the like.
@@ -276,6 +334,8 @@ class Payments:
         workers: bool = True,
         accounts: AccountMap = DEFAULT_ACCOUNTS,
         late_payment: LatePayment = "keep",
+        epoch: EpochMark | None = None,
+        epoch_interval_s: float = 60.0,
         limits: EngineLimits | None = None,
         reconcile_limits: ReconcileLimits | None = None,
         outbox_limits: OutboxLimits | None = None,
@@ -330,6 +390,9 @@ class Payments:
         if late_payment not in ("keep", "refund"):
             raise ConfigurationError('late_payment is "keep" or "refund".', code="late_payment")
         self._late_payment: LatePayment = late_payment
+        if epoch_interval_s <= 0:
+            raise ConfigurationError("epoch_interval_s is above zero.", code="epoch_interval")
+        self._epoch, self._epoch_interval_s = epoch, epoch_interval_s
         self._accounts = accounts
         self._limits = limits or EngineLimits()
         self._reconcile_limits = reconcile_limits or ReconcileLimits()
@@ -341,6 +404,16 @@ class Payments:
         """Make what one opening uses up: it belongs to one event loop, and is made anew for the next one."""
         self._registry = self._new_registry()
         self._outbox = self._new_outbox()
+        ids = Ids(self._clock, self._entropy)
+        self._epochs = EpochGuard(
+            self._store,
+            self._epoch,
+            clock=self._clock,
+            sleeper=self._sleeper,
+            ids=ids,
+            observer=self._observer,
+            interval_s=self._epoch_interval_s,
+        )
         self._engine = Engine(
             Context(
                 store=self._store,
@@ -350,8 +423,9 @@ class Payments:
                 flights=Flights(),
                 clock=self._clock,
                 sleeper=self._sleeper,
-                ids=Ids(self._clock, self._entropy),
+                ids=ids,
                 observer=self._observer,
+                epochs=self._epochs,
                 accounts=self._accounts,
                 late_payment=self._late_payment,
                 limits=self._limits,
@@ -369,7 +443,10 @@ class Payments:
             ),
             self._reconcile_limits,
         )
-        self._crew = Workers([self._outbox, self._reconciler], self._observer)
+        self._crew = Workers([self._outbox, self._reconciler, *self._epoch_jobs()], self._observer)
+
+    def _epoch_jobs(self) -> list[EpochGuard]:
+        return [self._epochs] if self._epochs.configured else []
 
     # --- opening and closing --------------------------------------------------------------------------------
 
@@ -407,6 +484,9 @@ class Payments:
         await self._store.open()
         if self._opened:
             return  # somebody else opened it while this call waited for the store
+        await self._epochs.roll()
+        if self._opened:
+            return
         self._opened = True
         if self._workers if workers is None else workers:
             self._crew.start()
@@ -430,6 +510,7 @@ class Payments:
         try:
             await self._crew.stop("reconcile")  # first: it would begin anew what is being drained
             await self._engine.drain()
+            await self._epochs.roll_quietly()
             await self._tokens.drain()
             await self._outbox.drain()
             await self._crew.stop()
@@ -516,6 +597,31 @@ class Payments:
     async def refund_status(self, operation_id: str) -> RefundOutcome:
         """See TenantPayments.refund_status."""
         return await self._single().refund_status(operation_id)
+
+    async def create_agreement(self, request: ConsentRequest) -> Agreement:
+        """See TenantPayments.create_agreement."""
+        return await self._single().create_agreement(request)
+
+    async def execute_agreement(self, agreement_key: str, *, wait_s: float | None = None) -> Agreement:
+        """See TenantPayments.execute_agreement."""
+        return await self._single().execute_agreement(agreement_key, wait_s=wait_s)
+
+    async def agreement_status(self, agreement_key: str) -> Agreement:
+        """See TenantPayments.agreement_status."""
+        return await self._single().agreement_status(agreement_key)
+
+    async def cancel_agreement(self, agreement_key: str) -> Agreement:
+        """See TenantPayments.cancel_agreement."""
+        return await self._single().cancel_agreement(agreement_key)
+
+    async def epoch(self) -> EpochState:
+        """Whether the store was restored from a backup and waits to be reconciled, as far as anybody can tell.
+
+        Raises:
+            StorageError: see its message.
+        """
+        self._check_open()
+        return await self._epochs.state()
 
     async def resolve(self, request: ResolveRequest) -> PaymentFacts:
         """See TenantPayments.resolve."""

@@ -84,6 +84,8 @@ class PaymentRequest:
     params: ProviderParams | None = None
     allow_repeat: bool = False
     """Charge this reference although it is paid, or may be."""
+    agreement_key: str | None = None
+    """Charge this agreement, which `create_agreement` named: the gateway's id of it never passes through here."""
 
     def __post_init__(self) -> None:
         check_operation_id(self.operation_id)
@@ -97,6 +99,8 @@ class PaymentRequest:
         check_amount(self.amount)
         if self.return_url is not None:
             check_url("return_url", self.return_url)
+        if self.agreement_key is not None:
+            check_text("agreement_key", self.agreement_key, _ID, "a key that create_agreement gave")
         _check_metadata(self.metadata)
         object.__setattr__(self, "metadata", dict(self.metadata))
 
@@ -112,6 +116,8 @@ class PaymentRequest:
             self.intent,
             self.params.model_dump_json() if self.params else None,
             self.allow_repeat,
+            # Only where there is one: what was digested before there were any must come out the same.
+            *((self.agreement_key,) if self.agreement_key is not None else ()),
         )
 
 
@@ -205,6 +211,42 @@ class AgreementRequest:
 
     payer_reference: str = field(repr=False)
     callback_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsentRequest:
+    """Ask a payer for an agreement: his standing consent to be charged without confirming each payment on the page.
+
+    Raises:
+        InvalidRequestError: a field breaks its rule (it names the field and the rule).
+    """
+
+    operation_id: str
+    """The caller's idempotency key: the same id again is the same agreement."""
+    gateway: str
+    payer_reference: str = field(repr=False)
+    """The shop's own name of the payer, or a wallet number to pre-fill: 1-255 characters."""
+    return_url: str | None = None
+    correlation_id: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_operation_id(self.operation_id)
+        check_text("gateway", self.gateway, _NAME, "a gateway's name such as bkash")
+        reference = self.payer_reference
+        if not isinstance(reference, str) or not 1 <= len(reference) <= 255 or not reference.isprintable():
+            rule = "1-255 printable characters"
+            raise InvalidRequestError(
+                f"payer_reference does not fit: {rule}.", field="payer_reference", rule=rule
+            )
+        if self.return_url is not None:
+            check_url("return_url", self.return_url)
+        _check_metadata(self.metadata)
+        object.__setattr__(self, "metadata", dict(self.metadata))
+
+    def digest(self) -> str:
+        """As PaymentRequest.digest."""
+        return digest_of("agreement", self.gateway, self.payer_reference, self.return_url)
 
 
 def check_operation_id(value: str) -> None:

@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from vextrus_payments.records import (
+    Agreement,
+    AgreementLife,
     Flag,
     Operation,
     OperationState,
@@ -36,6 +38,14 @@ def watch_after(facts: PaymentFacts, now: datetime) -> datetime | None:
                 times.append(ends)
     if Flag.LATE in payment.flags and payment.state is PaymentState.PAID:
         times.append(now)
+    return min(times, default=None)
+
+
+def watch_agreement_after(agreement: Agreement, now: datetime) -> datetime | None:
+    """When to look next at an agreement; None when nothing about it is open (one that holds is not asked about)."""
+    times = [due for operation in agreement.operations if (due := _due(operation, now)) is not None]
+    if agreement.state in (AgreementLife.CREATED, AgreementLife.AWAITING_PAYER):
+        times.append(agreement.expires_at or agreement.created_at + _DAY)
     return min(times, default=None)
 
 

@@ -9,6 +9,7 @@ and evidence becomes outcomes (states.py). The store decides every race.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from vextrus_payments.engine.agreeing import Agreeing
 from vextrus_payments.engine.context import (
     Context,
     EngineLimits,
@@ -18,6 +19,7 @@ from vextrus_payments.engine.context import (
     ReturnDoor,
     hearing,
 )
+from vextrus_payments.engine.epochs import EpochGuard, EpochState
 from vextrus_payments.engine.flights import Flights
 from vextrus_payments.engine.looking import Looking, is_done
 from vextrus_payments.engine.opening import Opening, check_request
@@ -29,14 +31,16 @@ from vextrus_payments.engine.tending import Tending
 from vextrus_payments.errors import InvalidRequestError
 from vextrus_payments.events import HintVerdict, History
 from vextrus_payments.outcomes import Outcome, RefundOutcome
-from vextrus_payments.payment import PaymentRequest, PaymentSession, RefundRequest
-from vextrus_payments.records import PaymentFacts
+from vextrus_payments.payment import ConsentRequest, PaymentRequest, PaymentSession, RefundRequest
+from vextrus_payments.records import Agreement, PaymentFacts
 from vextrus_payments.resolving import ResolveRequest
 
 __all__ = [
     "Context",
     "Engine",
     "EngineLimits",
+    "EpochGuard",
+    "EpochState",
     "Flights",
     "GatewaySource",
     "LatePayment",
@@ -65,7 +69,8 @@ class Engine:
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self._opening = Opening(context)
+        self._agreeing = Agreeing(context)
+        self._opening = Opening(context, self._agreeing)
         self._looking = Looking(context)
         self._settling = Settling(context, self._looking)
         self._refunding = Refunding(context)
@@ -124,6 +129,24 @@ class Engine:
             # A cancel or failure is a hint of a browser: it never executes, and it closes nothing by itself.
             outcome = await self.status(tenant, payment_id)
         return ReturnResult(payment_id=payment_id, outcome=outcome, redirect_to=facts.payment.return_url)
+
+    async def create_agreement(self, tenant: str, request: ConsentRequest) -> Agreement:
+        """See Payments.create_agreement."""
+        return await self._agreeing.create(tenant, request)
+
+    async def execute_agreement(
+        self, tenant: str, agreement_key: str, *, wait_s: float | None = None
+    ) -> Agreement:
+        """See Payments.execute_agreement."""
+        return await self._agreeing.execute(tenant, agreement_key, wait_s)
+
+    async def agreement_status(self, tenant: str, agreement_key: str) -> Agreement:
+        """See Payments.agreement_status."""
+        return await self._agreeing.status(tenant, agreement_key)
+
+    async def cancel_agreement(self, tenant: str, agreement_key: str) -> Agreement:
+        """See Payments.cancel_agreement."""
+        return await self._agreeing.cancel(tenant, agreement_key)
 
     async def resolve(self, tenant: str, request: ResolveRequest) -> PaymentFacts:
         """See Payments.resolve."""
@@ -186,6 +209,19 @@ class Engine:
         What may be an operation's of ours waits for that operation's own look-up.
         """
         return await self._tending.adopt_refunds(tenant, payment_id)
+
+    async def look_agreement(self, tenant: str, agreement_key: str) -> Agreement:
+        """Ask about everything of an agreement that is open, and close one that was never given in time."""
+        return await self._agreeing.look(tenant, agreement_key)
+
+    async def accept_restored(self) -> None:
+        """The store has been reconciled after a restore: what moves money may leave again. Else it does nothing.
+
+        Raises:
+            StorageError: it could not be written; nothing is accepted.
+        """
+        if self.context.epochs is not None:
+            await self.context.epochs.accept()
 
     async def drain(self) -> None:
         """Wait until everything that was claimed has been recorded."""

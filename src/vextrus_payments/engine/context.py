@@ -7,8 +7,10 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final, Literal
 
-from vextrus_payments.capabilities import Capabilities, RefundCorrelation
+from vextrus_payments.capabilities import Capabilities, Completion, RefundCorrelation
 from vextrus_payments.clock import Clock, Sleeper
+from vextrus_payments.consenting import AgreementClaim
+from vextrus_payments.engine.epochs import EpochGuard
 from vextrus_payments.engine.flights import Flights
 from vextrus_payments.engine.recorder import Recorder
 from vextrus_payments.errors import (
@@ -75,6 +77,7 @@ class Context:
     observer: Observer
     accounts: AccountMap = DEFAULT_ACCOUNTS
     late_payment: LatePayment = "keep"
+    epochs: EpochGuard | None = None
     limits: EngineLimits = field(default_factory=EngineLimits)
 
     async def payment(self, tenant: str, payment_id: str) -> PaymentFacts:
@@ -105,6 +108,25 @@ class Context:
                 next_step=f"Use {payment.mode} credentials for it.",
             ).about(gateway=payment.gateway, tenant=payment.tenant, payment_id=payment.payment_id)
         return gateway
+
+    async def guard(self) -> None:
+        """Before anything that may move money is let out.
+
+        Raises:
+            ReconciliationRequiredError: the store was restored, and has not been reconciled since.
+        """
+        if self.epochs is not None:
+            await self.epochs.check()
+
+    async def order_skip(self, capabilities: Capabilities) -> int:
+        """How many gateway order ids an initialize has to skip.
+
+        Raises:
+            ReconciliationRequiredError: as `guard`, where the payer's own click moves the money.
+        """
+        if self.epochs is None:
+            return 0
+        return await self.epochs.order_skip(moves_money=capabilities.completion is Completion.PAYER_COMPLETES)
 
     def terms(self, capabilities: Capabilities) -> ClaimTerms:
         """A claim's terms at this gateway."""
@@ -149,7 +171,7 @@ def hearing(on_failure: OnFailure) -> Iterator[None]:
 class AttemptLog:
     """Collects one attempt's exchanges, for the payment log."""
 
-    def __init__(self, context: Context, claim: Claim) -> None:
+    def __init__(self, context: Context, claim: Claim | AgreementClaim) -> None:
         self._context = context
         self._exchanges: list[Exchange] = []
         self._attempt = Attempt(
@@ -190,7 +212,9 @@ class AttemptLog:
             self._context.observer.event("attempt.not_kept", code=error.code)
 
 
-def _amount_of(claim: Claim) -> Money | None:
+def _amount_of(claim: Claim | AgreementClaim) -> Money | None:
+    if isinstance(claim, AgreementClaim):
+        return None  # no money moves
     operation = claim.facts.operation(claim.operation_id)
     return operation.amount if operation is not None else None
 

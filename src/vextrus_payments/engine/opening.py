@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import NoReturn
 
 from vextrus_payments.capabilities import Capabilities
+from vextrus_payments.engine.agreeing import Agreeing
 from vextrus_payments.engine.context import AttemptLog, Context, answer_is_lost
 from vextrus_payments.engine.recorder import OrderIdTakenError, Planner
 from vextrus_payments.errors import (
@@ -46,18 +47,21 @@ _MAX_SKIPS = 1000
 class Opening:
     """The initialize flow."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, agreeing: Agreeing) -> None:
         self._context = context
+        self._agreeing = agreeing
 
     async def initialize(self, tenant: str, request: PaymentRequest) -> PaymentSession:
         """See Payments.initialize."""
         context = self._context
         gateway = await context.gateway(tenant, request.gateway)
         check_request(request, gateway.capabilities)
+        # What the adapter gets names the gateway's agreement; what is digested and kept names ours.
+        applied = await self._agreeing.applied(tenant, request, gateway)
         facts = await self._reserve(tenant, request, gateway)
         flight = context.flights.start(
             ("initialize", tenant, request.operation_id),
-            lambda: self._open(facts, request, gateway),
+            lambda: self._open(facts, applied, gateway),
         )
         if await context.flights.join(flight, context.limits.wait_s):
             return flight.result()
@@ -66,7 +70,8 @@ class Opening:
     async def _reserve(self, tenant: str, request: PaymentRequest, gateway: PaymentGateway) -> PaymentFacts:
         payment_id = self._context.ids.new("pay")
         answer: ReserveAnswer = OrderIdTaken()
-        for skip in range(_MAX_SKIPS):
+        first = await self._context.order_skip(gateway.capabilities)
+        for skip in range(first, first + _MAX_SKIPS):
             answer = await self._context.store.reserve(
                 ReservePayment(
                     tenant=tenant,
@@ -201,7 +206,8 @@ class Opening:
     ) -> None:
         """Supersede the current submission by a fresh one with an order id of its own."""
         context = self._context
-        for skip in range(_MAX_SKIPS):
+        first = await context.order_skip(gateway.capabilities)
+        for skip in range(first, first + _MAX_SKIPS):
             facts = await context.payment(tenant, payment_id)
             payment = facts.payment
             number = await context.store.next_order_number(

@@ -74,6 +74,10 @@ class Refunding:
             raise UnsupportedOperationError(f"{facts.payment.gateway} cannot refund through its API.").about(
                 gateway=facts.payment.gateway, tenant=tenant, payment_id=request.payment_id
             )
+        if await context.store.get_operation(tenant, request.operation_id) is None:
+            await (
+                context.guard()
+            )  # before the intent is written, so that nothing carries on what was refused here
         operation = await self._reserve(facts, request)
         return await self.drive(tenant, operation.operation_id, gateway)
 
@@ -160,6 +164,9 @@ class Refunding:
         context, waited_s, asked = self._context, 0.0, False
         terms = context.terms(gateway.capabilities)
         while True:
+            facts, operation = await self._operation(tenant, operation_id)
+            if operation.state is OperationState.RESERVED:
+                await context.guard()
             deadline = context.deadline()
             answer = await context.store.claim(tenant, operation_id, terms)
             match answer:

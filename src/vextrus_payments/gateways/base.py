@@ -338,6 +338,20 @@ class PaymentGateway(ABC):
         """Look an agreement up."""
         raise self.unsupported("get_agreement_status")
 
+    async def look_up_agreement(
+        self, gateway_reference: str, *, context: CallContext | None = None
+    ) -> AgreementSnapshot:
+        """Look an agreement up by the session it was asked for in: the answer to an execute that nobody heard."""
+        raise self.unsupported("look_up_agreement")
+
+    def charging(self, request: PaymentRequest, agreement_id: str) -> PaymentRequest:
+        """The request that charges this agreement. Does no I/O.
+
+        Raises:
+            InvalidRequestError: the request's own parameters contradict it.
+        """
+        raise self.unsupported("charging an agreement")
+
     async def cancel_agreement(
         self, agreement_id: str, *, context: CallContext | None = None
     ) -> AgreementSnapshot:

@@ -126,6 +126,24 @@ def cancel_agreement(api: Api, agreement_id: str) -> WireCall[AgreementSnapshot]
     return snapshot
 
 
+def query_agreement(api: Api, payment_id: str) -> WireCall[AgreementSnapshot]:
+    """Look an agreement up by the paymentID it was asked for under (§4.5). Only reads.
+
+    Raises:
+        DeclinedError: bKash refuses the look-up; never final, it says nothing about the agreement.
+        GatewayError: no usable answer.
+    """
+    body = m.PaymentIdBody(paymentID=payment_id)
+    answer = yield from ask(QUERY, api.url(m.PATH_QUERY), body, reference=payment_id)
+    if isinstance(answer, GatewayError):
+        raise answer
+    snapshot = _of_payment(answer, payment_id)
+    if snapshot is None:
+        why = "it does not show the agreement that was asked about"
+        raise error_of(QUERY, Unreadable(why, 200), step="query")
+    return snapshot
+
+
 def _look_up(api: Api, payment_id: str) -> WireCall[AgreementSnapshot | None]:
     body = m.PaymentIdBody(paymentID=payment_id)
     answer = yield from ask_after(

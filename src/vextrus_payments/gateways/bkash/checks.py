@@ -1,5 +1,6 @@
 """What is refused before anything is sent: bKash would refuse it too, but later and in fewer words."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -73,6 +74,24 @@ def order_of(request: PaymentRequest, order_id: str, callback_url: str) -> Order
         agreement_id=params.agreement_id,
         association_info=params.merchant_association_info,
     )
+
+
+def charging(request: PaymentRequest, agreement_id: str) -> PaymentRequest:
+    """The request that charges this agreement (mode 0001), with its other bKash parameters as they are.
+
+    Raises:
+        InvalidRequestError: the parameters are another gateway's, or name a mode or an agreement themselves.
+    """
+    params = request.params or _NO_PARAMS
+    if not isinstance(params, BkashCheckout) or params.mode is not None or params.agreement_id is not None:
+        rule = "BkashCheckout without a mode and an agreement of its own, beside an agreement_key"
+        raise InvalidRequestError(f"params does not fit: {rule}.", field="params", rule=rule)
+    own = BkashCheckout(
+        agreement_id=agreement_id,
+        merchant_association_info=params.merchant_association_info,
+        payer_reference=params.payer_reference,
+    )
+    return replace(request, params=own)
 
 
 def callback_url_of(config: BkashConfig, given: str | None) -> str:

@@ -21,6 +21,7 @@ from vextrus_payments.gateways.bkash import agreements, holds, models, protocol,
 from vextrus_payments.gateways.bkash.access import Granted
 from vextrus_payments.gateways.bkash.checks import (
     callback_url_of,
+    charging,
     check_call,
     check_id,
     check_reference,
@@ -304,6 +305,17 @@ class BkashGateway(PaymentGateway):
         """Look an agreement up by its id."""
         check_id("agreement_id", agreement_id)
         return await self.drive(agreements.agreement_status(self._api, agreement_id), context=context)
+
+    async def look_up_agreement(
+        self, gateway_reference: str, *, context: CallContext | None = None
+    ) -> AgreementSnapshot:
+        """Query an agreement by its mode 0000 paymentID."""
+        check_id("gateway_reference", gateway_reference)
+        return await self.drive(agreements.query_agreement(self._api, gateway_reference), context=context)
+
+    def charging(self, request: PaymentRequest, agreement_id: str) -> PaymentRequest:
+        """Charge this agreement (mode 0001), with the request's other parameters as they are."""
+        return charging(request, agreement_id)
 
     async def cancel_agreement(
         self, agreement_id: str, *, context: CallContext | None = None

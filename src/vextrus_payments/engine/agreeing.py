@@ -1,0 +1,446 @@
+"""Agreements: create, execute, status, cancel. Durable before I/O; execute once, from however many processes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from vextrus_payments.capabilities import Absence, Feature
+from vextrus_payments.consenting import (
+    AgreementClaim,
+    NoClaim,
+    cancel_id,
+    execute_id,
+    plan_agreed_lost,
+    plan_agreed_refused,
+    plan_agreed_seen,
+    plan_agreed_unsent,
+    plan_claim_agreed,
+    plan_consent,
+    plan_consent_opened,
+    plan_consent_over,
+    plan_reserve_agreed,
+)
+from vextrus_payments.engine.context import AttemptLog, Context, answer_is_lost, in_doubt
+from vextrus_payments.errors import (
+    ConfigurationError,
+    ConflictError,
+    DeclinedError,
+    Effect,
+    GatewayError,
+    InvalidRequestError,
+    OperationConflictError,
+    StorageError,
+    UnsupportedOperationError,
+)
+from vextrus_payments.gateways.base import PaymentGateway
+from vextrus_payments.payment import AgreementRequest, ConsentRequest, PaymentRequest, digest_of
+from vextrus_payments.plans import AgreementPlan, Committed, OperationTaken
+from vextrus_payments.reasons import Reason, ReasonCode
+from vextrus_payments.records import Agreement, AgreementLife, OperationState
+from vextrus_payments.snapshots import AgreementSession, AgreementSnapshot
+from vextrus_payments.states import OPEN_STATES
+from vextrus_payments.wire import CallContext, SendBy
+
+#: A commit goes stale only when another one got through.
+_MAX_ROUNDS = 200
+
+Planner = Callable[[Agreement], AgreementPlan | None]
+Sender = Callable[[Agreement, CallContext], Awaitable[AgreementSession | AgreementSnapshot]]
+
+
+class Agreeing:
+    """The flows of agreements."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    # --- the verbs ----------------------------------------------------------------------------------------------
+
+    async def create(self, tenant: str, request: ConsentRequest) -> Agreement:
+        """See Payments.create_agreement."""
+        gateway = await self._gateway(tenant, request.gateway)
+        flight = self._context.flights.start(
+            ("agreement.create", tenant, request.operation_id), lambda: self._create(tenant, request, gateway)
+        )
+        return await self._landed(flight, tenant)
+
+    async def execute(self, tenant: str, agreement_key: str, wait_s: float | None = None) -> Agreement:
+        """See Payments.execute_agreement."""
+        agreement = await self.get(tenant, agreement_key)
+        if agreement.state is not AgreementLife.AWAITING_PAYER:
+            return agreement
+        gateway = await self._gateway_of(agreement)
+        flight = self._context.flights.start(
+            ("agreement.execute", tenant, agreement_key), lambda: self._execute(agreement, gateway)
+        )
+        return await self._landed(flight, tenant, agreement_key, wait_s)
+
+    async def status(self, tenant: str, agreement_key: str) -> Agreement:
+        """See Payments.agreement_status."""
+        agreement = await self.get(tenant, agreement_key)
+        gateway = await self._gateway_of(agreement)
+        flight = self._context.flights.start(
+            ("agreement.status", tenant, agreement_key), lambda: self._look(agreement, gateway)
+        )
+        return await self._landed(flight, tenant, agreement_key)
+
+    async def cancel(self, tenant: str, agreement_key: str) -> Agreement:
+        """See Payments.cancel_agreement."""
+        agreement = await self.get(tenant, agreement_key)
+        gateway = await self._gateway_of(agreement)
+        flight = self._context.flights.start(
+            ("agreement.cancel", tenant, agreement_key), lambda: self._cancel(agreement, gateway)
+        )
+        return await self._landed(flight, tenant, agreement_key)
+
+    async def look(self, tenant: str, agreement_key: str) -> Agreement:
+        """See Engine.look_agreement."""
+        context = self._context
+        agreement = await self.status(tenant, agreement_key)
+        if agreement.state not in (AgreementLife.CREATED, AgreementLife.AWAITING_PAYER):
+            return agreement
+        gateway = await self._gateway_of(agreement)
+        capabilities = gateway.capabilities
+        ends = agreement.expires_at or agreement.created_at + capabilities.session_life
+        if context.store.now() < ends + timedelta(seconds=capabilities.polling.end_margin_s):
+            return agreement
+        return await self._record(agreement, lambda now: plan_consent_over(now, context.store.now()))
+
+    async def get(self, tenant: str, agreement_key: str) -> Agreement:
+        """The agreement.
+
+        Raises:
+            InvalidRequestError: there is none of that key.
+        """
+        found = await self._context.store.get_agreement(tenant, agreement_key)
+        if found is None:
+            raise InvalidRequestError(
+                "There is no agreement of that key here.",
+                field="agreement_key",
+                rule="a key that create_agreement gave",
+            )
+        return found
+
+    async def applied(self, tenant: str, request: PaymentRequest, gateway: PaymentGateway) -> PaymentRequest:
+        """The request as the adapter is to have it: charging the agreement that it names.
+
+        Raises:
+            InvalidRequestError: there is no such agreement, or it does not hold, or is another gateway's.
+            ConfigurationError: it was given in the other mode.
+        """
+        if request.agreement_key is None:
+            return request
+        agreement = await self.get(tenant, request.agreement_key)
+        if agreement.gateway != request.gateway:
+            raise InvalidRequestError(
+                "The agreement is another gateway's.", field="agreement_key", rule="of the payment's gateway"
+            )
+        if agreement.mode is not gateway.mode:
+            raise _other_mode(agreement, gateway)
+        if agreement.state is not AgreementLife.ACTIVE or agreement.agreement_id is None:
+            raise InvalidRequestError(
+                f"The agreement is {agreement.state.value}: it cannot be charged.",
+                field="agreement_key",
+                rule="an active agreement",
+            )
+        return gateway.charging(request, agreement.agreement_id)
+
+    # --- create -------------------------------------------------------------------------------------------------
+
+    async def _create(self, tenant: str, request: ConsentRequest, gateway: PaymentGateway) -> Agreement:
+        context = self._context
+        agreement = await self._reserved(tenant, request, gateway)
+        if agreement.mode is not gateway.mode:
+            raise _other_mode(agreement, gateway)
+        door = context.return_door(tenant, request.gateway)
+        asked = AgreementRequest(payer_reference=request.payer_reference, callback_url=door)
+
+        async def send(_: Agreement, call: CallContext) -> AgreementSession:
+            return await gateway.create_agreement(asked, context=call)
+
+        for last in (*(False,) * (context.limits.max_submissions_per_call - 1), True):
+            answer = await self._claim(agreement, request.operation_id, gateway)
+            if isinstance(answer, NoClaim):
+                return answer.agreement
+            claim, deadline = answer
+            failure = await self._submit(claim, deadline, send, gateway)
+            agreement = await self.get(tenant, agreement.agreement_key)
+            if failure is None:
+                break
+            if last or not answer_is_lost(failure):
+                raise failure
+        return agreement
+
+    async def _reserved(self, tenant: str, request: ConsentRequest, gateway: PaymentGateway) -> Agreement:
+        context = self._context
+        for _ in range(_MAX_ROUNDS):
+            found = await context.store.find_agreements(tenant, operation_id=request.operation_id)
+            if found:
+                operation = found[0].operation(request.operation_id)
+                if operation is None or operation.digest != request.digest():
+                    break
+                return found[0]
+            plan = plan_consent(tenant, context.ids.new("agr"), gateway.mode, request, context.store.now())
+            answer = await context.store.commit_agreement(plan)
+            if isinstance(answer, Committed):
+                return plan.agreement
+            if isinstance(answer, OperationTaken) and not await context.store.find_agreements(
+                tenant, operation_id=request.operation_id
+            ):
+                break
+        raise OperationConflictError("This operation id was used before with other parameters.").about(
+            tenant=tenant, gateway=request.gateway, operation_id=request.operation_id
+        )
+
+    # --- execute and cancel -------------------------------------------------------------------------------------
+
+    async def _execute(self, agreement: Agreement, gateway: PaymentGateway) -> Agreement:
+        async def send(now: Agreement, call: CallContext) -> AgreementSnapshot:
+            assert now.gateway_reference is not None, "it awaits its payer, so its session reached us"
+            return await gateway.execute_agreement(now.gateway_reference, context=call)
+
+        await self._context.guard()
+        return await self._run(agreement, execute_id(agreement.agreement_key), send, gateway)
+
+    async def _cancel(self, agreement: Agreement, gateway: PaymentGateway) -> Agreement:
+        async def send(now: Agreement, call: CallContext) -> AgreementSnapshot:
+            assert now.agreement_id is not None, "an active agreement has the gateway's id"
+            return await gateway.cancel_agreement(now.agreement_id, context=call)
+
+        if agreement.state in (AgreementLife.CREATED, AgreementLife.AWAITING_PAYER):
+            # Nothing holds yet. The right to execute is withdrawn; an execute that is out has to be looked up first.
+            given_up = await self._record(
+                await self._look(agreement, gateway),
+                lambda now: plan_consent_over(now, self._context.store.now()),
+            )
+            if given_up.state is AgreementLife.AWAITING_PAYER:
+                raise ConflictError(
+                    "The agreement's execute is under way: nobody knows yet whether it holds.",
+                    code="execute_open",
+                    next_step="Look at its status, then cancel.",
+                ).about(tenant=agreement.tenant, gateway=agreement.gateway)
+            agreement = given_up
+        if agreement.state is not AgreementLife.ACTIVE:
+            return agreement
+        return await self._run(agreement, cancel_id(agreement.agreement_key), send, gateway)
+
+    async def _run(
+        self, agreement: Agreement, operation_id: str, send: Sender, gateway: PaymentGateway
+    ) -> Agreement:
+        """Reserve, claim and submit; where somebody else has, wait for it or look it up."""
+        digest = digest_of(operation_id)
+        agreement = await self._record(
+            agreement,
+            lambda now: (
+                None
+                if now.operation(operation_id) is not None
+                else plan_reserve_agreed(now, operation_id, digest, self._context.store.now())
+            ),
+        )
+        looked_up = False
+        while True:
+            answer = await self._claim(agreement, operation_id, gateway)
+            if not isinstance(answer, NoClaim):
+                claim, deadline = answer
+                failure = await self._submit(claim, deadline, send, gateway)
+                if failure is not None and not isinstance(failure, GatewayError):
+                    raise failure
+                return await self.get(agreement.tenant, agreement.agreement_key)
+            agreement = answer.agreement
+            if answer.operation.state not in OPEN_STATES or looked_up or answer.busy_for_s is not None:
+                return agreement
+            agreement = await self._look(agreement, gateway)
+            looked_up = True
+
+    async def _claim(
+        self, agreement: Agreement, operation_id: str, gateway: PaymentGateway
+    ) -> tuple[AgreementClaim, SendBy] | NoClaim:
+        """Take the right to submit by compare-and-set; wait a while for whoever has it."""
+        context, waited_s = self._context, 0.0
+        terms = context.terms(gateway.capabilities)
+        for _ in range(_MAX_ROUNDS):
+            now = await self.get(agreement.tenant, agreement.agreement_key)
+            deadline = context.deadline()
+            plan, answer = plan_claim_agreed(now, operation_id, terms, context.store.now())
+            if isinstance(answer, NoClaim):
+                asks = operation_id not in (
+                    execute_id(now.agreement_key),
+                    cancel_id(now.agreement_key),
+                )
+                if answer.busy_for_s is None and asks and answer.operation.state is OperationState.SUBMITTING:
+                    # A process died over it. Nothing holds by it: it is asked for anew.
+                    await self._unsent(now, operation_id, answer.operation.fence)
+                    continue
+                paused_s = await context.pause(answer.busy_for_s, waited_s) if answer.busy_for_s else 0.0
+                if not paused_s:
+                    return answer
+                waited_s += paused_s
+                continue
+            assert plan is not None, "a claim comes with its plan"
+            if isinstance(await context.store.commit_agreement(plan), Committed):
+                return answer, deadline
+        raise StorageError("The agreement is changed by others all the time.", tenant=agreement.tenant)
+
+    async def _submit(
+        self, claim: AgreementClaim, deadline: SendBy, send: Sender, gateway: PaymentGateway
+    ) -> Exception | None:
+        """The one send. Every way out writes something down; what failed is handed back."""
+        context, agreement = self._context, claim.agreement
+        log = AttemptLog(context, claim)
+        asked_at = context.store.now()
+        try:
+            shown = await send(agreement, replace(log.call(deadline), payment_id=None))
+        except Exception as error:  # noqa: BLE001 - whatever an adapter raises, the claim must be settled
+            failure = error
+        else:
+            if isinstance(shown, AgreementSession):
+                session = shown
+                await self._record(
+                    agreement,
+                    lambda now: plan_consent_opened(
+                        now, claim.operation_id, claim.fence, session, context.store.now()
+                    ),
+                )
+            else:
+                await self._record_seen(agreement, shown, gateway, asked_at=asked_at)
+                await self._lost(claim)  # if it settled nothing, nobody knows
+            await log.close("ok")
+            return None
+        await self._settle_failure(claim, failure, log)
+        await log.close(type(failure).__name__)
+        return failure
+
+    async def _settle_failure(self, claim: AgreementClaim, failure: Exception, log: AttemptLog) -> None:
+        context = self._context
+        if in_doubt(failure, log):
+            await self._lost(claim)
+        elif isinstance(failure, DeclinedError | InvalidRequestError):
+            reason, final = Reason(code=ReasonCode.INVALID_REQUEST), True
+            if isinstance(failure, DeclinedError):
+                reason, final = failure.reason, failure.final and failure.effect is Effect.REFUSED
+            await self._record(
+                claim.agreement,
+                lambda now: plan_agreed_refused(
+                    now, claim.operation_id, claim.fence, reason, final=final, now=context.store.now()
+                ),
+            )
+        else:
+            await self._unsent(claim.agreement, claim.operation_id, claim.fence)
+
+    async def _lost(self, claim: AgreementClaim) -> None:
+        await self._record(
+            claim.agreement,
+            lambda now: plan_agreed_lost(now, claim.operation_id, claim.fence, self._context.store.now()),
+        )
+
+    async def _unsent(self, agreement: Agreement, operation_id: str, fence: int) -> None:
+        await self._record(
+            agreement,
+            lambda now: plan_agreed_unsent(now, operation_id, fence, self._context.store.now()),
+        )
+
+    # --- look-up ------------------------------------------------------------------------------------------------
+
+    async def _look(self, agreement: Agreement, gateway: PaymentGateway) -> Agreement:
+        """Ask the gateway, by its id once it has one, else by the session in which the payer was to consent."""
+        context, terms = self._context, self._context.terms(gateway.capabilities)
+        key = agreement.agreement_key
+        executed = agreement.operation(execute_id(key))
+        asked_at = context.store.now()
+        call = CallContext(operation_id=executed.operation_id if executed else None)
+        try:
+            if agreement.agreement_id is not None and agreement.state is AgreementLife.ACTIVE:
+                snapshot = await gateway.get_agreement_status(agreement.agreement_id, context=call)
+            elif executed is not None and executed.state in OPEN_STATES and agreement.gateway_reference:
+                busy = plan_claim_agreed(agreement, executed.operation_id, terms, asked_at)[1]
+                if isinstance(busy, NoClaim) and busy.busy_for_s is not None:
+                    return agreement  # on the wire: asking beside it proves nothing
+                snapshot = await gateway.look_up_agreement(agreement.gateway_reference, context=call)
+            else:
+                return agreement
+        except GatewayError as error:
+            context.observer.event("look_up.failed", gateway=agreement.gateway, code=error.code)
+            return agreement
+        return await self._record_seen(agreement, snapshot, gateway, asked_at=asked_at)
+
+    async def _record_seen(
+        self,
+        agreement: Agreement,
+        snapshot: AgreementSnapshot,
+        gateway: PaymentGateway,
+        *,
+        asked_at: datetime,
+    ) -> Agreement:
+        context, capabilities = self._context, gateway.capabilities
+        return await self._record(
+            agreement,
+            lambda now: plan_agreed_seen(
+                now,
+                snapshot,
+                asked_at,
+                context.terms(capabilities).settle_s,
+                context.store.now(),
+                absence_is_proof=capabilities.absence is Absence.AUTHORITATIVE_AFTER_LIMIT,
+            ),
+        )
+
+    # --- shared -------------------------------------------------------------------------------------------------
+
+    async def _record(self, agreement: Agreement, planner: Planner) -> Agreement:
+        """Write what the planner makes of the freshest agreement; again while others get in between."""
+        context = self._context
+        for _ in range(_MAX_ROUNDS):
+            now = await self.get(agreement.tenant, agreement.agreement_key)
+            plan = planner(now)
+            if plan is None:
+                return now
+            answer = await context.store.commit_agreement(plan)
+            if isinstance(answer, Committed):
+                if plan.outbox:
+                    context.recorder.on_commit()
+                return plan.agreement
+            if isinstance(answer, OperationTaken):
+                raise OperationConflictError("An operation id of the agreement is taken.").about(
+                    tenant=agreement.tenant, gateway=agreement.gateway
+                )
+        raise StorageError("The agreement is changed by others all the time.", tenant=agreement.tenant)
+
+    async def _gateway(self, tenant: str, name: str) -> PaymentGateway:
+        gateway = await self._context.gateway(tenant, name)
+        if not gateway.capabilities.can(Feature.AGREEMENTS):
+            raise UnsupportedOperationError(f"{name} has no agreements.").about(gateway=name, tenant=tenant)
+        return gateway
+
+    async def _gateway_of(self, agreement: Agreement) -> PaymentGateway:
+        gateway = await self._gateway(agreement.tenant, agreement.gateway)
+        if gateway.mode is not agreement.mode:
+            raise _other_mode(agreement, gateway)
+        return gateway
+
+    async def _landed(
+        self,
+        flight: "asyncio.Task[Agreement]",
+        tenant: str,
+        agreement_key: str | None = None,
+        wait_s: float | None = None,
+    ) -> Agreement:
+        """The flight's result; what is known so far where it takes longer than the caller waits."""
+        limit_s = self._context.limits.wait_s if wait_s is None else wait_s
+        if await self._context.flights.join(flight, limit_s):
+            return flight.result()
+        if agreement_key is not None:
+            return await self.get(tenant, agreement_key)
+        raise ConflictError(
+            "This agreement is being opened and is not done yet.",
+            code="in_progress",
+            next_step="Call create_agreement again with the same operation id.",
+        ).about(tenant=tenant)
+
+
+def _other_mode(agreement: Agreement, gateway: PaymentGateway) -> ConfigurationError:
+    return ConfigurationError(
+        f"The agreement was made in {agreement.mode} mode, and {agreement.gateway} is configured for {gateway.mode}.",
+        code="mode_changed",
+        next_step=f"Use {agreement.mode} credentials for it.",
+    ).about(gateway=agreement.gateway, tenant=agreement.tenant)

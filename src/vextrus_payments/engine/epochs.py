@@ -1,0 +1,251 @@
+"""The guard of rule 16: nothing that moves money leaves over a store that was restored and not reconciled since.
+
+Theory of operation. The store's mark `epoch` holds lineage, number and whether a restore was found; every process on
+the store reads it before each call that moves money, whether or not it has a mark outside itself. Whoever has one
+rolls: reads the outside, then the store, compares, writes the store by compare-and-set, then the outside. Read in this order
+the outside can only be older than the store, however many processes roll at once.
+
+What is refused: execute, capture, void, refund, agreement execute; and initialize where the payer's own click moves the
+money. Initialize where we execute moves nothing, and is let through; its gateway order ids skip ahead, because the
+restored counter does not know which ones the gateway has seen.
+"""
+
+import asyncio
+import json
+from collections.abc import Coroutine
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
+
+from vextrus_payments.clock import Clock, Sleeper
+from vextrus_payments.epoch import EpochMark
+from vextrus_payments.errors import ReconciliationRequiredError, StorageError
+from vextrus_payments.ids import Ids
+from vextrus_payments.observe import Observer
+from vextrus_payments.store import PaymentStore
+
+MARK: Final = "epoch"
+_SKIP: Final = 100
+"""By how much gateway order ids skip ahead per restore: more than any reference has had submissions."""
+_ROUNDS: Final = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochState:
+    """What is known of the store's epoch, for health and doctor."""
+
+    configured: bool
+    """Whether this process has a mark outside: without one a restored backup is not noticed by it."""
+    number: int | None = None
+    restored: str | None = None
+    """Why calls that move money are refused; None while they are not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Epoch:
+    lineage: str
+    number: int
+    restored: str | None = None
+    skip: int = 0
+    fresh: bool = True
+    """No process has seen the outside say this lineage yet: it may still say `before`."""
+    before: str | None = None
+
+    @classmethod
+    def read(cls, text: str | None) -> "_Epoch | None":
+        return None if text is None else cls(**json.loads(text))
+
+    def stored(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
+
+    def outside(self) -> str:
+        return f"{self.lineage} {self.number}"
+
+
+class EpochGuard:
+    """Rolls the epoch, and stops what may move money where it does not fit."""
+
+    def __init__(
+        self,
+        store: PaymentStore,
+        mark: EpochMark | None,
+        *,
+        clock: Clock,
+        sleeper: Sleeper,
+        ids: Ids,
+        observer: Observer,
+        interval_s: float = 60.0,
+    ) -> None:
+        self._store = store
+        self._mark = mark
+        self._clock = clock
+        self._sleeper = sleeper
+        self._ids = ids
+        self._observer = observer
+        self._interval_s = interval_s
+        self._rolled_at: float | None = None
+        self._moved = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._rolling = asyncio.Lock()
+
+    @property
+    def configured(self) -> bool:
+        """Whether there is a mark outside to compare with."""
+        return self._mark is not None
+
+    async def check(self) -> None:
+        """Before a call that may move money.
+
+        Raises:
+            ReconciliationRequiredError: the store was restored, and has not been reconciled since.
+            StorageError: nobody can tell.
+        """
+        if self._mark is not None:
+            now = self._clock.monotonic()
+            if self._rolled_at is None or now - self._rolled_at >= self._interval_s:
+                await self.roll()
+            self._moved.set()
+        epoch = _Epoch.read(await self._store.get_mark(MARK))
+        if epoch is not None and epoch.restored is not None:
+            raise ReconciliationRequiredError(
+                f"The store was restored from a backup: {epoch.restored}. What happened since is not in it, so nothing "
+                "was sent.",
+                next_step="Run `vextrus-pay reconcile --since` with a time before the backup; then call again.",
+            )
+
+    async def order_skip(self, *, moves_money: bool) -> int:
+        """How many gateway order ids to skip; before an initialize.
+
+        Raises:
+            ReconciliationRequiredError: as `check`, where opening a session lets the payer move money.
+        """
+        if moves_money:
+            await self.check()
+        epoch = _Epoch.read(await self._store.get_mark(MARK))
+        if epoch is None:
+            return 0
+        return epoch.skip + (_SKIP if epoch.restored is not None else 0)
+
+    async def roll(self) -> None:
+        """Compare the store with the outside, and write both anew.
+
+        Raises:
+            StorageError: one of them cannot be read or written.
+        """
+        if self._mark is None:
+            return
+        async with self._rolling:
+            self._moved.clear()
+            self._rolled_at = self._clock.monotonic()
+            for _ in range(_ROUNDS):
+                outside = await self._mark.read()  # before the store: it may only be older
+                stored = await self._store.get_mark(MARK)
+                known = _Epoch.read(stored)
+                if known is not None and known.restored is not None:
+                    return
+                after = self._next(known, outside)
+                if not await self._store.put_mark(MARK, after.stored(), expected=stored):
+                    continue  # another process was quicker
+                if after.restored is not None:
+                    self._observer.event("epoch.restored", why=after.restored)
+                else:
+                    await self._mark.write(after.outside())
+                return
+        raise StorageError("The epoch is rolled by others all the time.", code="epoch_mark")
+
+    def _next(self, known: _Epoch | None, outside: str | None) -> _Epoch:
+        if known is None and outside is None:
+            return _Epoch(lineage=self._ids.new("epo"), number=1)
+        if known is None:
+            why = "it knows no epoch, and the mark outside does"
+            return _Epoch(lineage=self._ids.new("epo"), number=1, restored=why, before=outside)
+        why_not = _why_restored(known, outside)
+        if why_not is not None:
+            return replace(known, restored=why_not)
+        ours = outside is not None and outside.split(" ")[0] == known.lineage
+        return replace(known, number=known.number + 1, fresh=known.fresh and not ours)
+
+    async def accept(self) -> None:
+        """The store has been reconciled: a new lineage begins, and what moves money may leave again.
+
+        Raises:
+            StorageError: it could not be written; nothing is accepted.
+        """
+        for _ in range(_ROUNDS):
+            outside = await self._mark.read() if self._mark is not None else None
+            stored = await self._store.get_mark(MARK)
+            known = _Epoch.read(stored)
+            if known is None or known.restored is None:
+                return
+            number = max(known.number, _number_of(outside)) + 1
+            after = _Epoch(
+                lineage=self._ids.new("epo"), number=number, skip=known.skip + _SKIP, before=outside
+            )
+            if await self._store.put_mark(MARK, after.stored(), expected=stored):
+                if self._mark is not None:
+                    await self._mark.write(after.outside())
+                self._observer.event("epoch.accepted", number=number)
+                return
+        raise StorageError("The epoch is changed by others all the time.", code="epoch_mark")
+
+    async def state(self) -> EpochState:
+        """What is known now."""
+        epoch = _Epoch.read(await self._store.get_mark(MARK))
+        if epoch is None:
+            return EpochState(configured=self.configured)
+        return EpochState(configured=self.configured, number=epoch.number, restored=epoch.restored)
+
+    # --- as a job of the workers --------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The job's name."""
+        return "epoch"
+
+    async def run(self) -> None:
+        """Roll again and again while money moves, and once more at the end."""
+        self._stopping.clear()
+        while not self._stopping.is_set():
+            await _either(self._moved.wait(), self._stopping.wait())
+            await _either(self._sleeper.sleep(self._interval_s), self._stopping.wait())
+            await self.roll_quietly()
+
+    def stop(self) -> None:
+        """End the run."""
+        self._stopping.set()
+
+    async def roll_quietly(self) -> None:
+        """Roll if anything has moved since the last time; what fails is told, and tried again later."""
+        if self._mark is None or not self._moved.is_set():
+            return
+        try:
+            await self.roll()
+        except StorageError as error:
+            self._observer.event("epoch.not_rolled", code=error.code)
+            self._moved.set()
+
+
+async def _either(*waits: Coroutine[Any, Any, object]) -> None:
+    """Wait until one of them is done; the others are given up."""
+    tasks = {asyncio.ensure_future(wait) for wait in waits}
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _why_restored(known: _Epoch, outside: str | None) -> str | None:
+    if outside == known.before and known.fresh:
+        return None  # a crash came between the two writes that began this lineage
+    if outside is None:
+        return "the mark outside is gone, and only it could tell"
+    if outside.split(" ")[0] != known.lineage:
+        return "the mark outside is of another lineage"
+    if _number_of(outside) > known.number:
+        return f"it is at epoch {known.number}, and the mark outside at {_number_of(outside)}"
+    return None
+
+
+def _number_of(outside: str | None) -> int:
+    tail = (outside or "").rpartition(" ")[2]
+    return int(tail) if tail.isascii() and tail.isdigit() and len(tail) < 19 else 0
