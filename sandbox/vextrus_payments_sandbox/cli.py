@@ -10,6 +10,8 @@ from vextrus_payments.cli.extension import Extension, SandboxTools
 if TYPE_CHECKING:
     import click
 
+    from vextrus_payments.money import Money
+
 _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "demo": ("vextrus_payments_sandbox.demo_command", "One payment and a refund, shown step by step."),
     "sandbox": ("vextrus_payments_sandbox.sandbox_command", "Run a local sandbox, or say how to reach one."),
@@ -43,6 +45,12 @@ class Tools:
         from vextrus_payments_sandbox.environment import checked_url, variables
 
         return variables(gateway, checked_url(url))
+
+    async def held(self, gateway: str, api_url: str) -> "Mapping[str, Money] | None":
+        """What the sandbox behind this API's address holds, by gateway reference; None: no sandbox is there."""
+        from vextrus_payments_sandbox.environment import held
+
+        return await held(gateway, api_url)
 
     async def approve(self, gateway: str, checkout_url: str) -> None:
         """Walk the hosted page as the test customer would, and come back."""

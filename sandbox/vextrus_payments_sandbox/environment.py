@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from vextrus_payments.config import is_loopback
 from vextrus_payments.errors import InvalidRequestError, UnknownGatewayError
+from vextrus_payments.money import Money
 from vextrus_payments_sandbox.serve import describe
 
 SHELLS: Final = ("sh", "powershell", "dotenv")
@@ -31,6 +32,26 @@ def checked_url(url: str, *, field: str = "--sandbox") -> str:
             f"This is no sandbox's address; give {_RULE}.", field=field, rule=_RULE, code="sandbox_url"
         )
     return url.rstrip("/")
+
+
+async def held(gateway: str, api_url: str) -> dict[str, Money] | None:
+    """What the sandbox behind an API's address holds for its merchant, by gateway reference; None: none is there."""
+    import httpx
+
+    parts = urlsplit(api_url)
+    if not is_loopback(parts.hostname or ""):
+        return None
+    try:
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+            answer = await client.get(f"{parts.scheme}://{parts.netloc}/_sandbox/books")
+            books = answer.raise_for_status().json()
+    except (httpx.HTTPError, ValueError):
+        return None
+    return {
+        row["reference"]: Money(row["captured"], row["currency"]) - Money(row["refunded"], row["currency"])
+        for row in books["payments"]
+        if row["gateway"] == gateway
+    }
 
 
 def variables(gateway: str, url: str) -> dict[str, str]:

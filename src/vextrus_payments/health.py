@@ -54,6 +54,8 @@ class Setup:
     accounts: AccountMap
     workers: bool
     """Whether opening it starts the workers."""
+    epoch_marked: bool = False
+    """Whether a restored backup is noticed: a mark is kept outside the database."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,8 @@ from vextrus_payments.errors import MissingExtraError
 if TYPE_CHECKING:
     import click
 
+    from vextrus_payments.money import Money
+
 GROUP: Final = "vextrus_payments.cli"
 
 
@@ -36,6 +38,12 @@ class SandboxTools(Protocol):
 
         Raises:
             UnknownGatewayError: the sandbox does not play this gateway.
+        """
+        ...
+
+    async def held(self, gateway: str, api_url: str) -> "Mapping[str, Money] | None":
+        """What the sandbox behind this API's address holds for its merchant, by gateway reference: what came in less
+        what went back. None: there is no sandbox at that address.
         """
         ...
 

@@ -1,14 +1,18 @@
 """Parameter types of the command line: what they refuse, they refuse in words a person can act on."""
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 if TYPE_CHECKING:
     _NumberType = click.ParamType[int]
+    _MomentType = click.ParamType[datetime]
 else:
-    _NumberType = click.ParamType  # generic for the type checkers only, in the older releases of click
+    _NumberType = _MomentType = (
+        click.ParamType
+    )  # generic for the type checkers only, in the older releases of click
 
 _WHOLE: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 
@@ -31,4 +35,41 @@ class WholeNumber(_NumberType):
         self.fail(f"{value!r} is no whole number from {self._lowest} to {self._highest}.", param, ctx)
 
 
+_AGO: Final = re.compile(r"([0-9]{1,5})\s*(m|h|d|w)", re.ASCII)
+_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+class Moment(_MomentType):
+    """A moment in the past: "90m", "12h", "3d", "2w" ago, or an ISO date or time with its offset."""
+
+    name = "when"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """The moment, in UTC; a date alone is its beginning in UTC."""
+        if isinstance(value, datetime):
+            return value
+        now = datetime.now(UTC)
+        ago = _AGO.fullmatch(value.strip())
+        if ago is not None:
+            return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        try:
+            found = datetime.fromisoformat(value)
+        except ValueError:
+            found = None
+        if found is None:
+            self.fail(
+                f"{value!r} is no moment: give 90m, 12h, 3d or 2w (ago), or 2026-01-31, or 2026-01-31T18:00+06:00.",
+                param,
+                ctx,
+            )
+        if found.tzinfo is None:
+            if len(value) > len("2026-01-31"):
+                self.fail(f"{value!r} has no zone: add an offset such as +06:00.", param, ctx)
+            found = found.replace(tzinfo=UTC)
+        if found > now:
+            self.fail(f"{value!r} is still to come.", param, ctx)
+        return found.astimezone(UTC)
+
+
 PORT: Final = WholeNumber(0, 65535)
+WHEN: Final = Moment()

@@ -23,6 +23,11 @@ _OWN: Final[Mapping[str, _Own]] = {
     ),
     "status": _Own("vextrus_payments.cli.status", "Look a payment up."),
     "refund": _Own("vextrus_payments.cli.refund", "Give money of a payment back."),
+    "explain": _Own("vextrus_payments.cli.explain", "Tell the whole story of one payment."),
+    "reconcile": _Own("vextrus_payments.cli.reconcile", "Ask the gateways about what is open."),
+    "resolve": _Own("vextrus_payments.cli.resolve", "Say by hand how something ended that no gateway tells."),
+    "doctor": _Own("vextrus_payments.cli.doctor", "See whether everything is as it should be."),
+    "ledger": _Own("vextrus_payments.cli.ledger", "Hold the ledger against the gateway's books."),
 }
 
 

@@ -1,0 +1,177 @@
+"""`vextrus-pay doctor`: is everything as it should be, and what to do where it is not."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, aclosing
+from functools import partial
+from typing import TYPE_CHECKING
+
+import click
+
+from vextrus_payments.cli.application import APP_HELP
+from vextrus_payments.cli.doctor_gateways import Source, gateway_findings, grant_findings
+from vextrus_payments.cli.doctor_store import (
+    open_findings,
+    outbox_findings,
+    store_findings,
+    watch_findings,
+    worker_findings,
+)
+from vextrus_payments.cli.exit_codes import Exit
+from vextrus_payments.cli.findings import Finding, Level, found, skipped
+from vextrus_payments.cli.go_live import go_live_findings
+from vextrus_payments.cli.home import STORE_VARIABLE
+from vextrus_payments.cli.output import console, emit_json
+from vextrus_payments.cli.records import Place, places
+from vextrus_payments.clock import SystemClock
+from vextrus_payments.gateways.registry import DEFAULT_TENANT, Registry, installed_gateways
+from vextrus_payments.redaction import one_line
+
+if TYPE_CHECKING:
+    from vextrus_payments.gateways.base import PaymentGateway
+
+Check = tuple[str, Callable[[], Awaitable[list[Finding]]]]
+_MARKS = {Level.OK: ("ok", "green"), Level.WARN: ("WARN", "yellow"), Level.FAIL: ("FAIL", "bold red")}
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  vextrus-pay doctor --app shop.payments:payments
+  vextrus-pay doctor --app shop.payments:payments --go-live bkash
+  vextrus-pay doctor --gateway bkash --grant       are the credentials right? (may use up one grant of two an hour)"""
+)
+@click.option("--app", metavar="MODULE:ATTRIBUTE", help=APP_HELP)
+@click.option(
+    "--store", metavar="URL", help=f"A store to look at; else {STORE_VARIABLE}, else the home folder."
+)
+@click.option("--tenant", default=DEFAULT_TENANT, show_default=True, help="Whose gateways to look at.")
+@click.option("--gateway", help="Look at this gateway only; by default at every one that is configured.")
+@click.option(
+    "--go-live", "go_live", metavar="GATEWAY", help="Also go through what has to be so before real money."
+)
+@click.option(
+    "--grant", is_flag=True, help="Also get a token: this may cost one of the grants that are counted."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(
+    app: str | None,
+    store: str | None,
+    tenant: str,
+    gateway: str | None,
+    go_live: str | None,
+    grant: bool,
+    as_json: bool,
+) -> int:
+    """Look at settings, gateways, store, outbox and workers, and say what to do.
+
+    Nothing is moved and nothing is changed. Gateways are knocked at without credentials, which costs none of the
+    token grants that are counted. Exits 1 when something failed.
+    """
+    names = (gateway or go_live,) if gateway or go_live else installed_gateways()
+
+    async def run() -> int:
+        findings: list[Finding] = []
+        seen = 0
+        async with aclosing(places(app, store)) as every:
+            async for place in every:
+                seen += 1
+                findings += await _of_place(place, tenant, names, grant=grant, go_live=go_live)
+        if not seen:
+            findings.append(
+                skipped("store", "No store was named, and this user has none: only gateways were looked at.")
+            )
+            findings += await _of_gateways(None, tenant, names, grant=grant)
+            if go_live:
+                findings += await found("go_live", partial(go_live_findings, None, go_live, tenant))
+        return _show(findings, as_json=as_json)
+
+    return asyncio.run(run())
+
+
+async def _of_place(
+    place: Place, tenant: str, names: tuple[str | None, ...], *, grant: bool, go_live: str | None
+) -> list[Finding]:
+    store, payments, clock = place.store, place.payments, SystemClock()
+    checks: list[Check] = [
+        ("store", partial(store_findings, store, payments, clock)),
+        ("outbox", partial(outbox_findings, store, payments)),
+        ("unknown", partial(open_findings, store, payments)),
+        ("watches", partial(watch_findings, store, payments)),
+        ("worker", partial(worker_findings, store, payments)),
+    ]
+    findings = []
+    for name, look in checks:
+        findings += await found(name, look)
+    findings += await _of_gateways(place, tenant, names, grant=grant)
+    if go_live:
+        findings += await found("go_live", partial(go_live_findings, payments, go_live, tenant))
+    return findings
+
+
+async def _of_gateways(
+    place: Place | None, tenant: str, names: tuple[str | None, ...], *, grant: bool
+) -> list[Finding]:
+    clock, findings = SystemClock(), []
+    async with AsyncExitStack() as stack:
+        source = await _source(place, tenant, stack)
+        for name in filter(None, names):
+            findings += await found(name, partial(gateway_findings, name, source, clock))
+            if grant and findings[-1].level is not Level.SKIPPED:
+                findings += await found(f"{name}.credentials", partial(_granted, source, name))
+    return findings
+
+
+async def _granted(source: Source, name: str) -> list[Finding]:
+    return await grant_findings(await source(name))
+
+
+async def _source(place: Place | None, tenant: str, stack: AsyncExitStack) -> Source:
+    """The application's gateways; without one, those that the environment configures, with this user's tokens."""
+    if place is not None and place.payments is not None:
+        return partial(place.payments.gateway_of, tenant)
+    from vextrus_payments.cli.home import Home
+    from vextrus_payments.tokens import TokenCache
+
+    registry = Registry(tokens=TokenCache(Home.find(None).tokens()))
+    stack.push_async_callback(registry.aclose)
+
+    async def gateway(name: str) -> "PaymentGateway":
+        return await registry.gateway(tenant, name)
+
+    return gateway
+
+
+def _show(findings: list[Finding], *, as_json: bool) -> int:
+    bad = [finding for finding in findings if finding.level is Level.FAIL]
+    exit_code = Exit.DECLINED if bad else Exit.DONE
+    if as_json:
+        counts = {level.value: sum(f.level is level for f in findings) for level in Level}
+        emit_json(
+            {"findings": [f.as_document() for f in findings], "counts": counts, "exit_code": int(exit_code)}
+        )
+        return exit_code
+    from rich.table import Table
+    from rich.text import Text
+
+    out = console()
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column(overflow="fold")
+    for finding in findings:
+        word, color = _MARKS.get(finding.level, ("-", "dim"))
+        text = Text(one_line(finding.what, 600))
+        if finding.do:
+            text.append(f" {one_line(finding.do, 600)}", style="bold" if finding.level is Level.FAIL else "")
+        grid.add_row(Text(word, style=color), finding.check, text)
+    out.print(grid)
+    warned = sum(finding.level is Level.WARN for finding in findings)
+    out.print()
+    if bad:
+        out.print(Text(f"{len(bad)} of {len(findings)} failed.", style="bold red"))
+    else:
+        out.print(
+            Text("Everything is in order." if not warned else f"It works; {warned} warnings.", style="green")
+        )
+    return exit_code

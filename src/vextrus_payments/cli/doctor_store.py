@@ -1,0 +1,184 @@
+"""What `doctor` looks at in a store: whether it lasts, what waits, what nobody knows, and who looks after it."""
+
+import os
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from vextrus_payments.cli.explaining import NEGLECTED, ago, moment
+from vextrus_payments.cli.findings import Finding, fail, ok, skipped, warn
+from vextrus_payments.clock import Clock
+from vextrus_payments.reconcile import SEEN_MARK
+from vextrus_payments.records import OperationKind, OperationState, OutboxKind, SubjectKind
+from vextrus_payments.store import PaymentStore
+
+if TYPE_CHECKING:
+    from vextrus_payments.app import Payments
+
+_LITTLE_DISK: Final = 500 * 1024 * 1024
+_NO_DISK: Final = 50 * 1024 * 1024
+_OLD_ENTRY: Final = timedelta(minutes=10)
+_OLD_UNKNOWN: Final = timedelta(hours=1)
+_VERY_OLD_UNKNOWN: Final = timedelta(hours=24)
+#: A worker says that it is there every minute.
+_WORKER_GONE: Final = timedelta(minutes=5)
+_SKEW: Final = timedelta(seconds=2)
+_MANY: Final = 1000
+
+
+async def store_findings(store: PaymentStore, payments: "Payments | None", clock: Clock) -> list[Finding]:
+    """The store itself: does it last, is there room, is its clock ours."""
+    findings = []
+    if store.durable:
+        findings.append(ok("store.durable", "The store survives this process."))
+    else:
+        findings.append(
+            fail(
+                "store.durable",
+                "The store is kept in memory: a restart forgets every payment.",
+                'Name a durable one: store="sqlite:///payments.db" or a postgresql:// URL.',
+            )
+        )
+    await store.backlog(
+        OutboxKind.LEDGER
+    )  # read through the schema: a wrong one raises here, with what to do
+    findings.append(ok("store.schema", "The store answers, and its schema is one that this release knows."))
+    findings += _disk(store)
+    skew = abs(store.now() - clock.now())
+    if skew > _SKEW:
+        findings.append(
+            warn(
+                "store.clock",
+                f"The store's clock and this machine's differ by {skew.total_seconds():.0f} s.",
+                "Keep both on NTP: claims and leases are measured on the store's.",
+            )
+        )
+    else:
+        findings.append(ok("store.clock", "The store's clock agrees with this machine's."))
+    return findings
+
+
+def _disk(store: PaymentStore) -> list[Finding]:
+    path = getattr(store, "path", None)
+    if path is None or not Path(str(path)).exists():
+        return [skipped("store.disk", "The store is no file of this machine, so its disk was not looked at.")]
+    try:
+        space = os.statvfs(Path(str(path)).resolve().parent)
+    except (OSError, AttributeError):
+        return [skipped("store.disk", "This machine does not say how much room is left.")]
+    free = space.f_bavail * space.f_frsize
+    size = f"{free // (1024 * 1024):,} MiB are free"
+    if free < _NO_DISK:
+        return [
+            fail(
+                "store.disk",
+                f"Only {size} beside the store: payments will be refused soon.",
+                "Make room now.",
+            )
+        ]
+    if free < _LITTLE_DISK:
+        return [warn("store.disk", f"Only {size} beside the store.", "Make room, or move the store.")]
+    return [ok("store.disk", f"{size} beside the store.")]
+
+
+async def outbox_findings(store: PaymentStore, payments: "Payments | None") -> list[Finding]:
+    """What waits to be delivered, and what was set aside."""
+    findings: list[Finding] = []
+    now = store.now()
+    for kind, name, taker in (
+        (OutboxKind.LEDGER, "ledger entries", "the ledger"),
+        (OutboxKind.EVENT, "events", "on_event"),
+    ):
+        backlog = await store.backlog(kind)
+        check = f"outbox.{kind.value}"
+        if backlog.parked:
+            findings.append(
+                fail(
+                    f"{check}.parked",
+                    f"{backlog.parked} {name} were set aside, and nothing after them of the same payment is delivered.",
+                    f"See why: vextrus-pay outbox list --parked. Mend {taker}, then let them go on.",
+                )
+            )
+        else:
+            findings.append(ok(f"{check}.parked", f"No {name} are set aside."))
+        oldest = backlog.oldest_created_at
+        if oldest is not None and now - oldest > _OLD_ENTRY:
+            findings.append(
+                fail(
+                    f"{check}.age",
+                    f"{backlog.waiting} {name} wait, the oldest for {ago(oldest, now)}.",
+                    f"See that a worker runs (vextrus-pay worker) and that {taker} takes what it is given.",
+                )
+            )
+        else:
+            waits = f"{backlog.waiting} {name} wait" if backlog.waiting else f"No {name} wait"
+            findings.append(ok(f"{check}.age", f"{waits}."))
+    return findings
+
+
+async def open_findings(store: PaymentStore, payments: "Payments | None") -> list[Finding]:
+    """What nobody knows the end of."""
+    page = await store.list_operations(
+        None, states=(OperationState.UNKNOWN, OperationState.PENDING), limit=_MANY
+    )
+    rows = [o for o in page.rows if o.kind is not OperationKind.INITIALIZE]
+    if not rows:
+        return [ok("unknown", "Of every payment and refund it is known how it ended, or nothing is out.")]
+    oldest = min(rows, key=lambda o: o.updated_at)
+    age = store.now() - oldest.updated_at
+    count = f"more than {_MANY}" if page.cursor is not None else str(len(rows))
+    what = (
+        f"Of {count} operations nobody can tell yet how they ended; the oldest, {oldest.operation_id}, for "
+        f"{ago(oldest.updated_at, store.now())}."
+    )
+    do = f"Look at it: vextrus-pay explain {oldest.payment_id}"
+    if age > _VERY_OLD_UNKNOWN:
+        return [
+            fail(
+                "unknown",
+                what,
+                f"{do}; if the gateway stays silent, resolve it by hand (vextrus-pay resolve).",
+            )
+        ]
+    if age > _OLD_UNKNOWN:
+        return [warn("unknown", what, do)]
+    return [ok("unknown", f"{what} That is young: the reconciler is at it.")]
+
+
+async def worker_findings(store: PaymentStore, payments: "Payments | None") -> list[Finding]:
+    """Whether anybody reconciles and delivers."""
+    seen = await store.get_mark(SEEN_MARK)
+    start = (
+        "Start one: vextrus-pay worker --app ..., or leave workers=True where the shop opens its Payments."
+    )
+    if seen is None:
+        return [fail("worker", "No worker has ever looked after this store.", start)]
+    try:
+        last: datetime = datetime.fromisoformat(seen)
+    except ValueError:
+        return [warn("worker", "What the last worker left behind cannot be read.", start)]
+    if store.now() - last > _WORKER_GONE:
+        return [fail("worker", f"The last worker was there {ago(last, store.now())} ago.", start)]
+    return [ok("worker", f"A worker was there at {moment(last)}.")]
+
+
+async def watch_findings(store: PaymentStore, payments: "Payments | None") -> list[Finding]:
+    """Whether what is unknown is looked at when it is due."""
+    page = await store.list_operations(None, states=(OperationState.UNKNOWN,), limit=20)
+    late = []
+    for operation in page.rows:
+        of_agreement = operation.subject_kind is SubjectKind.AGREEMENT
+        kind = SubjectKind.AGREEMENT if of_agreement else SubjectKind.PAYMENT
+        at = await store.next_watch(operation.tenant, kind, operation.payment_id)
+        if at is not None and store.now() - at > NEGLECTED:
+            late.append(operation.payment_id)
+    if late:
+        return [
+            fail(
+                "watches",
+                f"{late[0]}{' and others' if late[1:] else ''} should have been looked at more than "
+                f"{NEGLECTED.seconds // 60} minutes ago.",
+                "See that a worker runs, and that the gateway answers.",
+            )
+        ]
+    return [ok("watches", "What is unknown is looked at when it is due.")]
