@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from decimal import Decimal
-from functools import total_ordering
+from functools import lru_cache, total_ordering
 from typing import Any, Final, Self
 
 from pydantic import GetCoreSchemaHandler
@@ -173,13 +173,17 @@ def _to_json(money: Money) -> dict[str, str]:
     return {"amount": money.amount, "currency": money.currency}
 
 
+#: The same amounts are read again and again; as none of them can be changed, one Money serves all.
+_parsed = lru_cache(maxsize=1024)(Money)
+
+
 def _from_json(value: object) -> Money:
     if isinstance(value, Money):
         return value
     if isinstance(value, dict) and value.keys() == {"amount", "currency"}:
         amount, currency = value["amount"], value["currency"]
         if isinstance(amount, str) and isinstance(currency, str):
-            return Money(amount, currency)
+            return _parsed(amount, currency)
     raise ValueError('money in JSON is {"amount": "12.50", "currency": "BDT"}, the amount as text')
 
 

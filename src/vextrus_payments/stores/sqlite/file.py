@@ -18,6 +18,10 @@ APPLICATION_ID: Final = 0x76787079
 _STATEMENTS: Final = 256
 """How many prepared statements a connection keeps: more than we have."""
 _WAL_LIMIT_BYTES: Final = 64 * 1024 * 1024
+_CACHE_KIB: Final = 16 * 1024
+_CHECKPOINT_PAGES: Final = 4_000
+"""How far the write-ahead log grows (16 MB) before it is copied into the file: pages that many commits change are
+copied once."""
 
 
 def connect(path: str, *, busy_timeout_s: float, now: datetime) -> sqlite3.Connection:
@@ -170,6 +174,10 @@ def _set_up(connection: sqlite3.Connection, path: str) -> None:
     connection.execute("PRAGMA checkpoint_fullfsync = ON")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA trusted_schema = OFF")
+    # What a SAVEPOINT may have to undo is kept in memory, not in a file of its own.
+    connection.execute("PRAGMA temp_store = MEMORY")
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
     connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
 
 

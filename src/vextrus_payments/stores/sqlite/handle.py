@@ -1,23 +1,25 @@
-"""One SQLite file behind a runner: opened, migrated, and every piece of work in a transaction of its own.
+"""One SQLite file behind a runner: opened, migrated, and the ways in for work.
 
-One connection, one worker behind an injected runner, one piece of work per operation. Writing work runs in
-BEGIN IMMEDIATE ... COMMIT: SQLite lets one such transaction of all processes in at a time, which serializes every
-merchant reference with room to spare. A commit is on the disk (synchronous=FULL) before its operation answers.
+One connection, one worker behind an injected runner, one piece of work per operation. A commit is on the disk
+(synchronous=FULL) before its operation answers. Where the runner can, the writes that queue up while a commit is on its
+way to the disk share the next one: see group.py.
 """
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from vextrus_payments.clock import Clock, Sleeper, SystemClock, SystemSleeper
 from vextrus_payments.errors import ConfigurationError, StorageError
-from vextrus_payments.stores.runner import DatabaseRunner, ThreadRunner
+from vextrus_payments.stores.runner import DatabaseRunner, GroupingRunner, Outcome, ThreadRunner
 from vextrus_payments.stores.sqlite import file
-from vextrus_payments.stores.sqlite.faults import storage_error
+from vextrus_payments.stores.sqlite.group import Member, run_alone, run_together, translated
+from vextrus_payments.stores.sqlite.recall import Recall
+from vextrus_payments.stores.sqlite.rows import SqliteRows
 
 T = TypeVar("T")
 
@@ -47,8 +49,10 @@ class SqliteHandle:
         self._clock = clock or SystemClock()
         self._sleeper = sleeper or SystemSleeper()
         self._runner = runner or ThreadRunner()
+        self._join = self._runner.join if isinstance(self._runner, GroupingRunner) else None
         self._busy_timeout_s = busy_timeout_s
         self._connection: sqlite3.Connection | None = None
+        self._recall = Recall()
         self._process_id = 0
 
     def __repr__(self) -> str:
@@ -94,7 +98,7 @@ class SqliteHandle:
             connect = partial(
                 file.connect, self.path, busy_timeout_s=self._busy_timeout_s, now=self._clock.now()
             )
-            self._connection = self._translated(connect)
+            self._connection = translated(connect, self.path)
             self._process_id = os.getpid()
 
     def _disconnect(self) -> None:
@@ -103,61 +107,43 @@ class SqliteHandle:
             connection.close()
 
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """What `work` answers inside one durable transaction."""
-        return await self._run("BEGIN IMMEDIATE", work)
+        """What `work` answers inside a durable transaction, in which nothing but its own failure undoes it."""
+        answer: T = await self._run(Member(work, writes=True))
+        return answer
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """What `work` answers inside one snapshot of the file."""
-        return await self._run("BEGIN", work)
+        answer: T = await self._run(Member(work, writes=False))
+        return answer
 
     async def _look(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """What `work` answers outside any transaction."""
-        return await self._run(None, work)
+        self._check_process()
+        return await self._runner.run(lambda: translated(lambda: work(self._opened()), self.path))
 
-    async def _run(self, begin: str | None, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _run(self, member: Member) -> Any:
+        self._check_process()
+        if self._join is not None:
+            return await self._join(member, self._run_all)
+        return await self._runner.run(lambda: run_alone(self._opened(), member, self.path))
+
+    def _run_all(self, members: Sequence[Member]) -> Sequence[Outcome]:
+        return run_together(self._opened(), members, self.path)
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise StorageError(
+                "The store is not open.", code="storage_closed", next_step="Await its open() first."
+            )
+        return self._connection
+
+    def _rows(self, connection: sqlite3.Connection) -> SqliteRows:
+        return SqliteRows(connection, self._recall)
+
+    def _check_process(self) -> None:
         if self._process_id not in (0, os.getpid()):
             raise StorageError(
                 "The store was opened before this process was forked: SQLite files do not survive that.",
                 code="storage_forked",
                 next_step="Open the store in each process after the fork.",
             )
-
-        def whole() -> T:
-            connection = self._connection
-            if connection is None:
-                raise StorageError(
-                    "The store is not open.", code="storage_closed", next_step="Await its open() first."
-                )
-            return self._translated(lambda: _in_transaction(connection, begin, work))
-
-        return await self._runner.run(whole)
-
-    def _translated(self, work: Callable[[], T]) -> T:
-        """What `work` returns; SQLite's errors as ours."""
-        try:
-            return work()
-        except sqlite3.Error as error:
-            failure = storage_error(error, self.path)
-        except (UnicodeEncodeError, OverflowError):
-            failure = StorageError(
-                "A record holds a text or a number that SQLite cannot store; nothing was written.",
-                code="storage_bad_value",
-                next_step="Look for broken characters in what the caller or the gateway sent.",
-            )
-        # Raised out here so that SQLite's own error, which may name a row, is not chained to it.
-        raise failure
-
-
-def _in_transaction(
-    connection: sqlite3.Connection, begin: str | None, work: Callable[[sqlite3.Connection], T]
-) -> T:
-    if begin is None:
-        return work(connection)
-    connection.execute(begin)
-    try:
-        answer = work(connection)
-        connection.execute("COMMIT")
-    except BaseException:
-        file.roll_back(connection)
-        raise
-    return answer

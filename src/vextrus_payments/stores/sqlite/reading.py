@@ -29,7 +29,6 @@ from vextrus_payments.stores import transactions
 from vextrus_payments.stores.columns import FindKey, Position, check_limit, check_many
 from vextrus_payments.stores.sqlite import agreements, books, listing, queue, watches
 from vextrus_payments.stores.sqlite.handle import SqliteHandle
-from vextrus_payments.stores.sqlite.rows import SqliteRows
 from vextrus_payments.stores.transactions import finished
 
 #: How many receipts are looked at in one piece of work: a few milliseconds.
@@ -43,12 +42,12 @@ class SqliteReading(SqliteHandle):
 
     async def get(self, tenant: str, payment_id: str) -> PaymentFacts | None:
         """All facts of one payment."""
-        return await self._read(lambda c: finished(SqliteRows(c).facts(tenant, payment_id)))
+        return await self._read(lambda c: finished(self._rows(c).facts(tenant, payment_id)))
 
     async def get_operation(self, tenant: str, operation_id: str) -> tuple[PaymentFacts, Operation] | None:
         """The operation and the facts of its payment."""
         return await self._read(
-            lambda c: finished(transactions.get_operation(SqliteRows(c), tenant, operation_id))
+            lambda c: finished(transactions.get_operation(self._rows(c), tenant, operation_id))
         )
 
     async def siblings(
@@ -57,7 +56,7 @@ class SqliteReading(SqliteHandle):
         """The reference's payments other than `without`, oldest first."""
         return await self._read(
             lambda c: finished(
-                transactions.siblings_of(SqliteRows(c), tenant, merchant_reference, without=without)
+                transactions.siblings_of(self._rows(c), tenant, merchant_reference, without=without)
             )
         )
 
@@ -80,13 +79,13 @@ class SqliteReading(SqliteHandle):
             transaction_id=transaction_id,
         )
         return await self._read(
-            lambda c: finished(SqliteRows(c).facts_of(tenant, listing.find(c, tenant, key, gateway, mode)))
+            lambda c: finished(self._rows(c).facts_of(tenant, listing.find(c, tenant, key, gateway, mode)))
         )
 
     async def next_order_number(self, tenant: str, gateway: str, mode: Mode, merchant_reference: str) -> int:
         """1 + how many submissions the reference has had there."""
         return 1 + await self._read(
-            lambda c: finished(SqliteRows(c).count_submissions(tenant, gateway, mode, merchant_reference))
+            lambda c: finished(self._rows(c).count_submissions(tenant, gateway, mode, merchant_reference))
         )
 
     async def list(

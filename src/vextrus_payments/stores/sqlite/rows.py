@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from vextrus_payments.documents import from_json, to_json
+from vextrus_payments.documents import to_json
 from vextrus_payments.mode import Mode
 from vextrus_payments.plans import AgreementPlan, Plan, SettlementPlan
 from vextrus_payments.records import (
@@ -22,15 +22,16 @@ from vextrus_payments.records import (
 )
 from vextrus_payments.stores.columns import optional_micros, to_micros
 from vextrus_payments.stores.sqlite import agreements, books
+from vextrus_payments.stores.sqlite.recall import Recall
 from vextrus_payments.stores.transactions import Booked
 
-# One statement, so that even outside a transaction all facts are of one moment.
+# One statement, so that even outside a transaction all facts are of one moment. Sorted by whoever asks: for so few rows
+# SQLite takes longer to make ready for sorting.
 _FACTS: Final = """
-SELECT 0, 0, document FROM payments WHERE tenant = ? AND payment_id = ?
-UNION ALL SELECT 1, submission_no, document FROM submissions WHERE tenant = ? AND payment_id = ?
-UNION ALL SELECT 2, id, document FROM operations WHERE tenant = ? AND payment_id = ?
-UNION ALL SELECT 3, id, document FROM receipts WHERE tenant = ? AND payment_id = ?
-ORDER BY 1, 2
+SELECT 0, 0, document FROM payments WHERE tenant = ?1 AND payment_id = ?2
+UNION ALL SELECT 1, submission_no, document FROM submissions WHERE tenant = ?1 AND payment_id = ?2
+UNION ALL SELECT 2, id, document FROM operations WHERE tenant = ?1 AND payment_id = ?2
+UNION ALL SELECT 3, id, document FROM receipts WHERE tenant = ?1 AND payment_id = ?2
 """
 _VERSION: Final = "SELECT version FROM payments WHERE tenant = ? AND payment_id = ?"
 _PAYMENT_OF_OPERATION: Final = "SELECT payment_id FROM operations WHERE tenant = ? AND operation_id = ?"
@@ -95,9 +96,10 @@ _SUBMISSION, _OPERATION, _RECEIPT = 1, 2, 3
 class SqliteRows:
     """Row operations on one connection, whose transaction is somebody else's to begin and end."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, recall: Recall) -> None:
         self._connection = connection
         self._execute = connection.execute
+        self._recall = recall
 
     async def facts(self, tenant: str, payment_id: str) -> PaymentFacts | None:
         return self._facts(tenant, payment_id)
@@ -107,14 +109,16 @@ class SqliteRows:
         return tuple(facts for facts in found if facts is not None)
 
     def _facts(self, tenant: str, payment_id: str) -> PaymentFacts | None:
-        rows = self._execute(_FACTS, (tenant, payment_id) * 4).fetchall()
+        rows = self._execute(_FACTS, (tenant, payment_id)).fetchall()
         if not rows:
             return None
+        rows.sort()
+        load = self._recall.load
         return PaymentFacts(
-            from_json(Payment, rows[0][2]),
-            tuple(from_json(Submission, text) for part, _, text in rows if part == _SUBMISSION),
-            tuple(from_json(Operation, text) for part, _, text in rows if part == _OPERATION),
-            tuple(from_json(Receipt, text) for part, _, text in rows if part == _RECEIPT),
+            load(Payment, rows[0][2]),
+            tuple([load(Submission, text) for part, _, text in rows if part == _SUBMISSION]),
+            tuple([load(Operation, text) for part, _, text in rows if part == _OPERATION]),
+            tuple([load(Receipt, text) for part, _, text in rows if part == _RECEIPT]),
         )
 
     async def version(self, tenant: str, payment_id: str) -> int:
@@ -196,7 +200,7 @@ class SqliteRows:
         me = (payment.tenant, payment.payment_id)
         watch_us = optional_micros(plan.watch_at)
         if plan.expected_version:
-            changed = (payment.state.value, payment.version, to_json(payment), watch_us)
+            changed = (payment.state.value, payment.version, self._recall.dump(payment), watch_us)
             self._execute(_UPDATE_PAYMENT, (*changed, *me, plan.expected_version))
             return
         self._execute(
@@ -209,7 +213,7 @@ class SqliteRows:
                 payment.state.value,
                 payment.version,
                 to_micros(payment.created_at),
-                to_json(payment),
+                self._recall.dump(payment),
                 watch_us,
             ),
         )
@@ -226,7 +230,7 @@ class SqliteRows:
                 submission.gateway_order_id,
                 submission.gateway_reference,
                 submission.held_transaction_id,
-                to_json(submission),
+                self._recall.dump(submission),
             ),
         )
 
@@ -239,7 +243,7 @@ class SqliteRows:
                 operation.payment_id,
                 operation.state.value,
                 to_micros(operation.updated_at),
-                to_json(operation),
+                self._recall.dump(operation),
             ),
         )
 
@@ -253,7 +257,7 @@ class SqliteRows:
                 receipt.kind.value,
                 receipt.transaction_id,
                 receipt.payment_id,
-                to_json(receipt),
+                self._recall.dump(receipt),
                 to_micros(receipt.recorded_at),
             ),
         )

@@ -23,7 +23,6 @@ from vextrus_payments.stores import transactions
 from vextrus_payments.stores.columns import PAGE_LIMIT, check_lease, check_limit, check_many
 from vextrus_payments.stores.sqlite import books, queue, tokens, watches
 from vextrus_payments.stores.sqlite.reading import SqliteReading
-from vextrus_payments.stores.sqlite.rows import SqliteRows
 from vextrus_payments.stores.transactions import finished
 from vextrus_payments.token_budget import GrantAsk, GrantDecision, GrantEnd
 
@@ -46,31 +45,31 @@ class SqliteStore(SqliteReading):
 
     async def reserve(self, wanted: ReservePayment | ReserveOperation) -> ReserveAnswer:
         """Reserve an operation, by plan_reserve() in one transaction."""
-        return await self._write(lambda c: finished(transactions.reserve(SqliteRows(c), wanted, self.now())))
+        return await self._write(lambda c: finished(transactions.reserve(self._rows(c), wanted, self.now())))
 
     async def claim(self, tenant: str, operation_id: str, terms: ClaimTerms) -> ClaimAnswer:
         """Take the right to submit, by plan_claim() in one transaction."""
         return await self._write(
-            lambda c: finished(transactions.claim(SqliteRows(c), tenant, operation_id, terms, self.now()))
+            lambda c: finished(transactions.claim(self._rows(c), tenant, operation_id, terms, self.now()))
         )
 
     async def checkpoint(self, claim: Claim, evidence: Evidence) -> None:
         """Append evidence to a claimed operation, durably."""
         await self._write(
-            lambda c: finished(transactions.checkpoint(SqliteRows(c), claim, evidence, self.now()))
+            lambda c: finished(transactions.checkpoint(self._rows(c), claim, evidence, self.now()))
         )
 
     async def release(self, claim: Claim) -> bool:
         """Give a claim back that is proven without effect."""
-        return await self._write(lambda c: finished(transactions.release(SqliteRows(c), claim, self.now())))
+        return await self._write(lambda c: finished(transactions.release(self._rows(c), claim, self.now())))
 
     async def commit(self, plan: Plan) -> CommitAnswer:
         """Write a plan whole or not at all."""
-        return await self._write(lambda c: finished(transactions.commit(SqliteRows(c), plan)))
+        return await self._write(lambda c: finished(transactions.commit(self._rows(c), plan)))
 
     async def note_attempt(self, attempt: Attempt) -> None:
         """Write an attempt's log."""
-        await self._write(lambda c: SqliteRows(c).note_attempt(attempt))
+        await self._write(lambda c: self._rows(c).note_attempt(attempt))
 
     # --- the outbox -------------------------------------------------------------------------------------------
 
@@ -130,12 +129,12 @@ class SqliteStore(SqliteReading):
 
     async def commit_agreement(self, plan: AgreementPlan) -> AgreementAnswer:
         """Write an agreement whole or not at all."""
-        return await self._write(lambda c: finished(transactions.commit_agreement(SqliteRows(c), plan)))
+        return await self._write(lambda c: finished(transactions.commit_agreement(self._rows(c), plan)))
 
     async def settle(self, plans: Sequence[SettlementPlan]) -> int:
         """Write many settlements in one transaction; how many were written."""
         check_many(plans)
-        return await self._write(lambda c: finished(transactions.settle(SqliteRows(c), plans)))
+        return await self._write(lambda c: finished(transactions.settle(self._rows(c), plans)))
 
     async def put_mark(self, name: str, value: str, *, expected: str | None) -> bool:
         """Set it if it is `expected`."""
