@@ -199,7 +199,6 @@ class Lane:
             self._rest_until = now_s + limits.poll_s
         self._look = False  # before the question: a wake while it is asked counts
         rows = await self._crew.store.lease(self.kind, limit=free, lease_s=limits.lease_s)
-        self._look = self._look or len(rows) == free
         for row in rows:
             self._begin(row)
         return bool(rows)

@@ -39,8 +39,8 @@ class OutboxLimits:
     """How often a store that can say so cheaply is asked whether another process has written; None: never."""
     longest_pause_s: int = 300
     """Pauses double with each failure of a row, up to this."""
-    park_after_tries: int = 300
-    """A row that failed so often is set aside with an alarm."""
+    park_after_tries: int = 500
+    """A row that failed so often is set aside with an alarm; more often than a day of pauses has room for."""
     park_after_s: int = 86_400
     """So is one of this age that has failed ten times or more."""
     overdue_s: int = 900
