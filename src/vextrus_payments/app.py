@@ -5,8 +5,9 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from vextrus_payments.clock import Clock, Sleeper, SystemClock, SystemSleeper
 from vextrus_payments.config import CredentialSource, GatewayConfig
@@ -60,6 +61,15 @@ from vextrus_payments.tokens import StoreTokenBackend, TokenCache
 from vextrus_payments.transport import Transport
 from vextrus_payments.workers import Workers
 
+if TYPE_CHECKING:
+    from vextrus_payments.settlement import (
+        OnFinding,
+        OnProgress,
+        SettlementReport,
+        SettlementTerms,
+        StatementFormat,
+    )
+
 _HEALTH_S: Final = 3.0
 _CUT_OFF_S: Final = 5.0
 _TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
@@ -74,9 +84,11 @@ class TenantPayments:
         store: PaymentStore,
         tenant: str,
         reconciler: Callable[[], Reconciler],
+        books: tuple[AccountMap, Clock, Sleeper],
     ) -> None:
         self._open_engine = engine
         self._open_reconciler = reconciler
+        self._books = books
         self._store = store
         self.tenant = tenant
 
@@ -276,6 +288,54 @@ class TenantPayments:
             StorageError: see its message.
         """
         return await self._open_reconciler().payment(self.tenant, payment_id)
+
+    async def settle_statement(
+        self,
+        gateway: str,
+        statement: str | Path,
+        *,
+        mode: Mode,
+        form: "StatementFormat | None" = None,
+        terms: "SettlementTerms | None" = None,
+        on_finding: "OnFinding | None" = None,
+        on_progress: "OnProgress | None" = None,
+    ) -> "SettlementReport":
+        """Hold a gateway's settlement statement (CSV, XLSX) against our receipts; docs/settlement.md shows it whole.
+
+        What agrees is booked (`payment.settled`, `payment.fee`) once per receipt, if `terms.apply` says so; every
+        difference is a typed Break. A second run, or a statement that overlaps another, changes nothing.
+
+        Args:
+            statement: the file. It is read while others have their turns, but holds up the event loop for moments.
+            mode: of the account that the statement is of.
+            form: how the statement is laid out; None: `settlement.GENERIC`.
+            terms: whether to book, what to do with bad rows, which days it covers ...; None: nothing is booked.
+            on_finding: told every break and every bad row.
+            on_progress: told every few hundred rows.
+
+        Raises:
+            StatementError: the file or a row of it cannot be read; it names row and column. Nothing was booked.
+            MissingExtraError: it is an XLSX file, and openpyxl is not installed.
+            StorageError: what was booked before stays booked; run it again.
+        """
+        from vextrus_payments.settlement import GENERIC, SettlementRun, SettlementTerms
+
+        self._open_engine()  # refused where nothing is open
+        accounts, clock, sleeper = self._books
+        run = SettlementRun(
+            self._store,
+            tenant=self.tenant,
+            gateway=gateway,
+            mode=mode,
+            form=form or GENERIC,
+            terms=terms or SettlementTerms(),
+            accounts=accounts,
+            clock=clock,
+            sleeper=sleeper,
+            on_finding=on_finding,
+            on_progress=on_progress,
+        )
+        return await run.run(statement)
 
     async def get(self, payment_id: str) -> PaymentFacts | None:
         """Everything recorded of one payment; None when there is none of that id."""
@@ -568,7 +628,8 @@ class Payments:
         """The verbs on behalf of one tenant (1-64 letters, digits, `.`, `_` or `-`)."""
         check_text("tenant", tenant, _TENANT, "1-64 letters, digits, dots, dashes or underscores")
         self._check_open()
-        return TenantPayments(self._open_engine, self._store, tenant, self._open_reconciler)
+        books = (self._accounts, self._clock, self._sleeper)
+        return TenantPayments(self._open_engine, self._store, tenant, self._open_reconciler, books)
 
     async def initialize(self, request: PaymentRequest) -> PaymentSession:
         """See TenantPayments.initialize."""
@@ -684,6 +745,28 @@ class Payments:
         """
         return await self._open_reconciler().since(since, leave_out=leave_out, on_each=on_each)
 
+    async def settle_statement(
+        self,
+        gateway: str,
+        statement: str | Path,
+        *,
+        mode: Mode,
+        form: "StatementFormat | None" = None,
+        terms: "SettlementTerms | None" = None,
+        on_finding: "OnFinding | None" = None,
+        on_progress: "OnProgress | None" = None,
+    ) -> "SettlementReport":
+        """See TenantPayments.settle_statement."""
+        return await self._single().settle_statement(
+            gateway,
+            statement,
+            mode=mode,
+            form=form,
+            terms=terms,
+            on_finding=on_finding,
+            on_progress=on_progress,
+        )
+
     async def deliver(self) -> int:
         """Hand over everything that is due in the outbox now; how many rows were taken."""
         self._check_open()
@@ -733,6 +816,7 @@ class Payments:
             tokens_durable=self._tokens.durable,
             accounts=self._accounts,
             workers=self._workers,
+            epoch_marked=self._epochs.configured,
         )
 
     async def gateway_of(self, tenant: str, name: str) -> PaymentGateway:

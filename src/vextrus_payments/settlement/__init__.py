@@ -6,7 +6,7 @@
 
 from vextrus_payments.settlement.formats import GENERIC, Column, StatementFormat
 from vextrus_payments.settlement.matching import Tolerances
-from vextrus_payments.settlement.run import SettlementRun, SettlementTerms
+from vextrus_payments.settlement.run import OnFinding, OnProgress, SettlementRun, SettlementTerms
 from vextrus_payments.settlement.words import (
     BadRow,
     Break,
@@ -26,6 +26,8 @@ __all__ = [
     "Column",
     "Days",
     "Finding",
+    "OnFinding",
+    "OnProgress",
     "Phase",
     "Progress",
     "SettlementReport",

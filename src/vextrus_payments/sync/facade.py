@@ -4,8 +4,9 @@ import os
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from vextrus_payments import app
 from vextrus_payments.clock import Clock, Sleeper
@@ -16,6 +17,7 @@ from vextrus_payments.gateways.base import Adapter
 from vextrus_payments.health import Health
 from vextrus_payments.ids import Entropy
 from vextrus_payments.ledger import DEFAULT_ACCOUNTS, AccountMap
+from vextrus_payments.mode import Mode
 from vextrus_payments.observe import Observer
 from vextrus_payments.outbox import OutboxLimits
 from vextrus_payments.outcomes import Outcome, RefundOutcome
@@ -36,6 +38,15 @@ from vextrus_payments.sync.here import (
 from vextrus_payments.sync.tenant import TenantPayments, Verb
 from vextrus_payments.token_port import TokenBackend
 from vextrus_payments.transport import Transport
+
+if TYPE_CHECKING:
+    from vextrus_payments.settlement import (
+        OnFinding,
+        OnProgress,
+        SettlementReport,
+        SettlementTerms,
+        StatementFormat,
+    )
 
 T = TypeVar("T")
 
@@ -259,6 +270,30 @@ class Payments:
     def health(self) -> Health:
         """How this process and its store stand. Never raises for a store that is down."""
         return self._run(lambda payments: payments.health())
+
+    def settle_statement(
+        self,
+        gateway: str,
+        statement: str | Path,
+        *,
+        mode: Mode,
+        form: "StatementFormat | None" = None,
+        terms: "SettlementTerms | None" = None,
+        on_finding: "OnFinding | None" = None,
+        on_progress: "OnProgress | None" = None,
+    ) -> "SettlementReport":
+        """Hold a gateway's statement against our receipts. See vextrus_payments.TenantPayments.settle_statement."""
+        return self._run(
+            lambda payments: payments.settle_statement(
+                gateway,
+                statement,
+                mode=mode,
+                form=form,
+                terms=terms,
+                on_finding=on_finding,
+                on_progress=on_progress,
+            )
+        )
 
     def deliver(self) -> int:
         """Hand over everything that is due in the outbox now; how many rows were taken."""

@@ -1,14 +1,25 @@
 """The verbs of one tenant, blocking."""
 
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vextrus_payments import app
 from vextrus_payments.engine import ReturnResult
+from vextrus_payments.mode import Mode
 from vextrus_payments.outcomes import Outcome, RefundOutcome
 from vextrus_payments.payment import PaymentRequest, PaymentSession, RefundRequest
 from vextrus_payments.reconcile import Reconciled
 from vextrus_payments.records import PaymentFacts
+
+if TYPE_CHECKING:
+    from vextrus_payments.settlement import (
+        OnFinding,
+        OnProgress,
+        SettlementReport,
+        SettlementTerms,
+        StatementFormat,
+    )
 
 T = TypeVar("T")
 
@@ -72,3 +83,27 @@ class TenantPayments:
     def reconcile(self, payment_id: str) -> Reconciled:
         """Look at one payment now and do what is due. See vextrus_payments.TenantPayments.reconcile."""
         return self._run(lambda tenant: tenant.reconcile(payment_id))
+
+    def settle_statement(
+        self,
+        gateway: str,
+        statement: str | Path,
+        *,
+        mode: Mode,
+        form: "StatementFormat | None" = None,
+        terms: "SettlementTerms | None" = None,
+        on_finding: "OnFinding | None" = None,
+        on_progress: "OnProgress | None" = None,
+    ) -> "SettlementReport":
+        """Hold a gateway's statement against our receipts. See vextrus_payments.TenantPayments.settle_statement."""
+        return self._run(
+            lambda tenant: tenant.settle_statement(
+                gateway,
+                statement,
+                mode=mode,
+                form=form,
+                terms=terms,
+                on_finding=on_finding,
+                on_progress=on_progress,
+            )
+        )
