@@ -21,7 +21,12 @@ from vextrus_payments import (
     Unknown,
 )
 from vextrus_payments.config import GatewayConfig
-from vextrus_payments.errors import CredentialsMissingError, InvalidRequestError
+from vextrus_payments.epoch import FileEpochMark
+from vextrus_payments.errors import (
+    CredentialsMissingError,
+    InvalidRequestError,
+    ReconciliationRequiredError,
+)
 from vextrus_payments.gateways.bkash import BkashGateway
 from vextrus_payments.payment import ExecuteCall, RefundCall
 from vextrus_payments.reconcile import Action, Reconciled, ReconcileLimits
@@ -377,8 +382,8 @@ async def _unknown_of(shop: Shop, mine: Any, reference: str, amount: str) -> str
 async def test_a_restored_backup_learns_what_it_has_forgotten(tmp_path: Path) -> None:
     clock = FakeClock()
     async with SandboxServer(clock=clock, seed=1) as server:
-        place = tmp_path / "shop.db"
-        shop = Shop(server, f"sqlite:///{place}", clock)
+        place, mark = tmp_path / "shop.db", FileEpochMark(tmp_path / "elsewhere")
+        shop = Shop(server, f"sqlite:///{place}", clock, epoch=mark, epoch_interval_s=1)
         async with shop.payments:
             waiting = await shop.approved("INV-1", "100")
             paid = await shop.approved("INV-2", "200")
@@ -394,13 +399,25 @@ async def test_a_restored_backup_learns_what_it_has_forgotten(tmp_path: Path) ->
                 operation_id="back/2", payment_id=paid.payment_id, amount=Money("50", "BDT")
             )
             assert isinstance(await shop.payments.refund(refund), Refunded)
-        restored = Shop(server, f"sqlite:///{backup}", clock, seed=9)
+        restored = Shop(server, f"sqlite:///{backup}", clock, seed=9, epoch=mark, epoch_interval_s=1)
         async with restored.payments:
+            assert (await restored.payments.epoch()).restored is not None
+            clock.advance(2 * DAY_S)
+            with pytest.raises(ReconciliationRequiredError):
+                await restored.payments.refund(refund)
+            before = await restored.payments.reconcile_due()
+            assert before.failures[0].problems[0].code == "reconciliation_required"
+            assert await state_of(restored, waiting.payment_id) is PaymentState.AWAITING_PAYER, (
+                "what was paid after the backup must not be closed on the word of old records"
+            )
             report = await restored.payments.reconcile_since(taken_at - timedelta(days=1))
             assert (report.changed, report.complete, report.accepted_restored) == (2, True, True)
             assert await state_of(restored, waiting.payment_id) is PaymentState.PAID
             again = await restored.payments.refund(refund)
             assert not isinstance(again, Pending | Unknown)
+            assert (await restored.payments.epoch()).restored is None
+            outcome = await restored.payments.status(waiting.payment_id)
+            assert isinstance(outcome, Paid) and not outcome.late
         assert server.world.audit() == []
 
 

@@ -11,6 +11,7 @@ import click
 from vextrus_payments.cli.application import APP_HELP
 from vextrus_payments.cli.doctor_gateways import Source, gateway_findings, grant_findings
 from vextrus_payments.cli.doctor_store import (
+    epoch_findings,
     open_findings,
     outbox_findings,
     store_findings,
@@ -98,6 +99,7 @@ async def _of_place(
         ("outbox", partial(outbox_findings, store, payments)),
         ("unknown", partial(open_findings, store, payments)),
         ("watches", partial(watch_findings, store, payments)),
+        ("epoch", partial(epoch_findings, store, payments)),
         ("worker", partial(worker_findings, store, payments)),
     ]
     findings = []

@@ -1,5 +1,6 @@
 """What `doctor` looks at in a store: whether it lasts, what waits, what nobody knows, and who looks after it."""
 
+import json
 import os
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -160,6 +161,46 @@ async def worker_findings(store: PaymentStore, payments: "Payments | None") -> l
     if store.now() - last > _WORKER_GONE:
         return [fail("worker", f"The last worker was there {ago(last, store.now())} ago.", start)]
     return [ok("worker", f"A worker was there at {moment(last)}.")]
+
+
+async def epoch_findings(store: PaymentStore, payments: "Payments | None") -> list[Finding]:
+    """Whether the store is a restored backup that nobody has reconciled."""
+    if payments is not None:
+        state = await payments.epoch()
+        restored, number = state.restored, state.number
+    else:
+        restored, number = _epoch_in(await store.get_mark("epoch"))
+    if restored is not None:
+        return [
+            fail(
+                "epoch",
+                f"The store was restored from a backup: {restored}. Nothing that moves money is sent.",
+                "Run vextrus-pay reconcile --since with a time before the backup.",
+            )
+        ]
+    if payments is not None and not payments.setup.epoch_marked:
+        return [
+            warn(
+                "epoch",
+                "A restored backup would go unnoticed: no mark is kept outside the database.",
+                'Give Payments(epoch=FileEpochMark("...")), on another volume than the database.',
+            )
+        ]
+    return [
+        ok(
+            "epoch",
+            "Nothing says that the store is a restored backup." + (f" Epoch {number}." if number else ""),
+        )
+    ]
+
+
+def _epoch_in(mark: str | None) -> tuple[str | None, int | None]:
+    """(why it counts as restored, its number) as the store alone tells."""
+    try:
+        found = json.loads(mark) if mark is not None else {}
+        return found.get("restored"), found.get("number")
+    except (ValueError, AttributeError):
+        return "its epoch cannot be read", None
 
 
 async def watch_findings(store: PaymentStore, payments: "Payments | None") -> list[Finding]:

@@ -190,6 +190,7 @@ class Engine:
     async def end_session(self, tenant: str, payment_id: str) -> PaymentFacts:
         """End a payment whose session is over by both clocks, the store's and ours.
 
+        Refused over a restored store (ReconciliationRequiredError): it may have been paid since the backup.
         Where the merchant executes, the right to execute is withdrawn by compare-and-set: closed (payment_expired).
         Where the payer completes, it lapses after a last look-up that was answered. Changes nothing before
         `expires_at` + `polling.end_margin_s`, or while anything is out.

@@ -108,6 +108,8 @@ class Tending:
         facts = await context.payment(tenant, payment_id)
         if facts.payment.state not in (PaymentState.CREATED, PaymentState.AWAITING_PAYER):
             return facts
+        # Restored records may call a session open that was paid since: what would close it early is asked first.
+        await context.guard()
         gateway = await context.gateway_of(facts)
         capabilities = gateway.capabilities
         over_at = session_over_at(facts, capabilities)

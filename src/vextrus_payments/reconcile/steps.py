@@ -117,7 +117,7 @@ def asked_for(
     if can_adopt(facts, capabilities):
         actions.add(Action.ADOPT_REFUNDS)
     if restored:
-        actions -= {Action.CARRY_ON, Action.LATE_POLICY}
+        actions -= {Action.CARRY_ON, Action.END_SESSION, Action.LATE_POLICY}
     return tuple(action for action in _ORDER if action in actions)
 
 
