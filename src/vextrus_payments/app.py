@@ -53,7 +53,7 @@ from vextrus_payments.reconcile import (
 )
 from vextrus_payments.records import Agreement, OutboxKind, PaymentFacts
 from vextrus_payments.resolving import ResolveRequest
-from vextrus_payments.sink_port import EventListener, Ledger, RowSink
+from vextrus_payments.sink_port import EventListener, Ledger, is_row_sink
 from vextrus_payments.store import PaymentStore
 from vextrus_payments.stores import open_store
 from vextrus_payments.token_port import TokenBackend, require_durable
@@ -446,7 +446,7 @@ class Payments:
             limits=outbox_limits,
             on_alarm=on_alarm,
         )
-        self._sinks = tuple({sink for sink in (ledger, on_event) if isinstance(sink, RowSink)})
+        self._sinks = tuple({sink for sink in (ledger, on_event) if is_row_sink(sink)})
         if late_payment not in ("keep", "refund"):
             raise ConfigurationError('late_payment is "keep" or "refund".', code="late_payment")
         self._late_payment: LatePayment = late_payment

@@ -7,7 +7,7 @@ delivered: exactly once.
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard
 
 from vextrus_payments.errors import ConfigurationError
 from vextrus_payments.events import PaymentEvent
@@ -18,7 +18,6 @@ from vextrus_payments.records import OutboxRow
 EventCallback = Callable[[PaymentEvent], Awaitable[None]]
 
 
-@runtime_checkable
 class RowSink(Protocol):
     """Takes rows of the outbox, entries and events alike, at least once each."""
 
@@ -36,7 +35,6 @@ class RowSink(Protocol):
         ...
 
 
-@runtime_checkable
 class TransactionalSink(Protocol):
     """Writes entries inside the transaction that marks them delivered: both happen, or neither."""
 
@@ -51,8 +49,18 @@ Ledger = LedgerCallback | RowSink | TransactionalSink
 EventListener = EventCallback | RowSink
 
 
-def check_coroutine_function(name: str, given: object) -> None:
-    """Refuse what cannot be awaited: called on the event loop it would block every payment, and its end would not be
+def is_row_sink(given: object) -> TypeGuard[RowSink]:
+    """Whether it is a RowSink. Its class is asked: a mock has whatever attribute it is asked for."""
+    return hasattr(type(given), "take_row")
+
+
+def is_transactional_sink(given: object) -> TypeGuard[TransactionalSink]:
+    """Whether it is a TransactionalSink."""
+    return hasattr(type(given), "write_within")
+
+
+def check_coroutine_function(name: str, given: object) -> Callable[..., Any]:
+    """Give it back; refuse what cannot be awaited: called on the event loop it would block every payment, and its end would not be
     known.
 
     A callable that merely wraps a coroutine function (a decorator's, a lambda) is let through.
@@ -61,7 +69,7 @@ def check_coroutine_function(name: str, given: object) -> None:
         ConfigurationError: it is no callable, a class, or a plain function.
     """
     if callable(given) and not inspect.isclass(given) and not _is_plain(given):
-        return
+        return given
     what = "a plain function" if callable(given) and not inspect.isclass(given) else "no coroutine function"
     raise ConfigurationError(
         f"{name} is {what}: it is awaited, so that it cannot hold up payments.",

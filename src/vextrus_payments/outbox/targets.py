@@ -15,6 +15,8 @@ from vextrus_payments.sink_port import (
     RowSink,
     TransactionalSink,
     check_coroutine_function,
+    is_row_sink,
+    is_transactional_sink,
 )
 from vextrus_payments.store import PaymentStore, TransactionalOutbox
 
@@ -88,18 +90,18 @@ def targets_of(
         ConfigurationError: a callback that cannot be awaited, or a sink that this store cannot serve.
     """
     targets: dict[OutboxKind, Target] = {}
-    if isinstance(ledger, TransactionalSink):
+    if is_transactional_sink(ledger):
         targets[OutboxKind.LEDGER] = _TransactionalTarget(ledger, _transactional(store))
-    elif isinstance(ledger, RowSink):
+    elif is_row_sink(ledger):
         targets[OutboxKind.LEDGER] = _SinkTarget(ledger)
     elif ledger is not None:
-        check_coroutine_function("ledger", ledger)
-        targets[OutboxKind.LEDGER] = _CallbackTarget(ledger, LedgerEntry)
-    if isinstance(on_event, RowSink):
+        callback = check_coroutine_function("ledger", ledger)
+        targets[OutboxKind.LEDGER] = _CallbackTarget(callback, LedgerEntry)
+    if is_row_sink(on_event):
         targets[OutboxKind.EVENT] = _SinkTarget(on_event)
     elif on_event is not None:
-        check_coroutine_function("on_event", on_event)
-        targets[OutboxKind.EVENT] = _CallbackTarget(on_event, PaymentEvent)
+        callback = check_coroutine_function("on_event", on_event)
+        targets[OutboxKind.EVENT] = _CallbackTarget(callback, PaymentEvent)
     return targets
 
 
