@@ -2,8 +2,8 @@
 
 Theory of operation. The store's mark `epoch` holds lineage, number and whether a restore was found; every process on
 the store reads it before each call that moves money, whether or not it has a mark outside itself. Whoever has one
-rolls: reads the outside, then the store, compares, writes the store by compare-and-set, then the outside. Read in this order
-the outside can only be older than the store, however many processes roll at once.
+rolls: reads the outside, then the store, compares, writes the store by compare-and-set, then the outside. Read in this
+order the outside can only be older than the store, however many processes roll at once.
 
 What is refused: execute, capture, void, refund, agreement execute; and initialize where the payer's own click moves the
 money. Initialize where we execute moves nothing, and is let through; its gateway order ids skip ahead, because the
