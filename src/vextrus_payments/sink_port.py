@@ -7,7 +7,7 @@ delivered: exactly once.
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, TypeGuard
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 from vextrus_payments.errors import ConfigurationError
 from vextrus_payments.events import PaymentEvent
@@ -18,6 +18,7 @@ from vextrus_payments.records import OutboxRow
 EventCallback = Callable[[PaymentEvent], Awaitable[None]]
 
 
+@runtime_checkable
 class RowSink(Protocol):
     """Takes rows of the outbox, entries and events alike, at least once each."""
 
@@ -35,6 +36,7 @@ class RowSink(Protocol):
         ...
 
 
+@runtime_checkable
 class TransactionalSink(Protocol):
     """Writes entries inside the transaction that marks them delivered: both happen, or neither."""
 
@@ -60,8 +62,8 @@ def is_transactional_sink(given: object) -> TypeGuard[TransactionalSink]:
 
 
 def check_coroutine_function(name: str, given: object) -> Callable[..., Any]:
-    """Give it back; refuse what cannot be awaited: called on the event loop it would block every payment, and its end would not be
-    known.
+    """Give it back, unless it cannot be awaited: called on the event loop it would block every payment, and its end
+    would not be known.
 
     A callable that merely wraps a coroutine function (a decorator's, a lambda) is let through.
 
