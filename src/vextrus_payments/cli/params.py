@@ -1,7 +1,7 @@
 """Parameter types of the command line: what they refuse, they refuse in words a person can act on."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -9,10 +9,13 @@ import click
 if TYPE_CHECKING:
     _NumberType = click.ParamType[int]
     _MomentType = click.ParamType[datetime]
+    _DayType = click.ParamType[date]
+    _DaysType = click.ParamType["Days"]
+
+    from vextrus_payments.settlement import Days
 else:
-    _NumberType = _MomentType = (
-        click.ParamType
-    )  # generic for the type checkers only, in the older releases of click
+    # generic for the type checkers only, in the older releases of click
+    _NumberType = _MomentType = _DayType = _DaysType = click.ParamType
 
 _WHOLE: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 
@@ -71,5 +74,56 @@ class Moment(_MomentType):
         return found.astimezone(UTC)
 
 
+_MONTH: Final = re.compile(r"[0-9]{4}-[0-9]{2}", re.ASCII)
+
+
+class Day(_DayType):
+    """A day: 2026-01-31."""
+
+    name = "day"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        """The day; fails with a sentence that shows one."""
+        if isinstance(value, date):
+            return value
+        found = _day(value)
+        if found is None:
+            self.fail(f"{value!r} is no day such as 2026-01-31.", param, ctx)
+        return found
+
+
+class DaySpan(_DaysType):
+    """Days in a row: 2026-01-31, 2026-01 or 2026-01-01..2026-01-15."""
+
+    name = "days"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> "Days":
+        """The days; fails with a sentence that shows some."""
+        from vextrus_payments.settlement import Days
+
+        if isinstance(value, Days):
+            return value
+        first, parted, last = value.partition("..")
+        begin, end = _day(first), _day(last if parted else first)
+        if not parted and _MONTH.fullmatch(value) and (begin := _day(f"{value}-01")) is not None:
+            end = (begin + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+        if begin is None or end is None or end < begin:
+            self.fail(
+                f"{value!r} is no span such as 2026-01, 2026-01-31 or 2026-01-01..2026-01-15.", param, ctx
+            )
+        return Days(begin, end)
+
+
+def _day(text: str) -> date | None:
+    if len(text) != len("2026-01-31"):
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+DAY: Final = Day()
+DAYS: Final = DaySpan()
 PORT: Final = WholeNumber(0, 65535)
 WHEN: Final = Moment()

@@ -27,6 +27,7 @@ _OWN: Final[Mapping[str, _Own]] = {
     "reconcile": _Own("vextrus_payments.cli.reconcile", "Ask the gateways about what is open."),
     "resolve": _Own("vextrus_payments.cli.resolve", "Say by hand how something ended that no gateway tells."),
     "doctor": _Own("vextrus_payments.cli.doctor", "See whether everything is as it should be."),
+    "settle": _Own("vextrus_payments.cli.settle", "Hold a gateway's statement against our receipts."),
     "ledger": _Own("vextrus_payments.cli.ledger", "Hold the ledger against the gateway's books."),
 }
 
@@ -101,7 +102,7 @@ def _show_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) 
     cls=RootGroup,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Exit codes: 0 paid, authorized or done; 1 declined, or the demo's books differ; 2 usage or configuration; "
+    epilog="Exit codes: 0 paid, authorized or done; 1 declined, or books differ; 2 usage or configuration; "
     "3 unknown, pending, review or storage; 4 nothing sent, or a conflict; 130 interrupted.",
 )
 @click.option(
