@@ -5,11 +5,11 @@ Implements transactions.Rows. The coroutines never suspend: finished() runs them
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from vextrus_payments.documents import to_json
 from vextrus_payments.mode import Mode
-from vextrus_payments.plans import AgreementPlan, Plan, SettlementPlan
+from vextrus_payments.plans import AgreementPlan, Plan, ReservePayment, SettlementPlan
 from vextrus_payments.records import (
     Attempt,
     Operation,
@@ -32,6 +32,13 @@ SELECT 0, 0, document FROM payments WHERE tenant = ?1 AND payment_id = ?2
 UNION ALL SELECT 1, submission_no, document FROM submissions WHERE tenant = ?1 AND payment_id = ?2
 UNION ALL SELECT 2, id, document FROM operations WHERE tenant = ?1 AND payment_id = ?2
 UNION ALL SELECT 3, id, document FROM receipts WHERE tenant = ?1 AND payment_id = ?2
+"""
+# All that reserving a new payment asks, in one statement: each one costs more to begin than to run.
+_LOOK_FOR_PAYMENT: Final = """
+SELECT (SELECT payment_id FROM operations WHERE tenant = ?1 AND operation_id = ?2),
+EXISTS (SELECT 1 FROM agreement_operations WHERE tenant = ?1 AND operation_id = ?2),
+(SELECT version FROM payments WHERE tenant = ?1 AND payment_id = ?3),
+EXISTS (SELECT 1 FROM payments WHERE tenant = ?1 AND merchant_reference = ?4)
 """
 _VERSION: Final = "SELECT version FROM payments WHERE tenant = ? AND payment_id = ?"
 _PAYMENT_OF_OPERATION: Final = "SELECT payment_id FROM operations WHERE tenant = ? AND operation_id = ?"
@@ -91,6 +98,7 @@ _ADD_OUTBOX: Final = (
 )
 
 _SUBMISSION, _OPERATION, _RECEIPT = 1, 2, 3
+_UNKNOWN: Final = object()
 
 
 class SqliteRows:
@@ -100,6 +108,24 @@ class SqliteRows:
         self._connection = connection
         self._execute = connection.execute
         self._recall = recall
+        self._known: dict[tuple[str, ...], Any] = {}
+        """What was looked up ahead: question and key -> answer. Good for one transaction, before it writes."""
+
+    def look_for_payment(self, wanted: ReservePayment) -> None:
+        """Look up what reserve() will ask about a new payment."""
+        tenant, reference = wanted.tenant, wanted.request.merchant_reference
+        operation_id = wanted.operation_id
+        owner, agreed, version, used = self._execute(
+            _LOOK_FOR_PAYMENT, (tenant, operation_id, wanted.payment_id, reference)
+        ).fetchone()
+        known = self._known
+        known["payment_of_operation", tenant, operation_id] = owner
+        if not agreed:
+            known["agreement_operation", tenant, operation_id] = None
+        known["version", tenant, wanted.payment_id] = version or 0
+        if not used:
+            known["payments_of_reference", tenant, reference] = ()
+            known["count_submissions", tenant, reference] = 0
 
     async def facts(self, tenant: str, payment_id: str) -> PaymentFacts | None:
         return self._facts(tenant, payment_id)
@@ -122,18 +148,28 @@ class SqliteRows:
         )
 
     async def version(self, tenant: str, payment_id: str) -> int:
+        known = self._known.get(("version", tenant, payment_id), _UNKNOWN)
+        if known is not _UNKNOWN:
+            return int(known)
         row = self._execute(_VERSION, (tenant, payment_id)).fetchone()
         return 0 if row is None else int(row[0])
 
     async def payment_of_operation(self, tenant: str, operation_id: str) -> str | None:
+        known = self._known.get(("payment_of_operation", tenant, operation_id), _UNKNOWN)
+        if known is not _UNKNOWN:
+            return None if known is None else str(known)
         row = self._execute(_PAYMENT_OF_OPERATION, (tenant, operation_id)).fetchone()
         return None if row is None else str(row[0])
 
     async def payments_of_reference(self, tenant: str, merchant_reference: str) -> tuple[str, ...]:
+        if ("payments_of_reference", tenant, merchant_reference) in self._known:
+            return ()
         rows = self._execute(_PAYMENTS_OF_REFERENCE, (tenant, merchant_reference)).fetchall()
         return tuple(payment_id for (payment_id,) in rows)
 
     async def count_submissions(self, tenant: str, gateway: str, mode: Mode, merchant_reference: str) -> int:
+        if ("count_submissions", tenant, merchant_reference) in self._known:
+            return 0
         (count,) = self._execute(
             _COUNT_SUBMISSIONS, (tenant, merchant_reference, gateway, mode.value)
         ).fetchone()
@@ -152,6 +188,8 @@ class SqliteRows:
         return None if row is None else Booked(row[0])
 
     async def agreement_operation(self, tenant: str, operation_id: str) -> Operation | None:
+        if ("agreement_operation", tenant, operation_id) in self._known:
+            return None
         return agreements.operation(self._connection, tenant, operation_id)
 
     async def agreement_version(self, tenant: str, agreement_key: str) -> int:

@@ -45,7 +45,14 @@ class SqliteStore(SqliteReading):
 
     async def reserve(self, wanted: ReservePayment | ReserveOperation) -> ReserveAnswer:
         """Reserve an operation, by plan_reserve() in one transaction."""
-        return await self._write(lambda c: finished(transactions.reserve(self._rows(c), wanted, self.now())))
+
+        def work(connection: sqlite3.Connection) -> ReserveAnswer:
+            rows = self._rows(connection)
+            if isinstance(wanted, ReservePayment):
+                rows.look_for_payment(wanted)
+            return finished(transactions.reserve(rows, wanted, self.now()))
+
+        return await self._write(work)
 
     async def claim(self, tenant: str, operation_id: str, terms: ClaimTerms) -> ClaimAnswer:
         """Take the right to submit, by plan_claim() in one transaction."""
