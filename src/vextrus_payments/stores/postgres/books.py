@@ -16,19 +16,23 @@ _RECEIPTS: Final = (
     "SELECT document FROM {schema}.receipts WHERE tenant = $1 AND transaction_id = ANY($4::text[])"
     " AND gateway = $2 AND mode = $3"
 )
-_STRETCH: Final = 5_000
+_STRETCH: Final = 1_000
 """How many receipts one statement looks through: where everything is settled, the page with the next one that is not
 may be a year long."""
 _BY_TIME: Final = """
-SELECT recorded_at, id, document, NOT $9 OR NOT EXISTS (
-    SELECT 1 FROM {schema}.settlements WHERE settlements.tenant = stretch.tenant
-    AND settlements.transaction_id = stretch.transaction_id AND settlements.gateway = stretch.gateway
-    AND settlements.mode = stretch.mode AND settlements.kind = stretch.kind
-) FROM (
     SELECT * FROM {schema}.receipts
     WHERE tenant = $1 AND gateway = $2 AND mode = $3 AND recorded_at >= $4 AND recorded_at < $5
     AND (recorded_at, id) > ($6, $7) ORDER BY recorded_at, id LIMIT $8
-) AS stretch ORDER BY recorded_at, id
+"""
+_ALL: Final = f"SELECT recorded_at, id, document, true FROM ({_BY_TIME}) AS stretch ORDER BY recorded_at, id"
+# LATERAL and LIMIT: each receipt's settlement is looked up; a plain NOT EXISTS may read them all into memory first.
+_UNSETTLED: Final = f"""
+SELECT recorded_at, stretch.id, stretch.document, settled.yes IS NULL FROM ({_BY_TIME}) AS stretch
+LEFT JOIN LATERAL (
+    SELECT 1 AS yes FROM {{schema}}.settlements WHERE settlements.tenant = stretch.tenant
+    AND settlements.transaction_id = stretch.transaction_id AND settlements.gateway = stretch.gateway
+    AND settlements.mode = stretch.mode AND settlements.kind = stretch.kind LIMIT 1
+) AS settled ON true ORDER BY recorded_at, stretch.id
 """
 _SETTLEMENTS: Final = """
 SELECT document FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
@@ -66,10 +70,10 @@ async def receipts_by_time(
     since_us, until_us = optional_micros(since), optional_micros(until)
     bounds = (_FIRST if since_us is None else since_us, _LAST if until_us is None else until_us)
     place = Position(_FIRST, 0) if after is None else after
-    stretch = _STRETCH if unsettled else limit + 1
+    statement, stretch = (_UNSETTLED, _STRETCH) if unsettled else (_ALL, limit + 1)
     found: list[tuple[Position, str]] = []
     while len(found) <= limit:
-        rows = await session.all(_BY_TIME, tenant, gateway, mode.value, *bounds, *place, stretch, unsettled)
+        rows = await session.all(statement, tenant, gateway, mode.value, *bounds, *place, stretch)
         found += ((Position(at, number), document) for at, number, document, wanted in rows if wanted)
         if len(rows) < stretch:
             break

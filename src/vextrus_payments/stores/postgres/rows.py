@@ -122,10 +122,16 @@ LEFT JOIN {schema}.settlements USING (tenant, transaction_id, gateway, mode, kin
 
 
 class PostgresRows:
-    """Row operations on one connection, whose transaction is somebody else's to begin and end."""
+    """Row operations on one connection, whose transaction is somebody else's to begin and end.
 
-    def __init__(self, session: Session) -> None:
+    Args:
+        trusts_order_ids: take a gateway order id that was not looked for to be free. If it is not, the unique key
+            refuses it, and the transaction is begun again by somebody who does not trust.
+    """
+
+    def __init__(self, session: Session, *, trusts_order_ids: bool = False) -> None:
         self._session = session
+        self._trusts_order_ids = trusts_order_ids
         self._facts: dict[tuple[str, str], PaymentFacts | None] = {}
         self._versions: dict[tuple[str, str], int] = {}
         self._owners: dict[tuple[str, str], str | None] = {}
@@ -293,8 +299,8 @@ class PostgresRows:
         self, tenant: str, gateway: str, mode: Mode, gateway_order_id: str
     ) -> tuple[str, int] | None:
         key = (tenant, gateway, mode, gateway_order_id)
-        if key in self._order_ids:
-            return self._order_ids[key]
+        if key in self._order_ids or self._trusts_order_ids:
+            return self._order_ids.get(key)
         row = await self._session.one(_ORDER_ID_OWNER, tenant, gateway_order_id, gateway, mode.value)
         return None if row is None else (str(row[0]), int(row[1]))
 

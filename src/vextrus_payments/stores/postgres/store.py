@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from itertools import count
 from typing import Any, Final, TypeVar
 
 from vextrus_payments.clock import Clock, Sleeper, SystemClock, SystemSleeper
@@ -255,8 +256,10 @@ class PostgresStore(Reading, Working):
             found = await self._whereabouts.of_payment(self._database, tenant, wanted.payment_id)
             reference = None if found is None else found.merchant_reference
 
+        tries = count()
+
         async def work(session: Session) -> ReserveAnswer:
-            rows = PostgresRows(session)
+            rows = PostgresRows(session, trusts_order_ids=next(tries) == 0)
             if isinstance(wanted, ReservePayment):
                 await rows.look_for_payment(wanted)
             else:

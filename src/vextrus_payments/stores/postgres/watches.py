@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Final
 
-from vextrus_payments.records import SubjectKind, Watch
+from vextrus_payments.records import OperationState, PaymentState, SubjectKind, Watch
 from vextrus_payments.stores.columns import (
     OPEN_OPERATIONS,
     OPEN_PAYMENTS,
@@ -56,18 +56,37 @@ _NEXT: Final = {
     kind: f"SELECT watch_at FROM {{schema}}.{table} WHERE tenant = $1 AND {subject} = $2"
     for kind, (table, subject) in _TABLES.items()
 }
-_UNWATCHED: Final = """
-    SELECT id FROM {schema}.payments WHERE state = ANY($1::text[]) AND watch_at IS NULL
-    UNION SELECT payments.id FROM {schema}.operations JOIN {schema}.payments USING (tenant, payment_id)
-    WHERE operations.state = ANY($2::text[]) AND watch_at IS NULL
-"""
-_SWEEP_PAYMENTS: Final = (
-    "UPDATE {schema}.payments SET watch_at = $3, watch_tries = 0 WHERE id IN ("
-    f"{_UNWATCHED}) AND watch_at IS NULL RETURNING id"
+
+
+def _in(states: tuple[PaymentState, ...] | tuple[OperationState, ...]) -> str:
+    return ", ".join(f"'{state.value}'" for state in states)
+
+
+# The states stand in the text: only so can it be seen that the index of what is open and unwatched serves. Of an
+# operation its one payment is looked up; joined freely, the whole table would be read.
+_UNWATCHED: Final = (
+    (
+        SubjectKind.PAYMENT,
+        f"SELECT id FROM {{schema}}.payments WHERE state IN ({_in(OPEN_PAYMENTS)}) AND watch_at IS NULL LIMIT $1",
+    ),
+    (
+        SubjectKind.PAYMENT,
+        (
+            "SELECT DISTINCT found.id FROM {schema}.operations CROSS JOIN LATERAL (SELECT id FROM {schema}.payments"
+            " WHERE payments.tenant = operations.tenant AND payments.payment_id = operations.payment_id"
+            " AND watch_at IS NULL LIMIT 1) AS found"
+            f" WHERE operations.state IN ({_in(OPEN_OPERATIONS)}) LIMIT $1"
+        ),
+    ),
+    (SubjectKind.AGREEMENT, "SELECT id FROM {schema}.agreements WHERE is_open AND watch_at IS NULL LIMIT $1"),
 )
-_SWEEP_AGREEMENTS: Final = """
-UPDATE {schema}.agreements SET watch_at = $1, watch_tries = 0 WHERE is_open AND watch_at IS NULL RETURNING id
-"""
+_ARM: Final = {
+    kind: f"UPDATE {{schema}}.{table} SET watch_at = $1, watch_tries = 0"
+    " WHERE id = ANY($2::bigint[]) AND watch_at IS NULL RETURNING id"
+    for kind, (table, _) in _TABLES.items()
+}
+#: How many are armed in one transaction.
+SWEEP: Final = 1_000
 
 
 async def lease(session: Session, limit: int, lease_s: int, now: datetime) -> tuple[Watch, ...]:
@@ -115,9 +134,11 @@ async def next_look(
     return None if row is None else optional_moment(row[0])
 
 
-async def sweep(session: Session, now: datetime) -> int:
-    """See PaymentStore.sweep_watches."""
-    states = [state.value for state in OPEN_PAYMENTS], [state.value for state in OPEN_OPERATIONS]
-    payments = await session.all(_SWEEP_PAYMENTS, *states, to_micros(now))
-    agreements = await session.all(_SWEEP_AGREEMENTS, to_micros(now))
-    return len(payments) + len(agreements)
+async def arm(session: Session, now: datetime) -> int:
+    """Arm some of what is open and has no watch; how many. At most SWEEP of each sort."""
+    armed = 0
+    for kind, statement in _UNWATCHED:
+        ids = sorted(row[0] for row in await session.all(statement, SWEEP))
+        if ids:  # nearly always there are none
+            armed += len(await session.all(_ARM[kind], to_micros(now), ids))
+    return armed

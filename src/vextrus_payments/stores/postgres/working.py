@@ -103,7 +103,11 @@ class Working:
 
     async def sweep_watches(self) -> int:
         """Arm what is open and has no watch; how many were armed."""
-        return await self._database.write(lambda session: watches.sweep(session, self.now()))
+        armed, some = 0, watches.SWEEP
+        while some >= watches.SWEEP:
+            some = await self._database.write(lambda session: watches.arm(session, self.now()))
+            armed += some
+        return armed
 
     # --- settlements and marks --------------------------------------------------------------------------------
 
