@@ -157,11 +157,27 @@ def answered_by_operator(facts: PaymentFacts, operation_id: str) -> ResolutionVe
     return said[-1] if said else None
 
 
-def denied_by_operator(facts: PaymentFacts, operation: Operation) -> bool:
-    """True for a refund that an operator called not made, but that had a baseline: the gateway may show it yet."""
+def on_operators_word(facts: PaymentFacts, operation: Operation) -> bool:
+    """True for a refund of which only an operator has said how it ended: the gateway may show it otherwise yet."""
     said = answered_by_operator(facts, operation.operation_id)
-    known = (OperationKind.REFUND, said) == (operation.kind, ResolutionVerdict.NOT_MADE)
-    return known and operation.state is _O.DECLINED and bool(operation.evidence)
+    if operation.kind is not OperationKind.REFUND or said is None or not operation.evidence:
+        return False
+    if said is ResolutionVerdict.NOT_MADE:
+        return operation.state is _O.DECLINED
+    return operators_refund(facts, operation) is not None
+
+
+def operators_refund(facts: PaymentFacts, operation: Operation) -> Receipt | None:
+    """The refund that was booked for the operation on an operator's word, and stands."""
+    mine = (r for r in refund_receipts(facts) if r.operation_id == operation.operation_id)
+    return next((r for r in mine if Flag.BY_OPERATOR in r.flags), None)
+
+
+def is_taken_back(facts: PaymentFacts, receipt: Receipt) -> bool:
+    """True when a reversal of ours took the receipt back."""
+    return any(
+        r.reverses is receipt.kind and r.transaction_id == receipt.transaction_id for r in facts.receipts
+    )
 
 
 def has_money(facts: PaymentFacts) -> bool:

@@ -51,8 +51,8 @@ from vextrus_payments.records import (
 from vextrus_payments.snapshots import RefundSnapshot
 from vextrus_payments.states import (
     claim_is_over,
-    denied_by_operator,
     late_operation_id,
+    on_operators_word,
     payment_receipts,
     refund_outcome_of,
 )
@@ -287,9 +287,9 @@ class Refunding:
         """Read every list of refunds of the payment, and book what is nobody's."""
         context, payment = self._context, facts.payment
         for operation in facts.operations:
-            if denied_by_operator(facts, operation):
+            if on_operators_word(facts, operation):
                 # If the gateway shows it all the same, it is this operation's, and nobody else's.
-                facts = await self.look_up(payment.tenant, operation.operation_id, gateway, denied=True)
+                facts = await self.look_up(payment.tenant, operation.operation_id, gateway, on_word=True)
         for receipt in payment_receipts(facts):
             submission = facts.submission_numbered(receipt.submission_no or payment.submission_no)
             if submission.gateway_reference is None:
@@ -352,15 +352,15 @@ class Refunding:
         return claim_is_over(operation, terms.settle_s, now)
 
     async def look_up(
-        self, tenant: str, operation_id: str, gateway: PaymentGateway, *, denied: bool = False
+        self, tenant: str, operation_id: str, gateway: PaymentGateway, *, on_word: bool = False
     ) -> PaymentFacts:
         """Look for the refund at the gateway. Not finding it proves nothing.
 
-        `denied`: an operator has called it not made; the gateway's word outranks his.
+        `on_word`: only an operator has said how it ended; the gateway's word outranks his.
         """
         context = self._context
         facts, operation = await self._operation(tenant, operation_id)
-        if not denied and not self._due(operation, gateway):
+        if not on_word and not self._due(operation, gateway):
             return facts
         own_ids = gateway.capabilities.refund_correlation is RefundCorrelation.OWN_ID
         if not operation.evidence and not own_ids:

@@ -29,6 +29,7 @@ from vextrus_payments.states import (
     execute_operation_id,
     has_money,
     hold_operations,
+    is_taken_back,
     payment_receipts,
 )
 
@@ -93,7 +94,9 @@ def _paid(
     receipt = None
     if booked is None:
         receipt = _book(draft, siblings, seen, capture or execute, mismatched=mismatched)
-    elif Flag.BY_OPERATOR in booked.flags and booked.amount != snapshot.amount:
+    elif is_taken_back(draft.facts, booked) or (
+        Flag.BY_OPERATOR in booked.flags and booked.amount != snapshot.amount
+    ):
         draft.quarantine(amount=snapshot.amount, transaction_id=snapshot.transaction_id)
     if draft.payment.state is not PaymentState.PAID:
         draft.move(PaymentState.PAID)

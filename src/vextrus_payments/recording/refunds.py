@@ -24,7 +24,9 @@ from vextrus_payments.snapshots import Mismatch, RefundSnapshot, RefundState
 from vextrus_payments.states import (
     OPEN_STATES,
     captured,
-    denied_by_operator,
+    is_taken_back,
+    on_operators_word,
+    operators_refund,
     payment_receipts,
     refund_receipts,
     refundable_of,
@@ -78,6 +80,8 @@ def refund_made(
     booked = _booked(facts, snapshot.transaction_id)
     if booked is None:
         _book(draft, operation, snapshot, amount, flags)
+    elif is_taken_back(draft.facts, booked):
+        draft.quarantine(operation_id=operation.operation_id, transaction_id=snapshot.transaction_id)
     elif booked.operation_id in (None, operation.operation_id):
         draft.succeed(operation, snapshot.transaction_id)
     # Else that refund is another operation's: it says nothing about this one.
@@ -201,8 +205,10 @@ def _nobodys(
         for o in facts.operations
         if o.kind is OperationKind.REFUND
         and (going is None or o.operation_id != going.operation_id)
-        and o.operation_id not in booked
-        and (o.state in OPEN_STATES or denied_by_operator(facts, o))
+        and (
+            (o.state in OPEN_STATES and o.operation_id not in booked)
+            or (on_operators_word(facts, o) and not _is_listed(operators_refund(facts, o), listed))
+        )
     )
     shown = Counter((r.original_transaction_id, r.amount) for r in fresh.values())
     return tuple(
@@ -210,6 +216,11 @@ def _nobodys(
         for r in fresh.values()
         if shown[r.original_transaction_id, r.amount] > possible[r.original_transaction_id, r.amount]
     )
+
+
+def _is_listed(receipt: Receipt | None, listed: tuple[RefundSnapshot, ...]) -> bool:
+    """True when the gateway shows what an operator said: then nothing else can be that refund."""
+    return receipt is not None and any(r.transaction_id == receipt.transaction_id for r in listed)
 
 
 def _booked(facts: PaymentFacts, transaction_id: str) -> Receipt | None:
