@@ -148,13 +148,12 @@ class Database:
         Raises:
             Exception: what a CallersError brought along.
         """
-        connection = await self.take()
+        session = self.session_on(await self.take())
         raised: Exception | None = None
         committing = False
-        transaction = connection.transaction(isolation="read_committed")
+        transaction = session.connection.transaction(isolation="read_committed")
         try:
             await transaction.start()
-            session = self.session_on(connection)
             await session.script(self.local_settings())
             answer = await work(session)
             committing = True
@@ -163,32 +162,33 @@ class Database:
             raised = carried.error
         except self._errors as failure:
             raised = self._failure(failure)
-            lost = faults.is_connection_lost(failure) or connection.is_closed()
+            lost = faults.is_connection_lost(failure) or session.is_gone()
             if committing and (lost or isinstance(failure, TimeoutError)):
                 raised = faults.unknown_commit_error(failure, self._name)
         except BaseException:
-            await self._end_openly(connection, transaction)
+            await self._end_openly(session, transaction)
             raise
         else:
-            await self._end_openly(connection, None)
+            await self._end_openly(session, None)
             return answer
-        await self._end_openly(connection, transaction)
+        await self._end_openly(session, transaction)
         raise raised
 
-    async def _end_openly(self, connection: Connection, transaction: Any) -> None:
+    async def _end_openly(self, session: Session, transaction: Any) -> None:
         """Undo what is still open, and take back from the connection what the caller's code may have set on it."""
         try:
-            if transaction is not None and connection.is_in_transaction():
-                await transaction.rollback()
-            if self._owns_pool and not connection.is_closed():
-                await connection.reset(timeout=_ROLLBACK_S)
+            if not session.is_gone():
+                if transaction is not None and session.connection.is_in_transaction():
+                    await transaction.rollback()
+                if self._owns_pool:
+                    await session.connection.reset(timeout=_ROLLBACK_S)
         except self._errors:
-            connection.terminate()
+            session.drop()
         except BaseException:
-            connection.terminate()
+            session.drop()
             raise
         finally:
-            await self.give_back(connection)
+            await self.give_back(session.connection)
 
     async def _finish(self, work: Coroutine[Any, Any, T]) -> T:
         """Run it to its end, whoever stops waiting for it."""
@@ -217,7 +217,7 @@ class Database:
                     return await work(session)
                 except self._errors as failure:
                     error = failure
-                    lost = faults.is_connection_lost(failure) or session.connection.is_closed()
+                    lost = faults.is_connection_lost(failure) or session.is_gone()
             # A statement that the server refused has done nothing; one whose answer got lost may have.
             if not (faults.is_passing(error) or (lost and repeat and tries == 0)):
                 break
@@ -245,7 +245,7 @@ class Database:
                         error = faults.contended_error(self._name)
                     except self._errors as failure:
                         error = failure
-                        lost = faults.is_connection_lost(failure) or session.connection.is_closed()
+                        lost = faults.is_connection_lost(failure) or session.is_gone()
                         await self._undo(session)
                         if committing and (lost or isinstance(failure, TimeoutError)):
                             error = faults.unknown_commit_error(failure, self._name)
@@ -292,16 +292,13 @@ class Database:
 
     async def _undo(self, session: Session) -> None:
         """Roll back; where even that fails, the connection goes, and with it whatever it held."""
-        connection = session.connection
         try:
-            if connection.is_closed():
-                return
-            if connection.is_in_transaction():
-                await connection.execute("ROLLBACK", timeout=_ROLLBACK_S)
+            if not session.is_gone() and session.connection.is_in_transaction():
+                await session.connection.execute("ROLLBACK", timeout=_ROLLBACK_S)
         except self._errors:
-            connection.terminate()
+            session.drop()
         except BaseException:  # cancelled: the loop is shutting down
-            connection.terminate()
+            session.drop()
             raise
 
     def _failure(self, error: Exception, *, unknown: bool = False) -> StorageError:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from vextrus_payments.stores.columns import from_micros
-from vextrus_payments.stores.postgres.driver import Connection, Row
+from vextrus_payments.stores.postgres.driver import Connection, Row, driver_errors
 from vextrus_payments.stores.postgres.statements import Statements
 from vextrus_payments.stores.postgres.times import DatabaseTime
 
@@ -45,6 +45,20 @@ class Session:
             else:
                 rest.append(row)
         return rest
+
+    def is_gone(self) -> bool:
+        """Whether the connection is closed; asyncpg may have taken it away, and then answers questions with errors."""
+        try:
+            return self.connection.is_closed()
+        except driver_errors():
+            return True
+
+    def drop(self) -> None:
+        """Throw the connection away; the server undoes what it held."""
+        try:
+            self.connection.terminate()
+        except driver_errors():
+            pass
 
     async def script(self, text: str) -> str:
         """Statements without values, in one message; the last one's tag."""
