@@ -103,7 +103,15 @@ async def outbox_findings(store: PaymentStore, payments: "Payments | None") -> l
         else:
             findings.append(ok(f"{check}.parked", f"No {name} are set aside."))
         oldest = backlog.oldest_created_at
-        if oldest is not None and now - oldest > _OLD_ENTRY:
+        if backlog.waiting and not _is_taken(kind, payments):
+            findings.append(
+                warn(
+                    f"{check}.age",
+                    f"{backlog.waiting} {name} wait, and this application attaches nobody who takes them.",
+                    f"Give it {'ledger=' if kind is OutboxKind.LEDGER else 'on_event='}..., if somebody should.",
+                )
+            )
+        elif oldest is not None and now - oldest > _OLD_ENTRY:
             findings.append(
                 fail(
                     f"{check}.age",
@@ -115,6 +123,13 @@ async def outbox_findings(store: PaymentStore, payments: "Payments | None") -> l
             waits = f"{backlog.waiting} {name} wait" if backlog.waiting else f"No {name} wait"
             findings.append(ok(f"{check}.age", f"{waits}."))
     return findings
+
+
+def _is_taken(kind: OutboxKind, payments: "Payments | None") -> bool:
+    if payments is None:
+        return True
+    setup = payments.setup
+    return setup.takes_entries if kind is OutboxKind.LEDGER else setup.takes_events
 
 
 async def open_findings(store: PaymentStore, payments: "Payments | None") -> list[Finding]:

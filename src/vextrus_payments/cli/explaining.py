@@ -68,7 +68,7 @@ _CAME: Final[Mapping[ReceiptKind, str]] = {
 _RANK: Final = {
     "reserved": 0,
     "attempt": 1,
-    "exchange": 2,
+    "exchange": 1,
     "receipt": 3,
     "event": 4,
     "entry": 5,
@@ -158,7 +158,7 @@ def _attempts(facts: PaymentFacts, attempts: tuple[Attempt, ...]) -> Iterator[Li
         operation = facts.operation(attempt.operation_id)
         what = _VERBS[operation.kind] if operation is not None else attempt.operation_id
         about = {"operation_id": attempt.operation_id, "attempt": attempt.fence}
-        ended = f", which ended as {attempt.result}" if attempt.result else ", whose end nobody wrote down"
+        ended = f" and ended with {attempt.result}" if attempt.result else ", and nobody wrote down its end"
         yield Line(
             at=attempt.started_at,
             kind="attempt",
@@ -239,7 +239,9 @@ def _event(event: PaymentEvent, row: OutboxRow | None) -> Line:
     if event.reason_code:
         about.append(f"reason {event.reason_code}")
     delivery = (
-        "the shop was not told: no outbox row" if row is None else f"the shop {_delivery(row, 'was told')}"
+        "no news of it was queued"
+        if row is None
+        else _delivery(row, "the shop was told", "the shop has not been told")
     )
     text = _EVENTS.get(event.kind, event.kind.value)
     return Line(
@@ -265,7 +267,7 @@ def _entry(row: OutboxRow) -> Line:
         at=row.created_at,
         kind="entry",
         text=f"Ledger entry {entry.kind.value}: {postings}",
-        more=(f"the ledger {_delivery(row, 'took it')}", f"entry {entry.id}"),
+        more=(_delivery(row, "the ledger took it", "the ledger has not taken it"), f"entry {entry.id}"),
         facts={
             "entry_id": entry.id,
             "entry": entry.kind.value,
@@ -283,14 +285,15 @@ def _entry(row: OutboxRow) -> Line:
     )
 
 
-def _delivery(row: OutboxRow, done: str) -> str:
+def _delivery(row: OutboxRow, done: str, not_done: str) -> str:
     if row.delivered_at is not None:
         return f"{done} at {moment(row.delivered_at)}"
+    tries = f"{row.attempts} {'try' if row.attempts == 1 else 'tries'}"
     if row.parked is not None:
-        return f"has not, and it was set aside after {row.attempts} tries: {one_line(row.parked)}"
-    tries = f" after {row.attempts} tries" if row.attempts else ""
-    then = f", again at {moment(row.next_at)}" if row.next_at is not None else ""
-    return f"has not yet{tries}{then}"
+        return f"{not_done}: it was set aside after {tries}: {one_line(row.parked)}"
+    after = f" after {tries}" if row.attempts else ""
+    then = f"; next at {moment(row.next_at)}" if row.next_at is not None else ""
+    return f"{not_done} yet{after}{then}"
 
 
 def _delivery_state(row: OutboxRow | None) -> dict[str, Any] | None:

@@ -46,6 +46,7 @@ Examples:
 @click.option(
     "--tenant", default=DEFAULT_TENANT, show_default=True, help="Whose gateway is asked for its books."
 )
+@click.option("--sandbox", metavar="URL", help="Compare with the books of the sandbox that runs there.")
 @click.option("--app", metavar="MODULE:ATTRIBUTE", help=APP_HELP)
 @click.option("--store", metavar="URL", help=f"A store to read; else {STORE_VARIABLE}, else the home folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")

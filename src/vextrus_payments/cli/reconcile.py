@@ -143,7 +143,7 @@ def _sentence(one: Reconciled) -> str:
     if one.problems:
         return f"{name}: {one.problems[0].what}"
     if one.changed and one.before != one.after:
-        return f"{name}: {one.before} is {one.after} now."
+        return f"{name}: it was {one.before} and is {one.after} now."
     if one.changed:
         return f"{name}: something was learned, and it is {one.after} still."
     then = f", next at {moment(one.next_at)}" if one.next_at is not None else ""
