@@ -568,7 +568,8 @@ class Payments:
 
     async def _close(self) -> None:
         try:
-            await self._crew.stop("reconcile")  # first: it would begin anew what is being drained
+            self._reconciler.stop()  # first: it would begin anew what is being drained
+            await self._crew.stop("reconcile")
             await self._engine.drain()
             await self._epochs.roll_quietly()
             await self._tokens.drain()

@@ -121,7 +121,7 @@ class Health:
                 Trouble(
                     code="parked",
                     what=f"{queue.parked} {rows} are set aside.",
-                    next_step="See why: vextrus-pay outbox list --parked; then: vextrus-pay outbox retry.",
+                    next_step="See why: vextrus-pay outbox list; mend it; then: vextrus-pay outbox retry.",
                 )
             )
         if queue.attended and queue.oldest_s is not None and queue.oldest_s >= self.overdue_s:

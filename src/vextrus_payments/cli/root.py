@@ -26,6 +26,12 @@ _OWN: Final[Mapping[str, _Own]] = {
     "explain": _Own("vextrus_payments.cli.explain", "Tell the whole story of one payment."),
     "reconcile": _Own("vextrus_payments.cli.reconcile", "Ask the gateways about what is open."),
     "resolve": _Own("vextrus_payments.cli.resolve", "Say by hand how something ended that no gateway tells."),
+    "worker": _Own(
+        "vextrus_payments.cli.worker", "Hand entries and news over, and reconcile, in the background."
+    ),
+    "outbox": _Own(
+        "vextrus_payments.cli.outbox", "Look at what waits to be handed over; retry what was set aside."
+    ),
     "doctor": _Own("vextrus_payments.cli.doctor", "See whether everything is as it should be."),
     "settle": _Own("vextrus_payments.cli.settle", "Hold a gateway's statement against our receipts."),
     "ledger": _Own("vextrus_payments.cli.ledger", "Hold the ledger against the gateway's books."),

@@ -47,12 +47,16 @@ def command(app: str | None, drain_s: int, once: bool, as_json: bool) -> int:
     Run as many as you like where the store is PostgreSQL; beside them, web processes use Payments(workers=False).
     SIGTERM or Ctrl+C: it begins nothing more, finishes what is in hand within --drain-s, and ends with exit code 0.
     What takes longer is cut off, as by a crash (exit code 3): it is taken up again, and nothing is lost. A second
-    signal stops at once.
+    signal stops at once (exit code 130).
     """
     payments = required_app(app, "A worker")
+    worker = _Worker(payments, drain_s, as_json=as_json)
     with _logging():
-        worker = _Worker(payments, drain_s, as_json=as_json)
-        return asyncio.run(worker.once() if once else worker.run())
+        try:
+            return asyncio.run(worker.once() if once else worker.run())
+        except asyncio.CancelledError:
+            pass  # by a second signal; told outside, so that nothing of it hangs on the interruption
+    raise KeyboardInterrupt
 
 
 class _Worker:

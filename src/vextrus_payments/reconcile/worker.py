@@ -278,7 +278,7 @@ class Reconciler:
         await store.sweep_watches()
         began, more = store.now(), True
         try:
-            while more:
+            while more and not self._stopping:
                 watches = await store.lease_watches(limit=limits.batch, lease_s=limits.lease_s)
                 more = bool(watches)
                 for watch in watches:
