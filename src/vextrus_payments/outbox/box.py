@@ -49,7 +49,8 @@ class Outbox:
         self._crew = Crew(
             store=store, limits=self._limits, entropy=entropy, observer=observer, alarms=self._alarms
         )
-        self._lanes: set[Lane] = set()
+        self._lanes: dict[Lane, None] = {}
+        """In the order in which they were made: a set's order would make no two simulated runs alike."""
         self._left = asyncio.Event()
         self._stopping = False
         self._overdue: set[OutboxKind] = set()
@@ -133,14 +134,15 @@ class Outbox:
 
     def _new_lanes(self) -> list[Lane]:
         lanes = [Lane(kind, target, self._crew) for kind, target in self._targets.items()]
-        self._lanes.update(lanes)
+        self._lanes.update(dict.fromkeys(lanes))
         if self._stopping:
             for lane in lanes:
                 lane.stop()
         return lanes
 
     def _part_with(self, lanes: list[Lane]) -> None:
-        self._lanes.difference_update(lanes)
+        for lane in lanes:
+            self._lanes.pop(lane, None)
         self._left.set()
 
     # --- what runs beside the lanes ---------------------------------------------------------------------------------
