@@ -19,16 +19,24 @@ ROOT = Path(__file__).resolve().parent.parent
 LISTED = ROOT / "docs" / "mutants.md"
 FLOOR_PERCENT = 90.0
 
+_RECORDING = ["answers", "drafting", "holds", "operators", "pictures", "refunds", "seen", "sessions"]
+_STATE_TESTS = [
+    "test_states.py",
+    "test_reserving.py",
+    "test_recording.py",
+    "test_plans.py",
+    "test_judging.py",
+    "test_life_machine.py",
+]
+
 #: group -> the files whose lines are changed, and the tests that must notice
 GROUPS: dict[str, tuple[list[str], list[str]]] = {
     "money": (["money"], ["test_money.py"]),
     "retry": (["retry"], ["test_retry.py"]),
     "signature": (["signing"], ["test_signing.py"]),
-    "ledger": (["ledger"], ["test_ledger.py", "test_recording.py"]),
-    "states": (
-        ["states", "watching", "reserving", "recording", "judging"],
-        ["test_states.py", "test_reserving.py", "test_recording.py", "test_plans.py", "test_judging.py"],
-    ),
+    "ledger": (["ledger"], _STATE_TESTS),
+    "states": (["states", "watching", "reserving", "judging"], _STATE_TESTS),
+    "recording": ([f"recording/{name}" for name in _RECORDING], _STATE_TESTS),
 }
 
 _STRING = re.compile(r"""f?("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")

@@ -334,3 +334,73 @@ def test_a_digest_is_compared_with_every_key() -> None:
     assert not is_signed([b"one", b"three"], b"message", digest, "sha512")
     assert not is_signed([b"two"], b"message", digest)
     assert not is_signed([], b"message", digest)
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_the_window_asked_for_is_the_one_that_counts_on_both_sides(side: int) -> None:
+    signed = headers()
+    assert verify([ONE], signed, BODY, now=NOW + side * timedelta(seconds=900), window_s=900)
+    with pytest.raises(TimestampOutsideWindowError):
+        verify([ONE], signed, BODY, now=NOW + side * timedelta(seconds=61), window_s=60)
+
+
+@pytest.mark.parametrize(("age_s", "side"), [(301, "old"), (-301, "early"), (2, "old")])
+def test_an_error_of_the_window_tells_a_replay_from_a_clock_that_is_wrong(age_s: int, side: str) -> None:
+    with pytest.raises(
+        TimestampOutsideWindowError, match=f"{abs(age_s)} s too {side} to be of now"
+    ) as caught:
+        check_window(NOW - timedelta(seconds=age_s), NOW, past_s=1, future_s=1)
+    assert caught.value.context["age_s"] == str(age_s) or caught.value.context["age_s"] == age_s
+
+
+@pytest.mark.parametrize("wrong", [Secret("whsec_short"), "whpk_short"])
+def test_a_wrong_key_is_a_fault_of_configuration_that_says_how_a_key_is_written(wrong: Secret | str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        verifying_key(wrong)
+    assert caught.value.code == "signing_secret"
+    assert caught.value.next_step and "base64" in caught.value.next_step
+
+
+def test_a_bare_text_and_a_missing_key_are_faults_of_configuration() -> None:
+    with pytest.raises(ConfigurationError) as bare:
+        signing_key("whsec_x")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError) as none:
+        sign([], message_id="ent_1", signed_at=NOW, body=b"")
+    assert bare.value.code == none.value.code == "signing_secret"
+    assert bare.value.next_step and "Secret(" in bare.value.next_step
+
+
+def test_other_headers_stand_wherever_they_like() -> None:
+    signed = headers()
+    mixed = {"a": "1"} | {key: signed[key] for key in list(signed)[:1]} | {"b": "2"} | signed | {"c": "3"}
+    assert verify([ONE], mixed, BODY, now=NOW).message_id == "ent_1"
+
+
+def test_as_many_signatures_as_keys_can_be_exchanged_with_and_no_more() -> None:
+    signed = headers()
+    one = signed["webhook-signature"]
+    assert verify([ONE], signed | {"webhook-signature": " ".join([one] * 16)}, BODY, now=NOW)
+    with pytest.raises(MalformedWebhookError):
+        verify([ONE], signed | {"webhook-signature": " ".join([one] * 17)}, BODY, now=NOW)
+
+
+def test_the_header_of_signatures_may_be_four_kibibytes_and_no_more() -> None:
+    signed = headers()
+    one = signed["webhook-signature"]
+    padded = one + " v9," + "A" * (4096 - len(one) - 4)
+    assert len(padded) == 4096 and verify([ONE], signed | {"webhook-signature": padded}, BODY, now=NOW)
+    with pytest.raises(MalformedWebhookError):
+        verify([ONE], signed | {"webhook-signature": padded + "A"}, BODY, now=NOW)
+
+
+@pytest.mark.parametrize("timestamp", ["253402300799", "253402300800", "253402300801"])
+def test_the_last_second_of_the_calendar_and_the_one_after_are_outside_the_window(timestamp: str) -> None:
+    message = b"ent_1." + timestamp.encode() + b"." + BODY
+    signed = headers() | {"webhook-timestamp": timestamp, "webhook-signature": ONE.sign(message)}
+    with pytest.raises(TimestampOutsideWindowError):
+        verify([ONE], signed, BODY, now=NOW)
+
+
+def test_two_seconds_off_are_old_and_not_early() -> None:
+    with pytest.raises(TimestampOutsideWindowError, match="too old"):
+        check_window(NOW - timedelta(seconds=1), NOW, past_s=0, future_s=0)
