@@ -1,6 +1,6 @@
 """How a gateway's statement is laid out: which column holds what, in which words. Data, written by whoever has one.
 
-There is no profile of any gateway's own: none of them publishes its settlement file, and a guess would be worse than
+There is no ready profile of a gateway: we have seen none describe its settlement file, and a guess would be worse than
 the question. A format is a few lines of TOML (`StatementFormat.from_file`) or a value in code; docs/settlement.md
 shows one. `GENERIC` is the layout to ask for where one may choose.
 """
