@@ -308,7 +308,7 @@ class TenantPayments:
         Args:
             statement: the file. It is read while others have their turns, but holds up the event loop for moments.
             mode: of the account that the statement is of.
-            form: how the statement is laid out; None: `settlement.GENERIC`.
+            form: how the statement is laid out; None: `StatementFormat.generic()`.
             terms: whether to book, what to do with bad rows, which days it covers ...; None: nothing is booked.
             on_finding: told every break and every bad row.
             on_progress: told every few hundred rows.
@@ -318,7 +318,7 @@ class TenantPayments:
             MissingExtraError: it is an XLSX file, and openpyxl is not installed.
             StorageError: what was booked before stays booked; run it again.
         """
-        from vextrus_payments.settlement import GENERIC, SettlementRun, SettlementTerms
+        from vextrus_payments.settlement import SettlementRun, SettlementTerms, StatementFormat
 
         self._open_engine()  # refused where nothing is open
         accounts, clock, sleeper = self._books
@@ -327,7 +327,7 @@ class TenantPayments:
             tenant=self.tenant,
             gateway=gateway,
             mode=mode,
-            form=form or GENERIC,
+            form=form or StatementFormat.generic(),
             terms=terms or SettlementTerms(),
             accounts=accounts,
             clock=clock,

@@ -23,7 +23,6 @@ from vextrus_payments.records import (
     SubmissionState,
 )
 from vextrus_payments.settlement import (
-    GENERIC,
     Break,
     BreakKind,
     SettlementReport,
@@ -31,6 +30,7 @@ from vextrus_payments.settlement import (
     SettlementTerms,
     StatementFormat,
 )
+from vextrus_payments.settlement.formats import GENERIC
 from vextrus_payments.store import PaymentStore
 from vextrus_payments.testing import FakeClock
 

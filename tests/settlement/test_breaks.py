@@ -11,6 +11,7 @@ from tests.settlement.shop import NOON, Desk, receipt, recorded
 from vextrus_payments.mode import Mode
 from vextrus_payments.records import ReceiptKind
 from vextrus_payments.settlement import Break, BreakKind, Days, StatementFormat, Tolerances
+from vextrus_payments.settlement.formats import GENERIC
 from vextrus_payments.stores import MemoryStore
 
 CLEARING = "gateway_clearing:bkash:sandbox"
@@ -296,7 +297,7 @@ async def test_several_breaks_of_one_row_are_all_said(desk: Desk) -> None:
 async def test_another_tenant_has_nothing_to_do_with_it(desk: Desk) -> None:
     await recorded(desk.store, receipt())
     path = desk.statement("AB12,payment,100.00,0,2026-01-21")
-    from vextrus_payments.settlement import GENERIC, SettlementRun
+    from vextrus_payments.settlement import SettlementRun
 
     run = SettlementRun(desk.store, tenant="other", gateway="bkash", mode=Mode.SANDBOX, form=GENERIC)
     assert (await run.run(path)).breaks == {BreakKind.MISSING_HERE: 1}

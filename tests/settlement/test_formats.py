@@ -7,7 +7,8 @@ import pytest
 
 from vextrus_payments.errors import StatementError
 from vextrus_payments.records import ReceiptKind
-from vextrus_payments.settlement import GENERIC, Column, StatementFormat
+from vextrus_payments.settlement import Column, StatementFormat
+from vextrus_payments.settlement.formats import GENERIC
 
 TOML = """
 name = "a portal's export"

@@ -12,7 +12,8 @@ import pytest
 from vextrus_payments.errors import MissingExtraError, StatementError
 from vextrus_payments.money import Money
 from vextrus_payments.records import ReceiptKind
-from vextrus_payments.settlement import GENERIC, StatementFormat
+from vextrus_payments.settlement import StatementFormat
+from vextrus_payments.settlement.formats import GENERIC
 from vextrus_payments.settlement.lines import LineReader, spooled, unspooled
 from vextrus_payments.settlement.reading import read_rows
 from vextrus_payments.settlement.words import BadRow, Line

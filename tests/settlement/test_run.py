@@ -14,7 +14,6 @@ from vextrus_payments.errors import Effect, InvalidRequestError, StatementError,
 from vextrus_payments.ledger import EntryKind
 from vextrus_payments.plans import SettlementPlan
 from vextrus_payments.settlement import (
-    GENERIC,
     BadRow,
     BreakKind,
     Days,
@@ -24,6 +23,7 @@ from vextrus_payments.settlement import (
     SettlementTerms,
     Tolerances,
 )
+from vextrus_payments.settlement.formats import GENERIC
 from vextrus_payments.stores import MemoryStore, SqliteStore
 
 CLEARING = "gateway_clearing:bkash:sandbox"

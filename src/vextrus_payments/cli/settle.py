@@ -17,7 +17,6 @@ from vextrus_payments.errors import ConfigurationError, StatementError
 from vextrus_payments.gateways.registry import DEFAULT_TENANT
 from vextrus_payments.mode import Mode
 from vextrus_payments.settlement import (
-    GENERIC,
     Days,
     SettlementReport,
     SettlementRun,
@@ -113,7 +112,7 @@ def command(
     With --apply what agrees is booked, once per receipt: payment.settled and payment.fee. A second run, or a statement
     that overlaps another, changes nothing. Exits 1 where anything differs, 2 where the statement cannot be read.
     """
-    layout = GENERIC if form == _GENERIC else StatementFormat.from_file(form)
+    layout = StatementFormat.generic() if form == _GENERIC else StatementFormat.from_file(form)
     terms = SettlementTerms(
         apply=apply,
         on_bad_row="skip" if on_bad_row == "skip" else "stop",

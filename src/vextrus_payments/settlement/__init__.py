@@ -4,7 +4,7 @@
 `Break` that names the field and both values, and (with `apply`) books what agrees. docs/settlement.md shows it whole.
 """
 
-from vextrus_payments.settlement.formats import GENERIC, Column, StatementFormat
+from vextrus_payments.settlement.formats import Column, StatementFormat
 from vextrus_payments.settlement.matching import Tolerances
 from vextrus_payments.settlement.run import OnFinding, OnProgress, SettlementRun, SettlementTerms
 from vextrus_payments.settlement.words import (
@@ -19,7 +19,6 @@ from vextrus_payments.settlement.words import (
 )
 
 __all__ = [
-    "GENERIC",
     "BadRow",
     "Break",
     "BreakKind",

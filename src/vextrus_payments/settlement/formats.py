@@ -2,7 +2,7 @@
 
 There is no ready profile of a gateway: we have seen none describe its settlement file, and a guess would be worse than
 the question. A format is a few lines of TOML (`StatementFormat.from_file`) or a value in code; docs/settlement.md
-shows one. `GENERIC` is the layout to ask for where one may choose.
+shows one. `StatementFormat.generic()` is the layout to ask for where one may choose.
 """
 
 import json
@@ -139,6 +139,11 @@ class StatementFormat(BaseModel):
         )
 
     @classmethod
+    def generic(cls) -> "StatementFormat":
+        """The layout to ask for where one may choose: our own words as headings, ISO days, plain amounts."""
+        return GENERIC
+
+    @classmethod
     def from_file(cls, path: str | Path) -> Self:
         """The format that a TOML file (or, by its suffix, a JSON file) describes.
 
@@ -169,7 +174,7 @@ class StatementFormat(BaseModel):
         )
 
 
-#: The layout to ask for where one may choose: our own words as headings, ISO days, plain amounts.
+#: See StatementFormat.generic().
 GENERIC: Final = StatementFormat(
     name="generic",
     columns={column: (column.value,) for column in Column},
