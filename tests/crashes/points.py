@@ -12,7 +12,7 @@ from typing import Any
 
 from vextrus_payments.payment import Evidence
 from vextrus_payments.plans import Claim, ClaimAnswer, ClaimTerms, CommitAnswer, Committed, Plan
-from vextrus_payments.records import OperationKind, OutboxKind, OutboxRow
+from vextrus_payments.records import OutboxKind, OutboxRow
 from vextrus_payments.store import PaymentStore
 from vextrus_payments.transport import Transport
 from vextrus_payments.wire import Safety, SendBy, WireRequest, WireResponse
@@ -75,8 +75,7 @@ class MarkedStore:
         if isinstance(answer, Claim):
             operation = answer.facts.operation(operation_id)
             assert operation is not None
-            what = "execute" if operation.kind is OperationKind.EXECUTE else "refund"
-            self._marks.passes(f"{what} claimed", answer.facts.payment.merchant_reference)
+            self._marks.passes(f"{operation.kind.value} claimed", answer.facts.payment.merchant_reference)
         return answer
 
     async def checkpoint(self, claim: Claim, evidence: Evidence) -> None:

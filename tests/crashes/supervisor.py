@@ -169,7 +169,7 @@ class Campaign:
     def _one_store(self, report: Report, place: Path, store: str, moments: list[str]) -> None:
         orders: list[dict[str, str]] = []
         died_at: float | None = None
-        for moment in [*moments, None]:
+        for life, moment in enumerate([*moments, None]):
             if moment is not None:
                 orders.append(self._orders.new())
             job = Job(
@@ -180,6 +180,7 @@ class Campaign:
                 progress=str(place / "progress.jsonl"),
                 orders=orders,
                 moment=moment,
+                nobody_calls=life % 2 == 0,
                 plant=self._plant,
             )
             status = self._zygote.live(job, place / "log.txt")
@@ -192,7 +193,9 @@ class Campaign:
                 )
                 return
             if died_at is not None:
-                report.recoveries_s.append(self._recovered_at(place) - died_at)
+                (*_, recovered) = [line for line in self._progress(place) if line["what"] == "recovered"]
+                # Without the time that the machine's other work took from the victim.
+                report.recoveries_s.append(recovered["at"] - died_at - recovered["idle_s"])
             if moment is not None:
                 report.kills += 1
                 died_at = ended_at
@@ -205,10 +208,6 @@ class Campaign:
         late = [seconds for seconds in report.recoveries_s if seconds > RECOVERY_S]
         if late:
             report.problems.append(f"recovery took {max(late):.1f} s, and may take {RECOVERY_S}")
-
-    def _recovered_at(self, place: Path) -> float:
-        at = [line["at"] for line in self._progress(place) if line["what"] == "recovered"]
-        return float(at[-1])
 
     def _progress(self, place: Path) -> list[dict[str, Any]]:
         text = (place / "progress.jsonl").read_text(encoding="utf-8")

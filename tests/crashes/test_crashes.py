@@ -6,10 +6,10 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.crashes.places import NewStores, stores_found
 from tests.crashes.points import MOMENTS, Point
 from tests.crashes.supervisor import (
     Campaign,
@@ -21,6 +21,7 @@ from tests.crashes.supervisor import (
     sandbox_running,
     zygote_running,
 )
+from tests.services import require
 
 pytestmark = [
     pytest.mark.slow,
@@ -39,18 +40,17 @@ def ground() -> Iterator[tuple[Zygote, Sandbox, Orders, ThreadPoolExecutor]]:
 
 
 @pytest.fixture(scope="module")
-def stores(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """How to get one more empty store of each kind; PostgreSQL's is missing where this machine has none."""
-    folder = tmp_path_factory.mktemp("stores")
-    numbers = iter(range(1_000_000))
-    return {"sqlite": lambda: f"sqlite:///{folder / f'{next(numbers)}.db'}"}
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, NewStores]]:
+    """How to get one empty store after the other, of each kind; no PostgreSQL where this machine has none."""
+    with stores_found(tmp_path_factory.mktemp("stores")) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
 def campaigns(
     request: pytest.FixtureRequest,
     ground: tuple[Zygote, Sandbox, Orders, ThreadPoolExecutor],
-    stores: dict[str, Callable[[], str]],
+    stores: dict[str, NewStores],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[tuple[Point, str], "Future[Report]"]:
     """All that were selected, begun at once."""
@@ -63,7 +63,7 @@ def campaigns(
     ]
     campaign = Campaign(zygote, sandbox, orders, folder)
     return {
-        (point, store): pool.submit(campaign.run, point, store, stores[store], KILLS)
+        (point, store): pool.submit(campaign.run, point, store, stores[store](), KILLS)
         for point, store in wanted
         if store in stores
     }
@@ -78,7 +78,7 @@ def test_killed_there_and_nothing_is_lost_or_doubled(
     record_property: Callable[[str, object], None],
 ) -> None:
     if (point, store) not in campaigns:
-        pytest.skip(f"no {store} here")
+        require(store)
     report = campaigns[point, store].result()
     print(report)
     record_property("crashes", str(report))
@@ -102,12 +102,12 @@ def test_the_checker_bites(
     point: Point,
     seen: str,
     ground: tuple[Zygote, Sandbox, Orders, ThreadPoolExecutor],
-    stores: dict[str, Callable[[], str]],
+    stores: dict[str, NewStores],
     tmp_path: Path,
 ) -> None:
     zygote, sandbox, orders, _ = ground
     report = Campaign(zygote, sandbox, orders, tmp_path, plant=plant).run(
-        point, "sqlite", stores["sqlite"], 2
+        point, "sqlite", stores["sqlite"](), 2
     )
     assert any(seen in problem for problem in report.problems), report.problems
 

@@ -1,0 +1,117 @@
+"""The same kills for as long as one likes: `python -m tests.crashes.soak --kills 2000`.
+
+Goes round after round over all points and stores, a fresh gateway for each round, and stops at the first problem.
+`run()` is the same for a program that soaks more than this.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from tests.crashes.places import stores_found
+from tests.crashes.points import Point
+from tests.crashes.supervisor import (
+    RECOVERY_S,
+    Campaign,
+    Orders,
+    Report,
+    Sandbox,
+    Zygote,
+    here_may_kill,
+    sandbox_running,
+    zygote_running,
+)
+
+#: How many kills each point gets per round and store; every moment of every point comes up.
+_EACH = 8
+
+
+@dataclass
+class Summary:
+    """What came of a soak."""
+
+    kills: int = 0
+    by_place: dict[str, int] = field(default_factory=dict)
+    """"point store" -> kills."""
+    slowest_recovery_s: float = 0.0
+    may_take_s: float = RECOVERY_S
+    for_an_operator: int = 0
+    """Refunds of which a program cannot tell whether they left: all of them killed between baseline and refund."""
+    problems: list[str] = field(default_factory=list)
+
+    def add(self, report: Report) -> None:
+        """Count one report."""
+        place = f"{report.point.value} {report.store}"
+        self.by_place[place] = self.by_place.get(place, 0) + report.kills
+        self.kills += report.kills
+        self.slowest_recovery_s = max(self.slowest_recovery_s, *report.recoveries_s, 0.0)
+        self.for_an_operator += len(report.unknown)
+        self.problems += [f"{place}: {problem}" for problem in report.problems]
+        if report.unknown and report.point is not Point.BASELINE_REFUND:
+            self.problems.append(f"{place}: refunds were called unknown that a program can tell")
+
+
+def run(
+    kills: int,
+    folder: Path,
+    *,
+    say: Callable[[str], None] = print,
+    go_on: Callable[[], bool] = lambda: True,
+) -> Summary:
+    """Kill at least so many processes, in whole rounds.
+
+    Args:
+        folder: where stores, ledgers and logs are left; those of a problem are worth a look.
+        say: told of each round.
+        go_on: asked before each round; False ends the soak early.
+    """
+    summary = Summary()
+    folder.mkdir(parents=True, exist_ok=True)
+    with zygote_running() as zygote, stores_found(folder) as stores:
+        while summary.kills < kills and not summary.problems and go_on():
+            place = folder / f"round-{summary.kills}"
+            place.mkdir(parents=True)
+            with sandbox_running() as sandbox:
+                for report in _round(zygote, sandbox, place, stores):
+                    summary.add(report)
+            say(f"{summary.kills} kills, slowest recovery {summary.slowest_recovery_s:.1f} s of {RECOVERY_S}")
+    return summary
+
+
+def _round(
+    zygote: Zygote, sandbox: Sandbox, place: Path, stores: dict[str, Callable[[], Callable[[], str]]]
+) -> list[Report]:
+    campaign = Campaign(zygote, sandbox, Orders(), place)
+    with ThreadPoolExecutor(2 * len(Point)) as pool:
+        begun = [
+            pool.submit(campaign.run, point, name, new_stores(), _EACH)
+            for point in Point
+            for name, new_stores in stores.items()
+        ]
+        return [report.result() for report in begun]
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=2000, help="at least so many (default: %(default)s)")
+    parser.add_argument(
+        "--folder", type=Path, help="where to leave what was written (default: a temporary one)"
+    )
+    asked = parser.parse_args()
+    if not here_may_kill():
+        print("There is no kill -9 on this system.", file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory() as temporary:
+        summary = run(asked.kills, asked.folder or Path(temporary), say=lambda line: print(line, flush=True))
+    print(json.dumps(asdict(summary), indent=2))
+    return 1 if summary.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
