@@ -18,6 +18,7 @@ pytestmark = pytest.mark.slow
 PLANTED = {
     "layers": {"src/vextrus_payments/mode.py": "if TYPE_CHECKING:\n    import vextrus_payments.engine"},
     "gateways": {"src/vextrus_payments/gateways/base.py": "import vextrus_payments.gateways.bkash.models"},
+    "recording": {"src/vextrus_payments/recording/drafting.py": "import vextrus_payments.recording.holds"},
     "stores": {"src/vextrus_payments/stores/memory/store.py": "import vextrus_payments.stores.sqlite.store"},
     "backends": {"src/vextrus_payments/tokens/memory.py": "import vextrus_payments.tokens.file"},
     "circles": {
@@ -30,6 +31,8 @@ PLANTED = {
     "tenacity": {"src/vextrus_payments/transport.py": "import tenacity"},
     "structlog": {"src/vextrus_payments/breaker.py": "import structlog"},
     "terminal": {"src/vextrus_payments/app.py": "import rich.table"},
+    "redis": {"src/vextrus_payments/tokens/store.py": "import redis.asyncio"},
+    "spreadsheets": {"src/vextrus_payments/settlement/reading.py": "import openpyxl"},
     "web": {"src/vextrus_payments/engine.py": "import starlette.routing"},
     "database": {"src/vextrus_payments/engine.py": "import sqlite3"},
 }
