@@ -104,10 +104,15 @@ def _payments_of(found: Any, name: str) -> "Payments":
             problem = f"{name} raised {type(error).__name__}."
         if problem:
             raise _wrong(problem, "VEXTRUS_PAY_DEBUG=1 shows where it happened.")
+    if "vextrus_payments.sync" in sys.modules:  # a shop that has the blocking facade has imported it
+        from vextrus_payments.sync import facade
+
+        if isinstance(found, facade.Payments):
+            found = facade.behind(found)
     if not isinstance(found, Payments):
         raise _wrong(
             f"{name} is a {type(found).__name__}, not a Payments.",
-            "Name the attribute that holds the shop's vextrus_payments.Payments, or a function that gives it.",
+            "Name the attribute that holds the shop's Payments, async or blocking, or a function that gives it.",
         )
     return found
 

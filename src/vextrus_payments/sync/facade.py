@@ -331,3 +331,13 @@ class Payments:
             # The inherited one stays untouched: what it is made of may be the parent's.
             self._here = self._make()
             return self._here
+
+
+def behind(facade: Payments) -> app.Payments:
+    """The async Payments of this process: for a command that brings an event loop of its own, and has the facade to
+    itself.
+
+    Raises:
+        ConfigurationError: as the facade's own verbs after a fork.
+    """
+    return facade._mine().payments
