@@ -42,6 +42,7 @@ class Workers:
         self._jobs = {job.name: job for job in jobs}
         self._observer = observer
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._told_to_stop = {name: asyncio.Event() for name in self._jobs}
         self._deaths = dict.fromkeys(self._jobs, 0)
 
     @property
@@ -53,12 +54,14 @@ class Workers:
         """Begin every job that does not run yet."""
         for name, job in self._jobs.items():
             if name not in self._tasks:
+                self._told_to_stop[name].clear()
                 self._tasks[name] = asyncio.create_task(self._keep(job), name=f"vextrus-payments-{name}")
 
     async def stop(self, *names: str) -> None:
         """Let these jobs (all of them where none is named) finish what is in hand, and wait for it."""
         stopping = [name for name in names or tuple(self._jobs) if name in self._tasks]
         for name in stopping:
+            self._told_to_stop[name].set()
             self._jobs[name].stop()
         tasks = {self._tasks[name] for name in stopping}
         if tasks:
@@ -88,7 +91,8 @@ class Workers:
         )
 
     async def _keep(self, job: Job) -> None:
-        while True:
+        told_to_stop = self._told_to_stop[job.name]
+        while not told_to_stop.is_set():
             try:
                 return await job.run()
             except Exception as error:  # noqa: BLE001 - whatever it was, the job must go on
@@ -96,6 +100,6 @@ class Workers:
                 self._observer.event("worker.died", job=job.name, error=type(error).__name__)
             try:
                 async with asyncio.timeout(_AGAIN_AFTER_S):
-                    await asyncio.Event().wait()  # cancelled, it leaves from here
+                    await told_to_stop.wait()
             except TimeoutError:
                 pass
