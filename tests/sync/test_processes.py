@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from tests.sync.world import Sandbox
+from vextrus_payments.errors import StorageError
+from vextrus_payments.stores import SqliteStore
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 
@@ -166,6 +168,39 @@ def test_an_object_as_store_is_refused_once_it_was_open(paying: tuple[Sandbox, s
         print(json.dumps([never_open, open_here, closed_here]))
     """
     assert run(sandbox, program, store, payment_id) == ["Paid", "forked", "Paid"]
+
+
+def test_a_file_that_the_parent_has_open_is_refused_whoever_asks(paying: tuple[Sandbox, str, str]) -> None:
+    sandbox, store, payment_id = paying
+    program = """
+        payments.open()
+        other = Payments(store=store, public_url="https://shop.example/payments", workers=False)
+        refused = in_child(lambda: name(other.status(payment_id)))
+        payments.close()
+        print(json.dumps([refused, in_child(lambda: name(other.status(payment_id)))]))
+    """
+    assert run(sandbox, program, store, payment_id) == ["storage_forked", "Pending"]
+
+
+async def test_an_open_store_is_refused_in_a_child_before_it_could_hang(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "shop.db")
+    await store.open()
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        code = "opened"
+        try:
+            store.open().send(None)
+        except StorageError as error:
+            code = error.code
+        finally:
+            os.write(writing, code.encode())
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        assert pipe.read() == b"storage_forked"
+    os.waitpid(pid, 0)
+    await store.close()
 
 
 def test_threads_of_callbacks_are_the_childs_own(paying: tuple[Sandbox, str, str]) -> None:

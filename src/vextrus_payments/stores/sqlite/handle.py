@@ -12,6 +12,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from weakref import WeakSet
 
 from vextrus_payments.clock import Clock, Sleeper, SystemClock, SystemSleeper
 from vextrus_payments.errors import ConfigurationError, StorageError
@@ -54,6 +55,7 @@ class SqliteHandle:
         self._connection: sqlite3.Connection | None = None
         self._recall = Recall()
         self._process_id = 0
+        _handles.add(self)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.path!r}, {'closed' if self._connection is None else 'open'})"
@@ -75,6 +77,8 @@ class SqliteHandle:
         Raises:
             StorageError: the file is not ours, not writable, of a newer release, or locked; it says what to do.
         """
+        if self._connection is not None:
+            self._check_process()  # the thread that would find out did not come along into the child of a fork
         give_up = self._clock.monotonic() + self._busy_timeout_s
         while True:
             try:
@@ -95,6 +99,8 @@ class SqliteHandle:
 
     def _connect(self) -> None:
         if self._connection is None:
+            if os.path.realpath(self.path) in _open_in_parent:
+                raise _forked()
             connect = partial(
                 file.connect, self.path, busy_timeout_s=self._busy_timeout_s, now=self._clock.now()
             )
@@ -142,8 +148,30 @@ class SqliteHandle:
 
     def _check_process(self) -> None:
         if self._process_id not in (0, os.getpid()):
-            raise StorageError(
-                "The store was opened before this process was forked: SQLite files do not survive that.",
-                code="storage_forked",
-                next_step="Open the store in each process after the fork.",
-            )
+            raise _forked()
+
+
+#: Every handle of the process, so that the child of a fork knows which files its parent had open.
+_handles: Final[WeakSet[SqliteHandle]] = WeakSet()
+_open_in_parent: Final[set[str]] = set()
+
+
+def _after_fork_in_child() -> None:
+    """Forbid the parent's open files to this process for good, whichever handle asks.
+
+    SQLite keeps per process which locks it holds on a file, and this process inherited that: it would take for its
+    own the locks that only its parent has, and its parent would throw away a write-ahead log that is in use here.
+    """
+    _open_in_parent.update(os.path.realpath(h.path) for h in _handles if h._connection is not None)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def _forked() -> StorageError:
+    return StorageError(
+        "The store was opened before this process was forked: SQLite files do not survive that.",
+        code="storage_forked",
+        next_step="Open the store in each process after the fork, and close it before forking.",
+    )
