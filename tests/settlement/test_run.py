@@ -1,13 +1,15 @@
 """Runs: again, over one another, over bad rows, cut off in the middle, and beside each other."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.conformance.postgres_database import emptied
+from tests.services import Databases
 from tests.settlement.books import balances, entries_of, entry_ids
 from tests.settlement.shop import Desk, receipt, recorded
 from vextrus_payments.errors import Effect, InvalidRequestError, StatementError, StorageError
@@ -24,15 +26,36 @@ from vextrus_payments.settlement import (
     Tolerances,
 )
 from vextrus_payments.settlement.formats import GENERIC
-from vextrus_payments.stores import MemoryStore, SqliteStore
+from vextrus_payments.store import PaymentStore
+from vextrus_payments.stores import MemoryStore, PostgresStore, SqliteStore
 
 CLEARING = "gateway_clearing:bkash:sandbox"
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def desk(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Desk]:
-    store = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "payments.db")
+@pytest.fixture(scope="module")
+def dsn(postgres_databases: Databases) -> Iterator[str]:
+    made = postgres_databases.new()
+    yield made
+    postgres_databases.drop(made)
+
+
+async def opened(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> PaymentStore:
+    """An empty store of that kind."""
+    store: PaymentStore
+    if kind == "postgres":
+        where = request.getfixturevalue("dsn")
+        store = postgres = PostgresStore(where)
+        await postgres.migrate()
+        await emptied(where)
+    else:
+        store = MemoryStore() if kind == "memory" else SqliteStore(tmp_path / "payments.db")
     await store.open()
+    return store
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+async def desk(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Desk]:
+    store = await opened(request.param, tmp_path, request)
     yield Desk(store, tmp_path)
     await store.close()
 
