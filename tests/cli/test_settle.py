@@ -153,3 +153,47 @@ def test_spans_of_days(text: str, first: str, last: str) -> None:
 
     days = DAYS.convert(text, None, None)
     assert (days.first.isoformat(), days.last.isoformat()) == (first, last)
+
+
+def test_words_of_the_statement_are_shown_as_they_are(here: Here, tmp_path: Path) -> None:
+    SqliteStore(tmp_path / "payments.db")
+    file = statement(tmp_path, "[red]AB12[/red],payment,100.00,1.85,2026-01-21")
+    done = here.run("settle", str(file), *TENANT, "--store", f"sqlite:///{tmp_path / 'payments.db'}")
+    assert done.code == 1
+    assert "[red]AB12[/red]" in done.out
+    assert "missing_here" in done.out
+
+
+def test_a_file_for_findings_that_cannot_be_written_is_said_before_anything_happens(
+    here: Here, tmp_path: Path
+) -> None:
+    SqliteStore(tmp_path / "payments.db")
+    where = ("--store", f"sqlite:///{tmp_path / 'payments.db'}")
+    findings = tmp_path / "absent" / "found.csv"
+    done = here.run("settle", str(statement(tmp_path)), *TENANT, *where, "--findings", str(findings))
+    assert done.code == 2
+    assert "cannot be written: No such file" in done.error
+
+
+def test_a_bar_moves_on_a_terminal_through_every_phase(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import sys
+
+    from vextrus_payments.cli.settling import SettleProgress
+    from vextrus_payments.settlement import Phase, Progress
+
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    with SettleProgress(quiet=False) as bar:
+        bar.show(Progress(Phase.READING, 500, None))
+        bar.show(Progress(Phase.READING, 1000, None))
+        bar.show(Progress(Phase.MATCHING, 500, 1000))
+        bar.show(Progress(Phase.MISSING, 10, None))
+        shown = [task.description for task in bar._bar.tasks]
+    assert shown == ["Looking for what is missing"]
+    monkeypatch.undo()
+    with SettleProgress(quiet=True) as bar:
+        bar.show(Progress(Phase.READING, 500, None))
+        assert bar._bar is None
+    assert capsys.readouterr().out == ""
