@@ -2,7 +2,7 @@
 
 ====  ====================================================================
 0     paid, authorized or done
-1     declined, or books differ (the demo's, a statement's)
+1     declined; or books differ (the demo's, the ledger's, a statement's), or doctor found a fault
 2     wrong usage or configuration: nothing was sent
 3     unknown, pending or under review, or the store failed: look again
 4     nothing was sent, or our own records forbid it
