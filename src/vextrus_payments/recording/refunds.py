@@ -155,6 +155,11 @@ def plan_refunds_listed(
     promised = reserved_for_refunds(replace(facts, operations=others))
     if adopted and gone + promised > captured(facts):
         draft.quarantine(transaction_id=adopted[-1].transaction_id, amount=adopted[-1].amount)
+    for snapshot in listed:
+        booked = _booked(facts, snapshot.transaction_id)
+        if booked is not None and Flag.BY_OPERATOR in booked.flags and snapshot.amount != booked.amount:
+            # The same refund at another amount than an operator said: it cannot be booked twice, so a person decides.
+            draft.quarantine(transaction_id=snapshot.transaction_id, amount=snapshot.amount)
     if going is not None and leaving is not None and going.fence == leaving[1]:
         _check_room(draft, going, adopted, captured(facts) - gone - promised)
     return draft.plan()
