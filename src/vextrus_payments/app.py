@@ -27,7 +27,7 @@ from vextrus_payments.errors import ConfigurationError, InvalidRequestError, Pay
 from vextrus_payments.events import History
 from vextrus_payments.gateways.base import Adapter, PaymentGateway
 from vextrus_payments.gateways.registry import DEFAULT_TENANT, Registry
-from vextrus_payments.health import Health, QueueHealth, Setup
+from vextrus_payments.health import Health, OpenHealth, QueueHealth, Setup
 from vextrus_payments.ids import Entropy, Ids, SystemEntropy
 from vextrus_payments.ledger import DEFAULT_ACCOUNTS, AccountMap
 from vextrus_payments.logs import StructlogObserver
@@ -51,7 +51,7 @@ from vextrus_payments.reconcile import (
     Reconciler,
     ReconcileReport,
 )
-from vextrus_payments.records import Agreement, OutboxKind, PaymentFacts
+from vextrus_payments.records import Agreement, OperationKind, OperationState, OutboxKind, PaymentFacts
 from vextrus_payments.resolving import ResolveRequest
 from vextrus_payments.sink_port import EventListener, Ledger, is_row_sink
 from vextrus_payments.store import PaymentStore
@@ -779,10 +779,14 @@ class Payments:
         """
         problem: str | None = None
         queues: tuple[QueueHealth, ...] = ()
+        unknown: OpenHealth | None = None
+        restored: str | None = None
         if self._opened:
             try:
                 async with asyncio.timeout(_HEALTH_S):
                     queues = await self._outbox.health()
+                    unknown = await self._unknown()
+                    restored = (await self._epochs.state()).restored
             except TimeoutError:
                 problem = f"The store did not answer within {_HEALTH_S:g} s."
             except PaymentsError as error:
@@ -797,7 +801,18 @@ class Payments:
             workers=self._crew.health() if self._crew.started else (),
             observer_failures=self._observer.failures,
             overdue_s=self._outbox.overdue_s,
+            unknown=unknown,
+            restored=restored,
         )
+
+    async def _unknown(self) -> OpenHealth:
+        """What nobody knows the end of. What only opened a session is left out: nothing moves by it."""
+        states = (OperationState.UNKNOWN, OperationState.PENDING)
+        page = await self._store.list_operations(None, states=states, limit=100)
+        rows = [o for o in page.rows if o.kind is not OperationKind.INITIALIZE]
+        oldest = min((o.updated_at for o in rows), default=None)
+        age_s = None if oldest is None else max(0.0, (self._store.now() - oldest).total_seconds())
+        return OpenHealth(count=len(rows), more=page.cursor is not None, oldest_s=age_s)
 
     # --- what the engine asks, and commands -----------------------------------------------------------------
 

@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from vextrus_payments.ledger import AccountMap
 from vextrus_payments.records import OutboxKind
+
+#: From so many seconds on, something unknown is a trouble: until then the reconciler is at it.
+_OLD_UNKNOWN_S: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,17 @@ class WorkerHealth:
     alive: bool
     deaths: int
     """How often it died and was begun again: each is a mistake to be reported."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenHealth:
+    """Operations whose end nobody knows, or which the gateway has not finished."""
+
+    count: int
+    more: bool
+    """Whether there are more than were counted."""
+    oldest_s: float | None
+    """For how long the one that has not changed for longest has been like that; None when there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +87,10 @@ class Health:
     """How often the host's observer or logging has raised."""
     overdue_s: float
     """From which age on a waiting row is a trouble."""
+    unknown: OpenHealth | None = None
+    """None where the store did not answer."""
+    restored: str | None = None
+    """Why the store counts as a restored backup, over which nothing that moves money is sent."""
 
     @property
     def ok(self) -> bool:
@@ -101,6 +119,14 @@ class Health:
             )
         elif self.store_problem is not None:
             found.append(Trouble(code="store", what=self.store_problem, next_step="Check the store."))
+        if self.restored is not None:
+            found.append(
+                Trouble(
+                    code="restored",
+                    what=f"The store was restored from a backup: {self.restored}. Nothing that moves money is sent.",
+                    next_step="Run vextrus-pay reconcile --since with a time before the backup.",
+                )
+            )
         for worker in self.workers:
             if not worker.alive:
                 what = f"The {worker.name} worker does not run."
@@ -110,6 +136,16 @@ class Health:
                 found.append(
                     Trouble(code="worker", what=what, next_step="Report it, with the log's worker.died.")
                 )
+        if self.unknown is not None and (self.unknown.oldest_s or 0) >= _OLD_UNKNOWN_S:
+            count = f"{'more than ' if self.unknown.more else ''}{self.unknown.count}"
+            found.append(
+                Trouble(
+                    code="unknown",
+                    what=f"Of {count} operations nobody can tell how they ended, of one for "
+                    f"{round(self.unknown.oldest_s or 0)} s.",
+                    next_step="Does a worker run, and does the gateway answer? vextrus-pay doctor names the oldest.",
+                )
+            )
         for queue in self.queues:
             found += self._of_queue(queue)
         return found
@@ -150,6 +186,14 @@ class Health:
                 }
                 for queue in self.queues
             },
+            "unknown": None
+            if self.unknown is None
+            else {
+                "count": self.unknown.count,
+                "more": self.unknown.more,
+                "oldest_s": None if self.unknown.oldest_s is None else round(self.unknown.oldest_s, 3),
+            },
+            "restored": self.restored,
             "workers": {
                 worker.name: {"alive": worker.alive, "deaths": worker.deaths} for worker in self.workers
             },

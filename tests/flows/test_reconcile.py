@@ -454,3 +454,15 @@ async def test_the_worker_settles_what_is_open_by_itself(tmp_path: Path) -> None
         assert seen is not None
         assert await shop.payments.store.next_watch("default", SubjectKind.PAYMENT, payment_id) is None
         assert shop.moved()["execute"] == 1
+
+
+async def test_health_tells_of_what_is_unknown_for_too_long(shop: Shop) -> None:
+    assert (await shop.payments.health()).unknown is not None
+    await unknown(shop)
+    young = await shop.payments.health()
+    assert young.unknown is not None and young.unknown.count == 1
+    assert "unknown" not in {trouble.code for trouble in young.troubles}
+    shop.clock.advance(3700)
+    old = await shop.payments.health()
+    assert "unknown" in {trouble.code for trouble in old.troubles}
+    assert old.as_document()["unknown"]["count"] == 1
