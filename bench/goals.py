@@ -10,6 +10,7 @@ from statistics import median
 from typing import Final
 
 from bench.authority import make_authority
+from bench.reconcile_goals import reconcile
 from bench.results import Result, result
 from bench.serving import ROOT, Server, in_fresh_process
 from bench.stats import Estimate, estimate, ratios
@@ -438,4 +439,5 @@ GOALS: Final[dict[str, Callable[[], Result]]] = {
     "P14": p14,
     "P15": p15,
     "P18": p18,
+    "RECONCILE": reconcile,
 }
