@@ -87,6 +87,14 @@ class StoreThatFails(MemoryStore):
         super().__init__(clock=clock)
         self.failing: dict[str, int] = {}
         self.acked: list[list[str]] = []
+        self.leases: list[tuple[float, int, int]] = []
+        """When, how many were asked for, how many came."""
+
+    async def lease(self, kind: OutboxKind, *, limit: int, lease_s: int) -> tuple[OutboxRow, ...]:
+        await asyncio.sleep(0.002)  # a flush of the disk
+        rows = await super().lease(kind, limit=limit, lease_s=lease_s)
+        self.leases.append((asyncio.get_running_loop().time(), limit, len(rows)))
+        return rows
 
     def _fail(self, name: str) -> None:
         if self.failing.get(name, 0):
@@ -95,6 +103,7 @@ class StoreThatFails(MemoryStore):
 
     async def ack_many(self, rows: Sequence[OutboxRow]) -> None:
         self._fail("ack_many")
+        await asyncio.sleep(0.002)
         self.acked.append([row.row_id for row in rows])
         await super().ack_many(rows)
 
@@ -435,6 +444,93 @@ def test_what_stands_behind_a_row_follows_it_at_once() -> None:
         async with world.running(world.outbox(taker, at_once=4)):
             await asyncio.sleep(0.5)
             assert len(taker.taken) == 23
+
+    virtual(play())
+
+
+# --- how much is leased ---------------------------------------------------------------------------------------------
+
+
+def test_quick_callbacks_are_leased_for_in_hundreds_and_called_a_few_at_once() -> None:
+    async def play() -> None:
+        world = await World.opened()
+        await fill(world.store, [1] * 2_000)
+        inside = most = 0
+
+        async def ledger(entry: LedgerEntry) -> None:
+            nonlocal inside, most
+            inside += 1
+            most = max(most, inside)
+            await asyncio.sleep(0.0005)
+            inside -= 1
+
+        assert await world.outbox(ledger, at_once=4).deliver() == 2_000
+        assert most == 4
+        assert len(world.store.leases) < 30 and len(world.store.acked) < 400
+        assert max(count for _, _, count in world.store.leases) > 100
+
+    virtual(play())
+
+
+def test_slow_callbacks_are_leased_for_one_by_one() -> None:
+    """Nothing is kept from other workers that cannot be handed over at once."""
+
+    async def play() -> None:
+        world = await World.opened()
+        await fill(world.store, [1] * 30)
+
+        async def ledger(entry: LedgerEntry) -> None:
+            await asyncio.sleep(2)
+
+        assert await world.outbox(ledger, at_once=4).deliver() == 30
+        assert max(count for _, _, count in world.store.leases) == 4
+
+    virtual(play())
+
+
+def test_what_was_leased_for_a_callback_that_then_turns_slow_is_let_go_in_time() -> None:
+    async def play() -> None:
+        world = await World.opened()
+        await fill(world.store, [1] * 400)
+        calls: list[tuple[float, str]] = []
+
+        async def ledger(entry: LedgerEntry) -> None:
+            calls.append((asyncio.get_running_loop().time(), entry.id))
+            if len(calls) > 60:
+                await asyncio.sleep(25)
+
+        async with world.running(world.outbox(ledger, at_once=2, lease_s=64)):
+            await asyncio.sleep(400)
+            leased_at = {at for at, _, count in world.store.leases if count}
+            for at, _ in calls:
+                begun_after = min(at - one for one in leased_at if one <= at)
+                assert begun_after <= 64 - 32
+            assert len(calls) == len({entry_id for _, entry_id in calls})
+            assert len(calls) > 60 + 2 * 10
+
+    virtual(play())
+
+
+def test_once_stopped_it_begins_what_it_leased_for_a_second_and_leaves_the_rest() -> None:
+    async def play() -> None:
+        world = await World.opened()
+        await fill(world.store, [1] * 400)
+        calls = 0
+
+        async def ledger(entry: LedgerEntry) -> None:
+            nonlocal calls
+            calls += 1
+            if calls > 60:
+                await asyncio.sleep(0.8)
+
+        outbox = world.outbox(ledger, at_once=2)
+        task = asyncio.create_task(outbox.run())
+        while calls < 62:
+            await asyncio.sleep(0.01)
+        outbox.stop()
+        await asyncio.wait_for(task, 5)
+        assert calls <= 62 + 2 * 2
+        assert (await world.store.backlog(LEDGER)).waiting == 400 - calls
 
     virtual(play())
 

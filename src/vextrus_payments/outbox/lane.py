@@ -1,13 +1,17 @@
 """One kind of rows on its way out: leased, handed over side by side, and their ends told to the store.
 
-Theory of operation. A fixed number of places. A round tells the store how the rows ended that have ended since (all
-that were taken are marked in one transaction, so under load batches form by themselves), then leases as many rows as
-there are free places. A row keeps its place until the store knows its end: what a crash can make come twice is never
-more than the places. Each callback runs in a task of its own with a deadline, so one that hangs holds up its own
-subject and nobody else's, and neither the rounds nor any payment waits for it.
+Theory of operation. A round tells the store how the rows ended that have ended since (all that were taken are marked
+in one transaction, so under load batches form by themselves), then leases anew. Each callback runs in a task of its
+own with a deadline, in one of a fixed number of places; so one that hangs holds up its own subject and nobody else's,
+and neither the rounds nor any payment waits for it.
+
+How many rows a lease takes follows the pace: as many as there are places, or what the last moments say is taken within
+a quarter of a second. Where callbacks are slow, nothing is leased that cannot be handed over at once; where they are
+quick, a flush of the disk serves hundreds of rows, which is what payments on the same store are glad of.
 """
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -17,12 +21,16 @@ from vextrus_payments.errors import DeliveryError, StorageError, UndeliverableEr
 from vextrus_payments.ids import Entropy
 from vextrus_payments.observe import Observer
 from vextrus_payments.outbox.alarms import AlarmKind, Alarms, OutboxAlarm
-from vextrus_payments.outbox.limits import GRACE_S, OutboxLimits
+from vextrus_payments.outbox.limits import GRACE_S, MOST_AT_ONCE, OutboxLimits
 from vextrus_payments.outbox.targets import Handed, Target
 from vextrus_payments.records import OutboxKind, OutboxRow
 from vextrus_payments.redaction import redact_text
 from vextrus_payments.store import PaymentStore
 
+_AHEAD_S: Final = 0.25
+"""So much work, at the present pace, is leased ahead."""
+_AFTER_STOP_S: Final = 1.0
+"""So long a stopped lane still begins what it had leased."""
 _LAST_WORDS_S: Final = 2.0
 _LAST_TRIES: Final = 3
 _REASON_LENGTH: Final = 200
@@ -70,6 +78,9 @@ class Lane:
         """How many rows were taken so far."""
         self._target = target
         self._crew = crew
+        self._places = min(crew.limits.at_once, target.most_at_once or MOST_AT_ONCE)
+        self._leased: deque[OutboxRow] = deque()
+        """Ours, and not begun yet."""
         self._held: dict[_Key, _Held] = {}
         self._strays: dict[_Key, asyncio.Task[Handed]] = {}
         """Callbacks that do not stop when told to. Their rows are offered again, but not by this process."""
@@ -79,8 +90,13 @@ class Lane:
         self._leaving = False
         self._look = True
         """Whether a lease may find something."""
+        self._patient = False
         self._failed_in_a_row = 0
+        self._allowance = 0
         self._rest_until = 0.0
+        self._ended_since = 0
+        self._last_lease_s = 0.0
+        self._begin_until = float("inf")
 
     def wake(self) -> None:
         """There may be something to deliver."""
@@ -89,6 +105,8 @@ class Lane:
 
     def stop(self) -> None:
         """Take nothing more; finish what is in hand."""
+        if not self._stopping:
+            self._begin_until = asyncio.get_running_loop().time() + _AFTER_STOP_S
         self._stopping = True
         self._news.set()
 
@@ -97,12 +115,12 @@ class Lane:
     async def run(self) -> None:
         """Deliver until stopped. A store that fails is asked again after `poll_s`."""
         poll_s = self._crew.limits.poll_s
-        failures = 0
+        failures, self._patient = 0, True
         try:
             # A store that stays down does not keep a stopped lane for ever: what is unmarked comes again.
             while not (self._stopping and (self._idle or (failures >= _LAST_TRIES and not self._held))):
                 try:
-                    moved = await self._round(patient=True)
+                    moved = await self._round()
                 except Exception as error:  # noqa: BLE001 - a worker that dies silently loses every later row
                     self._report(error)
                     failures += 1
@@ -131,6 +149,7 @@ class Lane:
                     await self._wait(None)
         except Exception:
             self._stopping = True
+            self._leased.clear()
             while self._held:
                 self._news.clear()
                 await self._wait(None)
@@ -141,7 +160,7 @@ class Lane:
 
     @property
     def _idle(self) -> bool:
-        return not self._held and not self._ended
+        return not (self._held or self._ended or self._leased)
 
     async def _wait(self, most_s: float | None) -> None:
         """For news; after `most_s` seconds it is time to look again."""
@@ -162,6 +181,7 @@ class Lane:
     async def _leave(self) -> None:
         """At the end, or cancelled: nothing of this lane goes on after it."""
         self._leaving = True
+        self._leased.clear()
         tasks = {held.task for held in self._held.values()} | set(self._strays.values())
         for held in self._held.values():
             held.timer.cancel()
@@ -178,35 +198,69 @@ class Lane:
 
     # --- a round --------------------------------------------------------------------------------------------------
 
-    async def _round(self, *, patient: bool = False) -> bool:
-        """Tell ends, lease anew; whether anything was done."""
+    async def _round(self) -> bool:
+        """Tell ends, lease anew, begin what there are places for; whether anything was done."""
         self._news.clear()
-        told = await self._tell()
-        leased = await self._lease(patient=patient)
-        return told or leased
+        moved = await self._tell()
+        if self._look and not self._leased and self._room() and not self._stopping:
+            moved = await self._lease() or moved
+        return self._begin_more() or moved
 
-    async def _lease(self, *, patient: bool) -> bool:
-        limits = self._crew.limits
-        free = limits.at_once - len(self._held) - len(self._ended)
-        if self._stopping or free < 1 or not self._look:
-            return False
-        if patient and self._failed_in_a_row >= limits.at_once:
-            # The other side is down: hand it some rows each poll, in place of all that wait one after the other.
-            now_s = asyncio.get_running_loop().time()
-            if now_s < self._rest_until:
-                self._look = False
-                return False
-            self._rest_until = now_s + limits.poll_s
+    async def _lease(self) -> bool:
         self._look = False  # before the question: a wake while it is asked counts
-        rows = await self._crew.store.lease(self.kind, limit=free, lease_s=limits.lease_s)
-        for row in rows:
-            self._begin(row)
+        limit = max(self._depth() - len(self._held), self._room())
+        rows = await self._crew.store.lease(self.kind, limit=limit, lease_s=self._crew.limits.lease_s)
+        self._leased += rows
         return bool(rows)
+
+    def _depth(self) -> int:
+        """How many rows are in hand at most, by the pace since the last lease."""
+        now_s = asyncio.get_running_loop().time()
+        passed_s, self._last_lease_s = now_s - self._last_lease_s, now_s
+        ended, self._ended_since = self._ended_since, 0
+        if self._is_refused or ended * _AHEAD_S <= self._places * passed_s:
+            return self._places
+        return MOST_AT_ONCE if not passed_s else min(int(ended / passed_s * _AHEAD_S), MOST_AT_ONCE)
+
+    @property
+    def _is_refused(self) -> bool:
+        """Whether the other side seems to be down: then it gets some rows each poll, in place of all that wait."""
+        return self._patient and self._failed_in_a_row >= self._places
+
+    def _room(self) -> int:
+        """How many more may be begun now."""
+        free = self._places - len(self._held)
+        if not self._is_refused:
+            return free
+        now_s = asyncio.get_running_loop().time()
+        if now_s >= self._rest_until:
+            self._rest_until, self._allowance = now_s + self._crew.limits.poll_s, self._places
+        return min(free, self._allowance)
+
+    def _begin_more(self) -> bool:
+        """Begin what was leased, as far as there are places; whether there was any."""
+        begun = False
+        while self._leased and self._room() > 0:
+            row = self._leased.popleft()
+            if self._may_begin(row):
+                self._begin(row)
+                begun = True
+        if self._stopping and asyncio.get_running_loop().time() >= self._begin_until:
+            self._leased.clear()
+        return begun
+
+    def _may_begin(self, row: OutboxRow) -> bool:
+        if (row.tenant, row.row_id) in self._held or (row.tenant, row.row_id) in self._strays:
+            return False  # its lease ran out while its callback runs here
+        if row.leased_until is None:
+            return True
+        # Its callback must be over before the lease is; else somebody else will have it then.
+        left_s = (row.leased_until - self._crew.store.now()).total_seconds()
+        return left_s >= self._crew.limits.callback_timeout_s + GRACE_S
 
     def _begin(self, row: OutboxRow) -> None:
         key = (row.tenant, row.row_id)
-        if key in self._held or key in self._strays:
-            return  # its lease ran out while its callback runs here
+        self._allowance -= 1
         task = asyncio.create_task(self._target.hand_over(row), name="vextrus-payments-hand-over")
         loop = asyncio.get_running_loop()
         timer = loop.call_later(self._crew.limits.callback_timeout_s, self._too_late, key)
@@ -239,12 +293,16 @@ class Lane:
         if ended is None:  # taken and marked in one go, or nothing was done
             self.taken += task.result() is Handed.MARKED
             self._failed_in_a_row = 0
+            self._ended_since += 1
             self.wake()
         else:
             self._end(ended)
+        if not self._leaving:
+            self._begin_more()
 
     def _end(self, ended: _Ended) -> None:
         self._failed_in_a_row = 0 if ended.why is None else self._failed_in_a_row + 1
+        self._ended_since += 1
         self._ended.append(ended)
         self._news.set()
 

@@ -35,12 +35,19 @@ class Handed(Enum):
 class Target(Protocol):
     """Takes one row. Whatever it raises means "not taken"."""
 
+    @property
+    def most_at_once(self) -> int | None:
+        """How many rows at once it can stand; None: as many as the limits say."""
+        ...
+
     async def hand_over(self, row: OutboxRow) -> Handed:
         """Hand the row over."""
         ...
 
 
 class _CallbackTarget:
+    most_at_once = None
+
     def __init__(
         self, callback: Callable[[Any], Any], record: type[LedgerEntry] | type[PaymentEvent]
     ) -> None:
@@ -60,6 +67,8 @@ class _CallbackTarget:
 
 
 class _SinkTarget:
+    most_at_once = None
+
     def __init__(self, sink: RowSink) -> None:
         self._sink = sink
 
@@ -69,6 +78,9 @@ class _SinkTarget:
 
 
 class _TransactionalTarget:
+    #: Each holds a connection of the store's pool, which payments need as well.
+    most_at_once = 4
+
     def __init__(self, sink: TransactionalSink, store: TransactionalOutbox) -> None:
         self._sink = sink
         self._store = store
