@@ -163,7 +163,7 @@ class PaymentLife(RuleBasedStateMachine):
             gateway_order_id=facts.submission.gateway_order_id,
             gateway_reference=f"GR/{name}",
             checkout_url=None,
-            expires_at=self.clock.now() + timedelta(seconds=700),
+            expires_at=self.clock.now() + timedelta(seconds=200),
         )
         self.gateway.accounts[name] = Account(AMOUNT, intent, facts.submission.gateway_order_id)
         self.commit(plan_session_opened(facts, f"{name}/pay", session, self.clock.now()))
@@ -598,7 +598,7 @@ WALK: dict[str, int] = {
     "portal": 3,
     "operator": 3,
     "withdraw": 1,
-    "end_session": 1,
+    "end_session": 2,
     "time_passes": 6,
     "somebody_plans": 1,
     "an_old_plan_is_committed": 1,
