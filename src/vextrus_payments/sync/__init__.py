@@ -5,6 +5,6 @@ functions. The work is done by the async engine on one event loop in a thread of
 """
 
 from vextrus_payments.sync.facade import Payments
-from vextrus_payments.sync.tenant import TenantPayments
+from vextrus_payments.sync.verbs import TenantPayments
 
 __all__ = ["Payments", "TenantPayments"]

@@ -1,29 +1,25 @@
 """The blocking facade: every verb of the async one, run on the process's background loop."""
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar, cast
 
 from vextrus_payments import app
 from vextrus_payments.clock import Clock, Sleeper
 from vextrus_payments.config import GatewayConfig
-from vextrus_payments.engine import EngineLimits, LatePayment, ReturnResult
+from vextrus_payments.engine import EngineLimits, EpochState, LatePayment
+from vextrus_payments.epoch import EpochMark, FileEpochMark
 from vextrus_payments.errors import ConfigurationError
 from vextrus_payments.gateways.base import Adapter
-from vextrus_payments.health import Health
+from vextrus_payments.health import Health, Setup
 from vextrus_payments.ids import Entropy
 from vextrus_payments.ledger import DEFAULT_ACCOUNTS, AccountMap
-from vextrus_payments.mode import Mode
 from vextrus_payments.observe import Observer
 from vextrus_payments.outbox import OutboxLimits
-from vextrus_payments.outcomes import Outcome, RefundOutcome
-from vextrus_payments.payment import PaymentRequest, PaymentSession, RefundRequest
-from vextrus_payments.reconcile import OnEach, Reconciled, ReconcileLimits, ReconcileReport
-from vextrus_payments.records import PaymentFacts
+from vextrus_payments.reconcile import OnEach, ReconcileLimits, ReconcileReport
 from vextrus_payments.store import PaymentStore
 from vextrus_payments.sync.background import Background, background, refuse_inside_a_loop, shared_lock
 from vextrus_payments.sync.callbacks import inside_a_callback
@@ -35,18 +31,9 @@ from vextrus_payments.sync.here import (
     Here,
     LedgerFunction,
 )
-from vextrus_payments.sync.tenant import TenantPayments, Verb
+from vextrus_payments.sync.verbs import TenantPayments, Verb, Verbs
 from vextrus_payments.token_port import TokenBackend
 from vextrus_payments.transport import Transport
-
-if TYPE_CHECKING:
-    from vextrus_payments.settlement import (
-        OnFinding,
-        OnProgress,
-        SettlementReport,
-        SettlementTerms,
-        StatementFormat,
-    )
 
 T = TypeVar("T")
 
@@ -54,7 +41,7 @@ T = TypeVar("T")
 _FRESH_AFTER_FORK: Final = ("postgresql://", "postgres://")
 
 
-class Payments:
+class Payments(Verbs):
     """Takes, refunds and accounts for payments; every verb blocks until there is an answer.
 
     Make one where your settings are, and use it from any number of threads. It opens itself at its first use in each
@@ -90,6 +77,8 @@ class Payments:
         workers: bool = True,
         accounts: AccountMap = DEFAULT_ACCOUNTS,
         late_payment: LatePayment = "keep",
+        epoch: EpochMark | None = None,
+        epoch_interval_s: float = 60.0,
         limits: EngineLimits | None = None,
         reconcile_limits: ReconcileLimits | None = None,
         outbox_limits: OutboxLimits | None = None,
@@ -119,6 +108,8 @@ class Payments:
                 workers=workers,
                 accounts=accounts,
                 late_payment=late_payment,
+                epoch=epoch,
+                epoch_interval_s=epoch_interval_s,
                 limits=limits,
                 reconcile_limits=reconcile_limits,
                 outbox_limits=outbox_limits,
@@ -135,6 +126,7 @@ class Payments:
             and store.startswith(_FRESH_AFTER_FORK)
             and tokens is None
             and transport is None
+            and isinstance(epoch, FileEpochMark | None)
             and not callbacks.hold_connections
         )
         self._opens_itself = True
@@ -201,52 +193,6 @@ class Payments:
         self._run(checked)
         return TenantPayments(self._run, tenant)
 
-    def initialize(self, request: PaymentRequest) -> PaymentSession:
-        """See vextrus_payments.TenantPayments.initialize."""
-        return self._run(lambda payments: payments.initialize(request))
-
-    def execute(self, payment_id: str, *, wait_s: float | None = None) -> Outcome:
-        """See vextrus_payments.TenantPayments.execute."""
-        return self._run(lambda payments: payments.execute(payment_id, wait_s=wait_s))
-
-    def status(self, payment_id: str) -> Outcome:
-        """See vextrus_payments.TenantPayments.status."""
-        return self._run(lambda payments: payments.status(payment_id))
-
-    def capture(self, payment_id: str, *, wait_s: float | None = None) -> Outcome:
-        """See vextrus_payments.TenantPayments.capture."""
-        return self._run(lambda payments: payments.capture(payment_id, wait_s=wait_s))
-
-    def void(self, payment_id: str, *, wait_s: float | None = None) -> Outcome:
-        """See vextrus_payments.TenantPayments.void."""
-        return self._run(lambda payments: payments.void(payment_id, wait_s=wait_s))
-
-    def refund(self, request: RefundRequest) -> RefundOutcome:
-        """See vextrus_payments.TenantPayments.refund."""
-        return self._run(lambda payments: payments.refund(request))
-
-    def refund_status(self, operation_id: str) -> RefundOutcome:
-        """See vextrus_payments.TenantPayments.refund_status."""
-        return self._run(lambda payments: payments.refund_status(operation_id))
-
-    def handle_return(
-        self, gateway: str, params: Mapping[str, str], *, wait_s: float | None = 5.0
-    ) -> ReturnResult:
-        """See vextrus_payments.TenantPayments.handle_return."""
-        return self._run(lambda payments: payments.handle_return(gateway, params, wait_s=wait_s))
-
-    def get(self, payment_id: str) -> PaymentFacts | None:
-        """See vextrus_payments.TenantPayments.get."""
-        return self._run(lambda payments: payments.get(payment_id))
-
-    def find(self, *, merchant_reference: str) -> tuple[PaymentFacts, ...]:
-        """See vextrus_payments.TenantPayments.find."""
-        return self._run(lambda payments: payments.find(merchant_reference=merchant_reference))
-
-    def reconcile(self, payment_id: str) -> Reconciled:
-        """See vextrus_payments.TenantPayments.reconcile."""
-        return self._run(lambda payments: payments.reconcile(payment_id))
-
     def reconcile_due(self, *, on_each: OnEach | None = None) -> ReconcileReport:
         """Look once at everything that is due now, of every tenant. See vextrus_payments.Payments.reconcile_due.
 
@@ -271,39 +217,28 @@ class Payments:
         """How this process and its store stand. Never raises for a store that is down."""
         return self._run(lambda payments: payments.health())
 
-    def settle_statement(
-        self,
-        gateway: str,
-        statement: str | Path,
-        *,
-        mode: Mode,
-        form: "StatementFormat | None" = None,
-        terms: "SettlementTerms | None" = None,
-        on_finding: "OnFinding | None" = None,
-        on_progress: "OnProgress | None" = None,
-    ) -> "SettlementReport":
-        """Hold a gateway's statement against our receipts. See vextrus_payments.TenantPayments.settle_statement."""
-        return self._run(
-            lambda payments: payments.settle_statement(
-                gateway,
-                statement,
-                mode=mode,
-                form=form,
-                terms=terms,
-                on_finding=on_finding,
-                on_progress=on_progress,
-            )
-        )
+    def epoch(self) -> EpochState:
+        """Whether the store was restored from a backup and waits to be reconciled."""
+        return self._run(lambda payments: payments.epoch())
 
     def deliver(self) -> int:
         """Hand over everything that is due in the outbox now; how many rows were taken."""
         return self._run(lambda payments: payments.deliver())
+
+    @property
+    def setup(self) -> Setup:
+        """What this was made with, as far as it can be shown."""
+        return self._here.payments.setup
 
     def return_door(self, tenant: str, gateway: str) -> str | None:
         """The address of our return door for one gateway; None when no public address is known."""
         return self._here.payments.return_door(tenant, gateway)
 
     # --- own ------------------------------------------------------------------------------------------------
+
+    def _call(self, verb: Callable[[app.TenantPayments], Coroutine[Any, Any, T]]) -> T:
+        # The async Payments has the same verbs, and refuses them where tenants are configured.
+        return self._run(lambda payments: verb(cast(app.TenantPayments, payments)))
 
     def _run(self, verb: Verb[T]) -> T:
         refuse_inside_a_loop()
