@@ -3,10 +3,10 @@
 import sqlite3
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from vextrus_payments.records import OutboxKind, OutboxRow
-from vextrus_payments.store import OutboxBacklog, Page
+from vextrus_payments.store import Page
 from vextrus_payments.stores.columns import (
     Position,
     from_micros,
@@ -56,9 +56,14 @@ _UNPARK: Final = (
     "UPDATE outbox SET attempts = 0, next_at = NULL, parked = NULL, due_at = 0, leased_until = NULL"
     " WHERE tenant = ? AND row_id = ? AND parked IS NOT NULL AND delivered_at IS NULL"
 )
-_BACKLOG: Final = (
-    "SELECT count(*), count(parked), min(CASE WHEN parked IS NULL THEN created_at END) FROM outbox"
-    " WHERE kind = ? AND delivered_at IS NULL"
+_WAITING: Final = "kind = ? AND delivered_at IS NULL AND (tenant, subject, seq) > (?, ?, ?)"
+#: The end of a stretch, found in the index alone; the counts of a stretch.
+_STRETCH_END: Final = (
+    f"SELECT tenant, subject, seq FROM outbox WHERE {_WAITING} ORDER BY tenant, subject, seq LIMIT 1 OFFSET ?"  # noqa: S608
+)
+_COUNTS: Final = (
+    "SELECT count(*), count(parked), min(CASE WHEN parked IS NULL THEN created_at END) FROM outbox"  # noqa: S608
+    f" WHERE {_WAITING}"
 )
 
 
@@ -125,10 +130,31 @@ def unpark(connection: sqlite3.Connection, tenant: str, row_id: str) -> bool:
     return connection.execute(_UNPARK, (tenant, row_id)).rowcount > 0
 
 
-def backlog(connection: sqlite3.Connection, kind: OutboxKind) -> OutboxBacklog:
-    """See PaymentStore.backlog."""
-    count, parked, oldest_us = connection.execute(_BACKLOG, (kind.value,)).fetchone()
-    return OutboxBacklog(count - parked, parked, optional_moment(oldest_us))
+class Stretch(NamedTuple):
+    """A piece of a queue: what waits in it, and where it ended (None: there is nothing after it)."""
+
+    waiting: int
+    parked: int
+    oldest_us: int | None
+    end: tuple[str, str, int] | None
+
+
+#: Before every row: no tenant is so called, and none is less.
+QUEUE_START: Final = ("", "", -1)
+
+
+def backlog(
+    connection: sqlite3.Connection, kind: OutboxKind, after: tuple[str, str, int], length: int
+) -> Stretch:
+    """What waits in the next `length` undelivered rows.
+
+    A stretch and not the whole: where a receiver has been away for a day there may be a million, and whoever counts
+    them must not hold up the payers.
+    """
+    end = connection.execute(_STRETCH_END, (kind.value, *after, length)).fetchone()
+    bound, values = ("", ()) if end is None else (" AND (tenant, subject, seq) <= (?, ?, ?)", end)
+    count, parked, oldest_us = connection.execute(_COUNTS + bound, (kind.value, *after, *values)).fetchone()
+    return Stretch(count - parked, parked, oldest_us, end)
 
 
 def listed(
@@ -140,17 +166,16 @@ def listed(
     limit: int,
 ) -> Page[OutboxRow]:
     """See PaymentStore.list_outbox. Each combination goes along an index of its own, or along the table."""
-    conditions: list[str] = ["kind = ?"]
-    values: list[Any] = [kind.value]
+    conditions: list[str] = ["kind = ?", "id > ?"]
+    values: list[Any] = [kind.value, 0 if after is None else after.number]
     if tenant is not None:
         conditions.append("tenant = ?")
         values.append(tenant)
+    along = ""
     if parked:
         conditions.append("parked IS NOT NULL AND delivered_at IS NULL")
-    if after is not None:
-        conditions.append("id > ?")
-        values.append(after.number)
-    statement = f"SELECT {_COLUMNS} FROM outbox WHERE {' AND '.join(conditions)} ORDER BY id LIMIT ?"  # noqa: S608
+        along = "INDEXED BY outbox_parked"
+    statement = f"SELECT {_COLUMNS} FROM outbox {along} WHERE {' AND '.join(conditions)} ORDER BY id LIMIT ?"  # noqa: S608
     rows: Sequence[tuple[Any, ...]] = connection.execute(statement, (*values, limit + 1)).fetchall()
     page = rows[:limit]
     cursor = Position(0, page[-1][0]).cursor() if len(rows) > limit else None

@@ -26,12 +26,18 @@ from vextrus_payments.records import (
 )
 from vextrus_payments.store import OutboxBacklog, Page
 from vextrus_payments.stores import transactions
-from vextrus_payments.stores.columns import FindKey, Position, check_limit, check_many
+from vextrus_payments.stores.columns import (
+    FindKey,
+    Position,
+    check_limit,
+    check_many,
+    optional_moment,
+)
 from vextrus_payments.stores.sqlite import agreements, books, listing, queue, watches
 from vextrus_payments.stores.sqlite.handle import SqliteHandle
 from vextrus_payments.stores.transactions import finished
 
-#: How many receipts are looked at in one piece of work: a few milliseconds.
+#: How many rows are looked at in one piece of work: a few milliseconds.
 _STRETCH: Final = 2_000
 
 
@@ -146,8 +152,15 @@ class SqliteReading(SqliteHandle):
         return await self._read(lambda c: watches.next_look(c, tenant, subject_kind, subject_id))
 
     async def backlog(self, kind: OutboxKind) -> OutboxBacklog:
-        """What still waits."""
-        return await self._read(lambda c: queue.backlog(c, kind))
+        """What still waits. Counts a bounded number of rows at a time: others come in between."""
+        waiting, parked, oldest, after = 0, 0, builtins.list[int](), queue.QUEUE_START
+        while True:
+            stretch = await self._read(partial(queue.backlog, kind=kind, after=after, length=_STRETCH))
+            waiting, parked = waiting + stretch.waiting, parked + stretch.parked
+            oldest += () if stretch.oldest_us is None else (stretch.oldest_us,)
+            if stretch.end is None:
+                return OutboxBacklog(waiting, parked, optional_moment(min(oldest, default=None)))
+            after = stretch.end
 
     async def change_mark(self) -> int | None:
         """SQLite's own count of what others have committed; commits through this very store do not move it.
