@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     )
     from vextrus_payments.payment import Customer, Intent, PaymentRequest, PaymentSession, RefundRequest
     from vextrus_payments.reasons import Reason, ReasonCode
+    from vextrus_payments.reconcile import Reconciled, ReconcileLimits, ReconcileReport
     from vextrus_payments.secret import Secret
 
 _HOMES = {
@@ -127,6 +128,7 @@ _HOMES = {
     ),
     "payment": ("Customer", "Intent", "PaymentRequest", "PaymentSession", "RefundRequest"),
     "reasons": ("Reason", "ReasonCode"),
+    "reconcile": ("ReconcileLimits", "ReconcileReport", "Reconciled"),
     "secret": ("Secret",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -178,6 +180,9 @@ __all__ = [
     "Posting",
     "Reason",
     "ReasonCode",
+    "ReconcileLimits",
+    "ReconcileReport",
+    "Reconciled",
     "ReconciliationRequiredError",
     "RefundOutcome",
     "RefundRequest",
