@@ -251,6 +251,46 @@ async def test_without_a_callback_entries_wait_for_one(desk: Desk) -> None:
     assert {entry.merchant_reference for entry in ledger.taken} == {"INV-1", "INV-2"}
 
 
+@pytest.mark.parametrize("way", ["hangs", "raises", "is cancelled", "blocks its turn"])
+async def test_no_callback_is_ever_in_a_payers_way(tmp_path: Path, way: str) -> None:
+    """A payment goes through from its first call to its refund while everything that is told of it misbehaves, and
+    no callback is ever called on a payer's task.
+    """
+    tasks: set[str] = set()
+
+    async def callback(of: LedgerEntry | PaymentEvent) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task.get_name())
+        if way == "raises":
+            raise RuntimeError
+        if way == "is cancelled":
+            raise asyncio.CancelledError
+        if way == "blocks its turn":
+            while True:
+                await asyncio.sleep(0)
+        await asyncio.Event().wait()
+
+    alarms: list[object] = []
+
+    async def on_alarm(alarm: object) -> None:
+        alarms.append(alarm)
+        await asyncio.Event().wait()
+
+    more = {"ledger": callback, "on_event": callback, "on_alarm": on_alarm, "workers": True}
+    limits = OutboxLimits(poll_s=0.005, callback_timeout_s=0.5, lease_s=6, overdue_s=1)
+    async with asyncio.timeout(60), shop_open(tmp_path, outbox_limits=limits, **more) as shop:
+        for number in range(3):
+            session = await shop.approved(f"INV-{number}", str(100 + number))
+            assert isinstance(await shop.payments.execute(session.payment_id), Paid)
+            refund = RefundRequest(operation_id=f"r-{number}", payment_id=session.payment_id)
+            assert isinstance(await shop.payments.refund(refund), Refunded)
+        while not tasks:
+            await asyncio.sleep(0.001)
+        assert (await shop.payments.health()).ready
+    assert tasks == {"vextrus-payments-hand-over"}
+
+
 # --- stores -------------------------------------------------------------------------------------------------------
 
 

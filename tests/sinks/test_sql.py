@@ -140,6 +140,22 @@ async def test_two_workers_write_each_entry_once(bench: Bench) -> None:
     assert sum(taken) == len(rows) == len(bench.store.table) == len(set(bench.store.table))
 
 
+async def test_it_leaves_connections_for_payments(bench: Bench) -> None:
+    """Each write holds a connection of the store's pool for as long as it takes."""
+    await fill(bench.store, [1] * 40)
+    inside = most = 0
+
+    async def write(connection: Any, entry: LedgerEntry) -> None:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        await asyncio.sleep(0.001)
+        inside -= 1
+
+    assert await bench.deliver(SqlLedger(write)) == [40]
+    assert most == 4
+
+
 async def test_a_row_that_another_worker_has_is_left_alone(bench: Bench) -> None:
     await fill(bench.store, [1])
     (mine,) = await bench.store.lease(OutboxKind.LEDGER, limit=1, lease_s=1)
