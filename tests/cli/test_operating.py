@@ -3,14 +3,17 @@
 import json
 import os
 import signal
+import sqlite3
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
 
-from tests.cli.running import Done, Gateway, Here, User
+from tests.cli.running import COMMAND, PATIENCE_S, Done, Gateway, Here, User
 from tests.cli.shop_app import ShopApp
 
 _NUMBERS = count(1)
@@ -71,6 +74,7 @@ def test_an_unknown_payment_says_what_happens_next_and_what_to_do(
         in text
     )
     assert "no worker is running" in text, "it was due long ago"
+    assert f"Next: This is open: execute/{session.payment_id}/1 is unknown." in text
     assert f"vextrus-pay resolve {session.payment_id} --operation execute/" in text
     assert "got no usable answer" in text
     assert "An answer got lost" in text
@@ -258,6 +262,61 @@ def test_watching_goes_on_until_it_is_interrupted(shop: ShopApp, reference: str,
         assert (line["type"], line["after"], line["changed"]) == ("payment", "paid", True)
         running.process.send_signal(signal.SIGINT)
         assert running.end().code == 0
+
+
+@pytest.mark.slow
+def test_processes_that_reconcile_at_once_ask_once_each(shop: ShopApp, reference: str, amount: str) -> None:
+    sessions = [shop.unknown(f"{reference}-{number}", f"{float(amount) + number:.2f}") for number in range(8)]
+    asked = {s.gateway_reference: len(shop.sandbox.calls("query", s.gateway_reference)) for s in sessions}
+    user = User(shop.folder / "home")
+    running = [
+        subprocess.Popen(
+            [*COMMAND, "reconcile", "--json", "--app", shop.app],
+            env=user.env(**shop.env),
+            cwd=shop.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        )
+        for _ in range(3)
+    ]
+    reports = []
+    for process in running:
+        out, err = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode in (0, 3), err
+        reports.append(json.loads(out))
+    assert sum(report["changed"] for report in reports) == 8
+    for session in sessions:
+        reference_there = session.gateway_reference
+        assert len(shop.sandbox.calls("query", reference_there)) == asked[reference_there] + 1
+        assert len(shop.sandbox.calls("execute", reference_there)) == 1
+
+
+@posix_only
+@pytest.mark.slow
+def test_a_process_killed_in_mid_look_leaves_it_to_another(
+    shop: ShopApp, reference: str, amount: str
+) -> None:
+    session = shop.unknown(reference, amount)
+    asked = len(shop.sandbox.calls("query", session.gateway_reference))
+    shop.sandbox.order("query", "delay;seconds=60")
+    user = User(shop.folder / "home")
+    with user.start("reconcile", "--app", shop.app, env=shop.env) as running:
+        for _ in range(600):
+            if len(shop.sandbox.calls("query", session.gateway_reference)) > asked:
+                break
+            time.sleep(0.05)
+        running.process.kill()
+        running.process.wait()
+    shop.sandbox.clear_faults()
+    idle = user.run("reconcile", "--json", "--app", shop.app, env=shop.env)
+    assert idle.document["looked_at"] == 0, "it is leased to whoever died"
+    with sqlite3.connect(shop.database) as database:  # five minutes later
+        database.execute("UPDATE payments SET watched_until = 0")
+    database.close()
+    done = user.run("reconcile", "--json", "--app", shop.app, env=shop.env)
+    assert (done.document["changed"], done.code) == (1, 0)
+    assert len(shop.sandbox.calls("execute", session.gateway_reference)) == 1
 
 
 # --- resolve --------------------------------------------------------------------------------------------------------

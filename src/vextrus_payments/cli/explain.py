@@ -15,8 +15,9 @@ from vextrus_payments.cli.output import console, emit_json, say
 from vextrus_payments.cli.records import Place, places
 from vextrus_payments.cli.shapes import moment as iso
 from vextrus_payments.cli.shapes import outcome_document, payment_document
-from vextrus_payments.errors import InvalidRequestError
+from vextrus_payments.errors import InvalidRequestError, PaymentsError
 from vextrus_payments.gateways.registry import DEFAULT_TENANT
+from vextrus_payments.reconcile import next_step
 from vextrus_payments.records import PaymentFacts, SubjectKind
 from vextrus_payments.redaction import one_line
 from vextrus_payments.store import PaymentStore
@@ -95,8 +96,21 @@ async def _told(place: Place, facts: PaymentFacts) -> tuple[PaymentFacts, Told, 
         attempts=await store.attempts(payment.tenant, payment.payment_id),
         rows=tuple(sorted(rows, key=lambda row: (row.created_at, row.seq))),
         next_look=await store.next_watch(payment.tenant, SubjectKind.PAYMENT, payment.payment_id),
+        why=await _why(place, facts),
     )
     return facts, told, in_short(facts, told, store.now())
+
+
+async def _why(place: Place, facts: PaymentFacts) -> tuple[str, ...]:
+    """What the reconciler sees open, where the gateway's manners are known."""
+    payment = facts.payment
+    if place.payments is None:
+        return ()
+    try:
+        gateway = await place.payments.gateway_of(payment.tenant, payment.gateway)
+    except PaymentsError:
+        return ()
+    return next_step(facts, gateway.capabilities, place.store.now(), 1).why
 
 
 def _show(stories: list[tuple[PaymentFacts, Told, Short]], count: int, *, as_json: bool) -> int:

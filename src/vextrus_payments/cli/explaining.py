@@ -99,6 +99,8 @@ class Told:
     rows: tuple[OutboxRow, ...]
     """What of the outbox is about it."""
     next_look: datetime | None
+    why: tuple[str, ...] = ()
+    """What is open, the next one due first; known only beside the gateway."""
 
 
 def row_ids(facts: PaymentFacts, events: tuple[PaymentEvent, ...]) -> list[str]:

@@ -72,6 +72,8 @@ def _money(facts: PaymentFacts) -> str:
 def _todo(facts: PaymentFacts, told: Told, outcome: Outcome, now: datetime) -> list[str]:
     payment = facts.payment
     todo: list[str] = []
+    if told.why:
+        todo.append(f"This is open: {told.why[0]}.")
     if told.next_look is not None:
         late = now - told.next_look
         if late > NEGLECTED:

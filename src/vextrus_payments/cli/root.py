@@ -108,8 +108,8 @@ def _show_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) 
     cls=RootGroup,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Exit codes: 0 paid, authorized or done; 1 declined, books differ, or doctor found a fault; 2 usage or configuration; "
-    "3 unknown, pending, review or storage; 4 nothing sent, or a conflict; 130 interrupted.",
+    epilog="Exit codes: 0 paid, authorized or done; 1 declined, books differ, or doctor found a fault; 2 usage or "
+    "configuration; 3 unknown, pending, review or storage; 4 nothing sent, or a conflict; 130 interrupted.",
 )
 @click.option(
     "--version",
