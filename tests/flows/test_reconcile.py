@@ -28,9 +28,15 @@ from vextrus_payments.errors import (
     ReconciliationRequiredError,
 )
 from vextrus_payments.gateways.bkash import BkashGateway
-from vextrus_payments.payment import ExecuteCall, RefundCall
+from vextrus_payments.payment import ConsentRequest, ExecuteCall, RefundCall
 from vextrus_payments.reconcile import Action, Reconciled, ReconcileLimits
-from vextrus_payments.records import OperationState, PaymentState, SubjectKind
+from vextrus_payments.records import (
+    Agreement,
+    AgreementLife,
+    OperationState,
+    PaymentState,
+    SubjectKind,
+)
 from vextrus_payments.testing import FakeClock
 from vextrus_payments_sandbox.serve import SandboxServer
 
@@ -432,6 +438,45 @@ async def test_what_is_restored_is_not_accepted_before_every_answer_is_there(sho
     assert (report.failed, report.changed, report.accepted_restored) == (0, 1, True)
     with pytest.raises(InvalidRequestError):
         await shop.payments.reconcile_since(shop.clock.now().replace(tzinfo=None))
+
+
+# --- agreements -----------------------------------------------------------------------------------------------------
+
+
+async def _asked_agreement(shop: Shop) -> Agreement:
+    return await shop.payments.create_agreement(
+        ConsentRequest(operation_id="u-1/consent", gateway="bkash", payer_reference="customer-1")
+    )
+
+
+async def test_an_agreement_whose_answer_got_lost_gets_its_end(shop: Shop) -> None:
+    asked = await _asked_agreement(shop)
+    assert asked.gateway_reference is not None
+    shop.server.world.gateways["bkash"].approve(asked.gateway_reference, "success", None)
+    shop.fault("execute", "drop_after")
+    shop.fault("query", "drop_before", times=8)
+    lost = await shop.payments.execute_agreement(asked.agreement_key)
+    assert lost.operations[-1].state is OperationState.UNKNOWN
+    shop.clock.advance(LONG_S)
+    failed = await shop.payments.reconcile_due()
+    assert (failed.failed, failed.changed) == (1, 0)
+    assert failed.failures[0].subject_kind is SubjectKind.AGREEMENT
+    shop.server.app.state.faults.clear()
+    shop.clock.advance(LONG_S)
+    report = await shop.payments.reconcile_due()
+    assert (report.changed, report.complete) == (1, True)
+    found = await shop.payments.store.get_agreement("default", asked.agreement_key)
+    assert found is not None and found.state is AgreementLife.ACTIVE
+    shop.clock.advance(30 * DAY_S)
+    assert (await shop.payments.reconcile_due()).looked_at == 0
+
+
+async def test_an_agreement_that_nobody_gave_is_closed(shop: Shop) -> None:
+    asked = await _asked_agreement(shop)
+    shop.clock.advance(DAY_S + 120)
+    assert (await shop.payments.reconcile_due()).changed == 1
+    found = await shop.payments.store.get_agreement("default", asked.agreement_key)
+    assert found is not None and found.state is AgreementLife.CLOSED
 
 
 # --- as a worker ----------------------------------------------------------------------------------------------------

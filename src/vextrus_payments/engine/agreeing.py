@@ -360,7 +360,7 @@ class Agreeing:
             else:
                 return agreement
         except GatewayError as error:
-            context.observer.event("look_up.failed", gateway=agreement.gateway, code=error.code)
+            context.unanswered(error, gateway=agreement.gateway)
             return agreement
         return await self._record_seen(agreement, snapshot, gateway, asked_at=asked_at)
 
