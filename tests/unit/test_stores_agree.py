@@ -29,6 +29,7 @@ from vextrus_payments.recording import (
     plan_session_opened,
 )
 from vextrus_payments.records import (
+    AgreementLife,
     Attempt,
     OperationKind,
     OperationState,
@@ -36,11 +37,14 @@ from vextrus_payments.records import (
     OutboxRow,
     PaymentFacts,
     PaymentState,
+    SubjectKind,
+    Watch,
 )
 from vextrus_payments.states import execute_operation_id
 from vextrus_payments.store import PaymentStore
 from vextrus_payments.stores import MemoryStore, SqliteStore
 from vextrus_payments.testing import FakeClock
+from vextrus_payments.testing.store_records import agreement_plan, settlement_plan
 from vextrus_payments.testing.store_trial import LONG, SHORT, Account, StoreTrial
 from vextrus_payments.token_budget import GrantAsk, GrantEnd
 
@@ -49,6 +53,7 @@ T = TypeVar("T")
 TENANTS: Final = ("acme", "other")
 GATEWAYS: Final = ("bkash", "nagad")
 REFERENCES: Final = ("INV-1", "INV-1-2", "INV")
+AGREEMENTS: Final = ("agr_a", "agr_b")
 PAYMENTS: Final = ("pay_a", "pay_b", "pay_c", "pay_d", "pay_e")
 OPERATIONS: Final = tuple(f"op-{number}" for number in range(8))
 TRANSACTIONS: Final = ("TRX1", "TRX2", "TRX3")
@@ -71,6 +76,7 @@ class Side:
     facts: list[PaymentFacts] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
     rows: list[OutboxRow] = field(default_factory=list)
+    watches: list[Watch] = field(default_factory=list)
     cursors: list[str | None] = field(default_factory=lambda: [None])
 
     @property
@@ -206,6 +212,8 @@ async def commit(side: Side, a: int, b: int) -> Any:
     guards = tuple((f.payment.payment_id, f.payment.version) for f in side.facts[-1:] if b % 3 == 0)
     if b % 11 == 0 and plan.outbox:
         plan = replace(plan, outbox=(*plan.outbox, replace(plan.outbox[0], row_id="bad", document="\ud800")))
+    if b % 4 == 1:
+        plan = replace(plan, watch_at=side.store.now() - timedelta(seconds=a % 3))
     return await side.store.commit(replace(plan, guards=guards))
 
 
@@ -299,6 +307,123 @@ async def tokens(side: Side, a: int, b: int) -> Any:
     return await store.token_get(digest)
 
 
+async def watch(side: Side, a: int, b: int) -> Any:
+    store = side.store
+    if b % 4 == 0:
+        return await store.sweep_watches()
+    if b % 4 == 1 and side.watches:
+        at = None if a % 3 == 0 else store.now() + timedelta(seconds=a % 5 - 2)
+        return await store.watch_again(pick(side.watches, a), at)
+    if b % 4 == 2:
+        kind = pick((SubjectKind.PAYMENT, SubjectKind.AGREEMENT), a)
+        return await store.next_watch(pick(TENANTS, a), kind, pick((*PAYMENTS, *AGREEMENTS), b))
+    watches = await store.lease_watches(limit=1 + a % 3, lease_s=1 + b % 2)
+    side.watches.extend(watches)
+    return watches
+
+
+async def agree(side: Side, a: int, b: int) -> Any:
+    tenant, key = pick(TENANTS, a // 5), pick(AGREEMENTS, a)
+    known = await side.store.get_agreement(tenant, key)
+    version = 1 if known is None else known.version + 1 + (b % 7 == 0)
+    plan = agreement_plan(
+        side.store.now(),
+        key,
+        tenant=tenant,
+        version=version,
+        state=pick(tuple(AgreementLife), b),
+        operation_id=pick((*OPERATIONS, key), b // 2),
+    )
+    agreement = replace(
+        plan.agreement,
+        gateway_reference=pick((None, "GR0", "GR1"), b),
+        agreement_id=pick((None, "AGR1"), b),
+        operations=plan.agreement.operations[: b % 3],
+    )
+    row = OutboxRow(
+        tenant=tenant,
+        row_id=f"{key}/{version}",
+        subject=f"event/{key}",
+        seq=version,
+        kind=OutboxKind.EVENT,
+        document="\ud800" if b % 13 == 0 else "{}",
+        created_at=side.store.now(),
+    )
+    watch_at = None if b % 4 == 0 else side.store.now() + timedelta(seconds=b % 3 - 1)
+    return await side.store.commit_agreement(
+        replace(plan, agreement=agreement, outbox=(row,), watch_at=watch_at)
+    )
+
+
+async def settle(side: Side, a: int, b: int) -> Any:
+    receipts = [receipt for facts in side.facts for receipt in facts.receipts]
+    if not receipts:
+        return None
+    plans = [
+        settlement_plan(pick(receipts, a + n), side.store.now(), version=1 + (b + n) % 3)
+        for n in range(1 + b % 3)
+    ]
+    if b % 17 == 0:
+        plans[-1] = replace(plans[-1], outbox=(replace(plans[-1].outbox[0], document="\ud800"),))
+    count = await side.store.settle(plans)
+    found = await side.store.settlements([receipt.key for receipt in receipts[:1000]])
+    return count, sorted(found, key=lambda each: (each.tenant, each.transaction_id, each.gateway))
+
+
+async def look_around(side: Side, a: int, b: int) -> Any:
+    store, tenant, cursor = side.store, pick(TENANTS, a), pick(side.cursors, a)
+    since = store.now() - timedelta(seconds=a % 4)
+    account = (tenant, pick(GATEWAYS, b), pick(tuple(Mode), a))
+    page: Any
+    match b % 6:
+        case 0:
+            page = await store.list_agreements(pick((None, *TENANTS), a), cursor=cursor, limit=1 + b % 3)
+        case 1:
+            page = await store.list_receipts(
+                *account, since=since, unsettled=a % 2 == 0, cursor=cursor, limit=1 + a % 2
+            )
+        case 2:
+            page = await store.list_receipts(*account, until=since, cursor=cursor, limit=1 + a % 2)
+        case 3:
+            page = await store.list_outbox(
+                pick(tuple(OutboxKind), a),
+                tenant=pick((None, *TENANTS), b),
+                parked=a % 3 == 0,
+                cursor=cursor,
+                limit=1 + b % 4,
+            )
+        case 4:
+            found = await store.receipts(*account, [*TRANSACTIONS, "TRX1"])
+            return sorted(found, key=lambda each: (each.transaction_id, each.kind))
+        case _:
+            keys: tuple[dict[str, Any], ...] = (
+                {"operation_id": pick(OPERATIONS, a)},
+                {"gateway_reference": f"GR{a % 2}"},
+                {"agreement_id": "AGR1"},
+                {},
+            )
+            return await store.find_agreements(tenant, **pick(keys, b))
+    side.cursors.append(page.cursor)
+    return page
+
+
+async def tend(side: Side, a: int, b: int) -> Any:
+    """What workers and operators do with rows, and marks."""
+    store = side.store
+    if a % 3 == 0:
+        value, expected = pick(("x", "y"), b), pick((None, "x", "y"), a)
+        return await store.put_mark(pick(("epoch", "sweep"), b), value, expected=expected)
+    if a % 3 == 1 or not side.rows:
+        return await store.get_mark(pick(("epoch", "sweep"), b)), await store.unpark("acme", f"{b}")
+    row = pick(side.rows, b)
+    if b % 3 == 0:
+        return await store.unpark(row.tenant, row.row_id)
+    if b % 3 == 1:
+        await store.ack_many(side.rows[a % 5 : a % 5 + 3])
+    found = await store.outbox_rows(row.tenant, [each.row_id for each in side.rows])
+    return sorted(found, key=lambda each: each.row_id)
+
+
 async def reopen(side: Side, a: int, b: int) -> Any:
     await side.store.close()
     if b % 4:
@@ -312,6 +437,7 @@ async def make_sure_it_is_open(side: Side, a: int, b: int) -> Any:
 
 Action = Callable[[Side, int, int], Awaitable[Any]]
 ACTIONS: Final[tuple[Action, ...]] = (
+    *(watch, watch, watch, agree, agree, settle, look_around, look_around, tend, tend),
     *(bring, bring, bring, reserve, reserve, reserve_operation, reserve_operation, claim, claim, get, get),
     *(commit, commit, commit, commit, checkpoint, release, note, lease, lease, deliver, deliver, find),
     *(listing, read, tokens, tokens, reopen, make_sure_it_is_open, make_sure_it_is_open),
@@ -342,7 +468,7 @@ async def run(sequence: list[tuple[Action, int, int, int]], folder: Path) -> Non
     for side in sides:
         await side.store.open()
     for tenant in range(2):
-        for action, count in ((get, 5), (read, 40), (find, 36), (tokens, 0)):
+        for action, count in ((get, 5), (read, 40), (find, 36), (tokens, 0), (look_around, 12), (watch, 4)):
             for number in range(count):
                 memory, file = [await answer(action, side, tenant + 2 * number, number) for side in sides]
                 assert memory == file
