@@ -5,7 +5,7 @@ while another one goes as far as it can.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -46,7 +46,7 @@ async def stores(dsn: str) -> AsyncIterator[tuple[PostgresStore, PostgresStore]]
 
 
 class Gate:
-    """Holds the first write of one payment."""
+    """Holds the first write of one payment, at most until the test is over."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, payment_id: str) -> None:
         self.reached, self.open = asyncio.Event(), asyncio.Event()
@@ -61,8 +61,23 @@ class Gate:
         monkeypatch.setattr(PostgresRows, "write", write)
 
 
-async def test_a_receipt_that_another_reference_books_meanwhile(
+@pytest.fixture
+def gate_at(
     stores: tuple[PostgresStore, PostgresStore], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str], Gate]]:
+    made: list[Gate] = []
+
+    def make(payment_id: str) -> Gate:
+        made.append(Gate(monkeypatch, payment_id))
+        return made[-1]
+
+    yield make
+    for gate in made:
+        gate.open.set()
+
+
+async def test_a_receipt_that_another_reference_books_meanwhile(
+    stores: tuple[PostgresStore, PostgresStore], gate_at: Callable[[str], Gate]
 ) -> None:
     """Neither is the fact booked twice, nor is a plan called committed whose receipt is not there."""
     trial = trial_of(stores[0])
@@ -71,7 +86,7 @@ async def test_a_receipt_that_another_reference_books_meanwhile(
         claim = await trial.claim_execute(await trial.awaiting(reference))
         assert isinstance(claim, Claim)
         plans.append(trial.paid_plan(claim.facts, "TRX-SAME"))
-    gate = Gate(monkeypatch, "pay_INV-1")
+    gate = gate_at("pay_INV-1")
     first = asyncio.create_task(stores[0].commit(plans[0]))
     await gate.reached.wait()
     assert isinstance(await stores[1].commit(plans[1]), Committed)
@@ -81,10 +96,10 @@ async def test_a_receipt_that_another_reference_books_meanwhile(
 
 
 async def test_an_order_id_that_another_reference_takes_meanwhile(
-    dsn: str, stores: tuple[PostgresStore, PostgresStore], monkeypatch: pytest.MonkeyPatch
+    dsn: str, stores: tuple[PostgresStore, PostgresStore], gate_at: Callable[[str], Gate]
 ) -> None:
     trial = trial_of(stores[0])
-    gate = Gate(monkeypatch, "pay_1")
+    gate = gate_at("pay_1")
     wish = trial.wish("INV", payment_id="pay_1", operation_id="op-1", skip=6)
     first = asyncio.create_task(stores[0].reserve(wish))
     await gate.reached.wait()
@@ -102,13 +117,13 @@ async def test_an_order_id_that_another_reference_takes_meanwhile(
 
 
 async def test_a_hand_in_the_database_meanwhile(
-    dsn: str, stores: tuple[PostgresStore, PostgresStore], monkeypatch: pytest.MonkeyPatch
+    dsn: str, stores: tuple[PostgresStore, PostgresStore], gate_at: Callable[[str], Gate]
 ) -> None:
     """Whoever changes a payment without the lock is noticed by the version."""
     trial = trial_of(stores[0])
     claim = await trial.claim_execute(await trial.awaiting("INV-1"))
     assert isinstance(claim, Claim)
-    gate = Gate(monkeypatch, "pay_INV-1")
+    gate = gate_at("pay_INV-1")
     commit = asyncio.create_task(stores[0].commit(trial.paid_plan(claim.facts, "TRX1")))
     await gate.reached.wait()
     await script(dsn, "UPDATE vextrus_payments.payments SET version = version + 1")
@@ -118,7 +133,7 @@ async def test_a_hand_in_the_database_meanwhile(
 
 
 async def test_a_claim_and_a_siblings_payment_do_not_pass_each_other(
-    stores: tuple[PostgresStore, PostgresStore], monkeypatch: pytest.MonkeyPatch
+    stores: tuple[PostgresStore, PostgresStore], gate_at: Callable[[str], Gate]
 ) -> None:
     """A claim that has looked at its siblings, and a commit that calls one of them paid: one of them sees the other."""
     trial = trial_of(stores[0])
@@ -126,7 +141,7 @@ async def test_a_claim_and_a_siblings_payment_do_not_pass_each_other(
     second = await trial.awaiting("INV-1", payment_id="pay_b", operation_id="op-b")
     plan = trial.paid_plan(first, "TRX1")
     plan = replace(plan, guards=(("pay_b", second.payment.version),), whole_reference=True)
-    gate = Gate(monkeypatch, "pay_b")
+    gate = gate_at("pay_b")
     claim = asyncio.create_task(stores[0].claim("acme", "execute/pay_b/1", LONG))
     await gate.reached.wait()
     commit = asyncio.create_task(stores[1].commit(plan))
@@ -138,11 +153,11 @@ async def test_a_claim_and_a_siblings_payment_do_not_pass_each_other(
 
 
 async def test_a_reservation_and_a_siblings_claim_do_not_pass_each_other(
-    stores: tuple[PostgresStore, PostgresStore], monkeypatch: pytest.MonkeyPatch
+    stores: tuple[PostgresStore, PostgresStore], gate_at: Callable[[str], Gate]
 ) -> None:
     trial = trial_of(stores[0])
     await trial.awaiting("INV-1", payment_id="pay_a", operation_id="op-a")
-    gate = Gate(monkeypatch, "pay_a")
+    gate = gate_at("pay_a")
     claim = asyncio.create_task(stores[0].claim("acme", "execute/pay_a/1", LONG))
     await gate.reached.wait()
     reserve = asyncio.create_task(
@@ -155,13 +170,13 @@ async def test_a_reservation_and_a_siblings_claim_do_not_pass_each_other(
 
 
 async def test_a_guard_of_another_reference_holds(
-    stores: tuple[PostgresStore, PostgresStore], monkeypatch: pytest.MonkeyPatch
+    stores: tuple[PostgresStore, PostgresStore], gate_at: Callable[[str], Gate]
 ) -> None:
     """Two references share no lock: the guarded payment's row is held until the plan is written."""
     trial = trial_of(stores[0])
     first, second = await trial.awaiting("INV-1"), await trial.awaiting("INV-2")
     plan = replace(trial.paid_plan(first, "TRX1"), guards=(("pay_INV-2", second.payment.version),))
-    gate = Gate(monkeypatch, "pay_INV-1")
+    gate = gate_at("pay_INV-1")
     commit = asyncio.create_task(stores[0].commit(plan))
     await gate.reached.wait()
     claim = asyncio.create_task(stores[1].claim("acme", "execute/pay_INV-2/1", LONG))
@@ -231,7 +246,8 @@ async def test_marking_a_row_waits_for_a_worker_who_sends_others_back_behind_it(
     await looked.wait()
     marking = asyncio.create_task(stores[0].ack(first))
     await asyncio.sleep(0.2)
-    assert not marking.done()
+    waited = not marking.done()
     go_on.set()
     await asyncio.gather(sending, marking)
+    assert waited
     assert [row.row_id for row in await leased(stores[0])] == ["a/2"]

@@ -105,9 +105,15 @@ class Database:
         self._settings = "" if synchronous else " SET LOCAL synchronous_commit = on;"
 
     async def close(self) -> None:
-        """Let the transactions at hand end, then let go of the pool, if it is ours."""
+        """Let the transactions at hand end, then let go of the pool, if it is ours.
+
+        Each of their statements has an end of its own; what has none is code of the caller's, which is cancelled.
+        """
         while self._at_work:
-            await asyncio.wait(set(self._at_work))
+            at_work = set(self._at_work)
+            _, left = await asyncio.wait(at_work, timeout=self._timeout_s + self._lock_timeout_s)
+            for task in left:
+                task.cancel()
         if not self._owns_pool:
             return
         failed = False
