@@ -10,6 +10,7 @@ from statistics import median
 from typing import Final
 
 from bench.authority import make_authority
+from bench.outbox_goals import outbox, outbox_postgres
 from bench.reconcile_goals import reconcile
 from bench.results import Result, result
 from bench.serving import ROOT, Server, in_fresh_process
@@ -439,5 +440,7 @@ GOALS: Final[dict[str, Callable[[], Result]]] = {
     "P14": p14,
     "P15": p15,
     "P18": p18,
+    "OUTBOX": outbox,
+    "OUTBOX4": outbox_postgres,
     "RECONCILE": reconcile,
 }
