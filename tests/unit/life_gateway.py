@@ -24,6 +24,7 @@ class Sent:
     over_at: datetime
     done: bool = False
     made: str | None = None
+    effect: bool = False
 
 
 @dataclass
@@ -70,9 +71,15 @@ class LifeGateway:
         fence: int,
         amount: Money,
         send_by: datetime,
+        now: datetime,
     ) -> Sent:
         """A request has left within its deadline; the gateway works on it when it likes, up to its limit."""
         over_at = send_by + timedelta(seconds=LIMIT_S)
+        for other in self.sent:
+            same = (other.payment_id, other.kind) == (payment_id, kind)
+            if same and (kind is not OperationKind.REFUND or other.operation_id == operation_id):
+                assert not other.effect, "submitted again, and the gateway had done it"
+                assert other.done or now > other.over_at, "submitted again while the gateway may be at it"
         request = Sent(payment_id, operation_id, kind, fence, amount, over_at)
         self.sent.append(request)
         return request
@@ -83,6 +90,10 @@ class LifeGateway:
         if request.done or now > request.over_at:
             return False
         request.done = True
+        request.effect = self._do(account, request)
+        return request.effect
+
+    def _do(self, account: Account, request: Sent) -> bool:
         if request.kind is OperationKind.REFUND:
             return self._refund(account, request)
         if request.kind is OperationKind.EXECUTE:

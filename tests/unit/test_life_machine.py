@@ -230,7 +230,13 @@ class PaymentLife(RuleBasedStateMachine):
         if operation.kind is OperationKind.REFUND and not self.checkpoint(answer):
             return
         self.gateway.receive(
-            answer.payment_id, operation_id, operation.kind, answer.fence, operation.amount, answer.send_by
+            answer.payment_id,
+            operation_id,
+            operation.kind,
+            answer.fence,
+            operation.amount,
+            answer.send_by,
+            self.clock.now(),
         )
 
     def checkpoint(self, claim: Claim) -> bool:

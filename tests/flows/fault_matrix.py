@@ -1,0 +1,192 @@
+"""The fault matrix (R3): every step that the capabilities call for, under every fault, with what must come of it.
+
+The cells are generated: `cells(capabilities)` is steps x faults, and each step says in words what is expected under
+each fault. A step or fault that nobody has thought about has no words, and fails. `scripts/fault_matrix.py` publishes
+the table; tests/flows/test_fault_matrix.py plays every cell with the whole engine against the sandbox.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from vextrus_payments.capabilities import Capabilities, Completion, Feature
+from vextrus_payments.testing.faulty import Fault
+from vextrus_payments.wire import Safety
+
+
+class Now(StrEnum):
+    """What the caller is told at once."""
+
+    DONE = "done"
+    RETRIED = "done: sent again, which a READ, an IDEMPOTENT step or a proof of not-sent allows"
+    REPLACED = "done: a fresh session takes the place of the one whose answer got lost"
+    UNKNOWN = "unknown: nothing is resent"
+    NOT_SENT = "pending, not sent"
+    NO_SESSION = "an error with effect NONE: there is no session"
+    AS_KNOWN = "what was known before; an unanswered question proves nothing"
+
+
+class Later(StrEnum):
+    """What comes of it once the line works again, and somebody looks."""
+
+    DONE = "done, once"
+    FOUND = "the look-up finds it done, once"
+    AGAIN = "proven not done; the same call does it, once"
+
+
+Cell = tuple[Now, Later]
+_HARMLESS: Final = {
+    Fault.NOT_SENT: (Now.NOT_SENT, Later.AGAIN),
+    Fault.TOKEN_ONCE: (Now.RETRIED, Later.DONE),
+    Fault.TOKEN_ALWAYS: (Now.NOT_SENT, Later.AGAIN),
+}
+_DONE_UNSEEN: Final = (
+    Fault.LOST_AFTER,
+    Fault.SLOW,
+    Fault.ERROR_AFTER,
+    Fault.MALFORMED,
+    Fault.EMPTY,
+    Fault.HTML,
+)
+_NOT_DONE_UNSEEN: Final = (Fault.LOST_BEFORE, Fault.ERROR_BEFORE, Fault.REDIRECT)
+#: A step that may move money: looked up, never resent.
+ONCE: Final[Mapping[Fault, Cell]] = {
+    **_HARMLESS,
+    **dict.fromkeys(_DONE_UNSEEN, (Now.UNKNOWN, Later.FOUND)),
+    **dict.fromkeys(_NOT_DONE_UNSEEN, (Now.UNKNOWN, Later.AGAIN)),
+}
+#: A refund that is not seen is never proven absent where the gateway knows no id of ours: only a person, or its showing
+#: up, ends that. What never left is told apart by the driver's own proof.
+REFUND_UNPROVEN: Final = "unknown until the gateway shows it or a person answers; its amount stays reserved"
+#: A session: a lost answer means a fresh one. Here each of the three tries of one call is hit.
+DISPOSABLE: Final[Mapping[Fault, Cell]] = {
+    fault: ((Now.RETRIED, Later.DONE) if fault is Fault.TOKEN_ONCE else (Now.NO_SESSION, Later.AGAIN))
+    for fault in Fault
+}
+#: A look-up, hit for as long as it is tried.
+READ: Final[Mapping[Fault, Cell]] = {
+    fault: ((Now.RETRIED, Later.DONE) if fault is Fault.TOKEN_ONCE else (Now.AS_KNOWN, Later.DONE))
+    for fault in Fault
+}
+#: The list before a refund: without it the refund does not leave.
+BASELINE: Final[Mapping[Fault, Cell]] = {
+    fault: ((Now.RETRIED, Later.DONE) if fault is Fault.TOKEN_ONCE else (Now.NOT_SENT, Later.AGAIN))
+    for fault in Fault
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One request of the engine's verbs."""
+
+    name: str
+    verb: str
+    safety: Safety
+    expected: Mapping[Fault, Cell]
+    needs: Feature | None = None
+    """The feature without which the gateway has no such step."""
+    only_if_merchant_executes: bool = False
+    unproven: bool = False
+    """Not seeing it never proves that it was not done."""
+
+
+STEPS: Final = (
+    Step(name="open a session", verb="initialize", safety=Safety.DISPOSABLE, expected=DISPOSABLE),
+    Step(
+        name="execute",
+        verb="execute",
+        safety=Safety.ONCE,
+        expected=ONCE,
+        only_if_merchant_executes=True,
+    ),
+    Step(name="look a payment up", verb="status", safety=Safety.READ, expected=READ),
+    Step(name="capture", verb="capture", safety=Safety.ONCE, expected=ONCE, needs=Feature.CAPTURE),
+    Step(name="void", verb="void", safety=Safety.ONCE, expected=ONCE, needs=Feature.VOID),
+    Step(
+        name="list the refunds before a refund",
+        verb="refund",
+        safety=Safety.READ,
+        expected=BASELINE,
+        needs=Feature.REFUND_STATUS,
+    ),
+    Step(
+        name="refund",
+        verb="refund",
+        safety=Safety.ONCE,
+        expected=ONCE,
+        needs=Feature.REFUND,
+        unproven=True,
+    ),
+    Step(
+        name="look a refund up",
+        verb="refund_status",
+        safety=Safety.READ,
+        expected=READ,
+        needs=Feature.REFUND_STATUS,
+    ),
+    Step(
+        name="open an agreement",
+        verb="create_agreement",
+        safety=Safety.DISPOSABLE,
+        expected=DISPOSABLE,
+        needs=Feature.AGREEMENTS,
+    ),
+    Step(
+        name="execute an agreement",
+        verb="execute_agreement",
+        safety=Safety.ONCE,
+        expected=ONCE,
+        needs=Feature.AGREEMENTS,
+    ),
+    Step(
+        name="look an agreement up",
+        verb="agreement_status",
+        safety=Safety.READ,
+        expected=READ,
+        needs=Feature.AGREEMENTS,
+    ),
+    Step(
+        name="end an agreement",
+        verb="cancel_agreement",
+        safety=Safety.IDEMPOTENT,
+        expected={
+            **dict.fromkeys(Fault, (Now.UNKNOWN, Later.AGAIN)),
+            Fault.TOKEN_ONCE: (Now.RETRIED, Later.DONE),
+            Fault.NOT_SENT: (Now.NOT_SENT, Later.AGAIN),
+            Fault.TOKEN_ALWAYS: (Now.NOT_SENT, Later.AGAIN),
+            **dict.fromkeys(_DONE_UNSEEN, (Now.UNKNOWN, Later.FOUND)),
+        },
+        needs=Feature.AGREEMENTS,
+    ),
+)
+
+
+def steps_of(capabilities: Capabilities) -> tuple[Step, ...]:
+    """The steps that a gateway of these capabilities has."""
+    executes = capabilities.completion is Completion.MERCHANT_EXECUTES
+    return tuple(
+        step
+        for step in STEPS
+        if (step.needs is None or capabilities.can(step.needs))
+        and (executes or not step.only_if_merchant_executes)
+    )
+
+
+def cells(capabilities: Capabilities) -> Iterator[tuple[Step, Fault]]:
+    """Every cell of a gateway's matrix."""
+    for step in steps_of(capabilities):
+        for fault in Fault:
+            yield step, fault
+
+
+def words(step: Step, fault: Fault) -> tuple[str, str]:
+    """What is expected in a cell, in words.
+
+    Raises:
+        KeyError: nobody has written it down.
+    """
+    now, later = step.expected[fault]
+    if step.unproven and (now, later) == (Now.UNKNOWN, Later.AGAIN):
+        return now.value, REFUND_UNPROVEN
+    return now.value, later.value
