@@ -62,8 +62,6 @@ def test_a_store_is_given_back() -> None:
         ("memory://name", "memory://"),
         ("payments.db", "scheme"),
         ("", "scheme"),
-        ("postgresql://user:hunter2@db/shop", "no PostgreSQL store yet"),
-        ("postgres://user:hunter2@db/shop", "no PostgreSQL store yet"),
         ("mysql://user:hunter2@db/shop", "kind of store"),
         (Path("payments.db"), "URL or a PaymentStore"),
         (None, "URL or a PaymentStore"),
