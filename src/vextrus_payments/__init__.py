@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from vextrus_payments.app import Payments, TenantPayments
     from vextrus_payments.capabilities import Capabilities
-    from vextrus_payments.engine import ReturnResult
+    from vextrus_payments.engine import EpochState, ReturnResult
+    from vextrus_payments.epoch import EpochMark, FileEpochMark
     from vextrus_payments.errors import (
         AlreadyPaidError,
         AmountError,
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
         UnsupportedOperationError,
         WebhookError,
     )
-    from vextrus_payments.events import EventKind, PaymentEvent
+    from vextrus_payments.events import EventKind, History, PaymentEvent
     from vextrus_payments.ledger import AccountMap, EntryKind, LedgerCallback, LedgerEntry, Posting, Side
     from vextrus_payments.mode import Mode
     from vextrus_payments.money import Money
@@ -65,15 +66,25 @@ if TYPE_CHECKING:
         Review,
         Unknown,
     )
-    from vextrus_payments.payment import Customer, Intent, PaymentRequest, PaymentSession, RefundRequest
+    from vextrus_payments.payment import (
+        ConsentRequest,
+        Customer,
+        Intent,
+        PaymentRequest,
+        PaymentSession,
+        RefundRequest,
+    )
     from vextrus_payments.reasons import Reason, ReasonCode
     from vextrus_payments.reconcile import Reconciled, ReconcileLimits, ReconcileReport
+    from vextrus_payments.records import Agreement, AgreementLife, PaymentFacts, ResolutionVerdict
+    from vextrus_payments.resolving import ResolveRequest
     from vextrus_payments.secret import Secret
 
 _HOMES = {
     "app": ("Payments", "TenantPayments"),
     "capabilities": ("Capabilities",),
-    "engine": ("ReturnResult",),
+    "engine": ("EpochState", "ReturnResult"),
+    "epoch": ("EpochMark", "FileEpochMark"),
     "errors": (
         "AlreadyPaidError",
         "AmountError",
@@ -111,7 +122,7 @@ _HOMES = {
         "UnsupportedOperationError",
         "WebhookError",
     ),
-    "events": ("EventKind", "PaymentEvent"),
+    "events": ("EventKind", "History", "PaymentEvent"),
     "ledger": ("AccountMap", "EntryKind", "LedgerCallback", "LedgerEntry", "Posting", "Side"),
     "mode": ("Mode",),
     "money": ("Money",),
@@ -126,9 +137,11 @@ _HOMES = {
         "Review",
         "Unknown",
     ),
-    "payment": ("Customer", "Intent", "PaymentRequest", "PaymentSession", "RefundRequest"),
+    "payment": ("ConsentRequest", "Customer", "Intent", "PaymentRequest", "PaymentSession", "RefundRequest"),
     "reasons": ("Reason", "ReasonCode"),
     "reconcile": ("ReconcileLimits", "ReconcileReport", "Reconciled"),
+    "records": ("Agreement", "AgreementLife", "PaymentFacts", "ResolutionVerdict"),
+    "resolving": ("ResolveRequest",),
     "secret": ("Secret",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -137,6 +150,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AccountMap",
+    "Agreement",
+    "AgreementLife",
     "AlreadyPaidError",
     "AmountError",
     "AnswerLostError",
@@ -146,6 +161,7 @@ __all__ = [
     "Capabilities",
     "ConfigurationError",
     "ConflictError",
+    "ConsentRequest",
     "CredentialsMissingError",
     "CurrencyNotSupportedError",
     "Customer",
@@ -154,9 +170,13 @@ __all__ = [
     "DeliveryError",
     "Effect",
     "EntryKind",
+    "EpochMark",
+    "EpochState",
     "EventKind",
+    "FileEpochMark",
     "GatewayBlockedError",
     "GatewayError",
+    "History",
     "Intent",
     "InvalidRequestError",
     "LedgerCallback",
@@ -172,6 +192,7 @@ __all__ = [
     "OutcomeUnknownError",
     "Paid",
     "PaymentEvent",
+    "PaymentFacts",
     "PaymentRequest",
     "PaymentSession",
     "Payments",
@@ -187,6 +208,8 @@ __all__ = [
     "RefundOutcome",
     "RefundRequest",
     "Refunded",
+    "ResolutionVerdict",
+    "ResolveRequest",
     "ReturnResult",
     "Review",
     "Secret",
