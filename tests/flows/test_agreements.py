@@ -125,6 +125,9 @@ async def test_a_lost_execute_is_only_looked_up(shop: Shop, fault: str) -> None:
         await shop.payments.cancel_agreement(asked.agreement_key)
     assert shop.calls("execute") == 1
     shop.server.app.state.faults.clear()
+    if "before" in fault:
+        early = await shop.payments.agreement_status(asked.agreement_key)
+        assert execute_of(early) is OperationState.UNKNOWN, "the gateway may still be at it"
     shop.clock.advance(LONG_S)
     known = await shop.payments.agreement_status(asked.agreement_key)
     if "after" in fault or fault == "malformed":

@@ -210,7 +210,12 @@ class World:
         for operation in facts.operations:
             if operation.kind is not OperationKind.REFUND:
                 continue
-            mine = [r for r in facts.receipts if r.operation_id == operation.operation_id]
+            mine = [
+                r
+                for r in facts.receipts
+                if r.operation_id == operation.operation_id
+                or (Flag.ADOPTED in r.flags and r.transaction_id == operation.transaction_id)
+            ]
             wanted = 1 if operation.state is OperationState.SUCCEEDED else 0
             assert len(mine) == wanted or (wanted and quarantined), "one receipt per refund"
             if operation.state in (OperationState.RESERVED, *OPEN_STATES):
