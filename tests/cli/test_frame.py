@@ -11,6 +11,7 @@ from tests.cli.running import COMMAND, PATIENCE_S, User
 from vextrus_payments import cli, errors
 from vextrus_payments.cli import frame
 from vextrus_payments.cli.exit_codes import Exit, of_error, of_outcome
+from vextrus_payments.cli.root import _OWN
 from vextrus_payments.errors import Effect, PaymentsError
 from vextrus_payments.money import Money
 from vextrus_payments.outcomes import (
@@ -131,7 +132,7 @@ def test_version(user: User) -> None:
     ("arguments", "line"),
     [
         (["demoo"], "there is no command 'demoo'. Did you mean demo?"),
-        (["xyz"], "there is no command 'xyz'. Commands: demo, sandbox, pay, status, refund."),
+        (["xyz"], f"there is no command 'xyz'. Commands: demo, sandbox, {', '.join(_OWN)}."),
         (["--foo"], "--foo: there is no such option."),
         (["pay"], "GATEWAY: is missing; give a value."),
         (["pay", "bkash"], "--amount: is missing; give a value."),
@@ -259,7 +260,9 @@ def test_every_error_has_a_code(kind: type[PaymentsError]) -> None:
             assert code is Exit.USAGE
         elif issubclass(kind, errors.ConflictError):
             assert code is Exit.NOT_SENT
-        elif issubclass(kind, errors.StorageError | errors.WebhookError) or kind is PaymentsError:
+        elif issubclass(kind, errors.StorageError | errors.WebhookError | errors.DeliveryError):
+            assert code is Exit.OPEN
+        elif kind is PaymentsError:
             assert code is Exit.OPEN
         elif kind is errors.AuthenticationRejectedError:
             assert code is Exit.USAGE
