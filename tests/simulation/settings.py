@@ -1,8 +1,10 @@
 """Who is simulated in our own tests: one process and several, one gateway and several, one tenant and several."""
 
+from dataclasses import replace
+
 from tests.simulation.raw import page, raw
-from vextrus_payments.testing.simulation import Setting
-from vextrus_payments.testing.simulation.story import shop_story
+from vextrus_payments.testing.simulation import Setting, Weather, WireFault
+from vextrus_payments.testing.simulation.story import hard_story, shop_story
 from vextrus_payments_sandbox.simulated import bkash
 
 SETTINGS = {
@@ -11,4 +13,40 @@ SETTINGS = {
     "raw": Setting(worlds=[raw], story=shop_story),
     "tenants": Setting(worlds=[bkash, raw], story=shop_story, tenants=("acme", "zeta"), processes=2),
     "page": Setting(worlds=[page, bkash], story=shop_story),
+}
+
+#: Nearly everything fails now and then: what has to be found is found sooner.
+FOUL = Weather(wire=0.35, connect=0.05, disk=0.01, ledger=0.6)
+
+_LOST = (
+    WireFault.ZOMBIE,
+    WireFault.SILENT_AFTER,
+    WireFault.RESET_AFTER,
+    WireFault.ERROR_AFTER,
+    WireFault.DRIP,
+    WireFault.LOST,
+)
+#: Answers get lost, most of them after the gateway did what was asked.
+LOSSY = Weather(wire=0.3, ledger=0.5, outages=2, only=_LOST)
+
+#: What can be played again by name: a setting, and a weather (None: drawn from the seed).
+CASES: dict[str, tuple[Setting, Weather | None]] = {
+    **{name: (setting, None) for name, setting in SETTINGS.items()},
+    **{f"{name}-foul": (setting, FOUL) for name, setting in SETTINGS.items()},
+    **{f"{name}-lossy": (replace(setting, story=hard_story), LOSSY) for name, setting in SETTINGS.items()},
+}
+
+#: planted bug -> in which case it is hunted, and within how many seeds, counted from 0, it has to be found.
+HUNTS = {
+    "timeout_not_sent": ("raw-lossy", 40),
+    "early_look_up_trusted": ("raw-lossy", 150),
+    "executed_after_cancel": ("bkash-lossy", 30),
+    "late_answer_dropped": ("raw-lossy", 60),
+    "freed_on_unknown": ("raw-lossy", 100),
+    "adopted_twice": ("bkash-lossy", 80),
+    "expiry_is_decline": ("raw-lossy", 60),
+    "second_entry_first": ("bkash-lossy", 100),
+    "amount_unchecked": ("raw-lossy", 60),
+    "tenant_missing": ("tenants-lossy", 60),
+    "slot_unreserved": ("two-lossy", 100),
 }

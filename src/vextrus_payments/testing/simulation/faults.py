@@ -76,6 +76,7 @@ class Weather:
         connect: faults per connection that is made.
         disk: faults per begin and per commit.
         ledger: calls of the ledger callback that raise, hang or are slow.
+        outages: how many times in a story the network goes dark, for half a minute to four.
         clock: how often the wall clock is stepped within the story; 0 is never.
         latency_s: how long a request or an answer is on its way, at most.
         slow_disk: pieces of database work that take more than no time.
@@ -86,6 +87,7 @@ class Weather:
     connect: float = 0.0
     disk: float = 0.0
     ledger: float = 0.0
+    outages: int = 0
     clock: float = 0.0
     latency_s: float = 0.3
     slow_disk: float = 0.1
@@ -105,6 +107,7 @@ class Weather:
             connect=rng.choice((0.0, 0.0, 0.1, 0.3)),
             disk=rng.choice((0.0, 0.0, 0.02, 0.08)),
             ledger=rng.choice((0.0, 0.2, 0.6)),
+            outages=rng.choice((0, 0, 1, 2)),
             clock=rng.choice((0.0, 0.0, 0.0, 0.1)),
             latency_s=rng.choice((0.05, 0.3, 2.0)),
             slow_disk=rng.choice((0.0, 0.1, 0.5)),
@@ -126,6 +129,17 @@ class Faults:
     weather: Weather
     ordered: list[tuple[str, WireFault]] = field(default_factory=list)
     struck: dict[WireFault, int] = field(default_factory=dict)
+    dark: list[tuple[float, float]] = field(default_factory=list)
+    """From when to when (virtual seconds) nothing gets through."""
+
+    def __post_init__(self) -> None:
+        for _ in range(self.weather.outages):
+            begins_s = self.rng.uniform(2.0, 40.0)
+            self.dark.append((begins_s, begins_s + self.rng.choice((30.0, 90.0, 240.0))))
+
+    def is_dark(self, now_s: float) -> bool:
+        """Whether nothing gets through at this moment."""
+        return any(begins_s <= now_s < ends_s for begins_s, ends_s in self.dark)
 
     def order(self, path_ends: str, fault: WireFault) -> None:
         """Strike the next request whose path ends so."""
@@ -135,6 +149,7 @@ class Faults:
         """From now on nothing strikes any more."""
         self.weather = Weather(latency_s=self.weather.latency_s, slow_disk=self.weather.slow_disk)
         self.ordered.clear()
+        self.dark.clear()
 
     def of_connection(self, *kinds: WireFault) -> WireFault | None:
         """Which of these faults, if any, strikes a connection that is being made."""

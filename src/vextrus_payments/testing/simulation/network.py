@@ -85,7 +85,8 @@ class Network:
         task.add_done_callback(self._serving.discard)
 
     async def _serve(self, line: "Line", ask: HttpAsk) -> None:
-        world, fault, at_s = line.world, self.faults.of_request(ask.path), self.outside.time()
+        world, at_s = line.world, self.outside.time()
+        fault = WireFault.LOST if self.faults.is_dark(at_s) else self.faults.of_request(ask.path)
         place = len(self.log)
         exchange = Exchange(at_s, line.process_name, world, ask, fault)
         self.log.append(exchange)
@@ -99,6 +100,8 @@ class Network:
         now_s = self.outside.time()
         self.log[place] = Exchange(at_s, line.process_name, world, ask, fault, now_s, answer)
         self.note(f"answers {ask.path} {answer.status} {len(answer.body)}")
+        if self.faults.is_dark(now_s):
+            return
         await self._after(fault, line, answer)
 
     def _think_s(self, fault: WireFault | None, world: World) -> float:

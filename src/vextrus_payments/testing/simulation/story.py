@@ -59,7 +59,23 @@ def draw(rng: Random, town: Town, number: int) -> Plot:
 async def shop_story(town: Town) -> None:
     """One to three orders at the same time."""
     orders = town.rng.choice((1, 1, 2, 3))
-    plots = [draw(town.rng, town, number + 1) for number in range(orders)]
+    await _play(town, [draw(town.rng, town, number + 1) for number in range(orders)])
+
+
+async def hard_story(town: Town) -> None:
+    """Three orders whose payers pay in several tabs and then want their money back, in parts: what breaks a promise
+    about money breaks it here sooner."""
+    plots = [draw(town.rng, town, number + 1) for number in range(3)]
+    for place, plot in enumerate(plots):
+        half = str(Money.from_minor(max(1, plot.amount.amount_minor // 2), "BDT").amount)
+        tabs = (*plot.gateways, town.rng.choice(town.worlds))[: town.rng.choice((1, 2, 2))]
+        refunds = town.rng.choice(((half, half), (half, half, half), (None, half)))
+        payer = plot.payer if plot.payer == "success" or town.rng.random() < 0.2 else "success"
+        plots[place] = replace(plot, payer=payer, gateways=tabs, refunds=refunds)
+    await _play(town, plots)
+
+
+async def _play(town: Town, plots: list[Plot]) -> None:
     if plots[0].tenant is not None and len(town.tenants) > 1 and len(plots) > 1:
         twin = town.tenants[(town.tenants.index(plots[0].tenant) + 1) % len(town.tenants)]
         plots[1] = replace(plots[0], tenant=twin)

@@ -1,0 +1,80 @@
+"""R1 and R2: the real engine is killed at its awaits and struck by faults, and the books are right all the same.
+
+Two checkers that share no code judge every run; where only one of them objects, that is a failure of its own (R18).
+"""
+
+import itertools
+import os
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.simulation.replay import COMMAND
+from tests.simulation.settings import CASES, SETTINGS
+from vextrus_payments.testing.simulation import Weather
+from vextrus_payments.testing.simulation.sweep import Tally, Task, sweep, told
+
+NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+R1_S = 60.0
+R2_SEEDS = 2_000
+WORKERS = min(2, os.cpu_count() or 1)
+
+
+def commit() -> str:
+    """The commit that is tested, for the message of a failure."""
+    found = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return found.stdout.strip() or "unknown"
+
+
+def report(what: str, tally: Tally, capsys: pytest.CaptureFixture[str]) -> None:
+    """Print the counts, whatever pytest captures; fail with the first failure's whole story."""
+    with capsys.disabled():
+        print(f"\n{what}: {tally.summary()}")
+    failures = [told(name, verdict, command=COMMAND, commit=commit()) for name, verdict in tally.failures]
+    assert not failures, "\n\n".join(reversed(failures))
+
+
+def kills() -> Iterator[Task]:
+    """Every point of a plain order at each gateway first; then seeds of everything, with kills where none was yet."""
+    for name in ("bkash", "raw"):
+        yield Task(name=name, setting=SETTINGS[name], seed=2, kills=None, weather=None)
+    for seed in itertools.count(10_000):
+        for name, (setting, weather) in CASES.items():
+            yield Task(name=name, setting=setting, seed=seed, kills=8, weather=weather)
+
+
+@pytest.mark.slow
+def test_a_process_killed_at_any_await_loses_and_doubles_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    tally = sweep(kills(), budget_s=R1_S, workers=WORKERS)
+    report("R1", tally, capsys)
+    with capsys.disabled():
+        print(f"no kill yet at: {' '.join(tally.uncovered()) or 'nowhere'}")
+    assert tally.kills > 100
+
+
+def faults() -> Iterator[Task]:
+    """Seeds without a kill: every case in turn."""
+    cases = list(CASES.items())
+    for seed in range(R2_SEEDS):
+        name, (setting, weather) = cases[seed % len(cases)]
+        yield Task(name=name, setting=setting, seed=seed // len(cases), weather=weather)
+
+
+@pytest.mark.slow
+def test_faults_lose_and_double_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    tally = sweep(faults(), workers=WORKERS)
+    report("R2", tally, capsys)
+    assert tally.runs == R2_SEEDS
+    assert tally.faults > R2_SEEDS
+
+
+def test_nothing_goes_wrong_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    tasks = (
+        Task(name=name, setting=setting, seed=seed, weather=Weather.fair())
+        for name, setting in SETTINGS.items()
+        for seed in range(4)
+    )
+    report("fair weather", sweep(tasks, workers=1), capsys)
