@@ -52,9 +52,11 @@ if TYPE_CHECKING:
         WebhookError,
     )
     from vextrus_payments.events import EventKind, History, PaymentEvent
+    from vextrus_payments.health import Health
     from vextrus_payments.ledger import AccountMap, EntryKind, LedgerCallback, LedgerEntry, Posting, Side
     from vextrus_payments.mode import Mode
     from vextrus_payments.money import Money
+    from vextrus_payments.outbox import OutboxAlarm, OutboxLimits
     from vextrus_payments.outcomes import (
         Authorized,
         Declined,
@@ -123,9 +125,11 @@ _HOMES = {
         "WebhookError",
     ),
     "events": ("EventKind", "History", "PaymentEvent"),
+    "health": ("Health",),
     "ledger": ("AccountMap", "EntryKind", "LedgerCallback", "LedgerEntry", "Posting", "Side"),
     "mode": ("Mode",),
     "money": ("Money",),
+    "outbox": ("OutboxAlarm", "OutboxLimits"),
     "outcomes": (
         "Authorized",
         "Declined",
@@ -176,6 +180,7 @@ __all__ = [
     "FileEpochMark",
     "GatewayBlockedError",
     "GatewayError",
+    "Health",
     "History",
     "Intent",
     "InvalidRequestError",
@@ -187,6 +192,8 @@ __all__ = [
     "Money",
     "NotSentError",
     "OperationConflictError",
+    "OutboxAlarm",
+    "OutboxLimits",
     "Outcome",
     "OutcomeNotRecordedError",
     "OutcomeUnknownError",
