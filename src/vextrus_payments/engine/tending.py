@@ -38,6 +38,7 @@ class Tending:
 
     def __init__(self, context: Context, looking: Looking, settling: Settling, refunding: Refunding) -> None:
         self._context = context
+        self._began = context.clock.now(), context.clock.monotonic()
         self._looking = looking
         self._settling = settling
         self._refunding = refunding
@@ -113,7 +114,7 @@ class Tending:
         gateway = await context.gateway_of(facts)
         capabilities = gateway.capabilities
         over_at = session_over_at(facts, capabilities)
-        if context.store.now() < over_at or context.clock.now() < over_at:
+        if not self._surely_past(over_at):
             return facts
         facts = await self._abandon_initialize(facts, capabilities)
         lapse = capabilities.completion is Completion.PAYER_COMPLETES
@@ -126,6 +127,16 @@ class Tending:
                 now_facts, session_over_at(now_facts, capabilities), context.store.now(), lapse=lapse
             ),
         )
+
+    def _surely_past(self, moment: datetime) -> bool:
+        """By the store's clock, by ours, and by ours as it would be had nobody set it since we began.
+
+        A clock set forward, here or there, must not end a session that its payer can still use. What is too careful (a
+        machine that slept) only ends it later.
+        """
+        began, then = self._began
+        steady = began + timedelta(seconds=self._context.clock.monotonic() - then)
+        return min(self._context.store.now(), self._context.clock.now(), steady) >= moment
 
     async def _abandon_initialize(self, facts: PaymentFacts, capabilities: Capabilities) -> PaymentFacts:
         context = self._context
