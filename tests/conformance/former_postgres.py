@@ -204,7 +204,7 @@ class FormerRows:
                 to_json(o),
             )
         for r in plan.receipts:
-            if await self.receipt_owner(r.key) is not None:
+            if await self.receipt_owner(r.key) == Booked(r.payment_id):
                 continue
             await self._fetch(
                 "INSERT INTO receipts (tenant, gateway, mode, kind, transaction_id, payment_id, document)"

@@ -40,7 +40,6 @@ FORMER_CHECKS = (
     "commits_race",
     "guards",
     "a_receipt_is_booked_once",
-    "receipts_race",
     "an_operation_stays_with_its_payment",
     "events_and_entries_once",
     "every_field_comes_back",
