@@ -428,6 +428,60 @@ def test_an_interrupted_caller_cancels_only_its_wait(
     assert sandbox.calls("execute") == 1
 
 
+def test_what_an_interrupted_caller_waited_for_is_not_waited_for_any_longer(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting, given_up = threading.Event(), threading.Event()
+
+    async def get(self: app.Payments, payment_id: str) -> None:
+        waiting.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            given_up.set()
+            raise
+
+    def wait(futures: Any, timeout: float) -> Any:
+        assert waiting.wait(PATIENCE_S)
+        raise KeyboardInterrupt
+
+    with sandbox.payments(tmp_path / "shop.db") as payments:
+        monkeypatch.setattr(app.Payments, "get", get)
+        with monkeypatch.context() as patch:
+            patch.setattr(background_module.concurrent.futures, "wait", wait)
+            with pytest.raises(KeyboardInterrupt):
+                payments.get("pay_1")
+        assert given_up.wait(PATIENCE_S)
+
+
+def test_closing_while_another_thread_opens_leaves_it_closed(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opening, go_on = threading.Event(), threading.Event()
+    real_open = app.Payments.open
+
+    async def slow_open(self: app.Payments, *, workers: bool | None = None) -> None:
+        opening.set()
+        await asyncio.to_thread(go_on.wait, PATIENCE_S)
+        await real_open(self, workers=workers)
+
+    monkeypatch.setattr(app.Payments, "open", slow_open)
+    payments = sandbox.payments(tmp_path / "shop.db")
+    with ThreadPoolExecutor(2) as pool:
+        opened = pool.submit(payments.open)
+        assert opening.wait(PATIENCE_S)
+        closed = pool.submit(payments.close)
+        while not payments._here._closing:
+            pass
+        go_on.set()
+        opened.result(PATIENCE_S)
+        closed.result(PATIENCE_S)
+    with pytest.raises(ConfigurationError) as caught:
+        payments.get("pay_1")
+    assert caught.value.code == "not_open"
+    assert not payments._here.payments._opened
+
+
 def test_closing_beside_callers_answers_all_of_them(sandbox: Sandbox, tmp_path: Path) -> None:
     payments = sandbox.payments(tmp_path / "shop.db")
     payments.open()

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.sync.world import Sandbox
+from tests.conformance.postgres_database import migrated
+from tests.sync.world import Sandbox, wanted
 from vextrus_payments.errors import StorageError
 from vextrus_payments.stores import SqliteStore
 
@@ -68,8 +69,6 @@ def run(sandbox: Sandbox, program: str, *arguments: str, timeout_s: float = 30, 
 @pytest.fixture
 def paying(sandbox: Sandbox, tmp_path: Path) -> tuple[Sandbox, str, str]:
     """A sandbox, a store with an approved payment, and the payment's id."""
-    from tests.sync.world import wanted
-
     with sandbox.payments(tmp_path / "shop.db") as payments:
         session = payments.initialize(wanted())
     sandbox.approve(session)
@@ -117,7 +116,8 @@ def test_an_open_file_is_not_used_on_both_sides_of_a_fork(paying: tuple[Sandbox,
             except ConfigurationError as error:
                 refused = [error.code, "after the fork" in str(error)]
             payments.close()
-            return refused
+            loops = [t for t in threading.enumerate() if t.name == "vextrus-payments"]
+            return [*refused, len(loops)]
         before = name(payments.status(payment_id))
         child = in_child(work)
         # The child ended its whole interpreter; the loop and the file of the parent serve on.
@@ -125,7 +125,7 @@ def test_an_open_file_is_not_used_on_both_sides_of_a_fork(paying: tuple[Sandbox,
         payments.close()
         print(json.dumps([before, child, after]))
     """
-    assert run(sandbox, program, store, payment_id) == ["Pending", ["forked", True], "Paid"]
+    assert run(sandbox, program, store, payment_id) == ["Pending", ["forked", True, 0], "Paid"]
 
 
 def test_a_child_leaves_the_loop_of_its_parent_alone(paying: tuple[Sandbox, str, str]) -> None:
@@ -149,6 +149,28 @@ def test_a_child_leaves_the_loop_of_its_parent_alone(paying: tuple[Sandbox, str,
     """
     sandbox.fault("execute", "delay_after;seconds=1")
     assert run(sandbox, program, store, payment_id) == [[1, 1, 1], ["Paid"]]
+    assert sandbox.calls("execute") == 1
+
+
+def test_a_child_connects_to_postgresql_by_itself(
+    sandbox: Sandbox, postgres_dsn: str, tmp_path: Path
+) -> None:
+    store = migrated(postgres_dsn)
+    with sandbox.payments(store) as payments:
+        session = payments.initialize(wanted())
+    sandbox.approve(session)
+    program = """
+        from vextrus_payments.tokens import FileTokenBackend
+        with_tokens = Payments(store=store, tokens=FileTokenBackend(sys.argv[3]), workers=False)
+        with_tokens.open()
+        payments.open()
+        before = name(payments.status(payment_id))
+        child = in_child(lambda: name(payments.execute(payment_id)))
+        refused = in_child(lambda: name(with_tokens.status(payment_id)))
+        print(json.dumps([before, child, refused, name(payments.execute(payment_id))]))
+    """
+    answers = run(sandbox, program, store, session.payment_id, str(tmp_path / "tokens"))
+    assert answers == ["Pending", "Paid", "forked", "Paid"]
     assert sandbox.calls("execute") == 1
 
 

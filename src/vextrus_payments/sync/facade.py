@@ -157,7 +157,7 @@ class Payments(Verbs):
             StorageError: the store cannot be opened.
         """
         refuse_inside_a_loop()
-        loop, here = background(), self._mine()
+        here, loop = self._mine(), background()
         self._opens_itself = True
         loop.wait_for(here.open_on(loop, workers))
 
@@ -242,7 +242,7 @@ class Payments(Verbs):
 
     def _run(self, verb: Verb[T]) -> T:
         refuse_inside_a_loop()
-        loop, here = background(), self._mine()
+        here, loop = self._mine(), background()
         return loop.wait_for(self._opened(loop, here, verb))
 
     async def _opened(self, loop: Background, here: Here, verb: Verb[T]) -> T:
