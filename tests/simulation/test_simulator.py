@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from tests.simulation.settings import CASES, HUNTS, SETTINGS
-from vextrus_payments.testing.simulation import Simulation
+from vextrus_payments.testing.simulation import Simulation, Weather
 from vextrus_payments.testing.simulation.judge import play
 from vextrus_payments.testing.simulation.loop import DeadlockError, Scheduler, new_loop
 from vextrus_payments.testing.simulation.planted import PLANTED
@@ -76,17 +76,22 @@ def test_a_planted_bug_is_found(name: str) -> None:
 # --- a killed process ---------------------------------------------------------------------------------------------
 
 
-def test_a_killed_process_has_no_effect_any_more() -> None:
-    simulation = Simulation(SETTINGS["bkash"], 3, kill_at=[60])
-    run = simulation.play()
+@pytest.mark.parametrize("point", [20, 60, 100, 150])
+def test_a_killed_process_has_no_effect_any_more(point: int) -> None:
+    run = Simulation(SETTINGS["bkash"], 3, kill_at=[point], weather=Weather.fair()).play()
     assert run.kills == 1
     assert run.dead_writes == 0
-    killed = next(number for number, line in enumerate(run.journal) if " killed " in line)
+    killed = next(
+        number for number, line in enumerate(run.journal) if line.endswith(("(await)", "(database)"))
+    )
     name = run.journal[killed].split()[1]
+    # What it had sent before arrives all the same; but it asks, tells, books and hears nothing any more.
+    after = [line.split() for line in run.journal[killed + 1 :]]
+    assert not [words for words in after if words[1] in ("asked", "told", "raised") and words[3] == name]
     assert not [
-        line
-        for line in run.journal[killed + 1 :]
-        if f" {name}" in f" {line.partition(' ')[2]}".split("from")[0]
+        taken
+        for taken in run.entries + run.events
+        if taken.process == name and taken.at_s > float(after[0][0])
     ]
 
 

@@ -1,34 +1,59 @@
-"""The crash simulator."""
+"""The crash simulator: your service with the real `Payments` in it, killed at any await, and the books judged twice.
 
-from vextrus_payments.testing.simulation.faults import Faults as Faults
-from vextrus_payments.testing.simulation.faults import Weather as Weather
-from vextrus_payments.testing.simulation.faults import WireFault as WireFault
-from vextrus_payments.testing.simulation.process import ProcessDiedError as ProcessDiedError
-from vextrus_payments.testing.simulation.process import ServicePorts as ServicePorts
-from vextrus_payments.testing.simulation.process import plain_service as plain_service
-from vextrus_payments.testing.simulation.simulation import Run as Run
-from vextrus_payments.testing.simulation.simulation import Setting as Setting
-from vextrus_payments.testing.simulation.simulation import Simulation as Simulation
-from vextrus_payments.testing.simulation.town import Story as Story
-from vextrus_payments.testing.simulation.town import Town as Town
+Theory of operation. Everything that varies is a port of the SDK, so the real code runs here on virtual time: engine,
+reconciler, outbox, adapters, httpx's engine with our stream, tenacity, structlog and SQLite. What stands behind the
+ports is simulated and drawn from one seed:
+
+* `loop.py`: a scheduler with one event loop per process; a killed process is a loop that is never run again;
+* `network.py`, `faults.py`: connections below httpcore, and what happens to requests on their way;
+* `disk.py`, `ports.py`: SQLite on a file in memory, with faults at begin and commit; clocks, sleepers, chance;
+* `world.py`: what a gateway's world has to be. It lives on its own time line and finishes what has arrived, whether
+  or not the caller still lives;
+* `process.py`, `simulation.py`: processes that start, die and start again; a story; then peace, until all has come to
+  rest;
+* `audit_books.py`, `audit_wire.py`: two checkers that share no code. They read the gateway's books, the wire, the
+  ledger and the store's tables, never the SDK's memory;
+* `planted.py`: bugs on purpose, to prove that the checkers bite; `sweep.py`: many runs over several processes.
+"""
+
+from vextrus_payments.testing.simulation.check import CrashSimulator, SimulationFailedError, installed_worlds
+from vextrus_payments.testing.simulation.faults import Faults, Weather, WireFault
+from vextrus_payments.testing.simulation.process import ProcessDiedError, ServicePorts, plain_service
+from vextrus_payments.testing.simulation.simulation import Run, Setting, Simulation
+from vextrus_payments.testing.simulation.story import hard_story, shop_story
+from vextrus_payments.testing.simulation.town import Story, Town
 from vextrus_payments.testing.simulation.world import (
-    HttpAnswer as HttpAnswer,
+    HttpAnswer,
+    HttpAsk,
+    Movement,
+    WireFact,
+    World,
+    WorldMaker,
+    WorldPorts,
 )
-from vextrus_payments.testing.simulation.world import (
-    HttpAsk as HttpAsk,
-)
-from vextrus_payments.testing.simulation.world import (
-    Movement as Movement,
-)
-from vextrus_payments.testing.simulation.world import (
-    WireFact as WireFact,
-)
-from vextrus_payments.testing.simulation.world import (
-    World as World,
-)
-from vextrus_payments.testing.simulation.world import (
-    WorldMaker as WorldMaker,
-)
-from vextrus_payments.testing.simulation.world import (
-    WorldPorts as WorldPorts,
-)
+
+__all__ = [
+    "CrashSimulator",
+    "Faults",
+    "HttpAnswer",
+    "HttpAsk",
+    "Movement",
+    "ProcessDiedError",
+    "Run",
+    "ServicePorts",
+    "Setting",
+    "Simulation",
+    "SimulationFailedError",
+    "Story",
+    "Town",
+    "Weather",
+    "WireFact",
+    "WireFault",
+    "World",
+    "WorldMaker",
+    "WorldPorts",
+    "hard_story",
+    "installed_worlds",
+    "plain_service",
+    "shop_story",
+]

@@ -146,6 +146,15 @@ class SimProcess(NetworkUser):
         self.dead = True
         self._deaths.count(self.places(what))
         self._note(f"{self.name} killed ({what})")
+        self._end()
+
+    def give_up(self, why: str) -> None:
+        """It could not start, and ends by itself."""
+        self.dead = True
+        self._note(f"{self.name} gave up: {why}")
+        self._end()
+
+    def _end(self) -> None:
         self.loop.drop()
         self.network.outside.call_soon(self._gone)
 

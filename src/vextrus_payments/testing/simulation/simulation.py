@@ -311,8 +311,7 @@ class Simulation:
         except ProcessDiedError:
             return
         except PaymentsError as error:
-            self.note(f"{name} could not start: {type(error).__name__} {error.code}")
-            process.kill("could not start")
+            process.give_up(f"{type(error).__name__} {error.code}")
 
     def _point(self, process: SimProcess, what: str) -> None:
         self.points += 1
