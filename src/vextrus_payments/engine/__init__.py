@@ -24,6 +24,7 @@ from vextrus_payments.engine.flights import Flights
 from vextrus_payments.engine.looking import Looking, is_done
 from vextrus_payments.engine.opening import Opening, check_request
 from vextrus_payments.engine.recorder import Recorder
+from vextrus_payments.engine.refund_looking import RefundLooking
 from vextrus_payments.engine.refunding import Refunding
 from vextrus_payments.engine.resolving import Resolving
 from vextrus_payments.engine.settling import Settling
@@ -73,9 +74,10 @@ class Engine:
         self._opening = Opening(context, self._agreeing)
         self._looking = Looking(context)
         self._settling = Settling(context, self._looking)
-        self._refunding = Refunding(context)
+        refunds = RefundLooking(context)
+        self._refunding = Refunding(context, refunds)
         self._resolving = Resolving(context)
-        self._tending = Tending(context, self._looking, self._settling, self._refunding)
+        self._tending = Tending(context, self._looking, self._settling, self._refunding, refunds)
 
     async def initialize(self, tenant: str, request: PaymentRequest) -> PaymentSession:
         """See Payments.initialize."""

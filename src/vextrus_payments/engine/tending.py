@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from vextrus_payments.capabilities import Capabilities, Completion, Feature
 from vextrus_payments.engine.context import Context
 from vextrus_payments.engine.looking import Looking, open_operations, watched
+from vextrus_payments.engine.refund_looking import RefundLooking
 from vextrus_payments.engine.refunding import Refunding
 from vextrus_payments.engine.settling import Settling
 from vextrus_payments.gateways.base import PaymentGateway
@@ -36,12 +37,20 @@ _HOLDS = (OperationKind.CAPTURE, OperationKind.VOID)
 class Tending:
     """The reconciler's verbs, each for one payment."""
 
-    def __init__(self, context: Context, looking: Looking, settling: Settling, refunding: Refunding) -> None:
+    def __init__(
+        self,
+        context: Context,
+        looking: Looking,
+        settling: Settling,
+        refunding: Refunding,
+        refunds: RefundLooking,
+    ) -> None:
         self._context = context
         self._began = context.clock.now(), context.clock.monotonic()
         self._looking = looking
         self._settling = settling
         self._refunding = refunding
+        self._refunds = refunds
 
     # --- look ---------------------------------------------------------------------------------------------------
 
@@ -60,7 +69,7 @@ class Tending:
             facts = await self._looking.look_up(tenant, payment_id, gateway, closed=closed)
         for operation in facts.operations:
             if operation.kind is OperationKind.REFUND and operation.state in OPEN_STATES:
-                facts = await self._refunding.look_up(tenant, operation.operation_id, gateway)
+                facts = await self._refunds.look_up(tenant, operation.operation_id, gateway)
         return facts
 
     # --- carry on -----------------------------------------------------------------------------------------------
@@ -191,7 +200,7 @@ class Tending:
         if not gateway.capabilities.can(Feature.REFUND_STATUS):
             return facts
         flight = context.flights.start(
-            ("adopt", tenant, payment_id), lambda: self._refunding.adopt(facts, gateway)
+            ("adopt", tenant, payment_id), lambda: self._refunds.adopt(facts, gateway)
         )
         await context.flights.join(flight, None)
         return flight.result()
