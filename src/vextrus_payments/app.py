@@ -544,7 +544,12 @@ class Payments:
         await self._store.open()
         if self._opened:
             return  # somebody else opened it while this call waited for the store
-        await self._epochs.roll()
+        try:
+            await self._epochs.roll()
+        except BaseException:
+            if not self._opened:
+                await self._store.close()
+            raise
         if self._opened:
             return
         self._opened = True
