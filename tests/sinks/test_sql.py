@@ -196,7 +196,7 @@ async def generated(entry: LedgerEntry) -> Any:
 @pytest.mark.parametrize(
     "given", [plain, generated, PlainObject().method, print, LedgerEntry, 7, "ledger"], ids=repr
 )
-@pytest.mark.parametrize("name", ["ledger", "on_event"])
+@pytest.mark.parametrize("name", ["ledger", "on_event", "on_alarm"])
 def test_what_cannot_be_awaited_is_refused_at_once(name: str, given: Any) -> None:
     with pytest.raises(ConfigurationError, match=f"{name} is") as caught:
         Payments(store="memory://", **{name: given})

@@ -58,6 +58,16 @@ def test_the_signature_is_that_of_the_specification() -> None:
     }
 
 
+def test_the_signature_is_that_of_the_reference_libraries() -> None:
+    """The vector with which every library of standard-webhooks/standard-webhooks tests itself."""
+    key = signing_key(Secret("whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"))
+    at = datetime.fromtimestamp(1614265330, UTC)
+    signed = dict(
+        sign([key], message_id="msg_p5jXN8AQM9LWM0D4loKWxJek", signed_at=at, body=b'{"test": 2432232314}')
+    )
+    assert signed["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
 @pytest.mark.parametrize("key", [ONE, SEED], ids=["v1", "v1a"])
 def test_what_is_signed_verifies(key: HmacKey | Ed25519Key) -> None:
     verifier = key.public if isinstance(key, Ed25519Key) else key

@@ -9,6 +9,7 @@ from typing import Final
 
 from vextrus_payments.observe import Observer
 from vextrus_payments.records import OutboxKind
+from vextrus_payments.sink_port import check_coroutine_function
 
 _PATIENCE_S: Final = 30.0
 
@@ -50,6 +51,8 @@ class Alarms:
     def __init__(self, observer: Observer, on_alarm: AlarmCallback | None) -> None:
         self._observer = observer
         self._on_alarm = on_alarm
+        if on_alarm is not None:
+            check_coroutine_function("on_alarm", on_alarm)
         self._telling: set[asyncio.Task[None]] = set()
 
     def sound(self, alarm: OutboxAlarm) -> None:
