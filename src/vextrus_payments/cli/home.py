@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from vextrus_payments.errors import ConfigurationError
 from vextrus_payments.mode import Mode
@@ -95,6 +95,7 @@ class Home:
 
 def _has_password(url: str) -> bool:
     try:
-        return urlsplit(url).password is not None
+        parts = urlsplit(url)
     except ValueError:
         return False
+    return parts.password is not None or "password" in parse_qs(parts.query)

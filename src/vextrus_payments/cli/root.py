@@ -26,6 +26,7 @@ _OWN: Final[Mapping[str, _Own]] = {
     "explain": _Own("vextrus_payments.cli.explain", "Tell the whole story of one payment."),
     "reconcile": _Own("vextrus_payments.cli.reconcile", "Ask the gateways about what is open."),
     "resolve": _Own("vextrus_payments.cli.resolve", "Say by hand how something ended that no gateway tells."),
+    "migrate": _Own("vextrus_payments.cli.migrate", "Make the store's tables, or bring them up to date."),
     "worker": _Own(
         "vextrus_payments.cli.worker", "Hand entries and news over, and reconcile, in the background."
     ),

@@ -106,6 +106,11 @@ class PostgresStore(Reading, Working):
         return f"PostgresStore({self._name!r}, {'closed' if self._opened is None else 'open'})"
 
     @property
+    def name(self) -> str:
+        """Where it is, as far as that may be shown: no user, no password, no options."""
+        return self._name
+
+    @property
     def durable(self) -> bool:
         """True, unless open() found a server that does not write to its disk (fsync = off)."""
         return self._opened is None or self._opened.keeps_promises
