@@ -243,6 +243,8 @@ class Database:
                 async with self._session() as session:
                     try:
                         await session.script(begin)
+                        if self.time.is_stale:
+                            await session.timed(_ASK_TIME)
                         answer = await work(session)
                         committing = True
                         await self.commit(session)
