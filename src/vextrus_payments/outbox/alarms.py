@@ -11,7 +11,7 @@ from vextrus_payments.observe import Observer
 from vextrus_payments.records import OutboxKind
 from vextrus_payments.sink_port import check_coroutine_function
 
-_PATIENCE_S: Final = 30.0
+_PATIENCE_S: Final = 10.0
 
 
 class AlarmKind(StrEnum):

@@ -52,7 +52,7 @@ class Outbox:
         self._lanes: dict[Lane, None] = {}
         """In the order in which they were made: a set's order would make no two simulated runs alike."""
         self._left = asyncio.Event()
-        self._stopping = False
+        self._stopped = asyncio.Event()
         self._overdue: set[OutboxKind] = set()
         self._told: dict[OutboxKind, tuple[int, int]] = {}
 
@@ -68,7 +68,7 @@ class Outbox:
 
     def stop(self) -> None:
         """Finish what is in hand, then end `run()`."""
-        self._stopping = True
+        self._stopped.set()
         for lane in self._lanes:
             lane.stop()
 
@@ -78,6 +78,7 @@ class Outbox:
         helpers = [asyncio.create_task(self._watch_others()), asyncio.create_task(self._gauge())]
         try:
             await _together(*(lane.run() for lane in lanes))
+            await self._stopped.wait()  # where there is nobody to deliver to, too
             await self._alarms.drain()
         finally:
             for helper in helpers:
@@ -135,7 +136,7 @@ class Outbox:
     def _new_lanes(self) -> list[Lane]:
         lanes = [Lane(kind, target, self._crew) for kind, target in self._targets.items()]
         self._lanes.update(dict.fromkeys(lanes))
-        if self._stopping:
+        if self._stopped.is_set():
             for lane in lanes:
                 lane.stop()
         return lanes
