@@ -1,0 +1,69 @@
+"""Any sequence of operations gives the same answers in memory and in PostgreSQL.
+
+What is compared is what the stores do themselves, by the same random lives as in the test of memory and SQLite. Cursors
+differ (PostgreSQL numbers rows with gaps), so of them only whether there is one.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.conformance.postgres_database import emptied, migrated
+from tests.services import Databases
+from tests.unit.test_stores_agree import Action, Side, answer, find, get, look_around, read, steps, tokens
+from vextrus_payments.store import Page
+from vextrus_payments.stores import MemoryStore, PostgresStore
+from vextrus_payments.testing import FakeClock
+
+
+@pytest.fixture(scope="module")
+def dsn(postgres_databases: Databases) -> Iterator[str]:
+    made = postgres_databases.new()
+    yield migrated(made)
+    postgres_databases.drop(made)
+
+
+def seen(found: Any) -> Any:
+    """An answer without what only its own store can read."""
+    if isinstance(found, Page):
+        return replace(found, cursor=None if found.cursor is None else "there is more")
+    return found
+
+
+async def run(sequence: list[tuple[Action, int, int, int]], dsn: str) -> None:
+    await emptied(dsn)
+    clock = FakeClock()
+    sides = (Side(MemoryStore(clock=clock)), Side(PostgresStore(dsn, clock=clock, pool_size=1)))
+    for side in sides:
+        await side.store.open()
+    try:
+        for action, a, b, seconds in sequence:
+            clock.advance(seconds * 0.5)
+            memory, postgres = [seen(await answer(action, side, a, b)) for side in sides]
+            assert memory == postgres, f"{action.__name__}({a}, {b})"
+        for side in sides:
+            await side.store.open()
+        for tenant in range(2):
+            for action, count in ((get, 5), (read, 20), (find, 18), (look_around, 18), (tokens, 0)):
+                for number in range(count):
+                    answers = [
+                        seen(await answer(action, side, tenant + 2 * number, number)) for side in sides
+                    ]
+                    assert answers[0] == answers[1], f"{action.__name__}({tenant + 2 * number}, {number})"
+    finally:
+        for side in sides:
+            await side.store.close()
+
+
+@settings(
+    max_examples=max(15, settings().max_examples // 10),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(sequence=st.lists(steps, min_size=20, max_size=60))
+def test_memory_and_postgres_agree(dsn: str, sequence: list[tuple[Action, int, int, int]]) -> None:
+    asyncio.run(run(sequence, dsn))
