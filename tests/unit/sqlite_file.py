@@ -31,6 +31,11 @@ async def sql(store: SqliteStore, statement: str) -> list[Any]:
     return await store._runner.run(work)
 
 
+async def work_done(store: SqliteStore) -> None:
+    """Wait until what the store's writing thread has begun is finished."""
+    await store._runner.run(lambda: None)
+
+
 async def refused(store: SqliteStore, code: str) -> StorageError:
     """The error that open() raises, which must be fit to be shown to anybody."""
     with pytest.raises(StorageError) as caught:

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from tests.unit.sqlite_file import check_shown, sql, trial_of
+from tests.unit.sqlite_file import check_shown, sql, trial_of, work_done
 from vextrus_payments.errors import StaleStateError, StorageError
 from vextrus_payments.payment import Evidence
 from vextrus_payments.plans import Claim, Committed, Reserved
 from vextrus_payments.records import OutboxKind
 from vextrus_payments.stores import SqliteStore, ThreadRunner
 from vextrus_payments.stores.runner import TOGETHER_LIMIT, Outcome
-from vextrus_payments.stores.sqlite import group
+from vextrus_payments.stores.sqlite import file, group
 from vextrus_payments.stores.sqlite.group import Member
 from vextrus_payments.testing.store_records import full_plan
 from vextrus_payments.testing.store_trial import LONG
@@ -111,29 +111,89 @@ async def test_a_lone_write_is_a_transaction_of_its_own(store: SqliteStore) -> N
     assert count(seen, "SAVEPOINT") == 0
 
 
-async def test_reads_do_not_see_what_is_not_on_the_disk_yet(store: SqliteStore) -> None:
-    """They come before the writes that they queued up with, and share one snapshot."""
+async def test_reads_go_beside_a_write_and_see_it_once_it_is_on_the_disk(store: SqliteStore) -> None:
+    """Nobody waits for a flush to read, nobody reads what is not there yet, and who was answered finds his own."""
     made = await trial_of(store).reserved("INV-1")
-    seen = traced(store)
+    connection = store._connection
+    assert connection is not None
+    before_commit, go_on = threading.Event(), threading.Event()
+
+    def held(statement: str) -> bool:
+        if statement == "COMMIT":
+            before_commit.set()
+            assert go_on.wait(30)
+        return False
+
+    store._connection = Failing(connection, held)  # type: ignore[assignment]
     async with Held(store):
         tasks = await queued(
-            [
-                store.claim("acme", "INV-1/pay", LONG),
-                store.get("acme", "pay_INV-1"),
-                store.put_mark("a", "b", expected=None),
-                store.get_mark("a"),
-            ]
+            [store.claim("acme", "INV-1/pay", LONG), store.put_mark("a", "b", expected=None)]
         )
-    claim, facts, put, mark = await ended(tasks)
+    while not before_commit.is_set():
+        await asyncio.sleep(0.001)
+    assert await store.get("acme", "pay_INV-1") == made.facts, "claimed, but not on the disk yet"
+    assert await store.get_mark("a") is None
+    assert not any(task.done() for task in tasks)
+    go_on.set()
+    claim, put = await ended(tasks)
     assert isinstance(claim, Claim) and put is True
-    assert facts == made.facts and mark is None
-    assert [s for s in seen if s.startswith(("BEGIN", "COMMIT", "ROLLBACK"))] == [
-        "BEGIN",
-        "ROLLBACK",
-        "BEGIN IMMEDIATE",
-        "COMMIT",
-    ]
+    assert await store.get("acme", "pay_INV-1") == claim.facts
     assert await store.get_mark("a") == "b"
+
+
+async def test_reads_that_queue_up_share_one_snapshot(store: SqliteStore) -> None:
+    made = await trial_of(store).reserved("INV-1")
+    lane = store._beside
+    assert lane is not None and lane.connection is not None
+    seen = traced_connection(lane.connection)
+    entered, go_on = threading.Event(), threading.Event()
+
+    def block() -> None:
+        entered.set()
+        assert go_on.wait(30)
+
+    blocker = asyncio.ensure_future(lane._runner.run(block))
+    while not entered.is_set():
+        await asyncio.sleep(0.001)
+    tasks = await queued(
+        [
+            store.get("acme", "pay_INV-1"),
+            store.find("acme", gateway_reference="\ud800"),
+            store.get_mark("a"),
+            store.get("acme", "pay_INV-1"),
+        ]
+    )
+    go_on.set()
+    await blocker
+    first, bad, mark, last = await ended(tasks)
+    assert first == last == made.facts and mark is None
+    check_shown(bad, "storage_bad_value")
+    assert count(seen, "BEGIN") == count(seen, "ROLLBACK") == 1
+
+
+async def test_the_reading_connection_cannot_write(store: SqliteStore) -> None:
+    with pytest.raises(StorageError) as caught:
+        await store._read(lambda c: c.execute("DELETE FROM tokens"))
+    check_shown(caught.value, "storage_not_writable")
+    assert await store.get_mark("a") is None, "and reads on after that"
+
+
+async def test_a_file_that_can_no_longer_be_opened_to_read_is_not_left_half_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str, **_: object) -> sqlite3.Connection:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    store = SqliteStore(tmp_path / "payments.db")
+    with monkeypatch.context() as patch:
+        patch.setattr(file, "connect_to_read", refuse)
+        with pytest.raises(StorageError):
+            await store.open()
+    with pytest.raises(StorageError, match="not open"):
+        await trial_of(store).reserve("INV-1")
+    await store.open()
+    await trial_of(store).reserved("INV-1")
+    await store.close()
 
 
 async def test_members_see_what_those_before_them_have_written(store: SqliteStore) -> None:
@@ -376,6 +436,7 @@ async def test_a_member_that_was_begun_is_finished(
         task.cancel()
     await ended(tasks)
     go_on.set()
+    await work_done(store)
     for n in range(6):
         assert await store.get("acme", f"pay_INV-{n}") is not None
         assert await store.get_operation("acme", f"INV-{n}/pay") is not None

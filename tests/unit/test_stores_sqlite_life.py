@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.sqlite_file import sql, trial_of
+from tests.unit.sqlite_file import sql, trial_of, work_done
 from vextrus_payments.errors import StorageError
 from vextrus_payments.plans import Claim, Reserved
 from vextrus_payments.records import OutboxKind
@@ -61,6 +61,7 @@ async def test_a_cancelled_caller_tears_no_transaction(
     with pytest.raises(asyncio.CancelledError):
         await caller
     gate.open.set()
+    await work_done(store)
     facts = await store.get("acme", "pay_INV-1")
     assert facts is not None, "the transaction was finished"
     assert await store.get_operation("acme", "INV-1/pay") is not None, "and whole"

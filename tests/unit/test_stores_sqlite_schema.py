@@ -123,12 +123,15 @@ _TABLES = (
 async def plans(store: SqliteStore) -> AsyncIterator[Callable[[], list[tuple[str, str]]]]:
     """Collects every statement that the store runs, with SQLite's plan for it."""
     seen: dict[str, None] = {}
-    connection = store._connection
-    assert connection is not None
-    connection.set_trace_callback(lambda statement: seen.setdefault(statement))
+    connection, beside = store._connection, store._beside
+    assert connection is not None and beside is not None and beside.connection is not None
+    both = (connection, beside.connection)
+    for each in both:
+        each.set_trace_callback(lambda statement: seen.setdefault(statement))
 
     def found() -> list[tuple[str, str]]:
-        connection.set_trace_callback(None)
+        for each in both:
+            each.set_trace_callback(None)
         explained = []
         for statement in seen:
             if statement.lstrip().upper().startswith(("SELECT", "INSERT", "UPDATE", "DELETE")):

@@ -56,6 +56,10 @@ class GroupingRunner(Protocol):
         work was begun, in order, at most TOGETHER_LIMIT; what run() was given in between is run in between."""
         ...
 
+    def beside(self) -> "GroupingRunner":
+        """Another one like it, for work that need not wait for this one's."""
+        ...
+
 
 class ThreadRunner:
     """One worker thread of its own, started with the first work: an SQLite connection likes to stay on one."""
@@ -75,6 +79,10 @@ class ThreadRunner:
     async def join(self, work: WorkT, run_all: Callable[[Sequence[WorkT]], Sequence[Outcome]]) -> Any:
         """What `run_all` says of `work`, run together with whatever else is waiting for it."""
         return await self._hand_over(work, run_all)
+
+    def beside(self) -> "ThreadRunner":
+        """A thread more, under the same name."""
+        return ThreadRunner(f"{self._name}-reads")
 
     async def aclose(self) -> None:
         """Stop the thread once it is done; does not block the event loop."""

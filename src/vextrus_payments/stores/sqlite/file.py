@@ -32,13 +32,7 @@ def connect(path: str, *, busy_timeout_s: float, now: datetime) -> sqlite3.Conne
         sqlite3.Error: SQLite says so itself.
     """
     _make_file(path)
-    connection = sqlite3.connect(
-        path,
-        timeout=busy_timeout_s,
-        isolation_level=None,  # we begin and commit ourselves
-        check_same_thread=False,  # the runner sees to it that one piece of work runs at a time
-        cached_statements=_STATEMENTS,
-    )
+    connection = _connected(path, busy_timeout_s)
     try:
         _check_ours(connection, path)
         _shut_out_others(path)
@@ -48,6 +42,33 @@ def connect(path: str, *, busy_timeout_s: float, now: datetime) -> sqlite3.Conne
         connection.close()
         raise
     return connection
+
+
+def connect_to_read(path: str, *, busy_timeout_s: float) -> sqlite3.Connection:
+    """Another connection to a file that connect() has made ready; it cannot write.
+
+    Raises:
+        sqlite3.Error: SQLite says so itself.
+    """
+    connection = _connected(path, busy_timeout_s)
+    try:
+        _set_memory(connection)
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # it is there, and can be read
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connected(path: str, busy_timeout_s: float) -> sqlite3.Connection:
+    return sqlite3.connect(
+        path,
+        timeout=busy_timeout_s,
+        isolation_level=None,  # we begin and commit ourselves
+        check_same_thread=False,  # the runner sees to it that one piece of work runs at a time
+        cached_statements=_STATEMENTS,
+    )
 
 
 def _make_file(path: str) -> None:
@@ -173,12 +194,16 @@ def _set_up(connection: sqlite3.Connection, path: str) -> None:
     connection.execute("PRAGMA fullfsync = ON")
     connection.execute("PRAGMA checkpoint_fullfsync = ON")
     connection.execute("PRAGMA foreign_keys = ON")
+    _set_memory(connection)
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+    connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
+
+
+def _set_memory(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA trusted_schema = OFF")
     # What a SAVEPOINT may have to undo is kept in memory, not in a file of its own.
     connection.execute("PRAGMA temp_store = MEMORY")
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-    connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-    connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
 
 
 def _migrate(connection: sqlite3.Connection, path: str, now: datetime) -> None:

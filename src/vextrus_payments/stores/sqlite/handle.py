@@ -2,7 +2,7 @@
 
 One connection, one worker behind an injected runner, one piece of work per operation. A commit is on the disk
 (synchronous=FULL) before its operation answers. Where the runner can, the writes that queue up while a commit is on its
-way to the disk share the next one: see group.py.
+way to the disk share the next one (see group.py), and reads go beside them (see beside.py).
 """
 
 import os
@@ -18,6 +18,7 @@ from vextrus_payments.clock import Clock, Sleeper, SystemClock, SystemSleeper
 from vextrus_payments.errors import ConfigurationError, StorageError
 from vextrus_payments.stores.runner import DatabaseRunner, GroupingRunner, Outcome, ThreadRunner
 from vextrus_payments.stores.sqlite import file
+from vextrus_payments.stores.sqlite.beside import ReadLane, closed
 from vextrus_payments.stores.sqlite.group import Member, run_alone, run_together, translated
 from vextrus_payments.stores.sqlite.recall import Recall
 from vextrus_payments.stores.sqlite.rows import SqliteRows
@@ -50,7 +51,9 @@ class SqliteHandle:
         self._clock = clock or SystemClock()
         self._sleeper = sleeper or SystemSleeper()
         self._runner = runner or ThreadRunner()
-        self._join = self._runner.join if isinstance(self._runner, GroupingRunner) else None
+        grouping = self._runner if isinstance(self._runner, GroupingRunner) else None
+        self._join = None if grouping is None else grouping.join
+        self._beside = None if grouping is None else ReadLane(self.path, grouping.beside(), busy_timeout_s)
         self._busy_timeout_s = busy_timeout_s
         self._connection: sqlite3.Connection | None = None
         self._recall = Recall()
@@ -83,6 +86,7 @@ class SqliteHandle:
         while True:
             try:
                 await self._runner.run(self._connect)
+                await self._open_beside()
             except StorageError as error:
                 # SQLite does not wait by itself while another process changes the journal of a fresh file.
                 if error.code != "storage_locked" or self._clock.monotonic() >= give_up:
@@ -91,9 +95,20 @@ class SqliteHandle:
                 return
             await self._sleeper.sleep(_RETRY_OPEN_S)
 
+    async def _open_beside(self) -> None:
+        if self._beside is None:
+            return
+        try:
+            await self._beside.open()
+        except StorageError:
+            await self._runner.run(self._disconnect)  # a store is open whole or not at all
+            raise
+
     async def close(self) -> None:
         """Finish the work at hand and let go of the file. Idempotent."""
         if self._process_id in (0, os.getpid()):
+            if self._beside is not None:
+                await self._beside.close()
             await self._runner.run(self._disconnect)
             await self._runner.aclose()
 
@@ -119,7 +134,9 @@ class SqliteHandle:
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """What `work` answers inside one snapshot of the file."""
-        answer: T = await self._run(Member(work, writes=False))
+        member = Member(work, writes=False)
+        self._check_process()
+        answer: T = await (self._run(member) if self._beside is None else self._beside.run(member))
         return answer
 
     async def _look(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -138,13 +155,13 @@ class SqliteHandle:
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
-            raise StorageError(
-                "The store is not open.", code="storage_closed", next_step="Await its open() first."
-            )
+            raise closed()
         return self._connection
 
     def _rows(self, connection: sqlite3.Connection) -> SqliteRows:
-        return SqliteRows(connection, self._recall)
+        beside = self._beside
+        recall = self._recall if beside is None or connection is not beside.connection else beside.recall
+        return SqliteRows(connection, recall)
 
     def _check_process(self) -> None:
         if self._process_id not in (0, os.getpid()):
