@@ -81,6 +81,8 @@ NAMES = ("pay_1", "pay_2", "pay_3")
 TERMS = ClaimTerms(send_window_s=10, settle_s=60, one_refund_at_a_time=True)
 ORDER_IDS = OrderIdRule(characters="A-Za-z0-9-", min_length=1, max_length=40)
 AMOUNT = Money("100")
+#: 200 in a pull request, 5,000 at night.
+EXAMPLES = max(200, settings().max_examples)
 numbers = st.integers(0, 1_000)
 names = st.sampled_from(("pay_1", "pay_1", "pay_1", *NAMES))
 
@@ -584,7 +586,7 @@ class PaymentLife(RuleBasedStateMachine):
 
 TestPaymentLife = PaymentLife.TestCase
 TestPaymentLife.settings = settings(
-    max_examples=settings().max_examples * 2,
+    max_examples=EXAMPLES,
     stateful_step_count=50,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
@@ -672,7 +674,7 @@ def walk(seed: int, steps: int = 50) -> PaymentLife:
 
 def test_walks_by_plain_chance() -> None:
     reached: set[str] = set()
-    for seed in range(settings().max_examples * 2):
+    for seed in range(EXAMPLES):
         try:
             machine = walk(seed)
         except AssertionError as wrong:
