@@ -8,8 +8,8 @@ Where the outside is ahead of the store, the store is older than what has happen
 The store is written first, then the outside: a crash between the two leaves the outside behind, which says nothing.
 What this cannot see: what happened between the last roll before the backup and the next one, if the database was lost
 before that (one interval: 60 seconds unless told otherwise). A database that is put back under running processes is
-noticed at their next roll, within one interval, too: stop them first. A mark that is restored together with the database sees
-nothing at all.
+noticed at their next roll, within one interval, too: stop them first. A mark that is restored together with the
+database sees nothing at all.
 """
 
 import asyncio

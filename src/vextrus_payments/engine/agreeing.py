@@ -1,11 +1,10 @@
 """Agreements: create, execute, status, cancel. Durable before I/O; execute once, from however many processes."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from vextrus_payments.capabilities import Absence, Feature
+from vextrus_payments.capabilities import Absence
 from vextrus_payments.consenting import (
     AgreementClaim,
     NoClaim,
@@ -21,9 +20,9 @@ from vextrus_payments.consenting import (
     plan_consent_over,
     plan_reserve_agreed,
 )
+from vextrus_payments.engine.agreement_desk import MAX_ROUNDS, AgreementDesk, other_mode
 from vextrus_payments.engine.context import AttemptLog, Context, answer_is_lost, in_doubt
 from vextrus_payments.errors import (
-    ConfigurationError,
     ConflictError,
     DeclinedError,
     Effect,
@@ -31,21 +30,16 @@ from vextrus_payments.errors import (
     InvalidRequestError,
     OperationConflictError,
     StorageError,
-    UnsupportedOperationError,
 )
 from vextrus_payments.gateways.base import PaymentGateway
 from vextrus_payments.payment import AgreementRequest, ConsentRequest, PaymentRequest, digest_of
-from vextrus_payments.plans import AgreementPlan, Committed, OperationTaken
+from vextrus_payments.plans import Committed, OperationTaken
 from vextrus_payments.reasons import Reason, ReasonCode
 from vextrus_payments.records import Agreement, AgreementLife, OperationState
 from vextrus_payments.snapshots import AgreementSession, AgreementSnapshot
 from vextrus_payments.states import OPEN_STATES
 from vextrus_payments.wire import CallContext, SendBy
 
-#: A commit goes stale only when another one got through.
-_MAX_ROUNDS = 200
-
-Planner = Callable[[Agreement], AgreementPlan | None]
 Sender = Callable[[Agreement, CallContext], Awaitable[AgreementSession | AgreementSnapshot]]
 
 
@@ -54,45 +48,46 @@ class Agreeing:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._desk = AgreementDesk(context)
 
     # --- the verbs ----------------------------------------------------------------------------------------------
 
     async def create(self, tenant: str, request: ConsentRequest) -> Agreement:
         """See Payments.create_agreement."""
-        gateway = await self._gateway(tenant, request.gateway)
+        gateway = await self._desk.gateway(tenant, request.gateway)
         flight = self._context.flights.start(
             ("agreement.create", tenant, request.operation_id), lambda: self._create(tenant, request, gateway)
         )
-        return await self._landed(flight, tenant)
+        return await self._desk.landed(flight, tenant)
 
     async def execute(self, tenant: str, agreement_key: str, wait_s: float | None = None) -> Agreement:
         """See Payments.execute_agreement."""
-        agreement = await self.get(tenant, agreement_key)
+        agreement = await self._desk.get(tenant, agreement_key)
         if agreement.state is not AgreementLife.AWAITING_PAYER:
             return agreement
-        gateway = await self._gateway_of(agreement)
+        gateway = await self._desk.gateway_of(agreement)
         flight = self._context.flights.start(
             ("agreement.execute", tenant, agreement_key), lambda: self._execute(agreement, gateway)
         )
-        return await self._landed(flight, tenant, agreement_key, wait_s)
+        return await self._desk.landed(flight, tenant, agreement_key, wait_s)
 
     async def status(self, tenant: str, agreement_key: str) -> Agreement:
         """See Payments.agreement_status."""
-        agreement = await self.get(tenant, agreement_key)
-        gateway = await self._gateway_of(agreement)
+        agreement = await self._desk.get(tenant, agreement_key)
+        gateway = await self._desk.gateway_of(agreement)
         flight = self._context.flights.start(
             ("agreement.status", tenant, agreement_key), lambda: self._look(agreement, gateway)
         )
-        return await self._landed(flight, tenant, agreement_key)
+        return await self._desk.landed(flight, tenant, agreement_key)
 
     async def cancel(self, tenant: str, agreement_key: str) -> Agreement:
         """See Payments.cancel_agreement."""
-        agreement = await self.get(tenant, agreement_key)
-        gateway = await self._gateway_of(agreement)
+        agreement = await self._desk.get(tenant, agreement_key)
+        gateway = await self._desk.gateway_of(agreement)
         flight = self._context.flights.start(
             ("agreement.cancel", tenant, agreement_key), lambda: self._cancel(agreement, gateway)
         )
-        return await self._landed(flight, tenant, agreement_key)
+        return await self._desk.landed(flight, tenant, agreement_key)
 
     async def look(self, tenant: str, agreement_key: str) -> Agreement:
         """See Engine.look_agreement."""
@@ -100,27 +95,12 @@ class Agreeing:
         agreement = await self.status(tenant, agreement_key)
         if agreement.state not in (AgreementLife.CREATED, AgreementLife.AWAITING_PAYER):
             return agreement
-        gateway = await self._gateway_of(agreement)
+        gateway = await self._desk.gateway_of(agreement)
         capabilities = gateway.capabilities
         ends = agreement.expires_at or agreement.created_at + capabilities.session_life
         if context.store.now() < ends + timedelta(seconds=capabilities.polling.end_margin_s):
             return agreement
-        return await self._record(agreement, lambda now: plan_consent_over(now, context.store.now()))
-
-    async def get(self, tenant: str, agreement_key: str) -> Agreement:
-        """The agreement.
-
-        Raises:
-            InvalidRequestError: there is none of that key.
-        """
-        found = await self._context.store.get_agreement(tenant, agreement_key)
-        if found is None:
-            raise InvalidRequestError(
-                "There is no agreement of that key here.",
-                field="agreement_key",
-                rule="a key that create_agreement gave",
-            )
-        return found
+        return await self._desk.record(agreement, lambda now: plan_consent_over(now, context.store.now()))
 
     async def applied(self, tenant: str, request: PaymentRequest, gateway: PaymentGateway) -> PaymentRequest:
         """The request as the adapter is to have it: charging the agreement that it names.
@@ -131,13 +111,13 @@ class Agreeing:
         """
         if request.agreement_key is None:
             return request
-        agreement = await self.get(tenant, request.agreement_key)
+        agreement = await self._desk.get(tenant, request.agreement_key)
         if agreement.gateway != request.gateway:
             raise InvalidRequestError(
                 "The agreement is another gateway's.", field="agreement_key", rule="of the payment's gateway"
             )
         if agreement.mode is not gateway.mode:
-            raise _other_mode(agreement, gateway)
+            raise other_mode(agreement, gateway)
         if agreement.state is not AgreementLife.ACTIVE or agreement.agreement_id is None:
             raise InvalidRequestError(
                 f"The agreement is {agreement.state.value}: it cannot be charged.",
@@ -152,7 +132,7 @@ class Agreeing:
         context = self._context
         agreement = await self._reserved(tenant, request, gateway)
         if agreement.mode is not gateway.mode:
-            raise _other_mode(agreement, gateway)
+            raise other_mode(agreement, gateway)
         door = context.return_door(tenant, request.gateway)
         asked = AgreementRequest(payer_reference=request.payer_reference, callback_url=door)
 
@@ -165,7 +145,7 @@ class Agreeing:
                 return answer.agreement
             claim, deadline = answer
             failure = await self._submit(claim, deadline, send, gateway)
-            agreement = await self.get(tenant, agreement.agreement_key)
+            agreement = await self._desk.get(tenant, agreement.agreement_key)
             if failure is None:
                 break
             if last or not answer_is_lost(failure):
@@ -174,7 +154,7 @@ class Agreeing:
 
     async def _reserved(self, tenant: str, request: ConsentRequest, gateway: PaymentGateway) -> Agreement:
         context = self._context
-        for _ in range(_MAX_ROUNDS):
+        for _ in range(MAX_ROUNDS):
             found = await context.store.find_agreements(tenant, operation_id=request.operation_id)
             if found:
                 operation = found[0].operation(request.operation_id)
@@ -210,7 +190,7 @@ class Agreeing:
 
         if agreement.state in (AgreementLife.CREATED, AgreementLife.AWAITING_PAYER):
             # Nothing holds yet. The right to execute is withdrawn; an execute that is out has to be looked up first.
-            given_up = await self._record(
+            given_up = await self._desk.record(
                 await self._look(agreement, gateway),
                 lambda now: plan_consent_over(now, self._context.store.now()),
             )
@@ -230,7 +210,7 @@ class Agreeing:
     ) -> Agreement:
         """Reserve, claim and submit; where somebody else has, wait for it or look it up."""
         digest = digest_of(operation_id)
-        agreement = await self._record(
+        agreement = await self._desk.record(
             agreement,
             lambda now: (
                 None
@@ -246,7 +226,7 @@ class Agreeing:
                 failure = await self._submit(claim, deadline, send, gateway)
                 if failure is not None and not isinstance(failure, GatewayError):
                     raise failure
-                return await self.get(agreement.tenant, agreement.agreement_key)
+                return await self._desk.get(agreement.tenant, agreement.agreement_key)
             agreement = answer.agreement
             if answer.operation.state not in OPEN_STATES or looked_up or answer.busy_for_s is not None:
                 return agreement
@@ -259,8 +239,8 @@ class Agreeing:
         """Take the right to submit by compare-and-set; wait a while for whoever has it."""
         context, waited_s = self._context, 0.0
         terms = context.terms(gateway.capabilities)
-        for _ in range(_MAX_ROUNDS):
-            now = await self.get(agreement.tenant, agreement.agreement_key)
+        for _ in range(MAX_ROUNDS):
+            now = await self._desk.get(agreement.tenant, agreement.agreement_key)
             deadline = context.deadline()
             plan, answer = plan_claim_agreed(now, operation_id, terms, context.store.now())
             if isinstance(answer, NoClaim):
@@ -296,7 +276,7 @@ class Agreeing:
         else:
             if isinstance(shown, AgreementSession):
                 session = shown
-                await self._record(
+                await self._desk.record(
                     agreement,
                     lambda now: plan_consent_opened(
                         now, claim.operation_id, claim.fence, session, context.store.now()
@@ -319,7 +299,7 @@ class Agreeing:
             reason, final = Reason(code=ReasonCode.INVALID_REQUEST), True
             if isinstance(failure, DeclinedError):
                 reason, final = failure.reason, failure.final and failure.effect is Effect.REFUSED
-            await self._record(
+            await self._desk.record(
                 claim.agreement,
                 lambda now: plan_agreed_refused(
                     now, claim.operation_id, claim.fence, reason, final=final, now=context.store.now()
@@ -329,13 +309,13 @@ class Agreeing:
             await self._unsent(claim.agreement, claim.operation_id, claim.fence)
 
     async def _lost(self, claim: AgreementClaim) -> None:
-        await self._record(
+        await self._desk.record(
             claim.agreement,
             lambda now: plan_agreed_lost(now, claim.operation_id, claim.fence, self._context.store.now()),
         )
 
     async def _unsent(self, agreement: Agreement, operation_id: str, fence: int) -> None:
-        await self._record(
+        await self._desk.record(
             agreement,
             lambda now: plan_agreed_unsent(now, operation_id, fence, self._context.store.now()),
         )
@@ -373,7 +353,7 @@ class Agreeing:
         asked_at: datetime,
     ) -> Agreement:
         context, capabilities = self._context, gateway.capabilities
-        return await self._record(
+        return await self._desk.record(
             agreement,
             lambda now: plan_agreed_seen(
                 now,
@@ -384,63 +364,3 @@ class Agreeing:
                 absence_is_proof=capabilities.absence is Absence.AUTHORITATIVE_AFTER_LIMIT,
             ),
         )
-
-    # --- shared -------------------------------------------------------------------------------------------------
-
-    async def _record(self, agreement: Agreement, planner: Planner) -> Agreement:
-        """Write what the planner makes of the freshest agreement; again while others get in between."""
-        context = self._context
-        for _ in range(_MAX_ROUNDS):
-            now = await self.get(agreement.tenant, agreement.agreement_key)
-            plan = planner(now)
-            if plan is None:
-                return now
-            answer = await context.store.commit_agreement(plan)
-            if isinstance(answer, Committed):
-                if plan.outbox:
-                    context.recorder.on_commit()
-                return plan.agreement
-            if isinstance(answer, OperationTaken):
-                raise OperationConflictError("An operation id of the agreement is taken.").about(
-                    tenant=agreement.tenant, gateway=agreement.gateway
-                )
-        raise StorageError("The agreement is changed by others all the time.", tenant=agreement.tenant)
-
-    async def _gateway(self, tenant: str, name: str) -> PaymentGateway:
-        gateway = await self._context.gateway(tenant, name)
-        if not gateway.capabilities.can(Feature.AGREEMENTS):
-            raise UnsupportedOperationError(f"{name} has no agreements.").about(gateway=name, tenant=tenant)
-        return gateway
-
-    async def _gateway_of(self, agreement: Agreement) -> PaymentGateway:
-        gateway = await self._gateway(agreement.tenant, agreement.gateway)
-        if gateway.mode is not agreement.mode:
-            raise _other_mode(agreement, gateway)
-        return gateway
-
-    async def _landed(
-        self,
-        flight: "asyncio.Task[Agreement]",
-        tenant: str,
-        agreement_key: str | None = None,
-        wait_s: float | None = None,
-    ) -> Agreement:
-        """The flight's result; what is known so far where it takes longer than the caller waits."""
-        limit_s = self._context.limits.wait_s if wait_s is None else wait_s
-        if await self._context.flights.join(flight, limit_s):
-            return flight.result()
-        if agreement_key is not None:
-            return await self.get(tenant, agreement_key)
-        raise ConflictError(
-            "This agreement is being opened and is not done yet.",
-            code="in_progress",
-            next_step="Call create_agreement again with the same operation id.",
-        ).about(tenant=tenant)
-
-
-def _other_mode(agreement: Agreement, gateway: PaymentGateway) -> ConfigurationError:
-    return ConfigurationError(
-        f"The agreement was made in {agreement.mode} mode, and {agreement.gateway} is configured for {gateway.mode}.",
-        code="mode_changed",
-        next_step=f"Use {agreement.mode} credentials for it.",
-    ).about(gateway=agreement.gateway, tenant=agreement.tenant)
