@@ -21,7 +21,7 @@ from vextrus_payments.errors import DeliveryError, StorageError, UndeliverableEr
 from vextrus_payments.ids import Entropy
 from vextrus_payments.observe import Observer
 from vextrus_payments.outbox.alarms import AlarmKind, Alarms, OutboxAlarm
-from vextrus_payments.outbox.limits import GRACE_S, MOST_AT_ONCE, OutboxLimits
+from vextrus_payments.outbox.limits import MOST_AT_ONCE, OutboxLimits
 from vextrus_payments.outbox.targets import Handed, Target
 from vextrus_payments.records import OutboxKind, OutboxRow
 from vextrus_payments.redaction import redact_text
@@ -188,7 +188,7 @@ class Lane:
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks, timeout=GRACE_S)
+            await asyncio.wait(tasks, timeout=self._crew.limits.grace_s)
         if self._ended:  # taken, and about to be marked: unmarked they would come twice
             try:
                 async with asyncio.timeout(_LAST_WORDS_S):
@@ -256,7 +256,8 @@ class Lane:
             return True
         # Its callback must be over before the lease is; else somebody else will have it then.
         left_s = (row.leased_until - self._crew.store.now()).total_seconds()
-        return left_s >= self._crew.limits.callback_timeout_s + GRACE_S
+        limits = self._crew.limits
+        return left_s >= limits.callback_timeout_s + limits.grace_s
 
     def _begin(self, row: OutboxRow) -> None:
         key = (row.tenant, row.row_id)
@@ -271,7 +272,7 @@ class Lane:
         held = self._held[key]
         held.late = True
         held.task.cancel()
-        held.timer = asyncio.get_running_loop().call_later(GRACE_S, self._abandon, key)
+        held.timer = asyncio.get_running_loop().call_later(self._crew.limits.grace_s, self._abandon, key)
 
     def _abandon(self, key: _Key) -> None:
         """Its callback does not stop when told to: it loses its place, so that others can have it."""

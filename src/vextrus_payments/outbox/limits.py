@@ -8,8 +8,6 @@ from vextrus_payments.errors import ConfigurationError
 from vextrus_payments.ids import Entropy
 from vextrus_payments.records import OutboxRow
 
-#: So long a callback that was told to stop may take to do so.
-GRACE_S: Final = 2.0
 #: However long the other side asks for.
 _LONGEST_WISH_S: Final = 3_600
 #: A row that waited behind another one for days is not given up at its first own failure.
@@ -30,6 +28,8 @@ class OutboxLimits:
     """How many subjects of one kind are delivered side by side, 1 to 500."""
     callback_timeout_s: float = 30.0
     """Longer than this, and the callback is cancelled and the row offered again."""
+    grace_s: float = 2.0
+    """So long a callback that was told to stop may take to do so; then others get its place."""
     lease_s: int = 90
     """How long a row belongs to the worker that took it: well beyond the callback's time, so that it is never handed
     over twice while it is in hand."""
@@ -51,7 +51,7 @@ class OutboxLimits:
     def __post_init__(self) -> None:
         wrong = [
             name
-            for name in ("callback_timeout_s", "poll_s", "longest_pause_s", "overdue_s", "gauge_s")
+            for name in ("callback_timeout_s", "grace_s", "poll_s", "longest_pause_s", "overdue_s", "gauge_s")
             if not 0 < getattr(self, name) < float("inf")
         ]
         wrong += [name for name in ("park_after_tries", "park_after_s", "lease_s") if getattr(self, name) < 1]
@@ -59,11 +59,11 @@ class OutboxLimits:
             wrong.append("at_once")
         if self.peek_s is not None and not self.peek_s > 0:
             wrong.append("peek_s")
-        if not wrong and self.lease_s < 2 * (self.callback_timeout_s + GRACE_S):
+        if not wrong and self.lease_s < 2 * (self.callback_timeout_s + self.grace_s):
             raise ConfigurationError(
                 "lease_s is too short: a row could be handed over twice while its callback runs.",
                 code="outbox_limits",
-                next_step=f"Make it at least twice callback_timeout_s and {2 * GRACE_S:g} seconds.",
+                next_step=f"Make it at least twice callback_timeout_s and {2 * self.grace_s:g} seconds.",
             )
         if wrong:
             raise ConfigurationError(
