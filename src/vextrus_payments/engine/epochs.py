@@ -83,6 +83,7 @@ class EpochGuard:
         self._observer = observer
         self._interval_s = interval_s
         self._rolled_at: float | None = None
+        self._rolled: _Epoch | None = None
         self._moved = asyncio.Event()
         self._stopping = asyncio.Event()
         self._rolling = asyncio.Lock()
@@ -105,6 +106,10 @@ class EpochGuard:
                 await self.roll()
             self._moved.set()
         epoch = _Epoch.read(await self._store.get_mark(MARK))
+        if self._mark is not None and _is_put_back(epoch, self._rolled):
+            # Under this very process, since it rolled: the outside tells.
+            await self.roll()
+            epoch = _Epoch.read(await self._store.get_mark(MARK))
         if epoch is not None and epoch.restored is not None:
             raise ReconciliationRequiredError(
                 f"The store was restored from a backup: {epoch.restored}. What happened since is not in it, so nothing "
@@ -135,12 +140,14 @@ class EpochGuard:
             return
         async with self._rolling:
             self._moved.clear()
-            self._rolled_at = self._clock.monotonic()
+            # Only what was compared counts: while it cannot be, every call tries anew, and is refused.
+            self._rolled_at, began = None, self._clock.monotonic()
             for _ in range(_ROUNDS):
                 outside = await self._mark.read()  # before the store: it may only be older
                 stored = await self._store.get_mark(MARK)
                 known = _Epoch.read(stored)
                 if known is not None and known.restored is not None:
+                    self._rolled_at = began
                     return
                 after = self._next(known, outside)
                 if not await self._store.put_mark(MARK, after.stored(), expected=stored):
@@ -149,6 +156,7 @@ class EpochGuard:
                     self._observer.event("epoch.restored", why=after.restored)
                 else:
                     await self._mark.write(after.outside())
+                self._rolled_at, self._rolled = began, after
                 return
         raise StorageError("The epoch is rolled by others all the time.", code="epoch_mark")
 
@@ -244,6 +252,13 @@ def _why_restored(known: _Epoch, outside: str | None) -> str | None:
     if _number_of(outside) > known.number:
         return f"it is at epoch {known.number}, and the mark outside at {_number_of(outside)}"
     return None
+
+
+def _is_put_back(epoch: _Epoch | None, rolled: _Epoch | None) -> bool:
+    """True when the store does not go on from what this process itself has written there."""
+    if rolled is None or rolled.restored is not None:
+        return False
+    return epoch is None or epoch.lineage != rolled.lineage or epoch.number < rolled.number
 
 
 def _number_of(outside: str | None) -> int:
