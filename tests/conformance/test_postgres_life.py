@@ -265,6 +265,24 @@ async def test_a_busy_reference_takes_one_connection_of_a_process(dsn: str) -> N
     await store.close()
 
 
+async def test_a_queue_that_does_not_move_is_left(dsn: str) -> None:
+    """Where the first one waits in vain, those behind it do not wait for each other's waiting, one after the other."""
+    store = PostgresStore(dsn, lock_timeout_s=0.3)
+    await store.open()
+    blocker = await asyncpg.connect(dsn)
+    await blocker.execute(f"SELECT pg_advisory_lock({store._sql.lock('reference', 'acme', 'INV-1')})")
+    callers = [trial_of(store).reserve("INV-1", payment_id=f"pay_{n}") for n in range(20)]
+    async with asyncio.timeout(3):
+        answers = await asyncio.gather(*callers, return_exceptions=True)
+    for answer in answers:
+        assert isinstance(answer, StorageError)
+        check_shown(answer, "storage_locked", dsn)
+    await blocker.close()
+    assert not store._database._turns._waiting
+    await trial_of(store).reserved("INV-1")
+    await store.close()
+
+
 async def test_a_pool_that_is_used_up(dsn: str) -> None:
     store = PostgresStore(dsn, pool_size=1, pool_wait_s=0.1)
     await store.open()
@@ -495,6 +513,26 @@ def test_the_password_is_never_shown() -> None:
         shown = repr(PostgresStore(dsn))
         assert "hunter2" not in shown and "ter2" not in shown and "shop" not in shown
         assert ".example" in shown
+
+
+async def test_the_server_knows_who_asks(dsn: str) -> None:
+    for url, name in ((dsn, "vextrus_payments"), (f"{dsn}?application_name=shop", "shop")):
+        store = PostgresStore(url)
+        await store.open()
+        seen: list[str] = []
+
+        async def look(session: Any, seen: list[str] = seen) -> None:
+            seen.append(await session.connection.fetchval("SHOW application_name"))
+
+        await store._database.read(look)
+        assert seen == [name]
+        await store.close()
+
+
+async def test_hosts_of_which_none_takes_writes(dsn: str) -> None:
+    with pytest.raises(StorageError) as caught:
+        await PostgresStore(f"{dsn}?target_session_attrs=standby").open()
+    check_shown(caught.value, "storage_not_writable", dsn)
 
 
 @pytest.mark.parametrize("url", ["postgresql://", "postgresql:/db", "mysql://x", "host=db password=hunter2"])

@@ -236,8 +236,8 @@ class Database:
         error: Exception = faults.contended_error(self._name)
         lost_once = False
         async with AsyncExitStack() as turn:
-            if locks:
-                await turn.enter_async_context(self._turns.of(locks[0]))
+            if locks and not await self._has_turn(turn, locks[0]):
+                raise faults.locked_error(self._name)
             for tries in range(_ROUNDS):
                 committing = False
                 async with self._session() as session:
@@ -269,6 +269,14 @@ class Database:
                         return answer
                 await self._sleeper.sleep(_WAIT_S * tries)
         raise self._failure(error)
+
+    async def _has_turn(self, stack: AsyncExitStack, key: int) -> bool:
+        """Whether the turn of this lock came in time; the stack then holds it."""
+        try:
+            await stack.enter_async_context(self._turns.of(key, self._lock_timeout_s))
+        except TimeoutError:
+            return False
+        return True
 
     def begin_statement(self, locks: Sequence[int] = ()) -> str:
         """BEGIN with our settings and locks, as one message to the server."""

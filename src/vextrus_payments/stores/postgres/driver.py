@@ -83,7 +83,7 @@ async def make_pool(dsn: str, *, size: int, statement_cache_size: int, command_t
         timeout=_CONNECT_S,
         command_timeout=command_timeout_s,
         statement_cache_size=statement_cache_size,
-        server_settings={"application_name": _NAME},
+        server_settings=_settings(dsn),
         reset=_nothing,
     )
     return pool
@@ -95,8 +95,13 @@ async def connect(dsn: str) -> Any:
         dsn,
         timeout=_CONNECT_S,
         statement_cache_size=0,
-        server_settings={"application_name": _NAME},
+        server_settings=_settings(dsn),
     )
+
+
+def _settings(dsn: str) -> dict[str, str]:
+    """What pg_stat_activity calls us, unless the URL says it; a pooler refuses most other settings."""
+    return {} if "application_name=" in dsn else {"application_name": _NAME}
 
 
 async def _nothing(_: Any) -> None:

@@ -171,6 +171,8 @@ def storage_error(error: BaseException, store: str, *, outcome: str = UNDONE) ->
     if fault is None:
         if isinstance(error, TimeoutError):
             fault = _TIMEOUT
+        elif type(error).__name__ == "TargetServerAttributeNotMatched":
+            fault = _READ_ONLY
         elif isinstance(error, OSError) or is_connection_lost(error):
             fault = _UNREACHABLE
         elif isinstance(error, ValueError):
@@ -183,6 +185,11 @@ def storage_error(error: BaseException, store: str, *, outcome: str = UNDONE) ->
 def pool_error(store: str) -> StorageError:
     """Nobody gave a connection back in time."""
     return _made(_POOL, store, UNDONE, "pool")
+
+
+def locked_error(store: str) -> StorageError:
+    """Others of this process kept the lock for too long."""
+    return _made(_LOCKED, store, UNDONE, "turn")
 
 
 def contended_error(store: str) -> StorageError:

@@ -72,12 +72,21 @@ class Turns:
         self._waiting: dict[int, tuple[asyncio.Lock, list[int]]] = {}
 
     @asynccontextmanager
-    async def of(self, key: int) -> AsyncIterator[None]:
+    async def of(self, key: int, wait_s: float) -> AsyncIterator[None]:
+        """Have the turn of this key.
+
+        Raises:
+            TimeoutError: those before us took longer than `wait_s`.
+        """
         lock, users = self._waiting.setdefault(key, (asyncio.Lock(), [0]))
         users[0] += 1
         try:
-            async with lock:
+            async with asyncio.timeout(wait_s):
+                await lock.acquire()
+            try:
                 yield
+            finally:
+                lock.release()
         finally:
             users[0] -= 1
             if not users[0]:
