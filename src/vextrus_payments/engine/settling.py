@@ -1,5 +1,7 @@
 """execute, capture, void: the three verbs that end a session or a hold, each sent once."""
 
+from dataclasses import replace
+
 from vextrus_payments.capabilities import Completion, Feature
 from vextrus_payments.engine.context import Context
 from vextrus_payments.engine.looking import Looking, is_done
@@ -9,7 +11,7 @@ from vextrus_payments.gateways.base import PaymentGateway
 from vextrus_payments.outcomes import Outcome
 from vextrus_payments.payment import ExecuteCall, digest_of
 from vextrus_payments.plans import ReserveOperation
-from vextrus_payments.records import Flag, OperationKind, PaymentFacts, PaymentState
+from vextrus_payments.records import Flag, Operation, OperationKind, PaymentFacts, PaymentState
 from vextrus_payments.snapshots import PaymentSnapshot
 from vextrus_payments.states import execute_operation_id, hold_operation_id, live_hold, outcome_of
 from vextrus_payments.wire import CallContext
@@ -41,6 +43,16 @@ class Settling:
     async def void(self, tenant: str, payment_id: str, wait_s: float | None = None) -> Outcome:
         """See Payments.void."""
         return await self._end_hold(tenant, payment_id, VOID, Feature.VOID, wait_s)
+
+    async def carry_on_hold(self, facts: PaymentFacts, operation: Operation, gateway: PaymentGateway) -> None:
+        """Submit a capture or void that is reserved: that one, and none in its place if it was withdrawn meanwhile."""
+        verb = CAPTURE if operation.kind is OperationKind.CAPTURE else VOID
+
+        def wanted(now: PaymentFacts) -> ReserveOperation | None:
+            live = live_hold(now)
+            return verb.wanted(now) if live and live.operation_id == operation.operation_id else None
+
+        await self._run(facts, gateway, replace(verb, wanted=wanted), None)
 
     async def _end_hold(
         self, tenant: str, payment_id: str, verb: Verb, feature: Feature, wait_s: float | None

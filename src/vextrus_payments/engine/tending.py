@@ -85,10 +85,8 @@ class Tending:
         for operation in waiting:
             if operation.kind is OperationKind.REFUND:
                 await self._refunding.drive(tenant, operation.operation_id, gateway)
-            elif operation.kind is OperationKind.CAPTURE:
-                await self._settling.capture(tenant, payment_id)
-            elif operation.kind is OperationKind.VOID:
-                await self._settling.void(tenant, payment_id)
+            elif operation.kind in _HOLDS:
+                await self._settling.carry_on_hold(facts, operation, gateway)
             elif operation.kind is OperationKind.EXECUTE and self._may_execute(facts, operation):
                 await self._settling.execute(tenant, payment_id)
         return await context.payment(tenant, payment_id)
