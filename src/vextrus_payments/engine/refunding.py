@@ -246,6 +246,8 @@ class Refunding:
             )
         await log.close(type(failure).__name__)
         if isinstance(failure, _NoRoomError):
+            # What took the room may be one of ours that an operator called not made: then it is booked as that.
+            await self._looking.adopt(await context.payment(tenant, payment_id), gateway)
             return await self._outcome(tenant, claim.operation_id)
         if not isinstance(failure, GatewayError):
             raise failure

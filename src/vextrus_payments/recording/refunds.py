@@ -48,7 +48,7 @@ def plan_refund_seen(
 ) -> Plan | None:
     """The gateway shows the operation's refund."""
     operation = facts.operation(operation_id)
-    if operation is None:
+    if operation is None or _may_be_anothers(facts, operation, snapshot):
         return None
     draft = Draft(facts, now, accounts)
     other_amount = snapshot.mismatches == {Mismatch.AMOUNT} and snapshot.reported is RefundState.COMPLETED
@@ -68,6 +68,19 @@ def plan_refund_seen(
         reason = Reason(code=ReasonCode.REFUND_NOT_ALLOWED, gateway_code=snapshot.raw_state)
         draft.refused(operation, reason, EventKind.REFUND_DECLINED)
     return draft.plan()
+
+
+def _may_be_anothers(facts: PaymentFacts, operation: Operation, snapshot: RefundSnapshot) -> bool:
+    """An equal refund is out, and of this one an operator has said how it ended: the other's own answer comes first."""
+    if not on_operators_word(facts, operation) or _booked(facts, snapshot.transaction_id) is not None:
+        return False
+    return any(
+        o.kind is OperationKind.REFUND
+        and o.state in OPEN_STATES
+        and (o.original_transaction_id, o.amount) == (operation.original_transaction_id, operation.amount)
+        for o in facts.operations
+        if o.operation_id != operation.operation_id
+    )
 
 
 def refund_made(
@@ -160,6 +173,10 @@ def plan_refunds_listed(
         if booked is not None and Flag.BY_OPERATOR in booked.flags and snapshot.amount != booked.amount:
             # The same refund at another amount than an operator said: it cannot be booked twice, so a person decides.
             draft.quarantine(transaction_id=snapshot.transaction_id, amount=snapshot.amount)
+    denied = _denied(facts, listed) if going is not None else None
+    if denied is not None:
+        # What an operator called not made was made, as it looks, and ours may be meant to stand in for it.
+        draft.quarantine(transaction_id=denied.transaction_id, amount=denied.amount)
     if going is not None and leaving is not None and going.fence == leaving[1]:
         _check_room(draft, going, adopted, captured(facts) - gone - promised)
     return draft.plan()
@@ -221,6 +238,17 @@ def _nobodys(
         for r in fresh.values()
         if shown[r.original_transaction_id, r.amount] > possible[r.original_transaction_id, r.amount]
     )
+
+
+def _denied(facts: PaymentFacts, listed: tuple[RefundSnapshot, ...]) -> RefundSnapshot | None:
+    """A listed refund that is booked nowhere and may be one of which an operator said that it was not made."""
+    called_not_made = {
+        (o.original_transaction_id, o.amount)
+        for o in facts.operations
+        if o.state is OperationState.DECLINED and on_operators_word(facts, o)
+    }
+    fresh = (r for r in listed if r.transaction_id and _booked(facts, r.transaction_id) is None)
+    return next((r for r in fresh if (r.original_transaction_id, r.amount) in called_not_made), None)
 
 
 def _is_listed(receipt: Receipt | None, listed: tuple[RefundSnapshot, ...]) -> bool:
