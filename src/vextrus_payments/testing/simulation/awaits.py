@@ -9,10 +9,10 @@ from typing import Final
 
 import vextrus_payments.app
 
-_ROOT: Final = Path(vextrus_payments.app.__file__).parent
+_ROOT: Final = Path(vextrus_payments.app.__file__).parent.parent
 
 #: Where a process can be killed in the middle of handling money.
-AREAS: Final = ("app.py", "engine", "outbox", "reconcile", "webhooks")
+AREAS: Final = ("app", "engine", "outbox", "reconcile", "webhooks")
 
 
 @dataclass(frozen=True, slots=True, order=True)
