@@ -30,7 +30,7 @@ PLANTED = {
     "httpx": {"src/vextrus_payments/gateways/bkash/protocol.py": "import httpx"},
     "tenacity": {"src/vextrus_payments/transport.py": "import tenacity"},
     "structlog": {"src/vextrus_payments/breaker.py": "import structlog"},
-    "terminal": {"src/vextrus_payments/app.py": "import rich.table"},
+    "terminal": {"src/vextrus_payments/app/payments.py": "import rich.table"},
     "redis": {"src/vextrus_payments/tokens/store.py": "import redis.asyncio"},
     "spreadsheets": {"src/vextrus_payments/settlement/reading.py": "import openpyxl"},
     "web": {"src/vextrus_payments/engine.py": "import starlette.routing"},
