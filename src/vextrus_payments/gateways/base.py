@@ -15,7 +15,7 @@ Every verb either returns what the gateway confirmed or raises; an error's `effe
 moved: NONE and REFUSED mean it did not, UNKNOWN means that only a look-up can tell, and that nothing may be resent.
 
 An adapter brings generators (see wire.py) and runs them by `drive`, which adds credentials, safe retries, the
-circuit breaker and the redacted log. The verbs here keep no state between calls: with `Payments` (app.py) around
+circuit breaker and the redacted log. The verbs here keep no state between calls: with `Payments` around
 them a crash loses nothing; alone, what the caller does not keep is gone.
 """
 

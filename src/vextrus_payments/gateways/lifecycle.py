@@ -1,7 +1,7 @@
 """One payment from beginning to end over a gateway alone: initialize, approve, execute once, then only look.
 
 This is the plain road for scripts and tests. It keeps nothing: what a crash, a cancelled task or a power cut leaves
-behind, only the gateway's portal tells. `Payments` (app.py) walks the same road over a durable store.
+behind, only the gateway's portal tells. `Payments` walks the same road over a durable store.
 """
 
 from collections.abc import Awaitable, Callable
