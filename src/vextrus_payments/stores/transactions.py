@@ -330,22 +330,19 @@ async def _write(rows: Rows, plan: Plan) -> None:
 def _check_whole(plan: Plan) -> None:
     """Refuse a plan whose rows are not all of its one payment: one slip in a plan function, and tenants would meet."""
     payment = plan.payment
-    owned = {
-        *((row.tenant, row.payment_id) for row in plan.submissions),
-        *((row.tenant, row.payment_id) for row in plan.operations),
-        *((row.tenant, row.payment_id) for row in plan.receipts),
-        *((row.tenant, row.payment_id) for row in plan.events),
-        *((row.tenant, row.payment_id) for row in plan.attempts),
-    }
+    mine = (payment.tenant, payment.payment_id)
     order_ids = [(s.gateway, s.mode, s.gateway_order_id) for s in plan.submissions]
     _check(
         plan.expected_version >= 0
         and payment.version == plan.expected_version + 1
-        and owned <= {(payment.tenant, payment.payment_id)}
+        and all((row.tenant, row.payment_id) == mine for row in plan.submissions)
+        and all((row.tenant, row.payment_id) == mine for row in plan.operations)
+        and all((row.tenant, row.payment_id) == mine for row in plan.receipts)
+        and all((row.tenant, row.payment_id) == mine for row in plan.events)
+        and all((row.tenant, row.payment_id) == mine for row in plan.attempts)
         and all(row.tenant == payment.tenant for row in plan.outbox)
         and len(set(order_ids)) == len(order_ids),
-        payment.tenant,
-        payment.payment_id,
+        *mine,
     )
 
 
