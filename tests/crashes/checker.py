@@ -41,14 +41,8 @@ def paisa(text: str) -> int:
     return int(minor)
 
 
-def problems_of(
-    world: World, orders: Iterable[Mapping[str, str]], ledger: Path, unknown: frozenset[str]
-) -> list[str]:
-    """Everything that is wrong with what became of these orders; empty where nothing is.
-
-    Args:
-        unknown: the orders whose refund the shop called unknown. Such a refund may be missing, but not doubled.
-    """
+def problems_of(world: World, orders: Iterable[Mapping[str, str]], ledger: Path) -> list[str]:
+    """Everything that is wrong with what became of these orders; empty where nothing is."""
     lines = [json.loads(line) for line in ledger.read_text(encoding="utf-8").splitlines()]
     problems = [*world.own_problems, *_contradictions(lines)]
     entries: dict[str, dict[str, Any]] = {}
@@ -65,7 +59,7 @@ def problems_of(
     wanted = {order["reference"]: order for order in orders}
     for reference, order in wanted.items():
         rows = [row for row in world.books if row["invoice"].split("-")[0] == reference]
-        problems += _charges(reference, order, rows, reference in unknown)
+        problems += _charges(reference, order, rows)
         problems += _ledger(reference, rows, by_reference.pop(reference, []))
         problems += _wire(reference, rows, world.calls)
     problems += [f"{reference}: the ledger has entries of no order" for reference in by_reference]
@@ -80,9 +74,7 @@ def _contradictions(lines: list[dict[str, Any]]) -> list[str]:
     return [f"{name}: one entry with two contents" for name, found in contents.items() if len(found) > 1]
 
 
-def _charges(
-    reference: str, order: Mapping[str, str], rows: list[Mapping[str, Any]], unknown: bool
-) -> list[str]:
+def _charges(reference: str, order: Mapping[str, str], rows: list[Mapping[str, Any]]) -> list[str]:
     charged = [row for row in rows if paisa(row["captured"])]
     if len(charged) > 1:
         return [f"{reference}: double charge, {len(charged)} payments captured"]
@@ -94,10 +86,8 @@ def _charges(
         found.append(f"{reference}: charged {captured} paisa instead of {order['amount']}")
     if refunded > paisa(order["refund"]):
         found.append(f"{reference}: refunded twice, {refunded} paisa")
-    elif refunded < paisa(order["refund"]) and not unknown:
-        found.append(f"{reference}: the refund is missing and nobody calls it unknown")
-    elif refunded and unknown:
-        found.append(f"{reference}: the refund is called unknown though the gateway shows it")
+    elif refunded < paisa(order["refund"]):
+        found.append(f"{reference}: the refund is missing")
     return found
 
 

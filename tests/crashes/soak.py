@@ -16,9 +16,9 @@ from pathlib import Path
 from tests.crashes.places import stores_found
 from tests.crashes.points import Point
 from tests.crashes.supervisor import (
-    RECOVERY_S,
     Campaign,
     Orders,
+    Recovery,
     Report,
     Sandbox,
     Zygote,
@@ -38,18 +38,21 @@ class Summary:
     kills: int = 0
     by_place: dict[str, int] = field(default_factory=dict)
     """"point store" -> kills."""
-    slowest_recovery_s: float = 0.0
-    may_take_s: float = RECOVERY_S
+    slowest_recovery: str = ""
     for_an_operator: int = 0
     """Refunds of which a program cannot tell whether they left: all of them killed between baseline and refund."""
     problems: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._slowest = Recovery(0.0, 0.0)
 
     def add(self, report: Report) -> None:
         """Count one report."""
         place = f"{report.point.value} {report.store}"
         self.by_place[place] = self.by_place.get(place, 0) + report.kills
         self.kills += report.kills
-        self.slowest_recovery_s = max(self.slowest_recovery_s, *report.recoveries_s, 0.0)
+        self._slowest = max(self._slowest, report.slowest)
+        self.slowest_recovery = str(self._slowest)
         self.for_an_operator += len(report.unknown)
         self.problems += [f"{place}: {problem}" for problem in report.problems]
         if report.unknown and report.point is not Point.BASELINE_REFUND:
@@ -79,7 +82,7 @@ def run(
             with sandbox_running() as sandbox:
                 for report in _round(zygote, sandbox, place, stores):
                     summary.add(report)
-            say(f"{summary.kills} kills, slowest recovery {summary.slowest_recovery_s:.1f} s of {RECOVERY_S}")
+            say(f"{summary.kills} kills, slowest recovery {summary.slowest_recovery}")
     return summary
 
 

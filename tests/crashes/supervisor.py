@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from tests.crashes.checker import look, problems_of
+from tests.crashes.checker import look, paisa, problems_of
 from tests.crashes.points import MOMENTS, Point
 from tests.crashes.victim import LEASE_S, LIMIT_S, TIMEOUT_S, Job
 
@@ -23,6 +23,10 @@ KILLED: Final = -9
 #: The longest that the orders of a killed process may stand still, from its death to the last of their entries.
 RECOVERY_S: Final = LEASE_S + LIMIT_S + 5
 _LIFE_S: Final = 100
+
+
+class StuckError(Exception):
+    """A victim did not die where it was to, or did not come to its end."""
 
 
 class Zygote:
@@ -101,6 +105,23 @@ def sandbox_running() -> Iterator[Sandbox]:
             process.wait(10)
 
 
+@dataclass(frozen=True, order=True)
+class Recovery:
+    """From the death of a process until its orders stand still no longer, and the ledger has their entries."""
+
+    wall_s: float
+    without_processor_s: float
+    """So much of it the next process would have run, and the machine was busy with other work."""
+
+    @property
+    def is_late(self) -> bool:
+        """True when it took longer than it may."""
+        return self.wall_s > RECOVERY_S + self.without_processor_s
+
+    def __str__(self) -> str:
+        return f"{self.wall_s:.1f} s ({self.without_processor_s:.1f} s without a processor) of {RECOVERY_S} s"
+
+
 @dataclass
 class Report:
     """What came of the kills at one point on one store."""
@@ -108,15 +129,19 @@ class Report:
     point: Point
     store: str
     kills: int = 0
-    recoveries_s: list[float] = field(default_factory=list)
+    recoveries: list[Recovery] = field(default_factory=list)
     unknown: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
 
+    @property
+    def slowest(self) -> Recovery:
+        """The recovery that took longest."""
+        return max(self.recoveries, default=Recovery(0.0, 0.0))
+
     def __str__(self) -> str:
-        slowest = max(self.recoveries_s, default=0.0)
         return (
-            f"{self.point.value:16} {self.store:10} {self.kills} kills, slowest recovery {slowest:.1f} s of"
-            f" {RECOVERY_S}, {len(self.unknown)} refunds for an operator, {len(self.problems)} problems"
+            f"{self.point.value:16} {self.store:10} {self.kills} kills, slowest recovery {self.slowest},"
+            f" {len(self.unknown)} refunds resolved by an operator, {len(self.problems)} problems"
         )
 
 
@@ -163,51 +188,57 @@ class Campaign:
             place = self._folder / f"{name}-{point.value}-{first}"
             place.mkdir()
             moments = [MOMENTS[point][k % len(MOMENTS[point])] for k in range(first, first + per_store)]
-            self._one_store(report, place, new_store(), moments)
+            try:
+                self._one_store(report, place, new_store(), moments)
+            except StuckError as stuck:
+                report.problems.append(str(stuck))
         return report
 
     def _one_store(self, report: Report, place: Path, store: str, moments: list[str]) -> None:
+        job = Job(
+            store=store,
+            environ=self._sandbox.environ,
+            sandbox=self._sandbox.url,
+            ledger=str(place / "ledger.jsonl"),
+            progress=str(place / "progress.jsonl"),
+            plant=self._plant,
+        )
         orders: list[dict[str, str]] = []
         died_at: float | None = None
         for life, moment in enumerate([*moments, None]):
             if moment is not None:
                 orders.append(self._orders.new())
-            job = Job(
-                store=store,
-                environ=self._sandbox.environ,
-                sandbox=self._sandbox.url,
-                ledger=str(place / "ledger.jsonl"),
-                progress=str(place / "progress.jsonl"),
-                orders=orders,
-                moment=moment,
-                nobody_calls=life % 2 == 0,
-                plant=self._plant,
-            )
-            status = self._zygote.live(job, place / "log.txt")
+            self._live(replace(job, orders=orders, moment=moment, nobody_calls=life % 2 == 0), place)
             ended_at = time.time()
-            expected = 0 if moment is None else KILLED
-            if status != expected:
-                log = (place / "log.txt").read_text(encoding="utf-8")
-                report.problems.append(
-                    f"at {moment}: exit status {status} instead of {expected}: {log[-2000:]}"
-                )
-                return
             if died_at is not None:
                 (*_, recovered) = [line for line in self._progress(place) if line["what"] == "recovered"]
-                # Without the time that the machine's other work took from the victim.
-                report.recoveries_s.append(recovered["at"] - died_at - recovered["idle_s"])
+                report.recoveries.append(Recovery(recovered["at"] - died_at, recovered["idle_s"]))
             if moment is not None:
                 report.kills += 1
                 died_at = ended_at
-        told = self._progress(place)
-        unknown = {line["reference"] for line in told if line["what"] == "unknown"}
+        unknown = self._unknown(place)
+        if unknown:
+            self._live(replace(job, orders=orders, not_made=self._not_made(unknown)), place)
         report.unknown |= unknown
-        report.problems += problems_of(
-            look(self._sandbox.url), orders, place / "ledger.jsonl", frozenset(unknown)
-        )
-        late = [seconds for seconds in report.recoveries_s if seconds > RECOVERY_S]
-        if late:
-            report.problems.append(f"recovery took {max(late):.1f} s, and may take {RECOVERY_S}")
+        report.problems += problems_of(look(self._sandbox.url), orders, place / "ledger.jsonl")
+        report.problems += [f"recovery took {one}" for one in report.recoveries if one.is_late]
+
+    def _live(self, job: Job, place: Path) -> None:
+        """One life, which has to end as it was meant to."""
+        status = self._zygote.live(job, place / "log.txt")
+        expected = 0 if job.moment is None else KILLED
+        if status != expected:
+            log = (place / "log.txt").read_text(encoding="utf-8")
+            raise StuckError(f"at {job.moment}: exit status {status} instead of {expected}: {log[-2000:]}")
+
+    def _unknown(self, place: Path) -> set[str]:
+        """The orders whose refund the shop has called unknown."""
+        return {line["reference"] for line in self._progress(place) if line["what"] == "unknown"}
+
+    def _not_made(self, unknown: set[str]) -> list[str]:
+        """Those of which the gateway's books show an operator that nothing was given back."""
+        untouched = {row["invoice"] for row in look(self._sandbox.url).books if paisa(row["refunded"]) == 0}
+        return sorted(unknown & untouched)
 
     def _progress(self, place: Path) -> list[dict[str, Any]]:
         text = (place / "progress.jsonl").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ import os
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
@@ -23,9 +23,10 @@ from vextrus_payments.errors import PaymentsError
 from vextrus_payments.gateways.base import Adapter
 from vextrus_payments.gateways.bkash import BkashConfig, BkashGateway
 from vextrus_payments.ledger import LedgerEntry
-from vextrus_payments.outbox import OutboxLimits, limits
+from vextrus_payments.outbox import OutboxLimits
 from vextrus_payments.reconcile import ReconcileLimits
-from vextrus_payments.records import OperationKind, OperationState, OutboxKind
+from vextrus_payments.records import OperationKind, OperationState, OutboxKind, ResolutionVerdict
+from vextrus_payments.resolving import ResolveRequest
 from vextrus_payments.store import PaymentStore
 from vextrus_payments.stores import open_store
 from vextrus_payments.tokens import TokenCache, granting
@@ -50,11 +51,13 @@ class Job:
     sandbox: str
     ledger: str
     progress: str
-    orders: list[dict[str, str]]
-    moment: str | None
+    orders: list[dict[str, str]] = field(default_factory=list)
+    moment: str | None = None
     """The last order dies there; None: nobody dies."""
-    nobody_calls: bool
+    nobody_calls: bool = False
     """What is under way is left to the workers first; else whoever asked for it asks again at once."""
+    not_made: list[str] = field(default_factory=list)
+    """Orders of whose unknown refund an operator has found, in the gateway's books, that it was not made."""
     plant: str | None = None
     """A bug on purpose."""
 
@@ -70,10 +73,9 @@ class QuickBkash(BkashGateway):
 
 
 def shorten_what_is_no_setting() -> None:
-    """Two leases that a shop cannot set: each has to outlast what is slow in earnest, and nothing is slow here."""
+    """The lease of a grant, which a shop cannot set: it has to outlast what is slow in earnest."""
     granting._SLACK_S = 0.1  # type: ignore[misc]
     app.TokenCache = partial(TokenCache, lease_s=2.0, answer_s=TIMEOUT_S)  # type: ignore[misc, assignment]
-    limits.GRACE_S = 0.1  # type: ignore[misc]
 
 
 class FileLedger:
@@ -116,10 +118,15 @@ class Shop:
             # A gateway refuses the same sum again within minutes; a real shop's second try comes later.
             dearer = str((Money(order["amount"], "BDT") + Money("1", "BDT")).amount)
             await self._pay({**order, "amount": dearer}, f"{reference}/pay-again")
+        operation_id = f"{reference}/refund{'-again' if plant == 'refund_again' else ''}"
+        if not await self._refund(order, payment_id, operation_id):
+            await self._resolve(payment_id, operation_id)
+            assert await self._refund(order, payment_id, f"{operation_id}-after-all")
+
+    async def _refund(self, order: dict[str, str], payment_id: str, operation_id: str) -> bool:
+        """Give money back; False where nobody can tell whether that happened, and an operator can."""
         request = RefundRequest(
-            operation_id=f"{reference}/refund{'-again' if plant == 'refund_again' else ''}",
-            payment_id=payment_id,
-            amount=Money(order["refund"], "BDT"),
+            operation_id=operation_id, payment_id=payment_id, amount=Money(order["refund"], "BDT")
         )
         while True:
             try:
@@ -128,12 +135,28 @@ class Shop:
                 self._report("error", code=error.code)
             else:
                 if isinstance(outcome, Refunded):
-                    return
+                    return True
                 if isinstance(outcome, Unknown):
                     # Said only once the gateway's limit is over: from here on it is an operator's.
-                    self._report("unknown", reference=reference)
-                    return
+                    self._report("unknown", reference=order["reference"])
+                    return order["reference"] not in self._job.not_made
             await asyncio.sleep(_POLL_S)
+
+    async def _resolve(self, payment_id: str, operation_id: str) -> None:
+        """Be the operator."""
+        facts = await self._payments.get(payment_id)
+        assert facts is not None
+        await self._payments.resolve(
+            ResolveRequest(
+                payment_id=payment_id,
+                operation_id=operation_id,
+                verdict=ResolutionVerdict.NOT_MADE,
+                actor="the operator",
+                reason="The gateway's books show no refund of this payment.",
+                evidence=("the gateway's books",),
+                reviewed_version=facts.payment.version,
+            )
+        )
 
     async def _pay(self, order: dict[str, str], operation_id: str) -> str:
         request = PaymentRequest(
@@ -213,7 +236,7 @@ async def live(job: Job) -> None:
         public_url="https://shop.example/payments",
         adapters={"bkash": Adapter("bkash", QuickBkash, BkashConfig)},
         limits=EngineLimits(send_window_s=LEASE_S),
-        outbox_limits=OutboxLimits(callback_timeout_s=0.3, lease_s=LEASE_S, poll_s=0.1),
+        outbox_limits=OutboxLimits(callback_timeout_s=0.3, grace_s=0.1, lease_s=LEASE_S, poll_s=0.1),
         reconcile_limits=ReconcileLimits(lease_s=2 * LEASE_S, needs_s=LEASE_S, poll_s=0.1, sweep_s=1),
         transport=transport,
     )
