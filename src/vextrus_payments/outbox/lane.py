@@ -365,7 +365,9 @@ def _ended(held: _Held, task: asyncio.Task[Handed]) -> _Ended | None:
     if error is None:
         return _Ended(row) if task.result() is Handed.TAKEN else None
     if isinstance(error, DeliveryError):
-        why = redact_text(error.what, _REASON_LENGTH)
+        # The host has made it, perhaps of what is no text.
+        what = error.what if isinstance(error.what, str) else f"the callback raised {type(error).__name__}"
+        why = redact_text(what, _REASON_LENGTH)
         return _Ended(row, why, error.retry_after_s, isinstance(error, UndeliverableError))
     if held.late:
         return _Ended(row, "the callback took too long")

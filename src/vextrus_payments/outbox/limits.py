@@ -81,7 +81,7 @@ class OutboxLimits:
         """
         longest = min(self.longest_pause_s, 1 << min(failed_before, 20))
         share = int.from_bytes(entropy.token_bytes(2)) / 65536
-        return max(longest * (0.5 + share / 2), min(wish_s or 0.0, _LONGEST_WISH_S))
+        return max(longest * (0.5 + share / 2), _counted(wish_s))
 
     def gives_up(self, row: OutboxRow, now: datetime) -> bool:
         """Whether a row that has just failed once more is set aside."""
@@ -90,3 +90,10 @@ class OutboxLimits:
             return True
         age_s = (now - row.created_at).total_seconds()
         return age_s >= self.park_after_s and tries >= min(_FEWEST_TRIES, self.park_after_tries)
+
+
+def _counted(wish_s: object) -> float:
+    """How much of a wish counts. A callback may have handed on a header's text: what is no number is no wish."""
+    if isinstance(wish_s, int | float) and wish_s > 0:
+        return float(min(wish_s, _LONGEST_WISH_S))
+    return 0.0
