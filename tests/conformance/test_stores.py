@@ -4,7 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -319,25 +319,25 @@ class LeaksDatabaseErrors(MemoryStore):
             raise KeyError("UNIQUE constraint failed: receipts.transaction_id") from None
 
 
-@pytest.mark.parametrize(
-    ("broken", "caught_by"),
-    [
-        (ClaimsTwice, "fifty_claims"),
-        (SumsOutside, "refunds_never_exceed"),
-        (IgnoresFences, "fences"),
-        (IgnoresGuards, "guards"),
-        (IgnoresNewSiblings, "guards"),
-        (IgnoresVersions, "commit_compares_versions"),
-        (TearsPlans, "whole_or_not_at_all"),
-        (TenantInNoKey, "tenants_never_meet"),
-        (LeasesEverything, "in_order_per_subject"),
-        (ForgetsNacks, "nack_and_park"),
-        (ReusesOrderIds, "order_ids_are_unique"),
-        (CountsAcrossModes, "order_ids_are_unique"),
-        (ListsTwice, "list_page_by_page"),
-        (BooksTwice, "a_receipt_is_booked_once"),
-    ],
-)
+BROKEN: Sequence[tuple[Callable[..., PaymentStore], str]] = [
+    (ClaimsTwice, "fifty_claims"),
+    (SumsOutside, "refunds_never_exceed"),
+    (IgnoresFences, "fences"),
+    (IgnoresGuards, "guards"),
+    (IgnoresNewSiblings, "guards"),
+    (IgnoresVersions, "commit_compares_versions"),
+    (TearsPlans, "whole_or_not_at_all"),
+    (TenantInNoKey, "tenants_never_meet"),
+    (LeasesEverything, "in_order_per_subject"),
+    (ForgetsNacks, "nack_and_park"),
+    (ReusesOrderIds, "order_ids_are_unique"),
+    (CountsAcrossModes, "order_ids_are_unique"),
+    (ListsTwice, "list_page_by_page"),
+    (BooksTwice, "a_receipt_is_booked_once"),
+]
+
+
+@pytest.mark.parametrize(("broken", "caught_by"), BROKEN)
 async def test_a_wrong_store_is_caught(broken: Callable[..., PaymentStore], caught_by: str) -> None:
     clock = FakeClock()
     with pytest.raises(AssertionError, match=f"^{caught_by}: "):

@@ -33,6 +33,7 @@ from vextrus_payments.testing.store_trial import (
     expect,
     expect_raises,
     expect_type,
+    the_one,
 )
 
 
@@ -192,7 +193,7 @@ async def events_and_entries_once(trial: StoreTrial) -> None:
     facts = await trial.awaiting("INV-1")
     plan = trial.paid_plan(facts, "TRX1")
     after = await trial.recorded(plan)
-    (row,) = await trial.store.lease(OutboxKind.EVENT, limit=10, lease_s=60)
+    row = the_one(await trial.store.lease(OutboxKind.EVENT, limit=10, lease_s=60))
     await trial.store.ack(row)
     events = await trial.store.events("acme", "pay_INV-1")
     changed = tuple(replace(event, after="changed") for event in plan.events)

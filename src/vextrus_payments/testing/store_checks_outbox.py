@@ -9,7 +9,7 @@ from vextrus_payments.records import OutboxKind, OutboxRow
 from vextrus_payments.store import Page
 from vextrus_payments.testing.store_checks_queue import post
 from vextrus_payments.testing.store_checks_reading import all_pages
-from vextrus_payments.testing.store_trial import ACME, StoreTrial, expect, expect_raises
+from vextrus_payments.testing.store_trial import ACME, StoreTrial, expect, expect_raises, the_one
 
 _EVENT = OutboxKind.EVENT
 _SECOND = timedelta(seconds=1)
@@ -25,13 +25,13 @@ async def a_lease_has_a_witness(trial: StoreTrial) -> None:
     store = trial.store
     await post(trial, "a", (1,))
     before = store.now()
-    (first,) = await _lease(trial, lease_s=1)
+    first = the_one(await _lease(trial, lease_s=1))
     expect(
         first.leased_until is not None and before + _SECOND <= first.leased_until <= store.now() + _SECOND,
         "a leased row tells the end of its lease",
     )
     await trial.advance(1.2)
-    (second,) = await _lease(trial)
+    second = the_one(await _lease(trial))
     expect(second.leased_until != first.leased_until, "another lease has another end")
     await store.nack(first, retry_at=store.now() - _SECOND, why="late")
     expect(await _lease(trial) == (), "a late holder does not take the row from the one who has it")
@@ -39,14 +39,14 @@ async def a_lease_has_a_witness(trial: StoreTrial) -> None:
     expect((await store.backlog(_EVENT)).parked == 0, "nor sets it aside")
     await store.nack(second, retry_at=store.now() - _SECOND, why="not now")
     await trial.advance(0.01)
-    (third,) = await _lease(trial)
+    third = the_one(await _lease(trial))
     expect(third.attempts == 1, "the holder's nack counts, the others did not")
     await store.nack(second, retry_at=store.now() - _SECOND, why="again")
     expect(await _lease(trial) == (), "a lease is given back once")
-    (listed,) = (await store.list_outbox(_EVENT)).rows
+    listed = the_one((await store.list_outbox(_EVENT)).rows)
     expect(listed.leased_until == third.leased_until, "a listing shows until when a row is leased")
     await store.nack(third, retry_at=None, why="refused by the ledger")
-    (parked,) = (await store.list_outbox(_EVENT, parked=True)).rows
+    parked = the_one((await store.list_outbox(_EVENT, parked=True)).rows)
     expect(
         (parked.parked, parked.attempts, parked.leased_until) == ("refused by the ledger", 2, None),
         "a parked row tells why, how often it was tried, and that nobody has it",
@@ -56,10 +56,10 @@ async def a_lease_has_a_witness(trial: StoreTrial) -> None:
 async def nacks_race(trial: StoreTrial) -> None:
     """Of many who give back one lease, one does."""
     await post(trial, "a", (1,))
-    (row,) = await _lease(trial)
+    row = the_one(await _lease(trial))
     retry_at = trial.store.now() - _SECOND
     await asyncio.gather(*(trial.both(n).nack(row, retry_at=retry_at, why=str(n)) for n in range(8)))
-    (again,) = await _lease(trial)
+    again = the_one(await _lease(trial))
     expect(again.attempts == 1, "eight nacks of one lease count once")
 
 
@@ -154,7 +154,7 @@ async def unparked_rows_come_again(trial: StoreTrial) -> None:
     await post(trial, "a", (1, 2))
     expect(not await store.unpark("acme", "a/1"), "a row that is not parked is not unparked")
     expect(not await store.unpark("acme", "none"), "nor one that does not exist")
-    (row,) = await _lease(trial)
+    row = the_one(await _lease(trial))
     await store.nack(row, retry_at=store.now() + timedelta(hours=1), why="later")
     expect(not await store.unpark("acme", "a/1"), "nor one that waits")
     (waiting, _) = (await store.list_outbox(_EVENT)).rows
@@ -162,7 +162,7 @@ async def unparked_rows_come_again(trial: StoreTrial) -> None:
     expect(not await store.unpark("other", "a/1"), "nor another tenant's")
     done = await asyncio.gather(*(trial.both(n).unpark("acme", "a/1") for n in range(6)))
     expect(sum(done) == 1, "of six who unpark a row exactly one does")
-    (again,) = await _lease(trial)
+    again = the_one(await _lease(trial))
     expect((again.row_id, again.attempts) == ("a/1", 0), "it comes at once, before what follows it, untried")
     expect((again.next_at, again.parked) == (None, None), "with nothing left of its past")
     await store.ack(again)

@@ -6,7 +6,15 @@ from datetime import timedelta
 
 from vextrus_payments.plans import Plan
 from vextrus_payments.records import OutboxKind, OutboxRow
-from vextrus_payments.testing.store_trial import ACME, Account, StoreTrial, count, expect, expect_raises
+from vextrus_payments.testing.store_trial import (
+    ACME,
+    Account,
+    StoreTrial,
+    count,
+    expect,
+    expect_raises,
+    the_one,
+)
 from vextrus_payments.token_budget import GrantAsk, GrantBusy, GrantEnd, GrantExhausted, GrantReserved
 
 _EVENT = OutboxKind.EVENT
@@ -58,14 +66,14 @@ async def in_order_per_subject(trial: StoreTrial) -> None:
     expect(await _lease(trial) == (), "what is leased is not leased again, nor what comes after it")
     (first, b_row) = sorted(rows, key=lambda row: row.row_id)
     await trial.store.ack(first)
-    (second,) = await _lease(trial)
+    second = the_one(await _lease(trial))
     expect(second.row_id == "a/2", "after an ack the next row of the subject comes")
     await trial.store.ack(second)
     await trial.store.ack(second)
     await trial.store.ack(b_row)
     expect(_ids(await _lease(trial)) == ["a/5"], "gaps in the sequence do not matter, nor a second ack")
     await post(trial, "d", (9, 8))
-    (lowest,) = await _lease(trial)
+    lowest = the_one(await _lease(trial))
     expect(lowest.row_id == "d/8", "the lowest number of a subject comes first, however it was written")
     await trial.store.ack(lowest)
     expect(_ids(await _lease(trial)) == ["d/9"], "and the next one after it")
@@ -78,10 +86,10 @@ async def in_order_per_subject(trial: StoreTrial) -> None:
 async def leases_run_out(trial: StoreTrial) -> None:
     """Delivery is at least once: a lease that ran out is given again, and an ack is true from anyone."""
     await post(trial, "a", (1, 2))
-    (row,) = await _lease(trial, lease_s=1)
+    row = the_one(await _lease(trial, lease_s=1))
     expect(await _lease(trial) == (), "a leased row is not leased")
     await trial.advance(1.2)
-    (again,) = await _lease(trial, lease_s=600)
+    again = the_one(await _lease(trial, lease_s=600))
     expect(again.row_id == row.row_id, "a row whose lease ran out is leased again")
     await trial.store.ack(row)
     expect(_ids(await _lease(trial)) == ["a/2"], "the first holder's late ack counts")
@@ -95,7 +103,7 @@ async def nack_and_park(trial: StoreTrial) -> None:
     await trial.store.nack(a_row, retry_at=trial.store.now() + timedelta(seconds=1), why="ledger down")
     expect(await _lease(trial) == (), "a row is not leased before retry_at, nor what comes after it")
     await trial.advance(1.2)
-    (again,) = await _lease(trial)
+    again = the_one(await _lease(trial))
     expect((again.row_id, again.attempts) == ("a/1", 1), "a nack counts as an attempt")
     await trial.store.nack(again, retry_at=None, why="refused by the ledger")
     await trial.store.ack(b_row)

@@ -9,7 +9,7 @@ from vextrus_payments.plans import Claim, Plan, Reserved, Stale
 from vextrus_payments.recording import plan_lost
 from vextrus_payments.records import AgreementLife, PaymentFacts, SubjectKind, Watch
 from vextrus_payments.testing.store_records import agreement_plan
-from vextrus_payments.testing.store_trial import ACME, StoreTrial, expect, expect_raises, expect_type
+from vextrus_payments.testing.store_trial import ACME, StoreTrial, expect, expect_raises, expect_type, the_one
 
 _SECOND = timedelta(seconds=1)
 
@@ -91,22 +91,22 @@ async def watches_end_and_come_again(trial: StoreTrial) -> None:
     store = trial.store
     made = await trial.reserved("INV-1")
     await _watched(trial, made.facts, store.now() - _SECOND)
-    (watch,) = await _lease(trial, lease_s=1)
+    watch = the_one(await _lease(trial, lease_s=1))
     await trial.advance(1.2)
-    (again,) = await _lease(trial)
+    again = the_one(await _lease(trial))
     expect((again.tries, again.version) == (2, watch.version), "a lease that ran out is given again")
     expect(again.due_at == watch.due_at, "it is due since the same time")
     expect(not await store.watch_again(watch, None), "the first holder no longer decides")
     expect(await _lease(trial) == (), "and takes nothing from the second one")
     expect(await store.watch_again(again, store.now() - _SECOND), "the holder sets when to look next")
     await trial.advance(0.01)
-    (third,) = await _lease(trial)
+    third = the_one(await _lease(trial))
     expect(third.tries == 3, "tries are counted until something is committed")
     expect(not await store.watch_again(again, None), "a lease is ended once")
     expect(await store.watch_again(third, None), "the holder may set no time at all")
     expect(await _lease(trial) == (), "then nobody looks any more")
     await _watched(trial, await trial.facts("acme", "pay_INV-1"), store.now() - _SECOND)
-    (fresh,) = await _lease(trial)
+    fresh = the_one(await _lease(trial))
     expect(fresh.tries == 1, "unless something is committed: then the tries start afresh")
     ahead = store.now() + timedelta(hours=1)
     expect(await store.watch_again(fresh, ahead), "a time ahead")
@@ -123,11 +123,11 @@ async def a_commit_outranks_a_look(trial: StoreTrial) -> None:
     store = trial.store
     made = await trial.reserved("INV-1")
     await _watched(trial, made.facts, store.now() - _SECOND)
-    (watch,) = await _lease(trial)
+    watch = the_one(await _lease(trial))
     changed = await _watched(trial, await trial.facts("acme", "pay_INV-1"), store.now() - _SECOND)
     expect(await _lease(trial) == (), "a commit does not end a lease")
     expect(not await store.watch_again(watch, None), "a look at an older version sets no time")
-    (fresh,) = await _lease(trial)
+    fresh = the_one(await _lease(trial))
     expect(fresh.version == changed.payment.version, "its lease is over, and the commit's own time stands")
     expect(fresh.tries == 1, "with tries of its own")
 
@@ -223,7 +223,7 @@ async def the_next_look_is_told(trial: StoreTrial) -> None:
     await _watched(trial, made.facts, now - _SECOND)
     expect(await store.next_watch("acme", payment, "pay_INV-1") == now - _SECOND, "a payment's time is told")
     expect(await store.next_watch("other", payment, "pay_INV-1") is None, "times are keyed by tenant")
-    (watch,) = await _lease(trial)
+    watch = the_one(await _lease(trial))
     expect(await store.next_watch("acme", payment, "pay_INV-1") == now - _SECOND, "a lease does not move it")
     await store.watch_again(watch, None)
     expect(await store.next_watch("acme", payment, "pay_INV-1") is None, "None is told as None")

@@ -48,6 +48,13 @@ def expect_type(answer: object, kind: type[T], where: str) -> T:
     return answer
 
 
+def the_one(rows: Sequence[T]) -> T:
+    """The only row there is."""
+    if len(rows) != 1:
+        raise AssertionError(f"exactly one row is to be there, not {len(rows)}")
+    return rows[0]
+
+
 async def expect_raises(kind: type[Exception], call: Awaitable[Any], complaint: str) -> None:
     """Complain unless the call raises this kind of error."""
     try:
