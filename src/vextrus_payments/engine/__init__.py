@@ -206,12 +206,13 @@ class Engine:
         """
         return await self._tending.late_policy(tenant, payment_id)
 
-    async def adopt_refunds(self, tenant: str, payment_id: str) -> PaymentFacts:
+    async def adopt_refunds(self, tenant: str, payment_id: str, *, restored: bool = False) -> PaymentFacts:
         """Read the gateway's lists of the payment's refunds, and book those that are nobody's (refund.adopted).
 
-        What may be an operation's of ours waits for that operation's own look-up.
+        What may be an operation's of ours waits for that operation's own look-up. `restored`: the records come from a
+        backup, and what they have as reserved may have been sent since: then it is what is listed at its amount.
         """
-        return await self._tending.adopt_refunds(tenant, payment_id)
+        return await self._tending.adopt_refunds(tenant, payment_id, restored=restored)
 
     async def look_agreement(self, tenant: str, agreement_key: str) -> Agreement:
         """Ask about everything of an agreement that is open, and close one that was never given in time."""

@@ -85,7 +85,9 @@ class RefundLooking:
             ),
         )
 
-    async def adopt(self, facts: PaymentFacts, gateway: PaymentGateway) -> PaymentFacts:
+    async def adopt(
+        self, facts: PaymentFacts, gateway: PaymentGateway, *, restored: bool = False
+    ) -> PaymentFacts:
         """Read every list of refunds of the payment, and book what is nobody's."""
         context, payment = self._context, facts.payment
         for operation in facts.operations:
@@ -102,7 +104,7 @@ class RefundLooking:
                     payment.tenant,
                     payment.payment_id,
                     lambda now_facts, _, listed=listed: plan_refunds_listed(  # type: ignore[misc]
-                        now_facts, listed, context.store.now(), accounts=context.accounts
+                        now_facts, listed, context.store.now(), restored=restored, accounts=context.accounts
                     ),
                 )
         return facts

@@ -188,7 +188,7 @@ class Tending:
             await self._refunding.late(facts, receipt, gateway)
         return await context.payment(tenant, payment_id)
 
-    async def adopt_refunds(self, tenant: str, payment_id: str) -> PaymentFacts:
+    async def adopt_refunds(self, tenant: str, payment_id: str, *, restored: bool = False) -> PaymentFacts:
         """Book what was refunded elsewhere; see Engine.adopt_refunds."""
         context = self._context
         facts = await context.payment(tenant, payment_id)
@@ -198,7 +198,8 @@ class Tending:
         if not gateway.capabilities.can(Feature.REFUND_STATUS):
             return facts
         flight = context.flights.start(
-            ("adopt", tenant, payment_id), lambda: self._refunds.adopt(facts, gateway)
+            ("adopt, restored" if restored else "adopt", tenant, payment_id),
+            lambda: self._refunds.adopt(facts, gateway, restored=restored),
         )
         await context.flights.join(flight, None)
         return flight.result()

@@ -56,8 +56,8 @@ class Recovery(Protocol):
         """Do what the shop wants done with late money."""
         ...
 
-    async def adopt_refunds(self, tenant: str, payment_id: str) -> PaymentFacts:
-        """Book refunds that were made elsewhere."""
+    async def adopt_refunds(self, tenant: str, payment_id: str, *, restored: bool = False) -> PaymentFacts:
+        """Book refunds that were made elsewhere; `restored`: or by us, after the backup."""
         ...
 
     async def look_agreement(self, tenant: str, agreement_key: str) -> Agreement:
@@ -210,7 +210,7 @@ class Looker:
             case Action.LATE_POLICY:
                 return await engine.late_policy(tenant, payment_id)
             case Action.ADOPT_REFUNDS:
-                return await engine.adopt_refunds(tenant, payment_id)
+                return await engine.adopt_refunds(tenant, payment_id, restored=closed)
 
     async def _reloaded(self, facts: PaymentFacts) -> PaymentFacts:
         payment = facts.payment

@@ -106,9 +106,7 @@ def asked_for(
     """
     actions = set(next_step(facts, capabilities, now, 1).actions)
     out = [o for o in facts.operations if o.state in OPEN_STATES and o.kind is not OperationKind.INITIALIZE]
-    on_the_wire = [
-        o for o in out if o.state is OperationState.SUBMITTING and _look(o, capabilities, now, 1).due > now
-    ]
+    on_the_wire = still_at_work(facts, capabilities, now)
     reached = any(s.gateway_reference is not None for s in facts.submissions)
     unpaid = facts.payment.state in (*_UNSETTLED, PaymentState.AUTHORIZED)
     doubtful = unpaid or (restored and facts.payment.state is not PaymentState.PAID)
@@ -119,6 +117,17 @@ def asked_for(
     if restored:
         actions -= {Action.CARRY_ON, Action.END_SESSION, Action.LATE_POLICY}
     return tuple(action for action in _ORDER if action in actions)
+
+
+def still_at_work(facts: PaymentFacts, capabilities: Capabilities, now: datetime) -> tuple[Operation, ...]:
+    """The operations with which the gateway may be at work at this moment, as far as the records tell."""
+    return tuple(
+        o
+        for o in facts.operations
+        if o.state is OperationState.SUBMITTING
+        and o.kind is not OperationKind.INITIALIZE
+        and _look(o, capabilities, now, 1).due > now
+    )
 
 
 def next_agreement_step(agreement: Agreement, capabilities: Capabilities, now: datetime, tries: int) -> Step:

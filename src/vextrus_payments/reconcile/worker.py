@@ -20,7 +20,7 @@ from vextrus_payments.reconcile.limits import ReconcileLimits
 from vextrus_payments.reconcile.looking import Looker, Ports, Shut, untouched
 from vextrus_payments.reconcile.report import OnEach, Problem, Reconciled, ReconcileReport, Tally
 from vextrus_payments.reconcile.since import agreements_since, payments_since
-from vextrus_payments.reconcile.steps import Action, asked_for
+from vextrus_payments.reconcile.steps import Action, asked_for, still_at_work
 from vextrus_payments.reconcile.taking import Taker
 from vextrus_payments.records import Agreement, PaymentFacts
 
@@ -28,6 +28,10 @@ from vextrus_payments.records import Agreement, PaymentFacts
 SEEN_MARK: Final = "reconcile/seen"
 #: The longest pause of a gateway that is waited for after a restore.
 _WAIT_S: Final = 60.0
+_AT_WORK: Final = Problem(
+    code="still_at_work",
+    what="By these records its gateway may be at work on it now, so it was not asked. Run it again in two minutes.",
+)
 _NOT_NOW: Final = Problem(
     code="left_alone",
     what="Its gateway throttles or does not answer, so it was not asked. Run it again later.",
@@ -218,7 +222,10 @@ class Reconciler:
                 await self._ports.sleeper.sleep(lane.pause_s)
             if isinstance(subject, Agreement):
                 return await self._looker.do_agreement(subject, (Action.LOOK,), lane, capabilities)
-            actions = asked_for(subject, capabilities, self._ports.store.now(), restored=restored)
+            now = self._ports.store.now()
+            if restored and still_at_work(subject, capabilities, now):
+                return untouched(subject, problem=_AT_WORK)
+            actions = asked_for(subject, capabilities, now, restored=restored)
             return await self._looker.do(subject, actions, lane, capabilities, closed=restored)
 
     async def since(

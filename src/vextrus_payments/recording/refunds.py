@@ -138,6 +138,7 @@ def plan_refunds_listed(
     now: datetime,
     *,
     leaving: tuple[str, int] | None = None,
+    restored: bool = False,
     accounts: AccountMap = DEFAULT_ACCOUNTS,
 ) -> Plan | None:
     """The gateway's list of refunds: what is nobody's is adopted, for money went back, whoever sent it.
@@ -148,11 +149,19 @@ def plan_refunds_listed(
 
     `leaving` (operation id, fence): that claimed refund has not left yet, and this is the list before it. When what
     went back elsewhere leaves too little for it, it is declined by the same plan, and must not be sent.
+
+    `restored`: the records come from a backup. What they have as reserved may have been sent since: it is what is
+    listed at its amount, and is not sent again.
     """
     draft = Draft(facts, now, accounts)
     going = facts.operation(leaving[0]) if leaving is not None else None
     adopted = _nobodys(facts, listed, going)
+    forgotten = _forgotten(facts, adopted) if restored else {}
+    for operation, snapshot in forgotten.values():
+        refund_made(draft, operation, snapshot)
     for snapshot in adopted:
+        if snapshot.transaction_id in forgotten:
+            continue
         assert snapshot.amount is not None, "_nobodys() keeps only those with an amount"
         draft.receipt(_receipt(draft, snapshot, snapshot.amount, None, flags=frozenset({Flag.ADOPTED})))
         draft.announce(
@@ -164,7 +173,8 @@ def plan_refunds_listed(
         )
     currency = facts.payment.amount.currency
     gone = refunded(facts) + _total_of(adopted, currency)
-    others = tuple(o for o in facts.operations if going is None or o.operation_id != going.operation_id)
+    counted = {o.operation_id for o, _ in forgotten.values()} | ({going.operation_id} if going else set())
+    others = tuple(o for o in facts.operations if o.operation_id not in counted)
     promised = reserved_for_refunds(replace(facts, operations=others))
     if adopted and gone + promised > captured(facts):
         draft.quarantine(transaction_id=adopted[-1].transaction_id, amount=adopted[-1].amount)
@@ -238,6 +248,23 @@ def _nobodys(
         for r in fresh.values()
         if shown[r.original_transaction_id, r.amount] > possible[r.original_transaction_id, r.amount]
     )
+
+
+def _forgotten(
+    facts: PaymentFacts, nobodys: tuple[RefundSnapshot, ...]
+) -> dict[str, tuple[Operation, RefundSnapshot]]:
+    """By transaction id: the refunds that operations made which an old record has as reserved."""
+    waiting = [
+        o for o in facts.operations if o.kind is OperationKind.REFUND and o.state is OperationState.RESERVED
+    ]
+    pairs: dict[str, tuple[Operation, RefundSnapshot]] = {}
+    for snapshot in nobodys:
+        key = (snapshot.original_transaction_id, snapshot.amount)
+        operation = next((o for o in waiting if (o.original_transaction_id, o.amount) == key), None)
+        if operation is not None:
+            waiting.remove(operation)
+            pairs[snapshot.transaction_id] = (operation, snapshot)
+    return pairs
 
 
 def _denied(facts: PaymentFacts, listed: tuple[RefundSnapshot, ...]) -> RefundSnapshot | None:
