@@ -86,26 +86,26 @@ class ThreadRunner:
 
     async def aclose(self) -> None:
         """Stop the thread once it is done; does not block the event loop."""
-        executor, self._executor = self._executor, None
-        if executor is None:
-            return
-        last = asyncio.get_running_loop().run_in_executor(executor, _nothing)
-        executor.shutdown(wait=False)
-        await asyncio.shield(last)
+        with self._lock:
+            executor, self._executor = self._executor, None
+            if executor is None:
+                return
+            last = executor.submit(_nothing)
+            executor.shutdown(wait=False)
+        await asyncio.shield(asyncio.wrap_future(last))
 
     def _hand_over(
         self, work: Any, run_all: Callable[[Sequence[Any]], Sequence[Outcome]] | None
     ) -> "asyncio.Future[Any]":
         loop = asyncio.get_running_loop()
         job = _Job(work, run_all, loop.create_future(), loop)
-        with self._lock:
+        with self._lock:  # several event loops may share one runner, and one of them may close it
+            if not self._at_work:
+                if self._executor is None:
+                    self._executor = ThreadPoolExecutor(1, thread_name_prefix=self._name)
+                self._executor.submit(self._work)
+                self._at_work = True
             self._jobs.append(job)
-            if self._at_work:
-                return job.future
-            self._at_work = True
-        if self._executor is None:
-            self._executor = ThreadPoolExecutor(1, thread_name_prefix=self._name)
-        self._executor.submit(self._work)
         return job.future
 
     def _work(self) -> None:
