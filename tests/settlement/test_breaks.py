@@ -1,6 +1,7 @@
 """Each kind of break, with its field and both values; and what is booked in spite of it."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -301,3 +302,21 @@ async def test_another_tenant_has_nothing_to_do_with_it(desk: Desk) -> None:
 
     run = SettlementRun(desk.store, tenant="other", gateway="bkash", mode=Mode.SANDBOX, form=GENERIC)
     assert (await run.run(path)).breaks == {BreakKind.MISSING_HERE: 1}
+
+
+async def test_what_an_operator_was_wrong_about_is_neither_settled_nor_missed(desk: Desk) -> None:
+    """Booked on somebody's word and taken back: of it the clearing account has nothing that could be settled."""
+    word = receipt()
+    back = replace(word, kind=ReceiptKind.REVERSAL, reverses=ReceiptKind.PAYMENT, occurred_at=None)
+    await recorded(desk.store, word, back, receipt("OK", "5.00"))
+    month = Days(date(2026, 1, 1), date(2026, 1, 31))
+    good = "OK,payment,5.00,0,2026-01-21"
+    report = await desk.settle(desk.statement(good), covers=month)
+    assert report.agrees and desk.breaks == []
+    report = await desk.settle(desk.statement(good, "AB12,payment,100.00,0,2026-01-21"), covers=month)
+    said = ("100.00 BDT, taken back", "100.00 BDT on 2026-01-21")
+    assert desk.breaks == [(BreakKind.MISSING_HERE, "transaction_id", *said)]
+    report = await desk.settle(desk.statement(good, "AB12,reversal,100.00,0,2026-01-21"), covers=month)
+    assert [one[0] for one in desk.breaks] == [BreakKind.MISSING_HERE]
+    assert (report.booked, report.already) == (0, 1)
+    assert (await balances(desk.store))[CLEARING] == 0

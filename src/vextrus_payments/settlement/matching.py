@@ -5,6 +5,7 @@ and with itself, settles it. A fee or a day that differs is reported and booked,
 for both. Everything else is reported and left to a person.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import StrEnum
@@ -87,6 +88,8 @@ def judge(
     receipt = known.receipts.get(line.kind)
     if receipt is None:
         return _without_receipt(line, known, mode)
+    if is_taken_back(receipt, known.receipts):
+        return _taken_back(line, receipt)
     if line.unsettled_status is not None:
         return _reported(_say(line, BreakKind.STATUS, "status", "moved", line.unsettled_status, receipt))
     found = [
@@ -143,6 +146,17 @@ def missing_there(receipt: Receipt) -> Break:
     )
 
 
+def is_taken_back(receipt: Receipt, same_id: Mapping[ReceiptKind, Receipt]) -> bool:
+    """True for what was booked on an operator's word and taken back, and for the taking back itself.
+
+    Of both together the clearing account has nothing: there is nothing to settle, and nothing to be missed.
+    """
+    reversal = same_id.get(ReceiptKind.REVERSAL)
+    if reversal is None or reversal.reverses is None:
+        return False
+    return receipt.kind in (ReceiptKind.REVERSAL, reversal.reverses)
+
+
 def needs_order_ids(line: Line, receipt: Receipt | None, *, reference_is_ours: bool) -> bool:
     """Whether judging asks for the gateway order ids of the receipt's payment.
 
@@ -167,6 +181,15 @@ def _without_receipt(line: Line, known: Known, mode: Mode) -> Verdict:
         there = known.elsewhere
         return _reported(_say(line, BreakKind.MODE, "mode", there.mode.value, mode.value, there))
     return _reported(_say(line, BreakKind.MISSING_HERE, "transaction_id", None, theirs, None))
+
+
+def _taken_back(line: Line, receipt: Receipt) -> Verdict:
+    """The gateway has what we took back because it seemed to be wrong: a person has to look."""
+    if line.unsettled_status is not None:
+        return Verdict(Deed.IGNORE)
+    theirs = f"{line.amount} on {line.occurred_on or line.settled_on}"
+    ours = f"{receipt.amount}, taken back"
+    return _reported(_say(line, BreakKind.MISSING_HERE, "transaction_id", ours, theirs, receipt))
 
 
 def _money_breaks(line: Line, receipt: Receipt) -> list[Break]:

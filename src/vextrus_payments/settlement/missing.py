@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from vextrus_payments.mode import Mode
 from vextrus_payments.records import Receipt, ReceiptKind
 from vextrus_payments.settlement.lines import PART, UNREADABLE
-from vextrus_payments.settlement.matching import missing_there, receipt_day
+from vextrus_payments.settlement.matching import is_taken_back, missing_there, receipt_day
 from vextrus_payments.settlement.spool import CHUNK, Spool, chunks, parts_of
 from vextrus_payments.settlement.words import DHAKA, Break, Days
 from vextrus_payments.store import PaymentStore
@@ -80,14 +80,18 @@ class MissingSearch:
         self, absent: Sequence[tuple[str, str]], mentioned: "_Mentioned"
     ) -> Sequence[Break | Receipt]:
         receipts: dict[tuple[str, str], Receipt] = {}
+        same_id: dict[str, dict[ReceiptKind, Receipt]] = {}
         for part in parts_of(list(dict.fromkeys(name for name, _ in absent))):
             for receipt in await self._store.receipts(*self._account, part):
                 receipts[receipt.transaction_id, receipt.kind.value] = receipt
+                same_id.setdefault(receipt.transaction_id, {})[receipt.kind] = receipt
         found: list[Break | Receipt] = []
         for name, kind in absent:
             if any((name, other) not in receipts for other in mentioned.kinds_of(name)):
                 continue  # a line of the same id and of a kind that we have not: that is a KIND break, said before
             receipt = receipts[name, kind]
+            if is_taken_back(receipt, same_id[name]):
+                continue
             awaited = receipt_day(receipt) > self._youngest
             found.append(receipt if awaited else missing_there(receipt))
         return found
