@@ -515,6 +515,22 @@ def test_the_password_is_never_shown() -> None:
         assert ".example" in shown
 
 
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgresql://shop:31415#926@db.example/payments",
+        "postgresql://shop:hunter#2@db.example/payments",
+        "postgresql://shop:hunter?2@db.example/payments",
+        "postgresql://shop:hunter2",
+        "postgresql://shop:hunter2/x",
+    ],
+)
+def test_a_password_that_nobody_encoded_is_not_taken_for_a_host(dsn: str) -> None:
+    store = PostgresStore(dsn)
+    assert repr(store) == "PostgresStore('postgresql://?', closed)"
+    assert store.name == "postgresql://?", "which is what every error quotes"
+
+
 async def test_the_server_knows_who_asks(dsn: str) -> None:
     for url, name in ((dsn, "vextrus_payments"), (f"{dsn}?application_name=shop", "shop")):
         store = PostgresStore(url)

@@ -97,5 +97,7 @@ def _has_password(url: str) -> bool:
     try:
         parts = urlsplit(url)
     except ValueError:
-        return False
-    return parts.password is not None or "password" in parse_qs(parts.query)
+        return True  # whatever it is, it is not for everybody to see
+    # One with a bare "#", "?" or "/" in it seems to end there, and is a password all the same.
+    who = url.partition("://")[2].partition("/")[0].rpartition("@")[0]
+    return parts.password is not None or ":" in who or "password" in parse_qs(parts.query)

@@ -9,7 +9,9 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 #: IPv6 addresses that carry an IPv4 address in their last 32 bits, and are as public as that one.
-_CARRIERS: Final = (IPv6Network("64:ff9b::/96"), IPv6Network("::/96"))
+_CARRIERS: Final = (IPv6Network("64:ff9b::/96"), IPv6Network("::/96"), IPv6Network("::ffff:0:0:0/96"))
+#: What of IPv6 was given out at all. Outside of it are networks' own: site-local, and translators into IPv4.
+_GIVEN_OUT: Final = IPv6Network("2000::/3")
 
 
 class Reach(StrEnum):
@@ -30,7 +32,13 @@ def is_public_address(address: str) -> bool:
         found = ip_address(address)
     except ValueError:
         return False
-    return all(one.is_global and not one.is_multicast for one in _with_carried(found))
+    return all(_is_public(one) for one in _with_carried(found))
+
+
+def _is_public(found: IPv4Address | IPv6Address) -> bool:
+    if isinstance(found, IPv6Address) and found not in _GIVEN_OUT:
+        return False
+    return found.is_global and not found.is_multicast
 
 
 def _with_carried(found: IPv4Address | IPv6Address) -> list[IPv4Address | IPv6Address]:

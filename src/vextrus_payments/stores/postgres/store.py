@@ -42,6 +42,9 @@ from vextrus_payments.stores.postgres.working import Working
 T = TypeVar("T")
 
 _URL: Final = re.compile(r"postgres(?:ql)?://([^?#]*)", re.ASCII | re.DOTALL)
+_HOST: Final = r"(?:\[[0-9A-Fa-f:.%]+\]|[\w.%-]*)(?::[0-9]*)?"
+#: Hosts with their ports, and a database.
+_PLACE: Final = re.compile(rf"{_HOST}(?:,{_HOST})*(?:/[^/\s]*)?")
 
 
 class PostgresStore(Reading, Working):
@@ -370,6 +373,11 @@ def _check_arguments(dsn: str | None, pool: object, pool_size: int) -> None:
 
 
 def _name_of(dsn: str) -> str:
-    """The DSN without user, password and options: what may be shown."""
-    match = _URL.match(dsn)
-    return "postgresql://" + ("" if match is None else match[1].rpartition("@")[2])
+    """The DSN without user, password and options: what may be shown.
+
+    Nothing of one that cannot be told apart: a password with a bare "#" or "?" in it seems to end there.
+    """
+    whole, match = dsn.partition("://")[2], _URL.match(dsn)
+    place = "" if match is None else match[1].rpartition("@")[2]
+    cut_short = match is not None and "@" in whole[len(match[1]) :] and "@" not in match[1]
+    return "postgresql://" + (place if _PLACE.fullmatch(place) and not cut_short else "?")
