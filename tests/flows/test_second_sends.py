@@ -11,7 +11,9 @@ from tests.flows.shop import LONG_S, Shop, shop_open
 from vextrus_payments import (
     Authorized,
     Declined,
+    InvalidRequestError,
     Money,
+    OperationConflictError,
     Paid,
     PaymentSession,
     ReconciliationRequiredError,
@@ -27,8 +29,8 @@ from vextrus_payments.errors import NotSentError
 from vextrus_payments.gateways.bkash import BkashGateway
 from vextrus_payments.ids import Ids
 from vextrus_payments.observe import NullObserver
-from vextrus_payments.payment import Intent
-from vextrus_payments.records import Flag, OperationState, PaymentFacts
+from vextrus_payments.payment import ConsentRequest, Intent
+from vextrus_payments.records import AgreementLife, Flag, OperationState, PaymentFacts
 from vextrus_payments.resolving import ResolveRequest
 from vextrus_payments.states import refunded
 from vextrus_payments.stores import open_store
@@ -261,3 +263,23 @@ async def test_a_database_put_back_under_a_running_process_is_noticed_at_the_nex
     clock.advance(1)
     with pytest.raises(ReconciliationRequiredError):
         await guard.check()
+
+
+# --- the same call again --------------------------------------------------------------------------------------------
+
+
+async def test_a_repeat_gets_its_session_although_the_agreement_has_ended(shop: Shop) -> None:
+    """Told that it cannot be charged, a shop opens another payment, and the first one can still be executed."""
+    asked = ConsentRequest(operation_id="u-1/consent", gateway="bkash", payer_reference="customer-1")
+    agreement = await shop.payments.create_agreement(asked)
+    assert agreement.gateway_reference is not None
+    shop.server.world.gateways["bkash"].approve(agreement.gateway_reference, "success", None)
+    await shop.payments.execute_agreement(agreement.agreement_key)
+    session = await shop.open(agreement_key=agreement.agreement_key)
+    ended = await shop.payments.cancel_agreement(agreement.agreement_key)
+    assert ended.state is AgreementLife.ENDED
+    assert await shop.open(agreement_key=agreement.agreement_key) == session
+    with pytest.raises(InvalidRequestError):
+        await shop.open("INV-2", agreement_key=agreement.agreement_key)
+    with pytest.raises(OperationConflictError):
+        await shop.open(amount="101", agreement_key=agreement.agreement_key)

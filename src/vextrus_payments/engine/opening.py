@@ -38,6 +38,7 @@ from vextrus_payments.plans import (
 from vextrus_payments.reasons import Reason, ReasonCode
 from vextrus_payments.recording import plan_initialize_lost, plan_refused, plan_session_opened
 from vextrus_payments.records import Operation, OperationState, PaymentFacts
+from vextrus_payments.states import SETTLED_STATES
 from vextrus_payments.wire import CallContext
 
 #: How many order numbers are passed over when references collide after shortening.
@@ -57,7 +58,9 @@ class Opening:
         gateway = await context.gateway(tenant, request.gateway)
         check_request(request, gateway.capabilities)
         # What the adapter gets names the gateway's agreement; what is digested and kept names ours.
-        applied = await self._agreeing.applied(tenant, request, gateway)
+        applied = request
+        if not await self._is_settled(tenant, request):
+            applied = await self._agreeing.applied(tenant, request, gateway)
         facts = await self._reserve(tenant, request, gateway)
         flight = context.flights.start(
             ("initialize", tenant, request.operation_id),
@@ -66,6 +69,13 @@ class Opening:
         if await context.flights.join(flight, context.limits.wait_s):
             return flight.result()
         raise _in_progress(facts)
+
+    async def _is_settled(self, tenant: str, request: PaymentRequest) -> bool:
+        """True when this call sends nothing any more: a repeat gets its session although the agreement has ended."""
+        if request.agreement_key is None:
+            return False
+        found = await self._context.store.get_operation(tenant, request.operation_id)
+        return found is not None and found[1].state in SETTLED_STATES
 
     async def _reserve(self, tenant: str, request: PaymentRequest, gateway: PaymentGateway) -> PaymentFacts:
         payment_id = self._context.ids.new("pay")
