@@ -8,12 +8,13 @@ cut by the spreadsheet already, and is refused.
 
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import date, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from vextrus_payments.errors import MissingExtraError, StatementError
 from vextrus_payments.settlement.cells import Cell, CellError
@@ -21,6 +22,14 @@ from vextrus_payments.settlement.cells import Cell, CellError
 #: A file may unpack to so much; the table of shared texts is held in memory whole.
 _MOST_UNPACKED: Final = 4 * 2**30
 _MOST_SHARED: Final = 256 * 2**20
+#: What stands beside sheets and texts (formats, names) is held whole as well, and as objects.
+_MOST_BESIDE: Final = 8 * 2**20
+#: Of a sheet one row is held at a time: a longer stretch without the beginning of a row, or without a tag, is none.
+_LONGEST_ROW: Final = 4 * 2**20
+_LONGEST_TEXT: Final = 2**20
+_BLOCK: Final = 2**16
+#: More rows no spreadsheet has; one that says it is the billionth would be read after a billion empty ones.
+MOST_ROWS: Final = 1_048_576
 _LONGEST_NUMBER: Final = 15
 _AT_ONCE: Final = 200
 _PLAIN: Final = frozenset("-.0123456789")
@@ -55,7 +64,8 @@ def rows_of(path: Path, sheet: str | None, most_columns: int) -> Iterator[tuple[
         if not hasattr(page, "reset_dimensions"):
             raise _unreadable(path, "the sheet holds a chart and no rows")
         page.reset_dimensions()  # what a file says of its own size is often wrong
-        yield from _numbered(path, page.iter_rows(max_col=most_columns, values_only=True))
+        with closing(page.iter_rows(max_col=most_columns, values_only=True)) as rows:
+            yield from _numbered(path, rows)
     finally:
         book.close()
 
@@ -72,6 +82,8 @@ def _numbered(path: Path, rows: Iterator[tuple[Any, ...]]) -> Iterator[tuple[int
             problem = type(error).__name__
         for row in some:
             number += 1
+            if number > MOST_ROWS:
+                raise _too_large(path)
             yield number, [_cell(value) for value in row]
         if problem:
             raise _unreadable(path, f"it breaks off after row {number} ({problem})")
@@ -121,21 +133,51 @@ def _check_size(path: Path) -> None:
     Raises:
         StatementError: it would, or is no archive.
     """
-    members = None
+    fits: bool | None = None
     try:
         with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError):
+            fits = _fits(archive)
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError):
         pass
-    if members is None:
-        raise _unreadable(path, "it is no XLSX archive")
-    shared = sum(member.file_size for member in members if member.filename.endswith("sharedStrings.xml"))
-    if shared > _MOST_SHARED or sum(member.file_size for member in members) > _MOST_UNPACKED:
-        raise StatementError(
-            f"{path.name} would unpack to more than a statement can be.",
-            code="statement_too_large",
-            next_step="Save it as CSV, or ask for the statement in parts.",
-        )
+    if fits is None:
+        raise _unreadable(path, "it is no XLSX archive, or a damaged one")
+    if not fits:
+        raise _too_large(path)
+
+
+def _fits(archive: zipfile.ZipFile) -> bool:
+    """Whether reading it takes no more memory than a statement may. (What a member says of its size is held to.)"""
+    sheets = [member for member in archive.infolist() if "worksheets/" in member.filename]
+    texts = [member for member in archive.infolist() if member.filename.endswith("sharedStrings.xml")]
+    all_bytes = sum(member.file_size for member in archive.infolist())
+    text_bytes = sum(member.file_size for member in texts)
+    beside_bytes = all_bytes - text_bytes - sum(member.file_size for member in sheets)
+    if all_bytes > _MOST_UNPACKED or text_bytes > _MOST_SHARED or beside_bytes > _MOST_BESIDE:
+        return False
+    for member in (*sheets, *texts):
+        with archive.open(member) as file:
+            if not _is_in_pieces(file, b"<si" if member in texts else b"<row"):
+                return False
+    return True
+
+
+def _is_in_pieces(file: IO[bytes], piece: bytes) -> bool:
+    """Whether it is made of many small pieces, none of which would fill the memory."""
+    since_piece = since_tag = 0
+    while block := file.read(_BLOCK):
+        since_piece = 0 if piece in block else since_piece + len(block)
+        since_tag = 0 if b"<" in block else since_tag + len(block)
+        if since_piece > _LONGEST_ROW or since_tag > _LONGEST_TEXT:
+            return False
+    return True
+
+
+def _too_large(path: Path) -> StatementError:
+    return StatementError(
+        f"{path.name} would unpack to more than a statement can be.",
+        code="statement_too_large",
+        next_step="Save it as CSV, or ask for the statement in parts.",
+    )
 
 
 def _unreadable(path: Path, why: str) -> StatementError:
