@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from tests.crashes.points import ForgetfulStore, MarkedStore, MarkedTransport, Marks
-from vextrus_payments import Money, Paid, PaymentRequest, Payments, Refunded, RefundRequest, Unknown, app
+from vextrus_payments import Money, Paid, PaymentRequest, Payments, Refunded, RefundRequest, Unknown
+from vextrus_payments.app import payments as application
 from vextrus_payments.capabilities import Capabilities, Polling
 from vextrus_payments.engine import EngineLimits
 from vextrus_payments.errors import PaymentsError
@@ -75,7 +76,7 @@ class QuickBkash(BkashGateway):
 def shorten_what_is_no_setting() -> None:
     """The lease of a grant, which a shop cannot set: it has to outlast what is slow in earnest."""
     granting._SLACK_S = 0.1  # type: ignore[misc]
-    app.TokenCache = partial(TokenCache, lease_s=2.0, answer_s=TIMEOUT_S)  # type: ignore[misc, assignment]
+    application.TokenCache = partial(TokenCache, lease_s=2.0, answer_s=TIMEOUT_S)  # type: ignore[misc, assignment]
 
 
 class FileLedger:
