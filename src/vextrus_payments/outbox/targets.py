@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from vextrus_payments.documents import from_json
 from vextrus_payments.errors import ConfigurationError, DeliveryError
@@ -19,6 +19,9 @@ from vextrus_payments.sink_port import (
     is_transactional_sink,
 )
 from vextrus_payments.store import PaymentStore, TransactionalOutbox
+
+#: Entries written within the store's own transactions at a time.
+_MOST_WITHIN: Final = 4
 
 
 class Handed(Enum):
@@ -78,12 +81,14 @@ class _SinkTarget:
 
 
 class _TransactionalTarget:
-    #: Each holds a connection of the store's pool, which payments need as well.
-    most_at_once = 4
-
     def __init__(self, sink: TransactionalSink, store: TransactionalOutbox) -> None:
         self._sink = sink
         self._store = store
+
+    @property
+    def most_at_once(self) -> int:
+        # Each holds a connection of the store's pool, which payments need as well: the store says how many it has.
+        return min(int(getattr(self._store, "deliveries_at_once", _MOST_WITHIN)), _MOST_WITHIN)
 
     async def hand_over(self, row: OutboxRow) -> Handed:
         entry = from_json(LedgerEntry, row.document)

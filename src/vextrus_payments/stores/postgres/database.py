@@ -38,7 +38,14 @@ _ROUNDS: Final = 20
 """How often a transaction is begun again because others got in between: each time at least one of them got through."""
 _WAIT_S: Final = 0.01
 _ROLLBACK_S: Final = 5.0
+_MOST_LENT: Final = 4
 _ASK_TIME: Final = f"SELECT -1, {CLOCK}"
+
+
+def lent_at_once(pool_size: int) -> int:
+    """To how many pieces of the caller's code a connection is lent at a time: it may hang with it, and payments need
+    the others."""
+    return max(1, min(_MOST_LENT, pool_size // 2))
 
 
 class RetryError(Exception):
@@ -85,6 +92,7 @@ class Database:
         self._process_id = os.getpid()
         self._errors = driver_errors()
         self._turns = Turns()
+        self._lent_out = asyncio.Semaphore(lent_at_once(pool.get_max_size()))
         self._at_work: set[asyncio.Task[Any]] = set()
         self._settings = ""
         # Outside of a transaction a pooler may parse a statement on one server and run it on another.
@@ -154,6 +162,10 @@ class Database:
         Raises:
             Exception: what a CallersError brought along.
         """
+        async with self._lent_out:
+            return await self._write_openly(work)
+
+    async def _write_openly(self, work: Callable[[Session], Awaitable[T]]) -> T:
         session = self.session_on(await self.take())
         raised: Exception | None = None
         committing = False

@@ -28,7 +28,7 @@ from vextrus_payments.records import Attempt
 from vextrus_payments.stores import transactions
 from vextrus_payments.stores.migrations import Migration
 from vextrus_payments.stores.postgres import schema, writing
-from vextrus_payments.stores.postgres.database import Database
+from vextrus_payments.stores.postgres.database import Database, lent_at_once
 from vextrus_payments.stores.postgres.driver import Pool, connect, driver, driver_errors, make_pool
 from vextrus_payments.stores.postgres.faults import storage_error
 from vextrus_payments.stores.postgres.reading import Reading
@@ -117,6 +117,12 @@ class PostgresStore(Reading, Working):
     def durable(self) -> bool:
         """True, unless open() found a server that does not write to its disk (fsync = off)."""
         return self._opened is None or self._opened.keeps_promises
+
+    @property
+    def deliveries_at_once(self) -> int:
+        """How many deliver_within() run side by side: four, and never more than half of the pool."""
+        pool = self._callers_pool
+        return lent_at_once(self._pool_size if pool is None else pool.get_max_size())
 
     def now(self) -> datetime:
         """The database's time, or the clock's that was given."""
