@@ -283,3 +283,25 @@ async def test_a_repeat_gets_its_session_although_the_agreement_has_ended(shop: 
         await shop.open("INV-2", agreement_key=agreement.agreement_key)
     with pytest.raises(OperationConflictError):
         await shop.open(amount="101", agreement_key=agreement.agreement_key)
+
+
+async def test_what_was_paid_and_given_back_after_the_backup_is_learned_whole(tmp_path: Path) -> None:
+    clock = FakeClock()
+    async with shop_open(tmp_path, clock, epoch=FileEpochMark(tmp_path / "epoch")) as shop:
+        session = await shop.approved()
+        await shop.payments.aclose()
+        backed_up(tmp_path)
+        async with shop.payments:
+            clock.advance(LONG_S)
+            assert isinstance(await shop.payments.execute(session.payment_id), Paid)
+            assert isinstance(await shop.payments.refund(refund(session, "r-1", "30")), Refunded)
+            shop.portal(session, amount="20")
+        restored(tmp_path)
+        shop.entries.clear()
+        async with shop.payments:
+            clock.advance(LONG_S)
+            report = await shop.payments.reconcile_since(clock.now() - timedelta(days=1))
+            assert report.accepted_restored
+            facts = await facts_of(shop, session)
+            assert refunded(facts) == Money("50")
+            await shop.check_books()

@@ -299,7 +299,7 @@ def test_who_asks_for_one_payment_does_not_wait_for_its_time() -> None:
 def test_after_a_restore_the_closed_are_asked_about_and_nothing_is_sent() -> None:
     closed = facts(state=PaymentState.CLOSED)
     assert asked_for(closed, BKASH, at(0)) == ()
-    assert asked_for(closed, BKASH, at(0), restored=True) == (Action.LOOK,)
+    assert asked_for(closed, BKASH, at(0), restored=True) == (Action.LOOK, Action.ADOPT_REFUNDS)
     left = operation(OperationKind.REFUND, OperationState.RESERVED, fence=0)
     late = facts(left, state=PaymentState.PAID, flags=frozenset({Flag.LATE}), receipts=(receipt(),))
     assert set(asked_for(late, BKASH, at(10_000))) == {

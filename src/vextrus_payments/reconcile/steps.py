@@ -115,6 +115,9 @@ def asked_for(
     if can_adopt(facts, capabilities):
         actions.add(Action.ADOPT_REFUNDS)
     if restored:
+        if Action.LOOK in actions and capabilities.can(Feature.REFUND_STATUS):
+            # What turns out to have been paid may have been given back, too.
+            actions.add(Action.ADOPT_REFUNDS)
         actions -= {Action.CARRY_ON, Action.END_SESSION, Action.LATE_POLICY}
     return tuple(action for action in _ORDER if action in actions)
 
