@@ -215,5 +215,5 @@ async def listed(
         values.append(tenant)
     rows: Sequence[Any] = await session.all(statement + _LIST_END, *values)
     page = rows[:limit]
-    cursor = Position(page[-1][6], page[-1][12]).cursor() if len(rows) > limit else None
+    cursor = Position(0, page[-1][12]).cursor() if len(rows) > limit else None
     return Page(tuple(_record(row) for row in page), cursor)
