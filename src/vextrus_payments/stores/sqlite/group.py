@@ -110,7 +110,7 @@ def _write(
         if _all_at_once(connection, members, writes, outcomes, path):
             return ()
         return _one_by_one(connection, members, writes, outcomes, path)
-    except sqlite3.Error as error:
+    except BaseException as error:  # noqa: BLE001 - also a machine without memory: whoever has asked for it is told
         file.roll_back(connection)
         _fail(writes, error, outcomes, path)
     return ()
