@@ -15,6 +15,7 @@ from bench.reconcile_goals import reconcile
 from bench.results import Result, result
 from bench.serving import ROOT, Server, in_fresh_process
 from bench.stats import Estimate, estimate, ratios
+from bench.store_goals import group, p6, p13
 from scripts.private_servers import holding, why_missing
 
 _ROUNDS: Final = 120
@@ -436,10 +437,13 @@ GOALS: Final[dict[str, Callable[[], Result]]] = {
     "P3": p3,
     "P4": p4,
     "P5": p5,
+    "P6": p6,
     "P12": p12,
+    "P13": p13,
     "P14": p14,
     "P15": p15,
     "P18": p18,
+    "GROUP": group,
     "OUTBOX": outbox,
     "OUTBOX4": outbox_postgres,
     "RECONCILE": reconcile,
