@@ -4,6 +4,7 @@ import asyncio
 import functools
 import inspect
 import threading
+import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
@@ -137,6 +138,17 @@ def test_holds_and_looks_and_how_things_stand(sandbox: Sandbox, tmp_path: Path) 
         assert set(looked) == {taken.payment_id, given_up.payment_id}
         health = payments.health()
         assert health.opened and health.store_problem is None
+
+
+def test_health_tells_of_a_store_that_cannot_be_opened(tmp_path: Path) -> None:
+    payments = sync.Payments(store=f"sqlite:///{tmp_path / 'no' / 'shop.db'}")
+    health = payments.health()
+    assert not health.opened and not health.ok
+    assert health.store_problem is not None and "folder" in health.store_problem
+    (tmp_path / "no").mkdir()
+    assert payments.health().opened
+    payments.close()
+    assert not payments.health().opened
 
 
 def test_many_threads_complete_the_same_payments_once(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -471,8 +483,10 @@ def test_closing_while_another_thread_opens_leaves_it_closed(
         opened = pool.submit(payments.open)
         assert opening.wait(PATIENCE_S)
         closed = pool.submit(payments.close)
+        give_up = time.monotonic() + PATIENCE_S
         while not payments._here._closing:
-            pass
+            assert time.monotonic() < give_up
+            time.sleep(0.005)
         go_on.set()
         opened.result(PATIENCE_S)
         closed.result(PATIENCE_S)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Collection, Coroutine, Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from types import TracebackType
@@ -12,7 +13,7 @@ from vextrus_payments.clock import Clock, Sleeper
 from vextrus_payments.config import GatewayConfig
 from vextrus_payments.engine import EngineLimits, EpochState, LatePayment
 from vextrus_payments.epoch import EpochMark, FileEpochMark
-from vextrus_payments.errors import ConfigurationError
+from vextrus_payments.errors import ConfigurationError, StorageError
 from vextrus_payments.gateways.base import Adapter
 from vextrus_payments.health import Health, Setup
 from vextrus_payments.ids import Entropy
@@ -214,8 +215,21 @@ class Payments(Verbs):
         )
 
     def health(self) -> Health:
-        """How this process and its store stand. Never raises for a store that is down."""
-        return self._run(lambda payments: payments.health())
+        """How this process and its store stand. Never raises for a store that is down, or that cannot be opened."""
+        refuse_inside_a_loop()
+        here, loop = self._mine(), background()
+
+        async def looked_at() -> Health:
+            problem = None
+            try:
+                if self._opens_itself:
+                    await here.open_on(loop)
+            except StorageError as error:
+                problem = error.what
+            found = await here.payments.health()
+            return found if problem is None else replace(found, store_problem=problem)
+
+        return loop.wait_for(looked_at())
 
     def epoch(self) -> EpochState:
         """Whether the store was restored from a backup and waits to be reconciled."""
