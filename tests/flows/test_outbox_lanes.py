@@ -397,6 +397,33 @@ def test_ends_are_told_in_batches_and_kept_until_the_store_has_them() -> None:
     virtual(play())
 
 
+def test_a_row_of_whose_failure_the_store_cannot_be_told_stands_in_nobodys_way() -> None:
+    async def play() -> None:
+        world = await World.opened()
+        await fill(world.store, [1, 1, 1])
+        odd, nack = ["ent_pay0-1"], world.store.nack
+
+        async def nack_oddly(row: OutboxRow, *, retry_at: Any, why: str) -> None:
+            if row.row_id in odd:
+                raise ValueError("a driver's own words")
+            await nack(row, retry_at=retry_at, why=why)
+
+        world.store.nack = nack_oddly  # type: ignore[method-assign]
+        taker = Taker(pay0_1=RuntimeError(), pay1_1=RuntimeError())
+        async with world.running(world.outbox(taker)):
+            await asyncio.sleep(1)
+            assert taker.taken == ["ent_pay2-1"]
+            del taker.failing["ent_pay1-1"]
+            await asyncio.sleep(5)
+            assert taker.taken == ["ent_pay2-1", "ent_pay1-1"]
+            taker.failing.clear()
+            await asyncio.sleep(100)  # its lease is over by then
+            assert taker.taken == ["ent_pay2-1", "ent_pay1-1", "ent_pay0-1"]
+        assert [told["code"] for told in world.listener.of("outbox.failed")] == ["ValueError"]
+
+    virtual(play())
+
+
 def test_a_store_that_stays_down_does_not_keep_a_stopped_outbox() -> None:
     async def play() -> None:
         world = await World.opened()

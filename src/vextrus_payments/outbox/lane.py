@@ -322,9 +322,15 @@ class Lane:
                 told.update(id(one) for one in ended if one.why is None)
                 self.taken += len(taken)
             for one in ended:
-                if one.why is not None:
+                if one.why is None:
+                    continue
+                try:
                     await self._tell_failure(one, one.why)
-                    told.add(id(one))
+                except StorageError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - one odd row must not stand in the way of all others
+                    self._report(error)  # its lease runs out, and it is offered again
+                told.add(id(one))
         finally:
             self._ended[:0] = (one for one in ended if id(one) not in told)
         self._look = True  # what stood behind them may be due now
