@@ -13,6 +13,7 @@ from vextrus_payments.errors import (
     GatewayError,
     InvalidRequestError,
     OperationConflictError,
+    PaymentsError,
     UnsupportedOperationError,
 )
 from vextrus_payments.gateways.base import PaymentGateway
@@ -247,7 +248,12 @@ class Refunding:
         await log.close(type(failure).__name__)
         if isinstance(failure, _NoRoomError):
             # What took the room may be one of ours that an operator called not made: then it is booked as that.
-            await self._looking.adopt(await context.payment(tenant, payment_id), gateway)
+            try:
+                await self._looking.adopt(await context.payment(tenant, payment_id), gateway)
+            except PaymentsError as error:
+                # This refund's own end is written. What took its room is found again when somebody asks.
+                about = {"payment_id": payment_id, "operation_id": claim.operation_id}
+                context.observer.event("refunds.not_adopted", code=error.code, **about)
             return await self._outcome(tenant, claim.operation_id)
         if not isinstance(failure, GatewayError):
             raise failure
