@@ -31,6 +31,7 @@ from vextrus_payments.records import OutboxKind, OutboxRow
 from vextrus_payments.secret import Secret
 from vextrus_payments.signing import Ed25519Key, HmacKey, sign, signing_key
 from vextrus_payments.sink_port import check_coroutine_function
+from vextrus_payments.sinks.resting import Resting
 from vextrus_payments.transport import Reach, Transport, is_public_address, shared_transport
 from vextrus_payments.wire import Safety, WireRequest, WireResponse
 
@@ -77,6 +78,9 @@ class HttpSink:
     A fixed endpoint is yours and may be anywhere, your own network included. What a resolver answers may be a tenant's
     own wish: it must be a public address, unless `allow_private` is set; `allowed_hosts` narrows it further. https is
     required, but for this machine's own loopback.
+
+    A tenant's endpoint that gave no answer three times in a row is left alone for half a minute, so that its rows keep
+    no other tenant's waiting.
 
     A tenant for which the resolver answers None gets no events: they count as delivered. Its entries are set aside,
     since an entry is never dropped.
@@ -127,6 +131,8 @@ class HttpSink:
                 raise ConfigurationError("With a resolver, secrets come with each endpoint.")
             self._resolver = endpoint
             self._public_only = not allow_private
+        # One endpoint of everybody's is not kept from anybody by resting: then there is nobody else to be served.
+        self._resting = Resting(self._clock, never=self._resolver is None)
         reach = Reach.PUBLIC if self._public_only else Reach.ANYWHERE
         self._owns_transport = transport is None
         self._transport: Transport = transport or shared_transport(clock=clock, reach=reach)
@@ -152,12 +158,16 @@ class HttpSink:
         request = WireRequest("POST", endpoint.url, (("Content-Type", "application/json"), *headers), body)
         failure: DeliveryError | None = None
         answer: WireResponse | None = None
-        try:
-            answer = await self._transport.send(request, safety=Safety.IDEMPOTENT, timeout_s=self._timeout_s)
-        except GatewayError as error:
-            failure = _no_answer(error)
-        except InvalidRequestError:
-            failure = UndeliverableError("The endpoint's URL is none that can be called.")
+        with self._resting.post(row.tenant) as post:
+            try:
+                answer = await self._transport.send(
+                    request, safety=Safety.IDEMPOTENT, timeout_s=self._timeout_s
+                )
+                post.answered = True
+            except GatewayError as error:
+                failure, post.answered = _no_answer(error), False
+            except InvalidRequestError:
+                failure = UndeliverableError("The endpoint's URL is none that can be called.")
         if failure is None and answer is not None:
             failure = self._judged(answer)
         # Raised out here, so that no request hangs on it by way of the transport's error.
