@@ -1,5 +1,6 @@
 """Ways by which money could have moved a second time, or against what a person decided meanwhile: each stays shut."""
 
+import asyncio
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -251,6 +252,18 @@ async def test_a_mark_that_cannot_be_read_lets_nothing_out_the_second_time_eithe
             await guard.check()
     mark.fails = False
     await guard.check()
+
+
+async def test_many_calls_at_once_compare_once_and_none_goes_ahead_of_it() -> None:
+    guard, mark, clock, _ = await world()
+    clock.advance(61)
+    mark.text = "epo_other 1"
+    answers = await asyncio.gather(*(guard.check() for _ in range(50)), return_exceptions=True)
+    assert {type(each) for each in answers} == {ReconciliationRequiredError}
+    guard, mark, clock, _ = await world()
+    clock.advance(61)
+    await asyncio.gather(*(guard.check() for _ in range(50)))
+    assert mark.text is not None and mark.text.endswith(" 2"), "rolled once, for all of them"
 
 
 async def test_a_database_put_back_under_a_running_process_is_noticed_at_the_next_call() -> None:

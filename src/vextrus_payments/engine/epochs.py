@@ -101,9 +101,10 @@ class EpochGuard:
             StorageError: nobody can tell.
         """
         if self._mark is not None:
-            now = self._clock.monotonic()
-            if self._rolled_at is None or now - self._rolled_at >= self._interval_s:
-                await self.roll()
+            if self._is_due():
+                async with self._rolling:
+                    if self._is_due():  # nobody else has, while this call waited
+                        await self._roll(self._mark)
             self._moved.set()
         epoch = _Epoch.read(await self._store.get_mark(MARK))
         if self._mark is not None and _is_put_back(epoch, self._rolled):
@@ -139,25 +140,32 @@ class EpochGuard:
         if self._mark is None:
             return
         async with self._rolling:
-            self._moved.clear()
-            # Only what was compared counts: while it cannot be, every call tries anew, and is refused.
-            self._rolled_at, began = None, self._clock.monotonic()
-            for _ in range(_ROUNDS):
-                outside = await self._mark.read()  # before the store: it may only be older
-                stored = await self._store.get_mark(MARK)
-                known = _Epoch.read(stored)
-                if known is not None and known.restored is not None:
-                    self._rolled_at = began
-                    return
-                after = self._next(known, outside)
-                if not await self._store.put_mark(MARK, after.stored(), expected=stored):
-                    continue  # another process was quicker
-                if after.restored is not None:
-                    self._observer.event("epoch.restored", why=after.restored)
-                else:
-                    await self._mark.write(after.outside())
-                self._rolled_at, self._rolled = began, after
+            await self._roll(self._mark)
+
+    def _is_due(self) -> bool:
+        now = self._clock.monotonic()
+        return self._rolled_at is None or now - self._rolled_at >= self._interval_s
+
+    async def _roll(self, mark: EpochMark) -> None:
+        self._moved.clear()
+        # Only what was compared counts: while it cannot be, every call tries anew, and is refused.
+        self._rolled_at, began = None, self._clock.monotonic()
+        for _ in range(_ROUNDS):
+            outside = await mark.read()  # before the store: it may only be older
+            stored = await self._store.get_mark(MARK)
+            known = _Epoch.read(stored)
+            if known is not None and known.restored is not None:
+                self._rolled_at = began
                 return
+            after = self._next(known, outside)
+            if not await self._store.put_mark(MARK, after.stored(), expected=stored):
+                continue  # another process was quicker
+            if after.restored is not None:
+                self._observer.event("epoch.restored", why=after.restored)
+            else:
+                await mark.write(after.outside())
+            self._rolled_at, self._rolled = began, after
+            return
         raise StorageError("The epoch is rolled by others all the time.", code="epoch_mark")
 
     def _next(self, known: _Epoch | None, outside: str | None) -> _Epoch:
