@@ -6,7 +6,7 @@ not begun, or one that the thread finishes: never half of one.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor  # noqa: TID251 - this is the port
 from dataclasses import dataclass
 from itertools import groupby
@@ -51,7 +51,7 @@ class GroupingRunner(Protocol):
         """See DatabaseRunner."""
         ...
 
-    async def join(self, work: WorkT, run_all: Callable[[Sequence[WorkT]], Sequence[Outcome]]) -> Any:
+    def join(self, work: WorkT, run_all: Callable[[Sequence[WorkT]], Sequence[Outcome]]) -> Awaitable[Any]:
         """What `run_all` says of `work`. It is given all that was handed over with it (==) since the last piece of
         work was begun, in order, at most TOGETHER_LIMIT; what run() was given in between is run in between."""
         ...
@@ -76,9 +76,9 @@ class ThreadRunner:
         answer: T = await self._hand_over(work, None)
         return answer
 
-    async def join(self, work: WorkT, run_all: Callable[[Sequence[WorkT]], Sequence[Outcome]]) -> Any:
+    def join(self, work: WorkT, run_all: Callable[[Sequence[WorkT]], Sequence[Outcome]]) -> Awaitable[Any]:
         """What `run_all` says of `work`, run together with whatever else is waiting for it."""
-        return await self._hand_over(work, run_all)
+        return self._hand_over(work, run_all)
 
     def beside(self) -> "ThreadRunner":
         """A thread more, under the same name."""
@@ -151,12 +151,11 @@ def _ended(work: Callable[[], Any]) -> Outcome:
 
 def _answer(jobs: Sequence[_Job], outcomes: Sequence[Outcome]) -> None:
     """Wake the callers: one call into each event loop, however many they are."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Outcome]]] = {}
-    for job, outcome in zip(jobs, outcomes, strict=True):
-        by_loop.setdefault(job.loop, []).append((job.future, outcome))
-    for loop, answers in by_loop.items():
+    answers = [(job.loop, job.future, outcome) for job, outcome in zip(jobs, outcomes, strict=True)]
+    for loop in {loop for loop, _, _ in answers}:
+        mine = [(future, outcome) for of_loop, future, outcome in answers if of_loop is loop]
         try:
-            loop.call_soon_threadsafe(_settle, answers)
+            loop.call_soon_threadsafe(_settle, mine)
         except RuntimeError:
             pass  # the loop is closed: nobody waits any more
 

@@ -5,7 +5,7 @@ a snapshot that begins after a commit holds that commit.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from vextrus_payments.errors import StorageError
@@ -34,9 +34,9 @@ class ReadLane:
         await self._runner.run(self._disconnect)
         await self._runner.aclose()
 
-    async def run(self, member: Member) -> Any:
+    def run(self, member: Member) -> Awaitable[Any]:
         """What the member answers, in a snapshot that it may share with others who ask at the same moment."""
-        return await self._runner.join(member, self._run_all)
+        return self._runner.join(member, self._run_all)
 
     def _connect(self) -> None:
         if self.connection is None:

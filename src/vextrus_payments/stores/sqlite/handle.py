@@ -7,7 +7,7 @@ way to the disk share the next one (see group.py), and reads go beside them (see
 
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -129,12 +129,12 @@ class SqliteHandle:
 
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """What `work` answers inside a durable transaction, in which nothing but its own failure undoes it."""
-        answer: T = await self._run(Member(work, writes=True))
+        answer: T = await self._run(Member(work, True))
         return answer
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """What `work` answers inside one snapshot of the file."""
-        member = Member(work, writes=False)
+        member = Member(work, False)
         self._check_process()
         answer: T = await (self._run(member) if self._beside is None else self._beside.run(member))
         return answer
@@ -144,11 +144,11 @@ class SqliteHandle:
         self._check_process()
         return await self._runner.run(lambda: translated(lambda: work(self._opened()), self.path))
 
-    async def _run(self, member: Member) -> Any:
+    def _run(self, member: Member) -> Awaitable[Any]:
         self._check_process()
         if self._join is not None:
-            return await self._join(member, self._run_all)
-        return await self._runner.run(lambda: run_alone(self._opened(), member, self.path))
+            return self._join(member, self._run_all)
+        return self._runner.run(lambda: run_alone(self._opened(), member, self.path))
 
     def _run_all(self, members: Sequence[Member]) -> Sequence[Outcome]:
         return run_together(self._opened(), members, self.path)
