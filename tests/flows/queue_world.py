@@ -78,7 +78,7 @@ async def fill(
 
 
 def _row(store: PaymentStore, tenant: str, payment_id: str, seq: int, kind: OutboxKind) -> OutboxRow:
-    about = {"tenant": tenant, "payment_id": payment_id, "metadata": {"seq": str(seq)}}
+    about: dict[str, Any] = {"tenant": tenant, "payment_id": payment_id, "metadata": {"seq": str(seq)}}
     of = entry(**about) if kind is OutboxKind.LEDGER else event(**about)
     row_id = f"{'ent' if kind is OutboxKind.LEDGER else 'evt'}_{payment_id}-{seq}"
     document = json.dumps({**json.loads(to_json(of)), "id": row_id}, separators=(",", ":"))

@@ -42,7 +42,7 @@ def test_an_endpoint_that_swallows_everything_keeps_no_other_tenant_waiting() ->
     async def play() -> None:
         world = await World.opened()
         sink = HttpSink(of_tenant, transport=Net("bad.example"), clock=world.clock)
-        outbox = world.outbox(sink)
+        outbox = world.outbox(sink)  # type: ignore[arg-type]
         waited_s: list[float] = []
         async with world.running(outbox):
             for minute in range(12):

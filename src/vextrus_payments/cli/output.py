@@ -10,8 +10,13 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from vextrus_payments.redaction import one_line as shown_line
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console
+    from rich.segment import Segment
 
 #: How wide tables are where no terminal says so.
 _WIDTH: Final = 120
@@ -45,17 +50,33 @@ def one_line(text: str) -> str:
 def console(stream: TextIO | None = None) -> "Console":
     """A rich console on stdout (or `stream`), wide enough for a table when there is no terminal."""
     from rich.console import Console
+    from rich.segment import Segment
 
     class Frank(Console):
-        """Tells the frame of a reader that went away, in place of an exit code of its own."""
+        """Tells the frame of a reader that went away, in place of an exit code of its own; hands no control characters
+        of others to the terminal."""
 
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError
+
+        def render(self, *args: Any, **named: Any) -> "Iterator[Segment]":
+            # A gateway's or a statement's word may hold what moves a terminal's cursor, or names its window. rich
+            # lets it through; whatever a command prints, here it is on its way out.
+            for segment in super().render(*args, **named):
+                if segment.control or segment.text == "\n" or segment.text.isprintable():
+                    yield segment
+                else:
+                    yield Segment(_shown(segment.text), segment.style)
 
     stream = stream or sys.stdout
     is_terminal = stream is not None and stream.isatty()
     width = None if is_terminal or os.environ.get("COLUMNS") else _WIDTH
     return Frank(file=stream, width=width, highlight=False, soft_wrap=False)
+
+
+def _shown(text: str) -> str:
+    """The text in its lines, without control characters."""
+    return "\n".join(shown_line(line, len(line)) for line in text.split("\n"))
 
 
 def speaks_unicode(stream: TextIO | None = None) -> bool:
