@@ -48,12 +48,20 @@ class Threads:
         """What the work returns or raises, to come. Work that has not begun can be cancelled."""
         future: Future[T] = Future()
         with self._lock:
-            self._jobs.put((future, work))
             if self._started < self._count:
-                self._started += 1
-                name = f"{self._name}-{self._started}"
-                threading.Thread(target=_work, args=(self._jobs,), name=name, daemon=True).start()
+                self._start_one()
+            self._jobs.put((future, work))
         return future
+
+    def _start_one(self) -> None:
+        name = f"{self._name}-{self._started + 1}"
+        try:
+            threading.Thread(target=_work, args=(self._jobs,), name=name, daemon=True).start()
+        except RuntimeError:  # the machine has no thread to spare: those that there are will do
+            if not self._started:
+                raise
+        else:
+            self._started += 1
 
     def stop(self) -> None:
         """Let the threads end after the work they have. Work that comes later starts new ones."""
