@@ -26,7 +26,7 @@ from vextrus_payments import (
 from vextrus_payments.engine import EpochGuard
 from vextrus_payments.engine.refunding import Refunding
 from vextrus_payments.epoch import FileEpochMark
-from vextrus_payments.errors import NotSentError
+from vextrus_payments.errors import Effect, NotSentError
 from vextrus_payments.gateways.bkash import BkashGateway
 from vextrus_payments.ids import Ids
 from vextrus_payments.observe import NullObserver
@@ -318,3 +318,31 @@ async def test_what_was_paid_and_given_back_after_the_backup_is_learned_whole(tm
             facts = await facts_of(shop, session)
             assert refunded(facts) == Money("50")
             await shop.check_books()
+
+
+async def test_a_store_that_fails_before_a_refund_leaves_lets_it_be_called_again(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was refunded elsewhere cannot be written, so ours is held back: not sent, and not unknown for ever."""
+    session = await shop.approved()
+    assert isinstance(await shop.payments.execute(session.payment_id), Paid)
+    shop.portal(session, amount="20")
+    store = shop.payments._open_engine().context.store
+    real = type(store).commit
+
+    async def full(self: Any, plan: Any) -> Any:
+        if any(Flag.ADOPTED in receipt.flags for receipt in plan.receipts):
+            raise StorageError("The disk is full.")
+        return await real(self, plan)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(store), "commit", full)
+        with pytest.raises(StorageError) as failed:
+            await shop.payments.refund(refund(session, "r-1", "30"))
+    assert failed.value.effect is Effect.NONE
+    assert shop.calls("refund") == 0
+    operation = (await facts_of(shop, session)).operation("r-1")
+    assert operation is not None and operation.state is OperationState.RESERVED
+    assert isinstance(await shop.payments.refund(refund(session, "r-1", "30")), Refunded)
+    assert shop.calls("refund") == 1
+    await shop.check_books()

@@ -14,6 +14,7 @@ from vextrus_payments.errors import (
     InvalidRequestError,
     OperationConflictError,
     PaymentsError,
+    StorageError,
     UnsupportedOperationError,
 )
 from vextrus_payments.gateways.base import PaymentGateway
@@ -200,12 +201,15 @@ class Refunding:
 
     async def _submit(self, claim: Claim, gateway: PaymentGateway, deadline: SendBy) -> RefundOutcome:
         context, tenant, payment_id = self._context, claim.tenant, claim.payment_id
-        log = AttemptLog(context, claim)
+        log, held_back = AttemptLog(context, claim), False
 
         async def checkpoint(evidence: Evidence) -> None:
+            nonlocal held_back
+            held_back = True  # what fails in here keeps the refund from leaving
             # Fenced: whoever lost the claim is stopped here, before the request that moves money.
             await context.store.checkpoint(claim, evidence)
             await self._adopt_before(claim, evidence)
+            held_back = False
 
         try:
             snapshot = await gateway.refund_payment(
@@ -220,6 +224,8 @@ class Refunding:
             await self._looking.record_lost(claim)
             await log.close(snapshot.state)
             return await self._outcome(tenant, claim.operation_id)
+        if held_back and isinstance(failure, StorageError):
+            failure = _not_sent_for(failure)
         if isinstance(failure, _NoRoomError):
             pass  # declined by the plan that found out; nothing left
         elif in_doubt(failure, log):
@@ -298,6 +304,16 @@ class Refunding:
 
     async def _outcome(self, tenant: str, operation_id: str) -> RefundOutcome:
         return refund_outcome_of(*await self._looking.operation(tenant, operation_id))
+
+
+def _not_sent_for(failure: StorageError) -> StorageError:
+    """The store failed before the refund left, so nothing did."""
+    return StorageError(
+        "The store failed before the refund was sent, so it was not.",
+        code=failure.code,
+        effect=Effect.NONE,
+        next_step="Check the store, then call again with the same operation id.",
+    )
 
 
 class _NoRoomError(ConflictError):
