@@ -172,40 +172,50 @@ from vextrus_payments.stores import SqliteStore
 async def main():
     store = SqliteStore(Path(sys.argv[1]))
     await store.open()
-    for number in range(100_000):
-        facts = await trial_of(store).paid(f"INV-{number}")
-        print(number, flush=True)
+    numbers = iter(range(100_000))
+
+    async def caller():
+        for number in numbers:
+            await trial_of(store).paid(f"INV-{number}")
+            print(number, flush=True)
+
+    await asyncio.gather(*(caller() for _ in range(int(sys.argv[2]))))
 
 asyncio.run(main())
 """
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
-async def test_what_was_answered_survives_a_killed_process(tmp_path: Path) -> None:
+@pytest.mark.parametrize("callers", [1, 16])
+async def test_what_was_answered_survives_a_killed_process(tmp_path: Path, callers: int) -> None:
     path = tmp_path / "payments.db"
     process = subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", WRITER, str(path), str(callers)], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
-    last = -1
+    answered: list[int] = []
     deadline = time.monotonic() + 60
-    while last < 15 and time.monotonic() < deadline:
-        last = int(process.stdout.readline())
+    while len(answered) < 15 + callers and time.monotonic() < deadline:
+        answered.append(int(process.stdout.readline()))
     process.kill()
-    rest = process.communicate(timeout=30)[0].split()
-    last = int(rest[-1]) if rest else last
-    assert last >= 15
-    shutil.copytree(tmp_path, tmp_path.parent / "copy")
-    for folder in (tmp_path, tmp_path.parent / "copy"):  # also from a copy: nothing stands on shared memory
+    rest = process.communicate(timeout=30)[0]
+    answered += [int(line) for line in rest.splitlines(keepends=True) if line.endswith("\n")]
+    assert len(answered) >= 15 + callers
+    copy = tmp_path.parent / f"copy-{callers}"
+    shutil.copytree(tmp_path, copy)
+    for folder in (tmp_path, copy):  # also from a copy: nothing stands on shared memory
         store = SqliteStore(folder / "payments.db")
         await store.open()
-        for number in range(last + 1):
+        for number in answered:
             facts = await store.get("acme", f"pay_INV-{number}")
             assert facts is not None and len(facts.receipts) == 1, (
                 f"payment {number} was answered and is lost"
             )
         backlog = await store.backlog(OutboxKind.EVENT)
-        found = [await store.find("acme", transaction_id=f"TRXINV-{number}") for number in range(last + 2)]
+        found = [
+            await store.find("acme", transaction_id=f"TRXINV-{number}")
+            for number in range(max(answered) + callers + 2)
+        ]
         paid = sum(len(each) for each in found)
         assert backlog.waiting == paid, "state and outbox were committed together"
         assert await sql(store, "PRAGMA integrity_check") == [("ok",)]
