@@ -83,7 +83,10 @@ def _excused(node: ast.AST) -> Iterator[ast.AST]:
             yield node
         case ast.Compare(ops=ops) if all(isinstance(op, ast.Is | ast.IsNot) for op in ops):
             yield node
-        case ast.keyword(arg=str(name)) | ast.arg(arg=name) if name.endswith("_s") or name == "seconds":
+        case ast.keyword(arg=str(name)) | ast.arg(arg=name) if name.endswith("_s") or name in (
+            "seconds",
+            "timeout",
+        ):
             yield node
         case ast.AnnAssign(target=target) if _name(target).lower().endswith("_s"):
             yield node

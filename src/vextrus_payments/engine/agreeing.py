@@ -1,5 +1,6 @@
 """Agreements: create, execute, status, cancel. Durable before I/O; execute once, from however many processes."""
 
+import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -158,7 +159,7 @@ class Agreeing:
             found = await context.store.find_agreements(tenant, operation_id=request.operation_id)
             if found:
                 operation = found[0].operation(request.operation_id)
-                if operation is None or operation.digest != request.digest():
+                if operation is None or not hmac.compare_digest(operation.digest, request.digest()):
                     break
                 return found[0]
             plan = plan_consent(tenant, context.ids.new("agr"), gateway.mode, request, context.store.now())

@@ -6,7 +6,7 @@ from functools import partial
 
 from vextrus_payments.errors import StorageError
 from vextrus_payments.plans import Committed, Conflict, OperationTaken, Plan, Reserved, Stale
-from vextrus_payments.records import AgreementLife, Operation, OutboxKind
+from vextrus_payments.records import AgreementLife, Operation, OutboxKind, OutboxRow
 from vextrus_payments.store import Page
 from vextrus_payments.testing.store_checks_reading import all_pages
 from vextrus_payments.testing.store_records import agreement_plan, full_agreement_plan
@@ -72,7 +72,7 @@ async def agreements_under_versions(trial: StoreTrial) -> None:
     expect(await store.get_agreement("acme", "agr_9") is None, "a stale update inserts nothing")
 
 
-def _row(trial: StoreTrial) -> tuple[object, ...]:
+def _row(trial: StoreTrial) -> tuple[OutboxRow, ...]:
     return full_agreement_plan(trial.store.now()).outbox
 
 

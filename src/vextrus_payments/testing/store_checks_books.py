@@ -19,7 +19,7 @@ _HERE = ("acme", "bkash", Mode.SANDBOX)
 
 async def _receipts(trial: StoreTrial, count: int) -> list[Receipt]:
     """Receipts of so many payments, a moment apart."""
-    made = []
+    made: list[Receipt] = []
     for number in range(count):
         facts = await trial.paid(f"INV-{number}", transaction_id=f"TRX{9 - number}")
         made += facts.receipts

@@ -20,14 +20,14 @@ class DatabaseTime:
         self.clock = clock
         self.follows = follows
         self._offset = timedelta(0)
-        self._learned_at: float | None = None
+        self._learned_s: float | None = None
 
     @property
     def is_stale(self) -> bool:
         """Whether it is time to ask the database again."""
         if not self.follows:
             return False
-        return self._learned_at is None or self.clock.monotonic() - self._learned_at > _STALE_S
+        return self._learned_s is None or self.clock.monotonic() - self._learned_s > _STALE_S
 
     def now(self) -> datetime:
         """The best this machine knows of the database's time; the given clock's where one was given."""
@@ -41,5 +41,5 @@ class DatabaseTime:
         moved to the nearer bound.
         """
         if self.follows and before <= after:
-            self._learned_at = self.clock.monotonic()
+            self._learned_s = self.clock.monotonic()
             self._offset = min(max(self._offset, told - after), told - before)

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from vextrus_payments import judging, states
-from vextrus_payments.engine import Engine, refunding
+from vextrus_payments.engine import Engine, refund_looking
 from vextrus_payments.gateways.bkash import refunds as bkash_refunds
 from vextrus_payments.gateways.registry import Registry
 from vextrus_payments.outcomes import Pending
@@ -143,7 +143,7 @@ def _adopted_twice() -> Iterator[None]:
         else:
             draft.succeed(operation, snapshot.transaction_id)
 
-    call_of = refunding.refund_call
+    call_of = refund_looking.refund_call
     with (
         _everywhere(bkash_refunds._ours, ours),
         _everywhere(original, refund_made),
