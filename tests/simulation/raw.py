@@ -236,7 +236,7 @@ class RawWorld:
         asked, said = json.loads(ask.body), json.loads(answer.body)
         operation = ask.path.rpartition("/")[2]
         token = ask.headers.get("authorization", "")
-        who = {"tenant": self.tokens.get(token, ""), "mode": self.mode}
+        who: dict[str, Any] = {"tenant": self.tokens.get(token, ""), "mode": self.mode}
         if operation == "create" and "ref" in said:
             return [
                 WireFact(
@@ -295,14 +295,14 @@ class RawWorld:
         return ()
 
 
-def _moved(kind: str, said: dict[str, Any], transaction_id: str, who: dict[str, str]) -> WireFact:
+def _moved(kind: str, said: dict[str, Any], transaction_id: str, who: dict[str, Any]) -> WireFact:
     amount_minor = _minor(said["amount"])
     return WireFact(
         kind=kind,
         reference=said["ref"],
         amount_minor=amount_minor,
         transaction_id=transaction_id,
-        **who,  # type: ignore[arg-type]
+        **who,
     )
 
 

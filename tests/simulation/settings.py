@@ -29,23 +29,31 @@ _LOST = (
 #: Answers get lost, most of them after the gateway did what was asked.
 LOSSY = Weather(wire=0.3, ledger=0.5, outages=2, only=_LOST)
 
+#: Gateways do late what callers have long given up.
+LATE = Weather(wire=0.3, ledger=0.2, latency_s=1.0, only=(WireFault.ZOMBIE,))
+
+#: The finance system is down most of the time, and the disk fails now and then.
+BOOKS = Weather(disk=0.02, ledger=0.9, latency_s=0.05)
+
 #: What can be played again by name: a setting, and a weather (None: drawn from the seed).
 CASES: dict[str, tuple[Setting, Weather | None]] = {
     **{name: (setting, None) for name, setting in SETTINGS.items()},
     **{f"{name}-foul": (setting, FOUL) for name, setting in SETTINGS.items()},
     **{f"{name}-lossy": (replace(setting, story=hard_story), LOSSY) for name, setting in SETTINGS.items()},
+    **{f"{name}-late": (replace(setting, story=hard_story), LATE) for name, setting in SETTINGS.items()},
+    **{f"{name}-books": (replace(setting, story=hard_story), BOOKS) for name, setting in SETTINGS.items()},
 }
 
 #: planted bug -> in which case it is hunted, and within how many seeds, counted from 0, it has to be found.
 HUNTS = {
     "timeout_not_sent": ("raw-lossy", 40),
-    "early_look_up_trusted": ("raw-lossy", 150),
+    "early_look_up_trusted": ("two-late", 60),
     "executed_after_cancel": ("bkash-lossy", 30),
     "late_answer_dropped": ("raw-lossy", 60),
     "freed_on_unknown": ("raw-lossy", 100),
     "adopted_twice": ("bkash-lossy", 80),
     "expiry_is_decline": ("raw-lossy", 60),
-    "second_entry_first": ("bkash-lossy", 100),
+    "second_entry_first": ("bkash-books", 60),
     "amount_unchecked": ("raw-lossy", 60),
     "tenant_missing": ("tenants-lossy", 60),
     "slot_unreserved": ("two-lossy", 100),

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
         check_gateway,
     )
     from vextrus_payments.testing.scripted import ScriptedTransport
+    from vextrus_payments.testing.simulation import (
+        CrashSimulator,
+        ServicePorts,
+        SimulationFailedError,
+        Town,
+        Weather,
+    )
     from vextrus_payments.testing.store_check import check_store
     from vextrus_payments.testing.time import FakeClock, FakeEntropy, FakeSleeper
 
@@ -27,6 +34,7 @@ if TYPE_CHECKING:
 _HOME: Final = {
     "CanaryLeakError": "canary",
     "CheckReport": "gateway_check",
+    "CrashSimulator": "simulation",
     "FakeClock": "time",
     "FakeEntropy": "time",
     "FakeSleeper": "time",
@@ -37,8 +45,12 @@ _HOME: Final = {
     "Hit": "canary",
     "ScriptedTransport": "scripted",
     "SecretCanary": "canary",
+    "ServicePorts": "simulation",
+    "SimulationFailedError": "simulation",
     "TokenBackendError": "check_tokens",
+    "Town": "simulation",
     "Verb": "gateway_check",
+    "Weather": "simulation",
     "check_gateway": "gateway_check",
     "check_store": "store_check",
     "check_token_backend": "check_tokens",
@@ -48,6 +60,7 @@ _HOME: Final = {
 __all__ = [
     "CanaryLeakError",
     "CheckReport",
+    "CrashSimulator",
     "FakeClock",
     "FakeEntropy",
     "FakeSleeper",
@@ -58,8 +71,12 @@ __all__ = [
     "Hit",
     "ScriptedTransport",
     "SecretCanary",
+    "ServicePorts",
+    "SimulationFailedError",
     "TokenBackendError",
+    "Town",
     "Verb",
+    "Weather",
     "check_gateway",
     "check_store",
     "check_token_backend",

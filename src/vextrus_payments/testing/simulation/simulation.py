@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import hashlib
+import itertools
 import shutil
 import sys
 import warnings
@@ -44,9 +45,11 @@ from vextrus_payments.testing.simulation.world import World, WorldMaker, WorldPo
 
 #: Looking around as often as a service does would be most of what a run costs; nothing else is changed.
 _ENGINE: Final = EngineLimits(wait_s=8.0)
-_OUTBOX: Final = OutboxLimits(poll_s=3.0, peek_s=1.5, gauge_s=60.0)
-_RECONCILE: Final = ReconcileLimits(poll_s=3.0)
+_OUTBOX: Final = OutboxLimits(poll_s=10.0, peek_s=5.0, gauge_s=120.0)
+_RECONCILE: Final = ReconcileLimits(poll_s=10.0)
 DEFAULT_TENANT: Final = "default"
+_COLLECT_ALL_EVERY: Final = 25
+_buried: Final = itertools.count(1)
 _JOURNAL_MAX: Final = 20_000
 
 
@@ -207,7 +210,8 @@ class Simulation:
             self._processes.clear()
             self._slots.clear()
             self._starting.clear()
-            gc.collect(0)  # all that this run has made is young: nothing was collected meanwhile
+            # All that this run has made is young: nothing was collected meanwhile. What is old by now comes in turn.
+            gc.collect(2 if next(_buried) % _COLLECT_ALL_EVERY == 0 else 0)
 
     async def _main(self) -> bool:
         if self._prepare is not None:

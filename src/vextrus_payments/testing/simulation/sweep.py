@@ -16,7 +16,6 @@ from vextrus_payments.testing.simulation.simulation import Setting
 
 _KEPT_MAX: Final = 20
 _LINES_MAX: Final = 400
-_COLLECT_EVERY: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,10 +139,8 @@ def sweep(tasks: Iterator[Task], *, budget_s: float | None = None, workers: int 
             yield task
 
     if workers == 1:
-        for number, task in enumerate(in_time()):
+        for task in in_time():
             tally.add(play_task(task, tally.awaits))
-            if number % _COLLECT_EVERY == _COLLECT_EVERY - 1:
-                gc.collect()
     else:
         _spread(in_time(), tally, workers)
     tally.elapsed_s = time.perf_counter() - started
