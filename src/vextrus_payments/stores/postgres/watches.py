@@ -42,7 +42,7 @@ def _taken(kind: SubjectKind) -> str:
 
 _LEASE: Final = f"""
 WITH {_due(SubjectKind.PAYMENT)}, {_due(SubjectKind.AGREEMENT)}, chosen AS MATERIALIZED (
-    SELECT * FROM due_payments UNION ALL SELECT * FROM due_agreements ORDER BY watch_at, kind, id LIMIT $2
+    SELECT * FROM due_payments UNION ALL SELECT * FROM due_agreements ORDER BY watch_at, kind DESC, id LIMIT $2
 ), {_taken(SubjectKind.PAYMENT)}, {_taken(SubjectKind.AGREEMENT)}
 SELECT * FROM taken_payments UNION ALL SELECT * FROM taken_agreements
 """
@@ -104,7 +104,7 @@ async def lease(session: Session, limit: int, lease_s: int, now: datetime) -> tu
             leased_until=from_micros(until),
         )
         for due_us, _, kind, tenant, subject_id, version, tries in sorted(
-            rows, key=lambda row: (row[0], row[2], row[1])
+            rows, key=lambda row: (row[0], row[2] != SubjectKind.PAYMENT.value, row[1])
         )
     )
 
