@@ -76,7 +76,8 @@ def test_entry_points_lead_to_what_exists(wheel: Path) -> None:
         told = configparser.ConfigParser()
         told.read_string(archive.read(name).decode("utf-8"))
         held = set(archive.namelist())
-    assert set(told.sections()) == {"console_scripts", "vextrus_payments.gateways", "vextrus_payments.cli"}
+    groups = {"gateways", "simulated_gateways", "cli"}
+    assert set(told.sections()) == {"console_scripts", *(f"vextrus_payments.{group}" for group in groups)}
     for section in told.sections():
         for target in told[section].values():
             path = target.partition(":")[0].replace(".", "/")
