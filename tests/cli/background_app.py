@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -33,6 +34,9 @@ async def book(entry: LedgerEntry) -> None:
     how = os.environ.get("SHOP_HOW", "")
     if how == "hang":
         await asyncio.Event().wait()
+    while how == "swallow":  # what it is told to do, it does not
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
     if how == "refuse":
         raise UndeliverableError("There is no account for this gateway.")
     await asyncio.sleep(float(os.environ.get("SHOP_TAKES_S", "0")))

@@ -119,6 +119,35 @@ def test_what_takes_longer_than_the_limit_is_cut_off_and_taken_up_again(site: Si
     assert site.noted("done") == Counter([entry_id])
 
 
+@pytest.mark.parametrize("more", [(), ("--once",)], ids=["until told", "once"])
+def test_a_callback_that_swallows_its_cancellation_does_not_keep_the_process(
+    site: Site, more: tuple[str, ...]
+) -> None:
+    site.fill([1])
+    swallow = {"SHOP_HOW": "swallow"}
+    with site.user.start("worker", "--app", APP, "--drain-s", "1", "--json", *more, env=swallow) as running:
+        ready(running)
+        site.wait_for("begin", 1)
+        running.process.terminate()
+        done = running.end()
+    assert done.code == 3
+    assert json.loads(done.out.splitlines()[-1])["drained"] is False
+    assert site.noted("done") == Counter()
+
+
+def test_a_second_signal_stops_at_once_whatever_a_callback_does(site: Site) -> None:
+    site.fill([1])
+    swallow = {"SHOP_HOW": "swallow"}
+    with site.user.start("worker", "--app", APP, "--drain-s", "60", "--json", env=swallow) as running:
+        ready(running)
+        site.wait_for("begin", 1)
+        running.process.terminate()
+        running.line_with("worker.stopping")
+        running.process.terminate()
+        done = running.end()
+    assert done.code == 130
+
+
 def test_a_second_signal_stops_at_once(site: Site) -> None:
     site.fill([1])
     hang = {"SHOP_HOW": "hang"}

@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vextrus_payments.app import Payments
 
 _SIGNALS: Final = ("SIGTERM", "SIGINT", "SIGBREAK")
+_LAST_CALL_S: Final = 2.0
 
 
 @click.command(
@@ -53,10 +54,40 @@ def command(app: str | None, drain_s: int, once: bool, as_json: bool) -> int:
     worker = _Worker(payments, drain_s, as_json=as_json)
     with _logging():
         try:
-            return asyncio.run(worker.once() if once else worker.run())
+            return asyncio.run(_to_its_end(worker.once() if once else worker.run()))
         except asyncio.CancelledError:
             pass  # by a second signal; told outside, so that nothing of it hangs on the interruption
     raise KeyboardInterrupt
+
+
+async def _to_its_end(work: Coroutine[Any, Any, int]) -> int:
+    """What the work answers; the process does not outlast it, whatever a callback does with its cancellation."""
+    try:
+        code = await work
+    except asyncio.CancelledError:
+        if await _left_over():
+            say("Interrupted.")
+            _leave(Exit.INTERRUPTED)
+        raise
+    if await _left_over():
+        _leave(code)
+    return code
+
+
+async def _left_over() -> bool:
+    """Whether some task goes on though it was told to stop. asyncio.run() would wait for it for ever."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    return bool(others) and bool((await asyncio.wait(others, timeout=_LAST_CALL_S))[1])
+
+
+def _leave(code: int) -> None:
+    """As a crash would, but that what was said is out: what was in hand is taken up again."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(int(code))
 
 
 class _Worker:
