@@ -52,8 +52,10 @@ def plan_refund_seen(
         return None
     draft = Draft(facts, now, accounts)
     other_amount = snapshot.mismatches == {Mismatch.AMOUNT} and snapshot.reported is RefundState.COMPLETED
-    if snapshot.state is RefundState.COMPLETED or (
-        other_amount and snapshot.amount is not None and snapshot.amount.is_positive
+    told = snapshot.amount is not None and snapshot.amount.is_positive
+    # Of nothing, or of less, there is nothing to book: such an answer proves no refund, and the operation stays open.
+    if (snapshot.state is RefundState.COMPLETED and (snapshot.amount is None or told)) or (
+        other_amount and told
     ):
         # Ours, but at another amount: it went back, so it is booked as it is, and a person has to look.
         refund_made(draft, operation, snapshot)
