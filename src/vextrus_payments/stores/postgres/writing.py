@@ -107,15 +107,12 @@ WITH inserted AS (
 ), named AS (
     INSERT INTO {schema}.agreement_operations (tenant, operation_id, agreement_key)
     SELECT $16::text, w.operation_id, $17::text FROM unnest($26::text[]) AS w (operation_id)
-    ON CONFLICT (tenant, operation_id) DO UPDATE SET agreement_key = excluded.agreement_key
-        WHERE agreement_operations.agreement_key = excluded.agreement_key
-    RETURNING 1
+    ON CONFLICT (tenant, operation_id) DO NOTHING  -- the lock of each id is held: it is ours, or free of its agreement
 )"""
     + _ATTEMPTED
     + _QUEUED
     + """
-SELECT (SELECT count(*) FROM inserted) + (SELECT count(*) FROM updated), (SELECT count(*) FROM named),
-    (SELECT count(*) FROM queued)
+SELECT (SELECT count(*) FROM inserted) + (SELECT count(*) FROM updated), (SELECT count(*) FROM queued)
 """
 )
 _WRITE_SETTLEMENTS: Final = (
@@ -266,7 +263,6 @@ async def write_agreement(session: Session, plan: AgreementPlan) -> None:
         RetryError: something is no longer as the transaction saw it.
     """
     agreement = plan.agreement
-    operation_ids = list(dict.fromkeys(operation.operation_id for operation in agreement.operations))
     row = await session.one(
         _WRITE_AGREEMENT,
         *_attempts(plan.attempts),
@@ -281,13 +277,12 @@ async def write_agreement(session: Session, plan: AgreementPlan) -> None:
         agreement.agreement_id,
         optional_micros(plan.watch_at),
         to_json(agreement),
-        operation_ids,
+        [operation.operation_id for operation in agreement.operations],
     )
     assert row is not None
-    *written, queued = row
-    if tuple(written) != (1, len(operation_ids)):
+    if row[0] != 1:
         raise RetryError
-    await _look_at_heads(session, plan.outbox, queued)
+    await _look_at_heads(session, plan.outbox, row[1])
 
 
 async def write_settlements(session: Session, plans: Sequence[SettlementPlan]) -> None:
