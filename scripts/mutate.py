@@ -24,6 +24,7 @@ _RECORDING = ["answers", "drafting", "holds", "pictures", "refunds", "resolution
 _STATE_TESTS = [
     "test_rules_tables.py",
     "test_rules_stories.py",
+    "test_rules_guards.py",
     "test_states.py",
     "test_reserving.py",
     "test_recording.py",
