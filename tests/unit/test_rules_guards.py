@@ -8,11 +8,13 @@ import pytest
 from tests.unit.plan_world import AMOUNT, ORDER_IDS
 from tests.unit.rules_world import AT_WORK, NOW, OVER, SETTLE_S, facts, operation, payment, receipt
 from vextrus_payments.errors import ConflictError, InvalidRequestError, StaleStateError
+from vextrus_payments.events import EventKind
 from vextrus_payments.judging import judge_refund, judge_snapshot
 from vextrus_payments.ledger import EntryKind, LedgerEntry, Posting, Side
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
-from vextrus_payments.payment import Evidence, PaymentRequest
+from vextrus_payments.outcomes import Review
+from vextrus_payments.payment import Evidence, PaymentRequest, PaymentSession
 from vextrus_payments.plans import (
     Busy,
     ClaimTerms,
@@ -24,7 +26,18 @@ from vextrus_payments.plans import (
     Same,
     SiblingLive,
 )
-from vextrus_payments.recording import plan_lost, plan_refund_seen, plan_resolve, plan_withdraw
+from vextrus_payments.reasons import Reason, ReasonCode
+from vextrus_payments.recording import (
+    Seen,
+    plan_lost,
+    plan_quarantine,
+    plan_refund_seen,
+    plan_refunds_listed,
+    plan_resolve,
+    plan_session_opened,
+    plan_snapshot,
+    plan_withdraw,
+)
 from vextrus_payments.records import (
     Agreement,
     AgreementLife,
@@ -52,6 +65,7 @@ from vextrus_payments.states import (
     late_operation_id,
     on_operators_word,
     operators_refund,
+    outcome_of,
     payment_receipts,
     refund_outcome_of,
     refund_receipts,
@@ -458,7 +472,105 @@ def test_an_operators_money_beside_other_money_is_a_duplicate() -> None:
 def test_only_what_never_left_is_withdrawn() -> None:
     before = facts(P.PAID, operation(K.REFUND, Op.RESERVED), operation(K.REFUND, Op.RESERVED, "out", fence=1))
     plan = plan_withdraw(before, "refund/pay_1/1", NOW)
-    assert plan is not None and plan.operations[0].state is Op.CANCELLED
+    assert plan is not None and plan.expected_version == 7 and not plan.events
+    assert plan.operations == (
+        replace(
+            before.operations[0],
+            state=Op.CANCELLED,
+            updated_at=NOW,
+            reason=Reason(code=ReasonCode.PAYMENT_CANCELLED),
+        ),
+    )
+    assert (plan.payment.updated_at, plan.watch_at) == (NOW, EPOCH + timedelta(minutes=3))
+    assert plan_withdraw(facts(P.PAID, operation(K.REFUND, Op.CANCELLED, "c")), "c", NOW) is None
+    for state in (Op.SUBMITTING, Op.PENDING, Op.UNKNOWN, Op.SUCCEEDED, Op.DECLINED):
+        with pytest.raises(ConflictError, match=f"refund is {state.value} and has been let out"):
+            plan_withdraw(facts(P.PAID, operation(K.REFUND, state, "s", fence=0)), "s", NOW)
     with pytest.raises(ConflictError) as late:
         plan_withdraw(before, "out", NOW)
     assert (late.value.code, late.value.operation_id, late.value.payment_id) == ("let_out", "out", "pay_1")
+
+
+def test_a_session_that_is_told_twice_or_of_a_settled_initialize_moves_nothing_back() -> None:
+    session = PaymentSession(
+        payment_id="pay_1",
+        gateway="bkash",
+        mode=Mode.LIVE,
+        merchant_reference="INV-1",
+        amount=AMOUNT,
+        gateway_order_id="INV-1-1",
+        gateway_reference="NEW",
+        checkout_url="https://gateway.example/pay",
+        expires_at=NOW,
+        submission_no=1,
+    )
+    for state, of, moved, ends in (
+        (Op.SUCCEEDED, P.CREATED, (), P.CREATED),
+        (Op.SUBMITTING, P.CREATED, (Op.SUCCEEDED,), P.AWAITING_PAYER),
+        (Op.SUBMITTING, P.CLOSED, (Op.SUCCEEDED,), P.CLOSED),
+        (Op.SUBMITTING, P.PAID, (Op.SUCCEEDED,), P.PAID),
+    ):
+        plan = plan_session_opened(facts(of, operation(K.INITIALIZE, state, "o")), "o", session, NOW)
+        assert plan is not None
+        assert tuple(o.state for o in plan.operations) == moved
+        assert (plan.payment.state, plan.submissions[0].gateway_reference) == (ends, "NEW")
+        assert (
+            plan_session_opened(facts(of, operation(K.INITIALIZE, state, "o")), "?", session, NOW) is not None
+        )
+
+
+def test_a_payment_whose_only_receipt_was_taken_back_is_for_a_person() -> None:
+    back = receipt("TRX1", ReceiptKind.REVERSAL, reverses=ReceiptKind.PAYMENT, amount=AMOUNT)
+    told = outcome_of(facts(P.PAID, receipts=(receipt(), back)))
+    assert isinstance(told, Review) and told.payment_id == "pay_1" and told.amount is None
+
+
+def test_what_was_taken_back_and_is_shown_again_is_for_a_person() -> None:
+    """It cannot be booked twice, so nobody but a person can put it right."""
+    back = receipt("TRX1", ReceiptKind.REVERSAL, reverses=ReceiptKind.PAYMENT, amount=AMOUNT)
+    before = facts(P.PAID, operation(K.EXECUTE, Op.UNKNOWN), receipts=(receipt(), back))
+    shown = PaymentSnapshot(
+        state=S.PAID, gateway_reference="GR1", raw_state="x", amount=AMOUNT, transaction_id="TRX1"
+    )
+    seen = Seen(submission_no=1, snapshot=shown, asked_at=NOW, settle_s=SETTLE_S, absence_is_proof=True)
+    plan = plan_snapshot(before, (), seen, NOW)
+    assert plan is not None and not plan.receipts
+    assert plan.payment.flags == {Flag.QUARANTINED}
+    news = next(event for event in plan.events if event.kind is EventKind.QUARANTINED)
+    assert (news.amount, news.transaction_id) == (AMOUNT, "TRX1")
+
+
+def test_quarantine_is_announced_once() -> None:
+    before = facts(
+        payment(P.AWAITING_PAYER, flags=frozenset({Flag.QUARANTINED})), operation(K.EXECUTE, Op.SUBMITTING)
+    )
+    assert plan_quarantine(before, NOW, "T") is None
+
+
+@pytest.mark.parametrize(
+    ("state", "fence", "amount", "original", "declined"),
+    [
+        (Op.SUBMITTING, 2, "61", "TRX1", True),
+        (Op.SUBMITTING, 2, "60", "TRX1", False),
+        (Op.SUBMITTING, 1, "61", "TRX1", False),
+        (Op.UNKNOWN, 2, "61", "TRX1", False),
+        (Op.SUBMITTING, 2, "61", None, True),
+        (Op.SUBMITTING, 2, "60", None, False),
+        (Op.SUBMITTING, 2, None, "TRX1", False),
+    ],
+)
+def test_a_refund_for_which_no_room_is_left_does_not_leave(
+    state: OperationState, fence: int, amount: str | None, original: str | None, declined: bool
+) -> None:
+    money = None if amount is None else Money(amount)
+    going = operation(K.REFUND, state, "r", amount=money, original_transaction_id=original)
+    listed = RefundSnapshot(
+        state=RefundState.COMPLETED,
+        transaction_id="L1",
+        original_transaction_id="TRX1",
+        amount=Money("40"),
+        raw_state="x",
+    )
+    plan = plan_refunds_listed(facts(P.PAID, going), (listed,), NOW, leaving=("r", fence))
+    assert plan is not None
+    assert [o.state for o in plan.operations] == ([Op.DECLINED] if declined else [])
