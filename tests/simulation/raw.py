@@ -137,6 +137,7 @@ class RawWorld:
         self.refunds: dict[str, list[dict[str, str]]] = {}
         self.tokens: dict[str, str] = {}
         self._made: dict[str, float] = {}
+        self._holds = 0
 
     @property
     def sites(self) -> Sequence[tuple[str, int]]:
@@ -184,7 +185,24 @@ class RawWorld:
             return {"code": "not_ready"}
         if payment["how"] == "poor":
             return {"code": "poor"}
+        if payment["intent"] == "authorization":
+            if payment["state"] == "approved":
+                self._holds += 1
+                payment.update(state="held", trx=f"{self.gateway.upper()}H{self._holds}")
+            return payment
         self._charge(payment)
+        return payment
+
+    def _capture(self, payment: dict[str, Any], body: dict[str, str]) -> dict[str, Any]:
+        if payment["state"] not in ("held", "paid") or payment["intent"] != "authorization":
+            return {"code": "already"}
+        self._charge(payment)  # as often as it is asked to
+        return payment
+
+    def _void(self, payment: dict[str, Any], body: dict[str, str]) -> dict[str, Any]:
+        if payment["state"] != "held":
+            return {"code": "already"}
+        payment["state"] = "voided"
         return payment
 
     def _charge(self, payment: dict[str, Any]) -> None:
@@ -252,6 +270,8 @@ class RawWorld:
             if said.get("state") == "paid":
                 facts.append(_moved("executed", said, said["trx"], who))
             return facts
+        if operation == "capture":
+            return [_moved("captured", said, said["trx"], who)] if said.get("state") == "paid" else []
         if operation == "query" and self.payer_completes and said.get("state") == "paid":
             return [_moved("executed", said, said["trx"], who)]
         if operation == "refund":

@@ -185,8 +185,11 @@ class BooksAudit:
                 said[f"refund {told.tenant} {answer.operation_id}"].add(word)
                 if (told.tenant, answer.operation_id) in by_operation:
                     self._found.add(("called_failed", answer.operation_id))
+            elif word == "Declined" and told.verb == "void":
+                continue  # it was not let go: that says nothing about the money
             elif word == "Declined":
-                said[answer.payment_id].add(word)
+                if told.verb != "capture":
+                    said[answer.payment_id].add(word)
                 gateway = self._payments[answer.payment_id]["gateway"]
                 if captured[answer.payment_id] and gateway not in self._completes:
                     self._found.add(("called_failed", answer.payment_id))

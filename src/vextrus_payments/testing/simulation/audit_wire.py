@@ -201,11 +201,14 @@ def _words(pictures: dict[str, Seen], ledger: dict[str, Booked], run: Run, wrong
                 if (told.tenant, outcome.operation_id) in refund_of:
                     wrong.add(("called_failed", outcome.operation_id))
                 _claim(claims, f"refund {told.tenant} {outcome.operation_id}", "declined", wrong)
+            case "Declined" if told.verb == "void":
+                continue
             case "Declined":
                 for picture in of_payment.get(outcome.payment_id, ()):
                     if picture.charges and picture.gateway not in completes:
                         wrong.add(("called_failed", outcome.payment_id))
-                _claim(claims, outcome.payment_id, "declined", wrong)
+                if told.verb != "capture":
+                    _claim(claims, outcome.payment_id, "declined", wrong)
             case "Paid":
                 charges = {
                     trx for picture in of_payment.get(outcome.payment_id, ()) for trx in picture.charges

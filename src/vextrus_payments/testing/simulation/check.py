@@ -51,7 +51,7 @@ class CrashSimulator:
     def __init__(self, *, seed: int | None = None, kill_at: Sequence[int] | None = None) -> None:
         self._seed = seed
         self._kill_at = kill_at
-        self.tally = Tally()
+        self.tally: Tally = Tally()
 
     def check(
         self,

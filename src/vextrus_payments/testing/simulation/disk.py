@@ -44,7 +44,7 @@ class DiskFaults:
     def __init__(self, rng: Random, rate: float) -> None:
         self._rng = rng
         self.rate = rate
-        self.struck = 0
+        self.struck: int = 0
         self.planned: list[str] = []
 
     @property

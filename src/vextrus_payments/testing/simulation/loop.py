@@ -48,8 +48,8 @@ class Scheduler:
     """
 
     def __init__(self, rng: Random, *, disorder: float = 0.5, steps_max: int = 2_000_000) -> None:
-        self.now_s = 0.0
-        self.steps = 0
+        self.now_s: float = 0.0
+        self.steps: int = 0
         self._rng = rng
         self._disorder = disorder
         self._steps_max = steps_max
@@ -181,7 +181,7 @@ class SimLoop(asyncio.AbstractEventLoop):
     def __init__(self, scheduler: Scheduler, name: str) -> None:
         self.scheduler = scheduler
         self.name = name
-        self.dropped = False
+        self.dropped: bool = False
         self.on_step: Callable[[asyncio.Task[Any]], None] | None = None
         self.connector: Connector | None = None
         self.tasks: dict[asyncio.Task[Any], None] = {}

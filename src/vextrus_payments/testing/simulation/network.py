@@ -171,8 +171,8 @@ class Line:
         """Bytes do not overtake each other: nothing arrives before what was sent before it."""
         self._returns_s = 0.0
         self.world = world
-        self.process_name = process.name
-        self.transport = SimTransport(self)
+        self.process_name: str = process.name
+        self.transport: SimTransport = SimTransport(self)
 
     # --- from the process -------------------------------------------------------------------------------------
 

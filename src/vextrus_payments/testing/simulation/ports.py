@@ -25,7 +25,7 @@ class Machine:
     """What the processes of one machine share: how far its wall clock has been set off so far."""
 
     def __init__(self) -> None:
-        self.wall_offset_s = 0.0
+        self.wall_offset_s: float = 0.0
 
 
 class SimClock:

@@ -20,7 +20,7 @@ from vextrus_payments.reconcile import ReconcileLimits
 from vextrus_payments.store import PaymentStore
 from vextrus_payments.testing.simulation.awaits import relative
 from vextrus_payments.testing.simulation.disk import DiskFaults, SimConnection
-from vextrus_payments.testing.simulation.loop import Scheduler, new_loop, where
+from vextrus_payments.testing.simulation.loop import Scheduler, SimLoop, new_loop, where
 from vextrus_payments.testing.simulation.network import Network, NetworkUser
 from vextrus_payments.testing.simulation.ports import SimRunner
 from vextrus_payments.testing.simulation.world import World
@@ -110,12 +110,12 @@ class SimProcess(NetworkUser):
         self.network = network
         self.disk = disk
         self.path = path
-        self.runner = SimRunner(self, rng, slow=slow_disk)
-        self.loop = new_loop(scheduler, name)
+        self.runner: SimRunner = SimRunner(self, rng, slow=slow_disk)
+        self.loop: SimLoop = new_loop(scheduler, name)
         self.loop.connector = self
         self.loop.process = self  # type: ignore[attr-defined]
         self.loop.on_step = self._stepped
-        self.dead = False
+        self.dead: bool = False
         self.retired = False
         """Closed in good order."""
         self.payments: Payments | None = None

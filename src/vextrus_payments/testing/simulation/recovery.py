@@ -9,7 +9,7 @@ from typing import Final
 
 from vextrus_payments.app import Payments
 from vextrus_payments.errors import PaymentsError
-from vextrus_payments.records import OperationKind, OperationState, OutboxKind, PaymentState
+from vextrus_payments.records import Flag, OperationKind, OperationState, OutboxKind, PaymentState
 from vextrus_payments.testing.simulation.process import ProcessDiedError, SimProcess, Stage
 
 _ROUNDS_MAX: Final = 60
@@ -40,20 +40,29 @@ async def settle(stage: Stage) -> bool:
 
 
 async def _round(process: SimProcess, payments: Payments) -> int:
-    """Do what is due. How many things are still open; negative: they are refunds whose end the gateway cannot tell,
-    and nothing else."""
+    """Do what is due. How many things are still open; negative: all of them wait for a person (refunds whose end
+    the gateway cannot tell, payments in quarantine)."""
     await payments.reconcile_due()
     await payments.deliver()
     store = process.store
     assert store is not None, "it has started"
-    left = unknown = 0
+    left = for_people = 0
+    quarantined: set[tuple[str, str]] = set()
     for state in _WAITING:
-        left += len((await store.list(None, state=state, limit=_PAGE)).rows)
+        for payment in (await store.list(None, state=state, limit=_PAGE)).rows:
+            if Flag.QUARANTINED in payment.flags:
+                quarantined.add((payment.tenant, payment.payment_id))
+                for_people += 1
+            else:
+                left += 1
     for operation in (await store.list_operations(None, states=_OPEN, limit=_PAGE)).rows:
-        if operation.kind is OperationKind.REFUND and operation.state is OperationState.UNKNOWN:
-            unknown += 1
+        is_unknown = operation.state is OperationState.UNKNOWN
+        if is_unknown and operation.kind is OperationKind.REFUND:
+            for_people += 1
+        elif is_unknown and (operation.tenant, operation.payment_id) in quarantined:
+            for_people += 1
         else:
             left += 1
     for kind in (OutboxKind.LEDGER, OutboxKind.EVENT):
         left += (await store.backlog(kind)).waiting
-    return left or -unknown
+    return left or -for_people

@@ -20,7 +20,7 @@ from vextrus_payments.reconcile import ReconcileLimits
 from vextrus_payments.stores.sqlite import SqliteStore
 from vextrus_payments.testing.simulation.disk import DiskFaults, copy_as_left, scratch_folder, simulated_disk
 from vextrus_payments.testing.simulation.faults import Faults, Weather
-from vextrus_payments.testing.simulation.loop import Scheduler, new_loop
+from vextrus_payments.testing.simulation.loop import Scheduler, SimLoop, new_loop
 from vextrus_payments.testing.simulation.network import Exchange, Network
 from vextrus_payments.testing.simulation.ports import (
     Machine,
@@ -120,30 +120,30 @@ class Simulation:
         rng = stream(seed, "world")
         self.setting = setting
         self.seed = seed
-        self.tenants = setting.tenants
-        self.kill_at = frozenset(kill_at)
-        self.points = 0
-        self.weather = Weather.drawn(stream(seed, "weather")) if weather is None else weather
+        self.tenants: tuple[str, ...] = setting.tenants
+        self.kill_at: frozenset[int] = frozenset(kill_at)
+        self.points: int = 0
+        self.weather: Weather = Weather.drawn(stream(seed, "weather")) if weather is None else weather
         order = rng.choice((0.0, 0.3, 0.8)) if disorder is None else disorder
-        self.scheduler = Scheduler(stream(seed, "order"), disorder=order)
-        self.outside = new_loop(self.scheduler, "outside")
-        self.machine = Machine()
-        self.faults = Faults(stream(seed, "faults"), self.weather)
+        self.scheduler: Scheduler = Scheduler(stream(seed, "order"), disorder=order)
+        self.outside: SimLoop = new_loop(self.scheduler, "outside")
+        self.machine: Machine = Machine()
+        self.faults: Faults = Faults(stream(seed, "faults"), self.weather)
         ports = WorldPorts(
             clock=SimClock(self.scheduler, Machine()),
             seed=f"{seed}",
             tenants=setting.tenants,
             options=setting.world_options,
         )
-        self.worlds = tuple(make(ports) for make in setting.worlds)
-        self.network = Network(self.outside, self.worlds, self.faults, stream(seed, "network"), self.note)
-        self.finance = Finance(stream(seed, "finance"), self.faults, self.note)
-        self.desk = Desk(self.note)
-        self.deaths = Deaths() if deaths is None else deaths
-        self.workers = setting.workers
-        self.peace = False
+        self.worlds: tuple[World, ...] = tuple(make(ports) for make in setting.worlds)
+        self.network: Network = Network(self.outside, self.worlds, self.faults, stream(seed, "network"), self.note)
+        self.finance: Finance = Finance(stream(seed, "finance"), self.faults, self.note)
+        self.desk: Desk = Desk(self.note)
+        self.deaths: Deaths = Deaths() if deaths is None else deaths
+        self.workers: bool = setting.workers
+        self.peace: bool = False
         """The story is over and nothing fails any more."""
-        self.has_store = False
+        self.has_store: bool = False
         self.profile: list[frozenset[tuple[str, int]]] | None = None
         """Which awaits a kill at each point would hit; kept only when somebody sets a list."""
         self._prepare = prepare
@@ -178,7 +178,7 @@ class Simulation:
             DeadlockError, LivelockError: the service hangs, or turns in circles.
         """
         folder = scratch_folder() if self._folder is None else self._folder
-        self.store = folder / "store-0.db"
+        self.store: Path = folder / "store-0.db"
         self.has_store = True
         template = store_template()
         if self.seed % 16:

@@ -5,8 +5,8 @@ from random import Random
 from typing import Final
 
 from vextrus_payments.money import Money
-from vextrus_payments.outcomes import Declined, Paid, Pending, Refunded, Review, Unknown
-from vextrus_payments.payment import PaymentRequest, PaymentSession, RefundRequest
+from vextrus_payments.outcomes import Authorized, Declined, Paid, Pending, Refunded, Review, Unknown
+from vextrus_payments.payment import Intent, PaymentRequest, PaymentSession, RefundRequest
 from vextrus_payments.testing.simulation.town import Town
 from vextrus_payments.testing.simulation.world import World
 
@@ -27,6 +27,8 @@ class Plot:
     tabs_return: int
     polls: int
     refunds: tuple[str | None, ...]
+    hold: str
+    """Empty, or what becomes of the hold: capture, void, both at once, or neither."""
     at_once: bool
 
 
@@ -52,6 +54,7 @@ def draw(rng: Random, town: Town, number: int) -> Plot:
         tabs_return=rng.choice((1, 1, 2, 3)),
         polls=rng.choice((0, 0, 1, 2)),
         refunds=refunds,
+        hold=rng.choice(("",) * 7 + ("capture", "capture", "void", "both", "neither")),
         at_once=rng.random() < 0.5,
     )
 
@@ -111,6 +114,7 @@ class Order:
                 amount=plot.amount,
                 merchant_reference=plot.reference,
                 return_url=f"https://shop.test/orders/{plot.reference}",
+                intent=Intent.AUTHORIZATION if plot.hold and not world.payer_completes else Intent.SALE,
             ),
             tenant=plot.tenant,
         )
@@ -159,12 +163,28 @@ class Order:
                     if session.payment_id not in self._paid:
                         self._paid.append(session.payment_id)
                     return
+                case Authorized():
+                    await self._held(session)
+                    return
                 case Declined() | Review():
                     return
                 case Unknown() | Pending() | None:
                     await town.sleep(rng.choice((0.5, 5.0, 40.0, 90.0)))
                 case _:
                     return
+
+    async def _held(self, session: PaymentSession) -> None:
+        """The money is held; it is taken, let go, or left where it is."""
+        town, plot, rng = self._town, self._plot, self._rng
+        await town.sleep(rng.uniform(0.0, 5.0))
+        wishes = {"capture": (town.capture,), "void": (town.void,), "both": (town.capture, town.void)}
+        for _ in range(rng.choice((1, 2, 3))):
+            verbs = wishes.get(plot.hold, ())
+            await town.together(*(verb(session.payment_id, tenant=plot.tenant) for verb in verbs))
+            await town.sleep(rng.choice((1.0, 30.0, 100.0)))
+        outcome = await town.status(session.payment_id, tenant=plot.tenant)
+        if isinstance(outcome, Paid) and session.payment_id not in self._paid:
+            self._paid.append(session.payment_id)
 
     async def _poll(self, session: PaymentSession) -> None:
         await self._town.sleep(self._rng.uniform(0.0, 20.0))

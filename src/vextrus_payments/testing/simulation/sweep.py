@@ -33,6 +33,8 @@ class Task:
     seed: int
     kills: int | None = 0
     weather: Weather | None = None
+    part: tuple[int, int] = (0, 1)
+    """With `kills=None`: which points, as (first, every how many), so that a long seed is played in pieces."""
 
 
 @dataclass(slots=True)
@@ -68,8 +70,12 @@ class Tally:
             self.failures.append((name, verdict))
 
     def uncovered(self, areas: tuple[str, ...] = AREAS) -> list[str]:
-        """The awaits at which no process was killed."""
-        return [str(one) for one, hit in covered(self.awaits, areas).items() if not hit]
+        """The awaits at which no process was killed: a line for each file."""
+        lines: dict[str, list[str]] = {}
+        for one, hit in covered(self.awaits, areas).items():
+            if not hit:
+                lines.setdefault(one.file, []).append(str(one.line))
+        return [f"{file}: {' '.join(numbers)}" for file, numbers in lines.items()]
 
     def summary(self) -> str:
         """Two lines for a test's output."""
@@ -103,7 +109,7 @@ def _moments(
 ) -> Iterator[tuple[int, ...]]:
     """The points to kill at."""
     if task.kills is None:
-        yield from ((number + 1,) for number in range(len(profile)))
+        yield from ((number + 1,) for number in range(task.part[0], len(profile), task.part[1]))
         return
     rng = Random(f"{task.seed}/kills")
     order = list(range(len(profile)))

@@ -28,7 +28,7 @@ class Town:
     def __init__(self, stage: Stage, rng: Random) -> None:
         self._stage = stage
         self.rng = rng
-        self.tenants = stage.tenants
+        self.tenants: tuple[str, ...] = stage.tenants
 
     @property
     def worlds(self) -> tuple[World, ...]:
@@ -91,6 +91,14 @@ class Town:
         return await self._quietly(
             lambda payments: self._handle(payments, tenant).execute(payment_id, wait_s=wait_s)
         )
+
+    async def capture(self, payment_id: str, *, tenant: str | None = None) -> Outcome | None:
+        """Take what is held; None when it raised or the process died."""
+        return await self._quietly(lambda payments: self._handle(payments, tenant).capture(payment_id))
+
+    async def void(self, payment_id: str, *, tenant: str | None = None) -> Outcome | None:
+        """Let go of what is held; None when it raised or the process died."""
+        return await self._quietly(lambda payments: self._handle(payments, tenant).void(payment_id))
 
     async def status(self, payment_id: str, *, tenant: str | None = None) -> Outcome | None:
         """Ask for the status; None when it raised or the process died."""
