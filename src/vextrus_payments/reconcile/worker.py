@@ -44,7 +44,7 @@ class Hand:
     def __init__(self, most: int) -> None:
         self._most = most
         self._tasks: set[asyncio.Task[bool]] = set()
-        self.freed = asyncio.Event()
+        self.freed: asyncio.Event = asyncio.Event()
         self.ended: int = 0
         """How many have ended that were not given back, since somebody last set it to 0."""
 

@@ -32,7 +32,7 @@ class Spool:
         self._run = run
         self._held: list[str] = []
         self._files: list[IO[str]] = []
-        self.count = 0
+        self.count: int = 0
 
     def __enter__(self) -> Self:
         return self

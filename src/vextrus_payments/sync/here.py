@@ -54,8 +54,8 @@ class Here:
     """The facade's part of one process. What it does happens on the background loop."""
 
     def __init__(self, make: Callable[..., app.Payments], callbacks: Callbacks) -> None:
-        self.process_id = os.getpid()
-        self.is_open = False
+        self.process_id: int = os.getpid()
+        self.is_open: bool = False
         """True from before the first thing is opened to after the last is closed: a fork may come at any moment."""
         self._threads: list[Threads] = []
 
@@ -67,7 +67,7 @@ class Here:
 
         ledger, on_event = callbacks.ledger, callbacks.on_event
         on_alarm, credentials = callbacks.on_alarm, callbacks.credentials
-        self.payments = make(
+        self.payments: app.Payments = make(
             ledger=None if ledger is None else awaited_rows(ledger, threads("ledger")),
             on_event=None if on_event is None else awaited_rows(on_event, threads("event")),
             on_alarm=None if on_alarm is None else awaited(on_alarm, threads("alarm")),

@@ -81,7 +81,7 @@ class Database:
         self.sql: Final = sql
         self.time: Final = time
         self.loop: Final = asyncio.get_running_loop()
-        self.keeps_promises = True
+        self.keeps_promises: bool = True
         """Whether a commit that was answered survives the server's machine."""
         self._owns_pool = owns_pool
         self._name = name

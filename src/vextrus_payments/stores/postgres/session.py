@@ -20,8 +20,8 @@ class Session:
     __slots__ = ("_sql", "_timeout_s", "connection", "time")
 
     def __init__(self, connection: Connection, sql: Statements, time: DatabaseTime, timeout_s: float) -> None:
-        self.connection = connection
-        self.time = time
+        self.connection: Connection = connection
+        self.time: DatabaseTime = time
         self._sql = sql
         self._timeout_s = timeout_s
 

@@ -23,7 +23,7 @@ class ReadLane:
         self._runner = runner
         self._busy_timeout_s = busy_timeout_s
         self.connection: sqlite3.Connection | None = None
-        self.recall = Recall()
+        self.recall: Recall = Recall()
 
     async def open(self) -> None:
         """Connect to a file that is migrated already. Idempotent."""
