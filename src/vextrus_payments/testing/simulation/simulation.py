@@ -136,7 +136,9 @@ class Simulation:
             options=setting.world_options,
         )
         self.worlds: tuple[World, ...] = tuple(make(ports) for make in setting.worlds)
-        self.network: Network = Network(self.outside, self.worlds, self.faults, stream(seed, "network"), self.note)
+        self.network: Network = Network(
+            self.outside, self.worlds, self.faults, stream(seed, "network"), self.note
+        )
         self.finance: Finance = Finance(stream(seed, "finance"), self.faults, self.note)
         self.desk: Desk = Desk(self.note)
         self.deaths: Deaths = Deaths() if deaths is None else deaths
