@@ -11,10 +11,12 @@ from which status() recovers.
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from vextrus_payments.events import PaymentEvent
+from vextrus_payments.inbox_port import InboxRows
 from vextrus_payments.mode import Mode
+from vextrus_payments.paging import Page
 from vextrus_payments.payment import Evidence
 from vextrus_payments.plans import (
     AgreementAnswer,
@@ -47,16 +49,6 @@ from vextrus_payments.records import (
 )
 from vextrus_payments.token_port import TokenRows
 
-RowT = TypeVar("RowT")
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[RowT]):
-    """One page of a listing; `cursor` continues it, None at the end."""
-
-    rows: tuple[RowT, ...]
-    cursor: str | None
-
 
 @dataclass(frozen=True, slots=True)
 class OutboxBacklog:
@@ -67,7 +59,7 @@ class OutboxBacklog:
     oldest_created_at: datetime | None
 
 
-class PaymentStore(TokenRows, Protocol):
+class PaymentStore(TokenRows, InboxRows, Protocol):
     """Where payments, operations, receipts, events, the outbox, and tokens live.
 
     Unique keys: (tenant, payment id); (tenant, operation id); (tenant, gateway, mode, gateway order id); the

@@ -27,7 +27,7 @@ from tests.unit.test_stores_agree import (
     steps,
     tokens,
 )
-from vextrus_payments.store import Page
+from vextrus_payments.paging import Page
 from vextrus_payments.stores import MemoryStore, PostgresStore
 from vextrus_payments.testing import FakeClock
 

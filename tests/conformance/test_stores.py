@@ -15,6 +15,7 @@ import pytest
 from vextrus_payments.clock import SystemClock, SystemSleeper
 from vextrus_payments.errors import StorageError
 from vextrus_payments.mode import Mode
+from vextrus_payments.paging import Page
 from vextrus_payments.payment import Evidence
 from vextrus_payments.plans import (
     Claim,
@@ -31,7 +32,7 @@ from vextrus_payments.plans import (
 from vextrus_payments.records import OperationKind, OutboxKind, OutboxRow, Payment, PaymentFacts
 from vextrus_payments.reserving import plan_claim, plan_reserve
 from vextrus_payments.states import refundable
-from vextrus_payments.store import Page, PaymentStore
+from vextrus_payments.store import PaymentStore
 from vextrus_payments.stores import MemoryStore, SqliteStore
 from vextrus_payments.stores.transactions import Rows
 from vextrus_payments.testing import FakeClock, check_store

@@ -11,6 +11,7 @@ import pytest
 
 from tests.conformance.test_stores import IgnoresVersions, SumsOutside
 from vextrus_payments.mode import Mode
+from vextrus_payments.paging import Page
 from vextrus_payments.payment import Evidence
 from vextrus_payments.plans import (
     AgreementAnswer,
@@ -25,7 +26,7 @@ from vextrus_payments.plans import (
     SettlementPlan,
 )
 from vextrus_payments.records import Agreement, Attempt, OutboxKind, OutboxRow, Receipt, Watch
-from vextrus_payments.store import Page, PaymentStore
+from vextrus_payments.store import PaymentStore
 from vextrus_payments.stores import MemoryStore
 from vextrus_payments.testing import FakeClock, check_store
 from vextrus_payments.testing.store_checks_reading import _every_call

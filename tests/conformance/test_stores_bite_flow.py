@@ -10,6 +10,7 @@ import pytest
 from tests.conformance import test_stores, test_stores_bite
 from tests.conformance.test_stores import IgnoresVersions
 from tests.conformance.test_stores_bite import Wrapped
+from vextrus_payments.paging import Page
 from vextrus_payments.plans import (
     Busy,
     ClaimAnswer,
@@ -25,7 +26,7 @@ from vextrus_payments.plans import (
 )
 from vextrus_payments.records import Attempt, Operation, OutboxKind, OutboxRow, PaymentFacts
 from vextrus_payments.reserving import plan_reserve
-from vextrus_payments.store import OutboxBacklog, Page, PaymentStore
+from vextrus_payments.store import OutboxBacklog, PaymentStore
 from vextrus_payments.stores import MemoryStore
 from vextrus_payments.testing import FakeClock, check_store
 from vextrus_payments.testing.store_check import STORE_CHECKS

@@ -14,9 +14,10 @@ from vextrus_payments.cli.output import console, emit_json, say
 from vextrus_payments.cli.params import WholeNumber
 from vextrus_payments.cli.records import Place, places
 from vextrus_payments.errors import ConflictError, InvalidRequestError
+from vextrus_payments.paging import Page
 from vextrus_payments.records import OutboxKind, OutboxRow
 from vextrus_payments.redaction import one_line
-from vextrus_payments.store import OutboxBacklog, Page
+from vextrus_payments.store import OutboxBacklog
 
 _PAGE: Final = 500
 _NAMES: Final = {OutboxKind.LEDGER: "entries", OutboxKind.EVENT: "events"}

@@ -5,9 +5,9 @@ from dataclasses import replace
 from functools import partial
 
 from vextrus_payments.errors import StorageError
+from vextrus_payments.paging import Page
 from vextrus_payments.plans import Committed, Conflict, OperationTaken, Plan, Reserved, Stale
 from vextrus_payments.records import AgreementLife, Operation, OutboxKind, OutboxRow
-from vextrus_payments.store import Page
 from vextrus_payments.testing.store_checks_reading import all_pages
 from vextrus_payments.testing.store_records import agreement_plan, full_agreement_plan
 from vextrus_payments.testing.store_trial import (

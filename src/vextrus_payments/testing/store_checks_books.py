@@ -7,8 +7,8 @@ from functools import partial
 from vextrus_payments.errors import StorageError
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
+from vextrus_payments.paging import Page
 from vextrus_payments.records import OutboxKind, Receipt, ReceiptKind
-from vextrus_payments.store import Page
 from vextrus_payments.testing.store_checks_commit import with_rows
 from vextrus_payments.testing.store_checks_reading import all_pages
 from vextrus_payments.testing.store_records import settlement_plan

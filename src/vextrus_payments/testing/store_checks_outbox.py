@@ -5,8 +5,8 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
+from vextrus_payments.paging import Page
 from vextrus_payments.records import OutboxKind, OutboxRow
-from vextrus_payments.store import Page
 from vextrus_payments.testing.store_checks_queue import post
 from vextrus_payments.testing.store_checks_reading import all_pages
 from vextrus_payments.testing.store_trial import ACME, StoreTrial, expect, expect_raises, the_one

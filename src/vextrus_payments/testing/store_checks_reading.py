@@ -9,6 +9,7 @@ from typing import Any
 
 from vextrus_payments.errors import StorageError
 from vextrus_payments.mode import Mode
+from vextrus_payments.paging import Page
 from vextrus_payments.payment import Evidence
 from vextrus_payments.plans import Claim, Plan
 from vextrus_payments.recording import plan_lost
@@ -20,7 +21,6 @@ from vextrus_payments.records import (
     SubjectKind,
     Watch,
 )
-from vextrus_payments.store import Page
 from vextrus_payments.testing.store_records import (
     agreement_plan,
     full_attempt,

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from vextrus_payments.documents import to_json
+from vextrus_payments.paging import Page
 from vextrus_payments.records import OutboxKind, OutboxRow
-from vextrus_payments.store import OutboxBacklog, Page
+from vextrus_payments.store import OutboxBacklog
 from vextrus_payments.stores.columns import (
     Position,
     from_micros,

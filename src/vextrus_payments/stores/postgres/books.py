@@ -6,8 +6,8 @@ from typing import Final
 
 from vextrus_payments.documents import from_json
 from vextrus_payments.mode import Mode
+from vextrus_payments.paging import Page
 from vextrus_payments.records import Receipt, ReceiptKey, Settlement
-from vextrus_payments.store import Page
 from vextrus_payments.stores.columns import Position, optional_micros
 from vextrus_payments.stores.postgres.session import Session
 from vextrus_payments.stores.postgres.writing import key_columns

@@ -7,8 +7,8 @@ from typing import Final, TypeVar
 from vextrus_payments.documents import from_json
 from vextrus_payments.events import PaymentEvent
 from vextrus_payments.mode import Mode
+from vextrus_payments.paging import Page
 from vextrus_payments.records import Agreement, Attempt, Operation, OperationState, Payment, PaymentState
-from vextrus_payments.store import Page
 from vextrus_payments.stores.columns import FIND_LIMIT, FindKey, Position, optional_micros
 from vextrus_payments.stores.postgres.driver import Row
 from vextrus_payments.stores.postgres.session import Session

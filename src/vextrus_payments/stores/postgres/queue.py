@@ -19,8 +19,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from vextrus_payments.paging import Page
 from vextrus_payments.records import OutboxKind, OutboxRow
-from vextrus_payments.store import OutboxBacklog, Page
+from vextrus_payments.store import OutboxBacklog
 from vextrus_payments.stores.columns import Position, from_micros, optional_micros, optional_moment, to_micros
 from vextrus_payments.stores.postgres.driver import Row
 from vextrus_payments.stores.postgres.session import Session

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from vextrus_payments.events import PaymentEvent
 from vextrus_payments.mode import Mode
+from vextrus_payments.paging import Page
 from vextrus_payments.records import (
     Agreement,
     Attempt,
@@ -21,7 +22,7 @@ from vextrus_payments.records import (
     Settlement,
     SubjectKind,
 )
-from vextrus_payments.store import OutboxBacklog, Page
+from vextrus_payments.store import OutboxBacklog
 from vextrus_payments.stores import transactions
 from vextrus_payments.stores.columns import FindKey, Position, check_limit, check_many
 from vextrus_payments.stores.postgres import books, listing, queue, tokens, watches

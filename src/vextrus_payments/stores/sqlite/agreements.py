@@ -4,9 +4,9 @@ import sqlite3
 from typing import Final
 
 from vextrus_payments.documents import from_json, to_json
+from vextrus_payments.paging import Page
 from vextrus_payments.plans import AgreementPlan
 from vextrus_payments.records import Agreement, Operation
-from vextrus_payments.store import Page
 from vextrus_payments.stores.columns import (
     FIND_LIMIT,
     FindKey,

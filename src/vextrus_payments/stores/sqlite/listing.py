@@ -8,8 +8,8 @@ from typing import Any, Final, TypeVar
 from vextrus_payments.documents import from_json
 from vextrus_payments.events import PaymentEvent
 from vextrus_payments.mode import Mode
+from vextrus_payments.paging import Page
 from vextrus_payments.records import Attempt, Operation, OperationState, Payment, PaymentState
-from vextrus_payments.store import Page
 from vextrus_payments.stores.columns import FIND_LIMIT, FindKey, Position, check_limit, to_micros
 
 RowT = TypeVar("RowT", Payment, Operation)

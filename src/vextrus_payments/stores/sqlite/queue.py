@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
+from vextrus_payments.paging import Page
 from vextrus_payments.records import OutboxKind, OutboxRow
-from vextrus_payments.store import Page
 from vextrus_payments.stores.columns import (
     Position,
     from_micros,

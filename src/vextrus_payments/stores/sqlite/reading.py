@@ -9,6 +9,7 @@ from typing import Final
 from vextrus_payments.documents import from_json
 from vextrus_payments.events import PaymentEvent
 from vextrus_payments.mode import Mode
+from vextrus_payments.paging import Page
 from vextrus_payments.records import (
     Agreement,
     Attempt,
@@ -24,7 +25,7 @@ from vextrus_payments.records import (
     Settlement,
     SubjectKind,
 )
-from vextrus_payments.store import OutboxBacklog, Page
+from vextrus_payments.store import OutboxBacklog
 from vextrus_payments.stores import transactions
 from vextrus_payments.stores.columns import (
     FindKey,

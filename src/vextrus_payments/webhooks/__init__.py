@@ -1,0 +1,1 @@
+"""Doors: the webhook receiver, and what mounts it in a web application."""
