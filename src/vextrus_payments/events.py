@@ -8,7 +8,7 @@ from enum import StrEnum
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
 from vextrus_payments.records import Attempt, PaymentFacts, Resolution
-from vextrus_payments.snapshots import PaymentSnapshot
+from vextrus_payments.snapshots import PaymentSnapshot, RefundSnapshot
 
 
 class EventKind(StrEnum):
@@ -110,8 +110,15 @@ class GatewayEvent:
     """One verified, normalized piece of news from a gateway."""
 
     event_id: str
+    """The sender's id of it: 1-256 visible characters, the same on every repeat."""
     snapshot: PaymentSnapshot | None
+    """What it says of a payment; None where it says nothing of one."""
     occurred_at: datetime | None = None
+    news_key: str | None = None
+    """What it tells, as one text ("payment/{transaction id}/{state}/{amount_minor}{currency}"): another event with the
+    same one is the same news. None: only the event id counts."""
+    refund: RefundSnapshot | None = None
+    """What it says of a refund, which names its payment by the original transaction id."""
 
 
 @dataclass(frozen=True, slots=True)

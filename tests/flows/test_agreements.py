@@ -242,3 +242,33 @@ async def test_cancelling_the_caller_at_every_await(shop: Shop) -> None:
     given = await shop.payments.execute_agreement(asked.agreement_key)
     assert given.state is AgreementLife.ACTIVE
     assert shop.calls("execute") == 1
+
+
+# --- the browser comes back ---------------------------------------------------------------------------------------
+
+
+async def test_a_return_gives_the_agreement(shop: Shop) -> None:
+    asked = await shop.payments.create_agreement(consent(return_url="https://shop.example/cards"))
+    assert asked.gateway_reference is not None
+    params = {"paymentID": asked.gateway_reference, "status": "success"}
+    early = await shop.payments.handle_return("bkash", params)
+    assert (early.payment_id, early.outcome, early.agreement_key) == (None, None, asked.agreement_key)
+    assert early.agreement is not None and early.agreement.state is AgreementLife.AWAITING_PAYER
+    approve(shop, asked)
+    for _ in range(3):
+        back = await shop.payments.handle_return("bkash", params)
+        assert back.agreement is not None and back.agreement.state is AgreementLife.ACTIVE
+        assert back.redirect_to == "https://shop.example/cards"
+    assert await shop.fired() == ["agreement.active"]
+
+
+@pytest.mark.parametrize("status", ["cancel", "failure", "whatever"])
+async def test_no_other_return_gives_it(shop: Shop, status: str) -> None:
+    asked = await shop.payments.create_agreement(consent())
+    assert asked.gateway_reference is not None
+    approve(shop, asked)
+    back = await shop.payments.handle_return(
+        "bkash", {"paymentID": asked.gateway_reference, "status": status}
+    )
+    assert back.agreement is not None and back.agreement.state is AgreementLife.AWAITING_PAYER
+    assert back.agreement.operation(f"agreement/{asked.agreement_key}/execute") is None

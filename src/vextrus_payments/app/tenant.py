@@ -231,10 +231,14 @@ class TenantPayments:
         """The payer's browser came back with these query parameters.
 
         They are an unauthenticated hint. A success hint executes; a cancel or failure hint only looks the payment
-        up. Redirect the browser to the result's `redirect_to` and nowhere else.
+        up. So it is where the payer was asked for an agreement: then `agreement` is there, and `outcome` is None.
+        Redirect the browser to the result's `redirect_to` and nowhere else.
+
+        Args:
+            wait_s: how long to wait for the gateway, in seconds; what is known by then is answered.
 
         Raises:
-            InvalidRequestError: the parameters name no payment of ours.
+            InvalidRequestError: the parameters name no payment and no agreement of ours.
             AlreadyPaidError, ConfigurationError, StorageError: as `execute`.
         """
         return await self._engine.handle_return(self.tenant, gateway, params, wait_s=wait_s)

@@ -163,6 +163,7 @@ class _Waiting:
             if not self.settled.done():
                 self.settled.set_exception(error)
             raise
+        assert outcome is not None, "the reference is the session's of a payment"
         is_success = hint.verdict is HintVerdict.SUCCESS
         if is_success and isinstance(outcome, Pending) and not self._order.approve:
             return (

@@ -33,6 +33,9 @@ _OWN: Final[Mapping[str, _Own]] = {
     "outbox": _Own(
         "vextrus_payments.cli.outbox", "Look at what waits to be handed over; retry what was set aside."
     ),
+    "webhooks": _Own(
+        "vextrus_payments.cli.webhooks", "Look at what gateways sent; replay it, forward it, check it."
+    ),
     "doctor": _Own("vextrus_payments.cli.doctor", "See whether everything is as it should be."),
     "settle": _Own("vextrus_payments.cli.settle", "Hold a gateway's statement against our receipts."),
     "ledger": _Own("vextrus_payments.cli.ledger", "Hold the ledger against the gateway's books."),

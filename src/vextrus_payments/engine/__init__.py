@@ -30,7 +30,8 @@ from vextrus_payments.engine.resolving import Resolving
 from vextrus_payments.engine.settling import Settling
 from vextrus_payments.engine.tending import Tending
 from vextrus_payments.errors import InvalidRequestError
-from vextrus_payments.events import HintVerdict, History
+from vextrus_payments.events import HintVerdict, History, ReturnHint
+from vextrus_payments.gateways.base import PaymentGateway
 from vextrus_payments.outcomes import Outcome, RefundOutcome
 from vextrus_payments.payment import ConsentRequest, PaymentRequest, PaymentSession, RefundRequest
 from vextrus_payments.records import Agreement, PaymentFacts
@@ -57,12 +58,20 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReturnResult:
-    """What came of a browser's return."""
+    """What came of a browser's return: of a payment, or of an agreement."""
 
-    payment_id: str
-    outcome: Outcome
+    payment_id: str | None
+    """None where the browser came back from giving an agreement."""
+    outcome: Outcome | None
+    """Of the payment; None for an agreement, whose `state` tells."""
     redirect_to: str | None
-    """The shop's own return address of this payment: the only place to send the browser to."""
+    """The shop's own return address of this payment or agreement: the only place to send the browser to."""
+    agreement: Agreement | None = None
+
+    @property
+    def agreement_key(self) -> str | None:
+        """The agreement's key; None for a payment."""
+        return None if self.agreement is None else self.agreement.agreement_key
 
 
 class Engine:
@@ -117,11 +126,7 @@ class Engine:
             tenant, gateway=gateway_name, mode=gateway.mode, gateway_reference=hint.gateway_reference
         )
         if not found:
-            raise InvalidRequestError(
-                "The return names a payment that is not ours.",
-                field="params",
-                rule="a gateway reference that initialize gave",
-            ).about(gateway=gateway_name, tenant=tenant)
+            return await self._agreement_returned(tenant, gateway, hint, wait_s)
         facts = found[0]
         payment_id = facts.payment.payment_id
         is_current = facts.submission.gateway_reference == hint.gateway_reference
@@ -129,8 +134,28 @@ class Engine:
             outcome = await self.execute(tenant, payment_id, wait_s=wait_s)
         else:
             # A cancel or failure is a hint of a browser: it never executes, and it closes nothing by itself.
-            outcome = await self.status(tenant, payment_id)
+            outcome = await self._looking.status(tenant, payment_id, wait_s)
         return ReturnResult(payment_id=payment_id, outcome=outcome, redirect_to=facts.payment.return_url)
+
+    async def _agreement_returned(
+        self, tenant: str, gateway: PaymentGateway, hint: ReturnHint, wait_s: float | None
+    ) -> ReturnResult:
+        known = await self.context.store.find_agreements(tenant, gateway_reference=hint.gateway_reference)
+        found = [one for one in known if one.gateway == gateway.name and one.mode is gateway.mode]
+        if not found:
+            raise InvalidRequestError(
+                "The return names a payment that is not ours.",
+                field="params",
+                rule="a gateway reference that initialize gave",
+            ).about(gateway=gateway.name, tenant=tenant)
+        key = found[0].agreement_key
+        if hint.verdict is HintVerdict.SUCCESS:
+            agreement = await self.execute_agreement(tenant, key, wait_s=wait_s)
+        else:
+            agreement = await self._agreeing.status(tenant, key, wait_s)
+        return ReturnResult(
+            payment_id=None, outcome=None, redirect_to=agreement.return_url, agreement=agreement
+        )
 
     async def create_agreement(self, tenant: str, request: ConsentRequest) -> Agreement:
         """See Payments.create_agreement."""

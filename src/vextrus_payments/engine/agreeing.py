@@ -72,14 +72,14 @@ class Agreeing:
         )
         return await self._desk.landed(flight, tenant, agreement_key, wait_s)
 
-    async def status(self, tenant: str, agreement_key: str) -> Agreement:
+    async def status(self, tenant: str, agreement_key: str, wait_s: float | None = None) -> Agreement:
         """See Payments.agreement_status."""
         agreement = await self._desk.get(tenant, agreement_key)
         gateway = await self._desk.gateway_of(agreement)
         flight = self._context.flights.start(
             ("agreement.status", tenant, agreement_key), lambda: self._look(agreement, gateway)
         )
-        return await self._desk.landed(flight, tenant, agreement_key)
+        return await self._desk.landed(flight, tenant, agreement_key, wait_s)
 
     async def cancel(self, tenant: str, agreement_key: str) -> Agreement:
         """See Payments.cancel_agreement."""

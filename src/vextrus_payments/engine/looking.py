@@ -35,8 +35,8 @@ class Looking:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    async def status(self, tenant: str, payment_id: str) -> Outcome:
-        """See Payments.status."""
+    async def status(self, tenant: str, payment_id: str, wait_s: float | None = None) -> Outcome:
+        """See Payments.status. `wait_s`: how long at most; None: the engine's own limit."""
         context = self._context
         facts = await context.payment(tenant, payment_id)
         if is_done(facts):
@@ -47,7 +47,7 @@ class Looking:
         flight = context.flights.start(
             ("status", tenant, payment_id), lambda: self.look_up(tenant, payment_id, gateway)
         )
-        if await context.flights.join(flight, context.limits.wait_s):
+        if await context.flights.join(flight, context.limits.wait_s if wait_s is None else wait_s):
             return outcome_of(flight.result())
         return outcome_of(await context.payment(tenant, payment_id))
 

@@ -89,7 +89,7 @@ def _executed_after_cancel() -> AbstractContextManager[None]:
 
     async def handle_return(self: Engine, tenant: str, name: str, params: Any, **options: Any) -> Any:
         result = await original(self, tenant, name, params, **options)
-        if isinstance(result.outcome, Pending):
+        if isinstance(result.outcome, Pending) and result.payment_id is not None:
             outcome = await self.execute(tenant, result.payment_id)
             return replace(result, outcome=outcome)
         return result
