@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vextrus_payments.engine.agreeing import Agreeing
+from vextrus_payments.engine.applying import Applied, Applying, Verdict, tells_of_money
 from vextrus_payments.engine.context import (
     Context,
     EngineLimits,
@@ -30,14 +31,16 @@ from vextrus_payments.engine.resolving import Resolving
 from vextrus_payments.engine.settling import Settling
 from vextrus_payments.engine.tending import Tending
 from vextrus_payments.errors import InvalidRequestError
-from vextrus_payments.events import HintVerdict, History, ReturnHint
+from vextrus_payments.events import GatewayEvent, HintVerdict, History, ReturnHint
 from vextrus_payments.gateways.base import PaymentGateway
+from vextrus_payments.mode import Mode
 from vextrus_payments.outcomes import Outcome, RefundOutcome
 from vextrus_payments.payment import ConsentRequest, PaymentRequest, PaymentSession, RefundRequest
 from vextrus_payments.records import Agreement, PaymentFacts
 from vextrus_payments.resolving import ResolveRequest
 
 __all__ = [
+    "Applied",
     "Context",
     "Engine",
     "EngineLimits",
@@ -50,9 +53,11 @@ __all__ = [
     "Recorder",
     "ReturnDoor",
     "ReturnResult",
+    "Verdict",
     "check_request",
     "hearing",
     "is_done",
+    "tells_of_money",
 ]
 
 
@@ -87,6 +92,7 @@ class Engine:
         self._refunding = Refunding(context, refunds)
         self._resolving = Resolving(context)
         self._tending = Tending(context, self._looking, self._settling, self._refunding, refunds)
+        self._applying = Applying(context, self._looking, self._tending)
 
     async def initialize(self, tenant: str, request: PaymentRequest) -> PaymentSession:
         """See Payments.initialize."""
@@ -156,6 +162,25 @@ class Engine:
         return ReturnResult(
             payment_id=None, outcome=None, redirect_to=agreement.return_url, agreement=agreement
         )
+
+    async def apply_event(
+        self, tenant: str, gateway: str, mode: Mode, event: GatewayEvent, *, patient: bool = True
+    ) -> Applied:
+        """Take a verified event for what it is: news that says where to look. Applied twice, it changes nothing more.
+
+        The inbox's worker calls it. It never executes, and what is paid stays paid; see applying.py for what an event
+        decides where the look-up cannot.
+
+        Args:
+            mode: of the account that it was sent to: only that mode's payments are looked through.
+            patient: whether a gateway that does not show it yet is given time. Without, its denial counts, and the
+                payment is quarantined.
+
+        Raises:
+            ConfigurationError: the payment's gateway is not configured, or for the other mode.
+            StorageError: see its message. Nothing is lost: it is to be applied again.
+        """
+        return await self._applying.apply(tenant, gateway, mode, event, patient=patient)
 
     async def create_agreement(self, tenant: str, request: ConsentRequest) -> Agreement:
         """See Payments.create_agreement."""

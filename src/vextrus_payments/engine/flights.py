@@ -43,6 +43,12 @@ class Flights:
         task = self._tasks.get(key)
         return task is not None and not task.done()
 
+    async def landed(self, *keys: Hashable) -> None:
+        """Wait for these keys' tasks where they run here; starts none, and what they raise is their callers'."""
+        running = {task for key in keys if (task := self._tasks.get(key)) is not None}
+        if running:
+            await asyncio.wait(running)
+
     async def join(self, task: "asyncio.Task[T]", wait_s: float | None) -> bool:
         """Wait for a task, at most so long. False: it still runs. The task outlives a cancelled caller."""
         done, _ = await asyncio.wait({task}, timeout=wait_s)

@@ -85,9 +85,16 @@ class Looking:
     async def look_at(
         self, facts: PaymentFacts, submission: Submission, gateway: PaymentGateway
     ) -> PaymentFacts | None:
-        """Ask about one submission. None: no answer came, which proves nothing."""
+        """Ask about one submission, and record what it shows. None: no answer came, which proves nothing."""
+        seen = await self.ask(facts, submission, gateway)
+        if seen is None:
+            return None
+        return await self.record_seen(facts.payment.tenant, facts.payment.payment_id, seen)
+
+    async def ask(self, facts: PaymentFacts, submission: Submission, gateway: PaymentGateway) -> Seen | None:
+        """Ask about one submission that has reached us. None: no answer came."""
         context, payment = self._context, facts.payment
-        assert submission.gateway_reference is not None, "watched() gives only those"
+        assert submission.gateway_reference is not None, "only such ones can be asked about"
         asked_at = context.store.now()
         try:
             snapshot = await gateway.get_payment_status(
@@ -102,8 +109,7 @@ class Looking:
         except GatewayError as error:
             context.unanswered(error, payment_id=payment.payment_id, gateway=payment.gateway)
             return None
-        seen = self.seen(submission, snapshot, gateway, asked_at=asked_at, fence=None)
-        return await self.record_seen(payment.tenant, payment.payment_id, seen)
+        return self.seen(submission, snapshot, gateway, asked_at=asked_at, fence=None)
 
     async def record_seen(self, tenant: str, payment_id: str, seen: Seen) -> PaymentFacts:
         """Write down what a picture shows."""

@@ -1,0 +1,297 @@
+"""What a verified webhook says is news, not proof: it tells which payment to look at, and the look decides.
+
+Theory of operation. The payment is found by what the event names of ours: the gateway order id, else the gateway
+reference, within tenant, gateway and mode. What is booked already needs nothing more. Else the submission that the
+event names is looked up, and what the gateway shows is recorded by the same plan as any look-up's picture. Nothing is
+ever executed here, and an event that tells of no money changes nothing by itself: a decline, an expiry, a cancellation
+are what the look-up says they are, and what is paid stays paid.
+
+Only where the look-up cannot show what a signed event tells is the event itself evidence, for its channel is
+authenticated:
+
+* other money is shown there (another transaction): the event's is booked beside it, marked as a duplicate;
+* the same transaction is booked at another amount: two authenticated sources differ, so the payment is quarantined;
+* the submission cannot be looked up (its session never reached us): booked as told, at another amount to suspense;
+* no money is shown: the look is repeated until `patient` is over, then the payment is quarantined, without a posting.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from vextrus_payments.engine.context import Context
+from vextrus_payments.engine.looking import Looking
+from vextrus_payments.engine.tending import Tending
+from vextrus_payments.events import GatewayEvent
+from vextrus_payments.gateways.base import PaymentGateway
+from vextrus_payments.mode import Mode
+from vextrus_payments.recording import Seen, plan_quarantine
+from vextrus_payments.records import Flag, PaymentFacts, PaymentState, Receipt, ReceiptKind, Submission
+from vextrus_payments.snapshots import PaymentSnapshot, RefundSnapshot, RefundState, SnapshotState
+from vextrus_payments.states import has_money, is_taken_back
+
+_MONEY: Final = frozenset({SnapshotState.PAID, SnapshotState.AUTHORIZED, SnapshotState.REVIEW})
+
+
+class Verdict(StrEnum):
+    """What came of applying an event."""
+
+    DONE = "done"
+    """Its news is in the records, or it has none that they lack."""
+    EARLY = "early"
+    """It names what could be ours and is not known here (yet)."""
+    FOREIGN = "foreign"
+    """It names nothing of ours."""
+    AGAIN = "again"
+    """The gateway did not answer, is still at work, or does not show it yet: to be applied again later."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What came of one event."""
+
+    verdict: Verdict
+    note: str
+    """In words, without amounts or accounts."""
+    payment_id: str | None = None
+
+
+def tells_of_money(event: GatewayEvent) -> bool:
+    """Whether it says that money moved or is held."""
+    if event.refund is not None:
+        return event.refund.state is RefundState.COMPLETED
+    return event.snapshot is not None and event.snapshot.state in _MONEY
+
+
+class Applying:
+    """The flow of an event."""
+
+    def __init__(self, context: Context, looking: Looking, tending: Tending) -> None:
+        self._context = context
+        self._looking = looking
+        self._tending = tending
+
+    async def apply(
+        self, tenant: str, gateway_name: str, mode: Mode, event: GatewayEvent, *, patient: bool
+    ) -> Applied:
+        """See Engine.apply_event."""
+        if event.refund is not None:
+            return await self._refund(tenant, gateway_name, mode, event.refund)
+        snapshot = event.snapshot
+        if snapshot is None:
+            return Applied(verdict=Verdict.DONE, note="It says nothing of a payment.")
+        facts = await self._find(tenant, gateway_name, mode, snapshot)
+        if facts is None:
+            return await self._not_found(tenant, gateway_name, snapshot)
+        if _is_recorded(facts, snapshot):
+            return _done(facts, "Recorded already.")
+        if snapshot.state not in _MONEY and _is_over(facts):
+            return _done(facts, "The payment is over, and this tells of no money.")
+        gateway = await self._context.gateway_of(facts)
+        submission = _named(facts, snapshot)
+        if submission.gateway_reference is None:
+            return await self._without_a_look(facts, submission, snapshot, gateway)
+        if self._looking.in_flight(facts, gateway):
+            return _again(facts, "What was sent to the gateway for it has not come back yet.")
+        return await self._looked_at(facts, submission, snapshot, gateway, patient)
+
+    # --- whose it is --------------------------------------------------------------------------------------------
+
+    async def _find(
+        self, tenant: str, gateway: str, mode: Mode, snapshot: PaymentSnapshot
+    ) -> PaymentFacts | None:
+        find = self._context.store.find
+        found: tuple[PaymentFacts, ...] = ()
+        if snapshot.gateway_order_id:
+            found = await find(tenant, gateway=gateway, mode=mode, gateway_order_id=snapshot.gateway_order_id)
+        if not found and snapshot.gateway_reference:
+            found = await find(
+                tenant, gateway=gateway, mode=mode, gateway_reference=snapshot.gateway_reference
+            )
+        if not found and snapshot.transaction_id and not _names_something(snapshot):
+            # Without any reference of ours it can still be a receipt that the books have.
+            found = await find(tenant, gateway=gateway, mode=mode, transaction_id=snapshot.transaction_id)
+        return found[0] if found else None
+
+    async def _not_found(self, tenant: str, gateway_name: str, snapshot: PaymentSnapshot) -> Applied:
+        order_id = snapshot.gateway_order_id
+        if order_id:
+            rule = (await self._context.gateway(tenant, gateway_name)).capabilities.order_id
+            early = rule.fits(order_id)
+        else:
+            early = bool(snapshot.gateway_reference)
+        if early:
+            return Applied(verdict=Verdict.EARLY, note="It names a payment that is not known here yet.")
+        return Applied(verdict=Verdict.FOREIGN, note="It names no payment of ours.")
+
+    # --- what it changes ----------------------------------------------------------------------------------------
+
+    async def _looked_at(
+        self,
+        facts: PaymentFacts,
+        submission: Submission,
+        snapshot: PaymentSnapshot,
+        gateway: PaymentGateway,
+        patient: bool,
+    ) -> Applied:
+        flights, payment = self._context.flights, facts.payment
+        tenant, payment_id = payment.tenant, payment.payment_id
+        # Somebody may be asking just now: his answer is recorded like ours, and is often all there is to know.
+        await flights.landed(("status", tenant, payment_id), ("look", tenant, payment_id))
+        facts = await self._context.payment(tenant, payment_id)
+        if _is_recorded(facts, snapshot):
+            return _done(facts, "A look-up shows it.")
+        flight = flights.start(
+            ("event", tenant, payment_id, submission.submission_no),
+            lambda: self._looking.ask(facts, submission, gateway),
+        )
+        await flights.join(flight, None)
+        seen = flight.result()
+        if seen is None:
+            return _again(facts, "The gateway gave no answer about it.")
+        facts = await self._looking.record_seen(tenant, payment_id, seen)
+        if snapshot.state not in _MONEY:
+            return _done(facts, "What it tells of was looked up.")
+        if _is_recorded(facts, snapshot) or _booked(facts, snapshot) is not None:
+            return await self._as_told(facts, submission, snapshot, gateway)
+        if seen.snapshot.state in (SnapshotState.PAID, SnapshotState.REVIEW):
+            return await self._as_told(facts, submission, snapshot, gateway)
+        if patient:
+            return _again(facts, "The gateway's look-up does not show it yet.")
+        return await self._quarantined(facts, snapshot, "The gateway's look-up denies it: quarantined.")
+
+    async def _without_a_look(
+        self,
+        facts: PaymentFacts,
+        submission: Submission,
+        snapshot: PaymentSnapshot,
+        gateway: PaymentGateway,
+    ) -> Applied:
+        """Its session's answer got lost, so there is nothing to ask by: money is booked as told."""
+        if snapshot.state not in _MONEY:
+            return _done(facts, "It tells of no money, of a session that never reached us.")
+        return await self._as_told(facts, submission, snapshot, gateway)
+
+    async def _as_told(
+        self,
+        facts: PaymentFacts,
+        submission: Submission,
+        snapshot: PaymentSnapshot,
+        gateway: PaymentGateway,
+    ) -> Applied:
+        """The event is the evidence: what it tells is recorded by the rules of any picture of the gateway's."""
+        payment, booked = facts.payment, _booked(facts, snapshot)
+        if _is_recorded(facts, snapshot) or (booked is not None and _agrees(facts, booked, snapshot)):
+            return _done(facts, "A look-up shows it.")
+        if booked is not None:
+            return await self._quarantined(facts, snapshot, "Booked otherwise than it tells: quarantined.")
+        seen: Seen = self._looking.seen(
+            submission, snapshot, gateway, asked_at=self._context.store.now(), fence=None
+        )
+        after = await self._looking.record_seen(payment.tenant, payment.payment_id, seen)
+        if _is_recorded(after, snapshot):
+            return _done(after, "Recorded on the word of the signed notification.")
+        if Flag.QUARANTINED in after.payment.flags:
+            return _done(after, "It contradicts the records: quarantined.")
+        return await self._quarantined(after, snapshot, "It cannot be booked as told: quarantined.")
+
+    async def _quarantined(self, facts: PaymentFacts, snapshot: PaymentSnapshot, note: str) -> Applied:
+        context, payment = self._context, facts.payment
+        after = await context.recorder.record(
+            payment.tenant,
+            payment.payment_id,
+            lambda now, _: plan_quarantine(now, context.store.now(), snapshot.transaction_id),
+        )
+        return _done(after, note)
+
+    # --- refunds ------------------------------------------------------------------------------------------------
+
+    async def _refund(self, tenant: str, gateway: str, mode: Mode, refund: RefundSnapshot) -> Applied:
+        """News of a refund: what is open is looked up, and what was made elsewhere is adopted from the gateway's list.
+
+        Never booked on the event's word: which operation it belongs to, only the gateway's list can tell.
+        """
+        found = await self._context.store.find(
+            tenant, gateway=gateway, mode=mode, transaction_id=refund.original_transaction_id
+        )
+        if not found:
+            return Applied(verdict=Verdict.EARLY, note="It names a receipt that is not known here yet.")
+        tenant, payment_id = found[0].payment.tenant, found[0].payment.payment_id
+        if _is_refunded(found[0], refund):
+            return _done(found[0], "Recorded already.")
+        facts = await self._tending.look(tenant, payment_id)
+        if refund.state is RefundState.COMPLETED and not _is_refunded(facts, refund):
+            facts = await self._tending.adopt_refunds(tenant, payment_id)
+        if refund.state is not RefundState.COMPLETED:
+            return _done(facts, "What it tells of was looked up.")
+        if _is_refunded(facts, refund):
+            return _done(facts, "The gateway's list shows it.")
+        return Applied(
+            verdict=Verdict.EARLY,
+            note="The gateway's list does not show that refund yet.",
+            payment_id=payment_id,
+        )
+
+
+# --- what can be read off facts -----------------------------------------------------------------------------------
+
+
+def _names_something(snapshot: PaymentSnapshot) -> bool:
+    return bool(snapshot.gateway_order_id or snapshot.gateway_reference)
+
+
+def _named(facts: PaymentFacts, snapshot: PaymentSnapshot) -> Submission:
+    """The submission that the event names; where it names none, the one its receipt came by, else the current."""
+    for submission in facts.submissions:
+        if snapshot.gateway_order_id and submission.gateway_order_id == snapshot.gateway_order_id:
+            return submission
+    for submission in facts.submissions:
+        if snapshot.gateway_reference and submission.gateway_reference == snapshot.gateway_reference:
+            return submission
+    for receipt in facts.receipts:
+        if receipt.transaction_id == snapshot.transaction_id and receipt.submission_no is not None:
+            return facts.submission_numbered(receipt.submission_no)
+    return facts.submission
+
+
+def _is_over(facts: PaymentFacts) -> bool:
+    return facts.payment.state in (PaymentState.PAID, PaymentState.CLOSED, PaymentState.LAPSED)
+
+
+def _is_recorded(facts: PaymentFacts, snapshot: PaymentSnapshot) -> bool:
+    """Whether the gateway's own word for what the event tells is in the records."""
+    if snapshot.state is SnapshotState.AUTHORIZED:
+        was_held = any(s.held_transaction_id is not None for s in facts.submissions)
+        return has_money(facts) or (facts.payment.state is PaymentState.CLOSED and was_held)
+    booked = _booked(facts, snapshot)
+    return booked is not None and _agrees(facts, booked, snapshot) and Flag.BY_OPERATOR not in booked.flags
+
+
+def _booked(facts: PaymentFacts, snapshot: PaymentSnapshot) -> Receipt | None:
+    """The receipt that has its transaction, at whatever amount."""
+    if snapshot.state not in _MONEY:
+        return None
+    mine = (r for r in facts.receipts if r.kind is ReceiptKind.PAYMENT)
+    return next((r for r in mine if r.transaction_id == snapshot.transaction_id), None)
+
+
+def _agrees(facts: PaymentFacts, booked: Receipt, snapshot: PaymentSnapshot) -> bool:
+    """Whether a receipt stands as the event tells it; an amount that it does not tell is no contradiction."""
+    return snapshot.amount in (None, booked.amount) and not is_taken_back(facts, booked)
+
+
+def _is_refunded(facts: PaymentFacts, refund: RefundSnapshot) -> bool:
+    return any(
+        r.kind is ReceiptKind.REFUND
+        and r.transaction_id == refund.transaction_id
+        and Flag.BY_OPERATOR not in r.flags
+        for r in facts.receipts
+    )
+
+
+def _done(facts: PaymentFacts, note: str) -> Applied:
+    return Applied(verdict=Verdict.DONE, note=note, payment_id=facts.payment.payment_id)
+
+
+def _again(facts: PaymentFacts, note: str) -> Applied:
+    return Applied(verdict=Verdict.AGAIN, note=note, payment_id=facts.payment.payment_id)
