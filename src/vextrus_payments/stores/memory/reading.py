@@ -8,6 +8,7 @@ from vextrus_payments.clock import Clock, SystemClock
 from vextrus_payments.documents import from_json
 from vextrus_payments.errors import StorageError
 from vextrus_payments.events import PaymentEvent
+from vextrus_payments.inbox import InboxBacklog, InboxRow, InboxState
 from vextrus_payments.mode import Mode
 from vextrus_payments.paging import Page
 from vextrus_payments.records import (
@@ -217,6 +218,34 @@ class MemoryReading:
         """When something is to be looked at next."""
         row = self._rows().subject(subject_kind, tenant, subject_id)
         return None if row is None else optional_moment(row.watch_us)
+
+    # --- the inbox ------------------------------------------------------------------------------------------
+
+    async def get_inbox(self, tenant: str, gateway: str, mode: Mode, event_id: str) -> InboxRow | None:
+        """One row."""
+        return self._rows().inbox.get((tenant, gateway, mode.value, event_id))
+
+    async def list_inbox(
+        self,
+        tenant: str | None,
+        *,
+        gateway: str | None = None,
+        state: InboxState | None = None,
+        since: datetime | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> Page[InboxRow]:
+        """Rows, newest received first."""
+        since_us, after = optional_micros(since), Position.of(cursor)
+        return self._rows().inbox.listed(tenant, gateway, state, since_us, after, check_limit(limit))
+
+    async def inbox_backlog(self) -> InboxBacklog:
+        """How much is not over."""
+        return self._rows().inbox.backlog()
+
+    async def next_event_at(self) -> datetime | None:
+        """When the next row falls due."""
+        return self._rows().inbox.next_at()
 
     # --- agreements, receipts, marks ------------------------------------------------------------------------
 

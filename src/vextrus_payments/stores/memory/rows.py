@@ -28,6 +28,7 @@ from vextrus_payments.records import (
 )
 from vextrus_payments.stores.columns import OPEN_OPERATIONS, OPEN_PAYMENTS, FindKey, Position, to_micros
 from vextrus_payments.stores.memory.agreements import MemoryAgreements
+from vextrus_payments.stores.memory.inbox import MemoryInbox
 from vextrus_payments.stores.memory.queue import MemoryQueue
 from vextrus_payments.stores.memory.watches import Subject, Watched
 from vextrus_payments.stores.transactions import Booked
@@ -103,6 +104,7 @@ class MemoryRows:
     """All tables but the tokens. Implements transactions.Rows; its coroutines never suspend."""
 
     queue: MemoryQueue = field(default_factory=MemoryQueue)
+    inbox: MemoryInbox = field(default_factory=MemoryInbox)
     agreements: MemoryAgreements = field(default_factory=MemoryAgreements)
     receipts: dict[ReceiptKey, ReceiptRow] = field(default_factory=dict)
     settlements: dict[ReceiptKey, tuple[int, str]] = field(default_factory=dict)

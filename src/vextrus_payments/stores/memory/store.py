@@ -7,6 +7,8 @@ between. One event loop only; threads and processes have nothing to share here.
 from collections.abc import Sequence
 from datetime import datetime
 
+from vextrus_payments.inbox import InboxEnd, InboxRow, NewInboxEvent
+from vextrus_payments.mode import Mode
 from vextrus_payments.payment import Evidence
 from vextrus_payments.plans import (
     AgreementAnswer,
@@ -35,6 +37,7 @@ from vextrus_payments.stores.columns import (
 )
 from vextrus_payments.stores.memory import watches
 from vextrus_payments.stores.memory.reading import MemoryReading
+from vextrus_payments.stores.news import check_ends, check_events
 from vextrus_payments.stores.transactions import finished
 from vextrus_payments.token_budget import GrantAsk, GrantDecision, GrantEnd
 
@@ -94,6 +97,31 @@ class MemoryStore(MemoryReading):
     async def unpark(self, tenant: str, row_id: str) -> bool:
         """Let a parked row be delivered again."""
         return self._rows().queue.unpark(tenant, row_id)
+
+    # --- the inbox ------------------------------------------------------------------------------------------
+
+    async def accept_events(self, events: Sequence[NewInboxEvent]) -> tuple[bool, ...]:
+        """Keep news; which of it is new."""
+        check_events(events)
+        return self._rows().inbox.accept(events)
+
+    async def lease_events(self, *, limit: int, lease_s: int) -> tuple[InboxRow, ...]:
+        """Lease due rows, oldest due first."""
+        return self._rows().inbox.lease(check_limit(limit), check_lease(lease_s), self.now())
+
+    async def end_events(self, ends: Sequence[InboxEnd]) -> tuple[bool, ...]:
+        """Record what became of leased rows."""
+        check_ends(ends)
+        rows = self._rows()
+        return rows.inbox.end(ends, rows.queue, self.now())
+
+    async def replay_event(self, tenant: str, gateway: str, mode: Mode, event_id: str) -> bool:
+        """Make a row due again at once."""
+        return self._rows().inbox.replay((tenant, gateway, mode.value, event_id))
+
+    async def prune_inbox(self, before: datetime, *, limit: int = 1000) -> int:
+        """Delete rows that were finished before then; how many."""
+        return self._rows().inbox.prune(before, check_limit(limit))
 
     # --- watching -------------------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from vextrus_payments.stores.postgres import schema, writing
 from vextrus_payments.stores.postgres.database import Database, lent_at_once
 from vextrus_payments.stores.postgres.driver import Pool, connect, driver, driver_errors, make_pool
 from vextrus_payments.stores.postgres.faults import storage_error
+from vextrus_payments.stores.postgres.inbox import PostgresInbox
 from vextrus_payments.stores.postgres.reading import Reading
 from vextrus_payments.stores.postgres.rows import PostgresRows
 from vextrus_payments.stores.postgres.session import Session
@@ -47,7 +48,7 @@ _HOST: Final = r"(?:\[[0-9A-Fa-f:.%]+\]|[\w.%-]*)(?::[0-9]*)?"
 _PLACE: Final = re.compile(rf"{_HOST}(?:,{_HOST})*(?:/[^/\s]*)?")
 
 
-class PostgresStore(Reading, Working):
+class PostgresStore(Reading, Working, PostgresInbox):
     """A PaymentStore in one schema of a PostgreSQL database.
 
     Any number of processes and machines may open it, each in one event loop. open() changes nothing in the database:

@@ -200,7 +200,7 @@ class SqliteRows:
         for attempt in plan.attempts:
             self.note_attempt(attempt)
         for row in plan.outbox:
-            self._add_outbox(row)
+            self.add_outbox(row)
 
     async def settlement_versions(self, keys: Sequence[ReceiptKey]) -> Mapping[ReceiptKey, int]:
         return books.settlement_versions(self._connection, keys)
@@ -209,7 +209,7 @@ class SqliteRows:
         for plan in plans:
             books.put_settlement(self._connection, plan.settlement)
             for row in plan.outbox:
-                self._add_outbox(row)
+                self.add_outbox(row)
 
     async def write(self, plan: Plan) -> None:
         self._put_payment(plan)
@@ -224,7 +224,7 @@ class SqliteRows:
         for attempt in plan.attempts:
             self.note_attempt(attempt)
         for row in plan.outbox:
-            self._add_outbox(row)
+            self.add_outbox(row)
 
     def note_attempt(self, attempt: Attempt) -> None:
         """Upsert one attempt."""
@@ -300,7 +300,8 @@ class SqliteRows:
             ),
         )
 
-    def _add_outbox(self, row: OutboxRow) -> None:
+    def add_outbox(self, row: OutboxRow) -> None:
+        """Insert an outbox row where it is not there yet."""
         created_us, next_us = to_micros(row.created_at), optional_micros(row.next_at)
         self._execute(
             _ADD_OUTBOX,

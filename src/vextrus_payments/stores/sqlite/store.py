@@ -22,13 +22,14 @@ from vextrus_payments.records import Attempt, OutboxKind, OutboxRow, Watch
 from vextrus_payments.stores import transactions
 from vextrus_payments.stores.columns import PAGE_LIMIT, check_lease, check_limit, check_many
 from vextrus_payments.stores.sqlite import books, queue, tokens, watches
+from vextrus_payments.stores.sqlite.inbox import SqliteInbox
 from vextrus_payments.stores.sqlite.reading import SqliteReading
 from vextrus_payments.stores.sqlite.schema import SqliteSchema
 from vextrus_payments.stores.transactions import finished
 from vextrus_payments.token_budget import GrantAsk, GrantDecision, GrantEnd
 
 
-class SqliteStore(SqliteReading, SqliteSchema):
+class SqliteStore(SqliteReading, SqliteInbox, SqliteSchema):
     """A PaymentStore in one SQLite file.
 
     Several processes of one machine may open the same file; so may several stores of one process. A network share is
