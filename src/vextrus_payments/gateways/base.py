@@ -374,6 +374,7 @@ class PaymentGateway(ABC):
         Raises:
             SignatureError: the delivery does not prove its sender, or this gateway cannot check it.
             WebhookError: it is too old, or no webhook of this gateway at all.
+            GatewayError: it cannot be decided now; the sender is to try again.
         """
         self.validate_webhook_signature(delivery)
         raise SignatureError(
@@ -382,6 +383,17 @@ class PaymentGateway(ABC):
             gateway=self.name,
             tenant=self._tenant,
         )
+
+    async def confirm_webhook(self, confirm: Confirm) -> None:
+        """Answer a sender who asked, by a delivery that `handle_webhook` has proven, whether it may send here. Doing
+        it twice is the same as once. This default refuses.
+
+        Raises:
+            UnsupportedOperationError: no sender of this gateway asks.
+            SignatureError: the address is not one of the sender's; nothing was fetched.
+            GatewayError: the sender did not take the answer; it asks again.
+        """
+        raise self.unsupported("confirm_webhook")
 
     # --- the whole road ---------------------------------------------------------------------------------------
 
