@@ -121,6 +121,24 @@ class GatewayEvent:
     """What it says of a refund, which names its payment by the original transaction id."""
 
 
+def payment_news_key(snapshot: PaymentSnapshot) -> str | None:
+    """The news of a payment as GatewayEvent.news_key; None where it names no transaction: it cannot be told then from
+    other news of the same payment."""
+    return _news_key("payment", snapshot.transaction_id, snapshot.state, snapshot.amount)
+
+
+def refund_news_key(refund: RefundSnapshot) -> str | None:
+    """As payment_news_key: `refund/{transaction id of the refund}/{state}/{amount_minor}{currency}`."""
+    return _news_key("refund", refund.transaction_id, refund.state, refund.amount)
+
+
+def _news_key(kind: str, transaction_id: str | None, state: str, amount: Money | None) -> str | None:
+    if not transaction_id:
+        return None
+    told = "" if amount is None else f"{amount.amount_minor}{amount.currency}"
+    return f"{kind}/{transaction_id}/{state}/{told}"
+
+
 @dataclass(frozen=True, slots=True)
 class Events:
     """A verified delivery with news in it."""

@@ -16,14 +16,14 @@ Judging an answer (which envelope, success or refusal, is it ours) is the work o
 ``errors.py``; nothing here decides anything about money.
 """
 
-import codecs
-import json
 import re
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta, timezone
 from typing import Annotated, Any, ClassVar, Final, Self
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+
+from vextrus_payments.strict_json import UnreadableJsonError, read_object
 
 # --------------------------------------------------------------------------------------------- routes (§2-4)
 
@@ -76,48 +76,17 @@ class UnreadableBodyError(ValueError):
     """The bytes are not one JSON object that can be read in exactly one way. Holds no part of the body."""
 
 
-class _NotOneReading(Exception):
-    """Raised inside the JSON hooks; never leaves this module."""
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise _NotOneReading("a key appears twice in one object")
-    return found
-
-
-def _no_constant(name: str) -> str:
-    raise _NotOneReading(f"{name} is not JSON")
-
-
-_DECODER: Final = json.JSONDecoder(
-    object_pairs_hook=_unique_keys, parse_float=str, parse_int=str, parse_constant=_no_constant
-)
-
-
 def read_json(raw: bytes) -> dict[str, Any]:
-    """Read one JSON object; every number becomes the exact text that stood in the body.
+    """Read one JSON object; every number becomes the exact text that stood in the body: see strict_json.py.
 
     Raises :class:`UnreadableBodyError` for anything else: broken UTF-8, HTML, an array, a repeated key,
     ``NaN``, a nesting that is too deep. The error quotes nothing of the body and has no cause chain.
     """
-    problem: str
-    found: Any = None
     try:
-        found = _DECODER.decode(raw.removeprefix(codecs.BOM_UTF8).decode("utf-8"))
-        problem = "" if isinstance(found, dict) else "it is JSON but not an object"
-    except _NotOneReading as refused:
-        problem = str(refused)
-    except UnicodeDecodeError:
-        problem = "it is not UTF-8"
-    except RecursionError:
-        problem = "it is nested too deeply"
-    except ValueError:
-        problem = "it is not JSON"
-    if problem:
-        raise UnreadableBodyError(f"the body of {len(raw)} bytes is unreadable: {problem}")
-    return dict(found)
+        return read_object(raw, what="the body")
+    except UnreadableJsonError as error:
+        problem = str(error)
+    raise UnreadableBodyError(problem)
 
 
 def _as_text(value: object) -> str | None:
