@@ -13,9 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from vextrus_payments_sandbox.delivery import Courier
 from vextrus_payments_sandbox.exchange import BodyTooLargeError, json_response, read_body
 from vextrus_payments_sandbox.faults import FaultPlans
-from vextrus_payments_sandbox.world import SandboxError, World, iso
+from vextrus_payments_sandbox.world import CUSTOMER, SandboxError, World, iso
 
 ADMIN_PREFIX: Final = "/_sandbox"
 LOOPBACK_NAMES: Final = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -74,9 +75,10 @@ async def wish(request: Request) -> dict[str, Any]:
 class Admin:
     """The sandbox's own routes."""
 
-    def __init__(self, world: World, faults: FaultPlans) -> None:
+    def __init__(self, world: World, faults: FaultPlans, courier: Courier) -> None:
         self._world = world
         self._faults = faults
+        self._courier = courier
 
     def routes(self) -> list[Route]:
         """Every route below ``/_sandbox``."""
@@ -92,6 +94,10 @@ class Admin:
             ("POST", "clock", self.clock),
             ("POST", "approve", self.approve),
             ("POST", "portal", self.portal),
+            ("POST", "walk_in", self.walk_in),
+            ("GET", "webhooks/{gateway}", self.webhooks),
+            ("PUT", "webhooks/{gateway}", self.subscribe),
+            ("DELETE", "webhooks/{gateway}", self.unsubscribe),
         )
         return [
             Route(f"{ADMIN_PREFIX}/{name}", guarded(endpoint), methods=[method])
@@ -136,9 +142,10 @@ class Admin:
         return await self.list_faults(request)
 
     async def reset(self, request: Request) -> Response:
-        """Start over: no payments, full wallets, no faults, the real time. Tokens stay valid."""
+        """Start over: no payments, full wallets, no faults, the real time. Tokens and the webhook's endpoint stay."""
         self._world.reset()
         self._faults.clear()
+        self._courier.reset()
         return await self.health(request)
 
     async def clock(self, request: Request) -> Response:
@@ -169,4 +176,44 @@ class Admin:
             raise SandboxError('portal takes {"reference", "gateway", "action", "amount"}')
         if not isinstance(action, str) or not (amount is None or isinstance(amount, str)):
             raise SandboxError("action and amount are texts")
-        return json_response(self._world.gateways[name].portal(reference, action, amount))
+        done = self._world.gateways[name].portal(reference, action, amount)
+        await self._courier.leave()
+        return json_response(done)
+
+    async def walk_in(self, request: Request) -> Response:
+        """Do what a payer does without the API: scan the QR code (``channel`` qr), or dial (ussd)."""
+        asked = {"gateway": "bkash", "channel": "qr", "wallet": CUSTOMER["wallet"], "reference": ""}
+        asked |= await wish(request)
+        if not all(isinstance(value, str) for value in asked.values()) or "amount" not in asked:
+            raise SandboxError(
+                'walk_in takes {"amount", "channel", "wallet", "reference", "gateway"}, all texts'
+            )
+        gateway = self._world.gateways.get(asked["gateway"])
+        if gateway is None:
+            raise SandboxError(f"unknown gateway; the gateways are {', '.join(self._world.gateways)}")
+        done = gateway.walk_in(asked["amount"], asked["channel"], asked["wallet"], asked["reference"])
+        await self._courier.leave()
+        return json_response(done)
+
+    # ---------------------------------------------------------------------------------------- webhooks
+
+    async def webhooks(self, request: Request) -> Response:
+        """Who is told of a gateway's payments, and every try to tell."""
+        return json_response(self._courier.as_json(request.path_params["gateway"]))
+
+    async def subscribe(self, request: Request) -> Response:
+        """Tell ``url`` of this gateway's payments from now on, if it confirms. Answers once it was asked."""
+        asked = await wish(request)
+        if not {"url"} <= set(asked) <= {"url", "signature_version"}:
+            raise SandboxError('webhooks takes {"url", "signature_version"}')
+        told = await self._courier.subscribe(
+            request.path_params["gateway"],
+            asked["url"],
+            version=asked.get("signature_version", "1"),
+            asked_at=str(request.base_url).rstrip("/"),
+        )
+        return json_response(told)
+
+    async def unsubscribe(self, request: Request) -> Response:
+        """Tell nobody any more; the endpoint is told that much."""
+        return json_response(await self._courier.unsubscribe(request.path_params["gateway"]))

@@ -1,11 +1,13 @@
 """The sandbox as one ASGI application: the gateways' APIs and pages, and the sandbox's own ``/_sandbox`` routes."""
 
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import metadata
 from random import Random, SystemRandom
 from typing import Final
 
+import httpx
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -13,11 +15,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from vextrus_payments.clock import Clock, Sleeper, SystemClock, SystemSleeper
+from vextrus_payments_sandbox import sns
 from vextrus_payments_sandbox.admin import ADMIN_PREFIX, Admin, admin_error
 from vextrus_payments_sandbox.bkash import BkashSandbox
 from vextrus_payments_sandbox.bkash.api import unknown_route
 from vextrus_payments_sandbox.bkash.pages import payment_id_of
-from vextrus_payments_sandbox.bkash.records import Rules
+from vextrus_payments_sandbox.bkash.records import GATEWAY, Rules
+from vextrus_payments_sandbox.delivery import Courier
 from vextrus_payments_sandbox.exchange import Dropped, Exchange
 from vextrus_payments_sandbox.faults import KINDS, FaultPlans
 from vextrus_payments_sandbox.rendering import STYLE_PATH, html, style
@@ -41,6 +45,7 @@ def create_app(
     strict_manners: bool = False,
     sleeper: Sleeper | None = None,
     bkash: Rules | None = None,
+    webhook_transport: httpx.AsyncBaseTransport | None = None,
 ) -> Starlette:
     """The sandbox's application. Its world is ``app.state.world``, its gateways ``app.state.world.gateways``.
 
@@ -51,12 +56,15 @@ def create_app(
             then an hour's block; an invoice number used once.
         sleeper: how faults wait.
         bkash: the knobs of bKash's rules; ``strict_manners`` adds to them.
+        webhook_transport: how webhooks reach their endpoint, where that is not a socket.
     """
     world = World(SandboxClock(clock or SystemClock()), SystemRandom() if seed is None else Random(seed))
     faults = FaultPlans()
-    exchange = Exchange(world, faults, sleeper or SystemSleeper())
+    sleeper = sleeper or SystemSleeper()
+    courier = Courier(world, faults, sleeper, {GATEWAY: sns.BKASH_TOPIC}, transport=webhook_transport)
+    exchange = Exchange(world, faults, sleeper, courier)
     rules = bkash or Rules(unique_invoices=strict_manners)
-    gateway = BkashSandbox(world, exchange, rules, strict_manners=strict_manners)
+    gateway = BkashSandbox(world, exchange, rules, strict_manners=strict_manners, announce=courier.announce)
     world.gateways[gateway.name] = gateway
 
     @asynccontextmanager
@@ -65,6 +73,8 @@ def create_app(
         await exchange.close()
 
     async def root(request: Request) -> Response:
+        if "Action" in request.query_params and request.method == "GET":
+            return await sns_action(request, courier)
         if not payment_id_of(request):
             return welcome(request, world)
         return await (gateway.pages.act(request) if request.method == "POST" else gateway.pages.show(request))
@@ -89,7 +99,8 @@ def create_app(
             Route("/", root, methods=["GET", "POST"]),
             Route("/favicon.ico", no_icon),
             Route(STYLE_PATH, style),
-            *Admin(world, faults).routes(),
+            Route("/SimpleNotificationService-{name}.pem", certificate),
+            *Admin(world, faults, courier).routes(),
             *gateway.routes(),
         ],
         lifespan=lifespan,
@@ -99,7 +110,32 @@ def create_app(
     app.state.world = world
     app.state.faults = faults
     app.state.exchange = exchange
+    app.state.courier = courier
     return app
+
+
+async def certificate(request: Request) -> Response:
+    """What ``SigningCertURL`` leads to."""
+    key = sns.signing_key()
+    if request.url.path != key.path:
+        return Response("no such certificate", 404, media_type="text/plain")
+    return Response(key.pem, media_type="application/x-pem-file")
+
+
+async def sns_action(request: Request, courier: Courier) -> Response:
+    """What ``SubscribeURL`` and ``UnsubscribeURL`` lead to; like SNS, it asks for nothing but what they hold."""
+    asked = request.query_params
+    answered = hashlib.sha256(str(asked).encode("utf-8", "replace")).hexdigest()[:32]
+    arn: str | None = None
+    if asked["Action"] == "ConfirmSubscription":
+        arn = courier.confirm(asked.get("TopicArn", ""), asked.get("Token", ""))
+    elif asked["Action"] == "Unsubscribe" and await courier.cancel(asked.get("SubscriptionArn", "")):
+        return Response("", 200, media_type="text/xml")
+    if arn is None:
+        return Response(
+            sns.refused_xml("InvalidParameter", "Invalid parameter", answered), 400, media_type="text/xml"
+        )
+    return Response(sns.confirmed_xml(arn, answered), media_type="text/xml")
 
 
 def welcome(request: Request, world: World) -> Response:

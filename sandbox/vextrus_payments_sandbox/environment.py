@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from vextrus_payments.config import is_loopback
 from vextrus_payments.errors import InvalidRequestError, UnknownGatewayError
 from vextrus_payments.money import Money
-from vextrus_payments_sandbox.serve import describe
+from vextrus_payments_sandbox.serve import gateways_at
 
 SHELLS: Final = ("sh", "powershell", "dotenv")
 _RULE: Final = "the address that `sandbox serve` shows, such as http://127.0.0.1:28600"
@@ -60,10 +60,11 @@ def variables(gateway: str, url: str) -> dict[str, str]:
     Raises:
         UnknownGatewayError: the sandbox does not play this gateway.
     """
-    facts = describe(url)["gateways"].get(gateway)
+    known = gateways_at(url)
+    facts = known.get(gateway)
     if facts is None:
         raise UnknownGatewayError(
-            f"The sandbox does not play {gateway!r}; it plays {', '.join(describe(url)['gateways'])}.",
+            f"The sandbox does not play {gateway!r}; it plays {', '.join(known)}.",
             gateway=gateway,
             next_step="Name one of them.",
         )
@@ -76,8 +77,7 @@ def variables(gateway: str, url: str) -> dict[str, str]:
 
 def all_variables(url: str) -> dict[str, str]:
     """The environment variables of every gateway of the sandbox at `url`."""
-    gateways = describe(url)["gateways"]
-    return {name: value for gateway in gateways for name, value in variables(gateway, url).items()}
+    return {name: value for gateway in gateways_at(url) for name, value in variables(gateway, url).items()}
 
 
 def script(named: Mapping[str, str], shell: str) -> str:

@@ -8,7 +8,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import httpx
 from starlette.requests import Request
@@ -86,6 +86,18 @@ class Done:
     reference: str | None = None
 
 
+class Outgoing(Protocol):
+    """What the gateway's work sets going besides its answer: webhooks."""
+
+    async def leave(self, fault: Fault | None = None) -> None:
+        """The work is over: send what it announced; wait only for what has to arrive before the answer does."""
+        ...
+
+    async def close(self) -> None:
+        """Stop whatever is on its way."""
+        ...
+
+
 Work = Callable[[Fault | None], Done]
 """The gateway's own work, told of the fault that will strike its answer; it must not await."""
 
@@ -97,6 +109,7 @@ class Exchange:
     world: World
     faults: FaultPlans
     sleeper: Sleeper
+    outgoing: Outgoing | None = None
     _tasks: set["asyncio.Task[Response]"] = field(default_factory=set)
 
     def fault_of(self, request: Request, gateway: str, operation: str) -> Fault | None:
@@ -143,6 +156,8 @@ class Exchange:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self.outgoing is not None:
+            await self.outgoing.close()
 
     async def _serve(
         self, call: Call, fault: Fault | None, work: Work, coded: Callable[[str], Response]
@@ -157,6 +172,8 @@ class Exchange:
             call.moved_money = len(self.world.books.movements) > moved_before
             call.reference = done.reference or call.reference
             response = done.response
+            if self.outgoing is not None:
+                await self.outgoing.leave(fault)
         if fault is not None and fault.kind.phase == "after":
             await self._pause(fault)
             response = self._after(fault, response, coded)

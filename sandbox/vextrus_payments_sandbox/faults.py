@@ -4,6 +4,8 @@ A fault is named by the request header ``X-Sandbox-Fault: name[;seconds=1.5][;co
 ``POST /_sandbox/faults {"gateway", "operation", "fault", "times"}``. It strikes either *before* the gateway
 does its work (nothing happened, and the caller cannot know that) or *after* it was committed (it happened,
 and the caller does not learn it). The second kind is what proves that no money is lost and none moved twice.
+A third kind (``webhook_...``) strikes how the payment is announced: named with the call that makes it, or ordered
+ahead for the operation ``webhook``.
 """
 
 import re
@@ -17,6 +19,8 @@ SECONDS_MAX: Final = 120.0
 TIMES_MAX: Final = 1_000_000
 PLANS_MAX: Final = 1_000
 HEADER: Final = "x-sandbox-fault"
+WEBHOOK: Final = "webhook"
+"""The phase of faults that strike an announcement, and the operation they are ordered for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +28,7 @@ class Kind:
     """A kind of fault: when it strikes, how long it waits if not told, what it does."""
 
     name: str
-    phase: Literal["before", "after"]
+    phase: Literal["before", "after", "webhook"]
     about: str
     seconds: float = 0.0
 
@@ -52,6 +56,16 @@ KINDS: Final[dict[str, Kind]] = {
         Kind("code_before", "before", "refuses with code=NNNN (9999 unless told); nothing happened"),
         Kind("code_after", "after", "works, then claims the refusal code=NNNN (9999 unless told)"),
         Kind("stale", "before", "a look-up answers as if the latest change had not arrived yet"),
+        Kind("webhook_never", "webhook", "the payment is never announced"),
+        Kind("webhook_delayed", "webhook", "it is announced late", 30.0),
+        Kind("webhook_early", "webhook", "it is announced before the call that made it is answered"),
+        Kind("webhook_out_of_order", "webhook", "it is announced after the next one"),
+        Kind("webhook_duplicate", "webhook", "the same message comes twice, at the same moment"),
+        Kind("webhook_repeated", "webhook", "it is announced again, in a message of its own"),
+        Kind("webhook_other_amount", "webhook", "one taka more is announced than was paid"),
+        Kind("webhook_bad_signature", "webhook", "one bit of its signature is wrong"),
+        Kind("webhook_foreign_topic", "webhook", "it comes from somebody else's topic"),
+        Kind("webhook_foreign_cert_host", "webhook", "its certificate lies at a host that is not Amazon's"),
     )
 }
 
@@ -72,7 +86,9 @@ class Fault:
     @property
     def hides_the_answer(self) -> bool:
         """Whether the caller cannot be blamed for not having seen the true answer."""
-        return self.kind.phase == "after" or self.name not in ("delay", "stale")
+        if self.kind.phase == "before":
+            return self.name not in ("delay", "stale")
+        return self.kind.phase == "after"
 
 
 def parse_fault(text: str) -> Fault:
@@ -97,7 +113,8 @@ def parse_fault(text: str) -> Fault:
 
 @dataclass(slots=True)
 class Plan:
-    """A fault ordered ahead: it strikes the next ``times`` calls of the operation (``*``: of any)."""
+    """A fault ordered ahead: it strikes the next ``times`` calls of the operation (``*``: of any call; ``webhook``: it
+    strikes announcements, not calls)."""
 
     gateway: str
     operation: str
@@ -119,13 +136,21 @@ class FaultPlans:
         times, fault = wish.get("times", 1), wish.get("fault")
         if not isinstance(gateway, str) or gateway not in operations:
             raise SandboxError(f"unknown gateway; the gateways are {', '.join(operations)}")
-        if operation != "*" and operation not in operations[gateway]:
-            raise SandboxError(f"unknown operation; {gateway} has {', '.join(operations[gateway])}")
+        if operation not in ("*", WEBHOOK, *operations[gateway]):
+            raise SandboxError(
+                f"unknown operation; {gateway} has {', '.join(operations[gateway])}, and {WEBHOOK}"
+            )
         if not isinstance(times, int) or isinstance(times, bool) or not 1 <= times <= TIMES_MAX:
             raise SandboxError(f"times is a whole number from 1 to {TIMES_MAX}")
         if not isinstance(fault, str):
             raise SandboxError(f"fault is one of {', '.join(KINDS)}")
-        parse_fault(fault)
+        of_a_webhook = parse_fault(fault).kind.phase == WEBHOOK
+        if of_a_webhook and operation == "*":
+            operation = WEBHOOK
+        if of_a_webhook != (operation == WEBHOOK):
+            raise SandboxError(
+                f"faults named webhook_... are ordered for the operation {WEBHOOK}, others never"
+            )
         if len(self._plans) >= PLANS_MAX:
             raise SandboxError(f"{PLANS_MAX} faults are waiting already; DELETE /_sandbox/faults clears them")
         plan = Plan(gateway, operation, fault, times)
@@ -135,7 +160,8 @@ class FaultPlans:
     def take(self, gateway: str, operation: str) -> Fault | None:
         """The fault that strikes this call, counted off; ``None`` for a call that is left alone."""
         for plan in self._plans:
-            if plan.gateway == gateway and plan.operation in ("*", operation):
+            meant = plan.operation == operation or (plan.operation == "*" and operation != WEBHOOK)
+            if plan.gateway == gateway and meant:
                 plan.times -= 1
                 if plan.times == 0:
                     self._plans.remove(plan)

@@ -14,13 +14,16 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Self
 
+import httpx
 import uvicorn
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vextrus_payments.clock import Clock, Sleeper
+from vextrus_payments_sandbox import sns
 from vextrus_payments_sandbox.app import create_app, version
 from vextrus_payments_sandbox.bkash.records import Rules
+from vextrus_payments_sandbox.delivery import Courier
 from vextrus_payments_sandbox.exchange import ABORT, Exchange
 from vextrus_payments_sandbox.world import CUSTOMER, World
 
@@ -39,19 +42,26 @@ class PortTakenError(OSError):
     """The port cannot be had."""
 
 
+def gateways_at(url: str, *, world: World | None = None) -> dict[str, dict[str, str]]:
+    """Of each gateway what a client of the sandbox at `url` needs."""
+    known: World = world if world is not None else create_app().state.world
+    return {name: dict(gateway.describe(url)) for name, gateway in known.gateways.items()}
+
+
 def describe(url: str, *, world: World | None = None) -> dict[str, Any]:
     """The facts a client needs about the sandbox at `url` (``http://127.0.0.1:28600``), for ``serve --json``.
 
     ``{"version", "pid", "url", "customer": {"wallet", "otp", "pin"}, "gateways": {"bkash": {"base_url",
-    "app_key", "app_secret", "username", "password"}}}``; the credentials are fixed across starts and fake.
+    "app_key", "app_secret", "username", "password"}}, "sns": {"topic_arn", "cert_url"}}``; the credentials and
+    the topic are fixed across starts and fake, the key behind the certificate is this process's own.
     """
-    known: World = world if world is not None else create_app().state.world
     return {
         "version": version(),
         "pid": os.getpid(),
         "url": url,
         "customer": dict(CUSTOMER),
-        "gateways": {name: dict(gateway.describe(url)) for name, gateway in known.gateways.items()},
+        "gateways": gateways_at(url, world=world),
+        "sns": {"topic_arn": sns.BKASH_TOPIC, "cert_url": url + sns.signing_key().path},
     }
 
 
@@ -192,9 +202,15 @@ class SandboxServer:
         strict_manners: bool = False,
         sleeper: Sleeper | None = None,
         bkash: Rules | None = None,
+        webhook_transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.app = create_app(
-            clock=clock, seed=seed, strict_manners=strict_manners, sleeper=sleeper, bkash=bkash
+            clock=clock,
+            seed=seed,
+            strict_manners=strict_manners,
+            sleeper=sleeper,
+            bkash=bkash,
+            webhook_transport=webhook_transport,
         )
         self._wanted = (port, host)
         self._url = ""
@@ -206,6 +222,12 @@ class SandboxServer:
         """What is true in the sandbox."""
         world: World = self.app.state.world
         return world
+
+    @property
+    def courier(self) -> Courier:
+        """Who delivers the webhooks."""
+        courier: Courier = self.app.state.courier
+        return courier
 
     @property
     def url(self) -> str:
@@ -235,6 +257,7 @@ class SandboxServer:
                 raise RuntimeError("the sandbox's server ended before it had started")
             await asyncio.sleep(0.005)
         self._url = _url_of(bound)
+        self.courier.base_url = self._url
         return self
 
     async def __aexit__(self, *_: object) -> None:

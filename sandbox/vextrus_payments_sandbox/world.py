@@ -288,6 +288,10 @@ class SandboxGateway(Protocol):
         """Do what a merchant would do in the gateway's portal, without its API; raises :class:`SandboxError`."""
         ...
 
+    def walk_in(self, amount: str, channel: str, wallet: str, reference: str) -> Mapping[str, Any]:
+        """Let a payer pay without the merchant's API: a QR code, a short number; raises :class:`SandboxError`."""
+        ...
+
     def describe(self, url: str) -> Mapping[str, str]:
         """Base URL and credentials for a client of the sandbox at `url`."""
         ...

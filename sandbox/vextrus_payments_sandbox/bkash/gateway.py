@@ -1,18 +1,20 @@
 """bKash as a gateway of the sandbox: rules, wire and pages put together."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from starlette.routing import BaseRoute
 
 from vextrus_payments.gateways.bkash import models as m
 from vextrus_payments_sandbox.bkash.api import OPERATIONS, BkashApi
+from vextrus_payments_sandbox.bkash.notices import channel_of, notice_of
 from vextrus_payments_sandbox.bkash.pages import BkashPages
 from vextrus_payments_sandbox.bkash.records import GATEWAY, Refusal, Rules
 from vextrus_payments_sandbox.bkash.rules import BkashRules
 from vextrus_payments_sandbox.bkash.tokens import GrantLog, Merchant
+from vextrus_payments_sandbox.delivery import Notice
 from vextrus_payments_sandbox.exchange import Exchange
-from vextrus_payments_sandbox.world import BookRow, SandboxError, World, to_text
+from vextrus_payments_sandbox.world import BookRow, SandboxError, World, to_paisa, to_text
 
 
 class BkashSandbox:
@@ -21,9 +23,17 @@ class BkashSandbox:
     name = GATEWAY
     operations: Sequence[str] = OPERATIONS
 
-    def __init__(self, world: World, exchange: Exchange, rules: Rules, *, strict_manners: bool) -> None:
+    def __init__(
+        self,
+        world: World,
+        exchange: Exchange,
+        rules: Rules,
+        *,
+        strict_manners: bool,
+        announce: Callable[[Notice], None],
+    ) -> None:
         self.merchant = Merchant()
-        self.rules = BkashRules(world, rules)
+        self.rules = BkashRules(world, rules, on_completed=lambda payment: announce(notice_of(payment)))
         self.grants = GrantLog(world, strict=strict_manners)
         self.api = BkashApi(world, self.rules, self.grants, exchange, [self.merchant])
         self.pages = BkashPages(self.rules)
@@ -64,6 +74,23 @@ class BkashSandbox:
             code = refusal.code
         else:
             return {"state": payment.state.value}
+        raise SandboxError(f"refused with code {code}", 409)
+
+    def walk_in(self, amount: str, channel: str, wallet: str, reference: str) -> Mapping[str, Any]:
+        """A payer scans the merchant's QR code or dials *247#; the merchant learns it from the webhook alone."""
+        amount_minor, payer = to_paisa(amount), self.rules.world.wallets.get(wallet)
+        if not amount_minor:
+            raise SandboxError('amount is taka as a text, such as "250.50"')
+        if payer is None:
+            raise SandboxError("there is no test wallet with this number")
+        try:
+            payment = self.rules.walk_in(
+                self.merchant, amount_minor, payer, channel_of(channel), reference[: m.TEXT_MAX]
+            )
+        except Refusal as refusal:
+            code = refusal.code
+        else:
+            return {"transaction_id": payment.trx_id, "amount": to_text(amount_minor), "channel": channel}
         raise SandboxError(f"refused with code {code}", 409)
 
     def describe(self, url: str) -> Mapping[str, str]:

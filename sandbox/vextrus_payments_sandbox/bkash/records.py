@@ -110,7 +110,8 @@ class Refund:
 
 @dataclass(slots=True)
 class Payment:
-    """One paymentID: a payment (mode 0011, 0001) or the making of an agreement (mode 0000)."""
+    """One paymentID: a payment (mode 0011, 0001) or the making of an agreement (mode 0000). Or a walk-in payment, which
+    never saw the API: it has no mode, no invoice, and its trxID for an id."""
 
     payment_id: str
     mode: str
@@ -137,6 +138,8 @@ class Payment:
     wrong_pins: int = 0
     completion_seen: bool = False
     execute_answered: bool = False
+    channel: str = "api"
+    """By which way the payer paid: api, qr or ussd."""
 
     @property
     def is_agreement(self) -> bool:

@@ -10,7 +10,7 @@ Money moves at execute, capture, void and refund, and nowhere else. Every refusa
 bKash's own code; it never leaves a state half changed.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Final
 from urllib.parse import urlsplit
@@ -35,6 +35,7 @@ from vextrus_payments_sandbox.world import (
     hold_account,
     merchant_account,
     to_paisa,
+    to_text,
 )
 
 TRIES_MAX: Final = 3
@@ -47,25 +48,29 @@ _HASH: Final = _ALNUM + "!.()_-*"
 class BkashRules:
     """Every payment and agreement of the sandbox, and what may happen to them."""
 
-    def __init__(self, world: World, rules: Rules) -> None:
+    def __init__(
+        self, world: World, rules: Rules, *, on_completed: Callable[[Payment], None] | None = None
+    ) -> None:
         self.world = world
         self.rules = rules
+        self._on_completed = on_completed
         self.payments: dict[str, Payment] = {}
         self.agreements: dict[str, Agreement] = {}
+        self.walk_ins: dict[str, Payment] = {}
         self._by_trx: dict[str, Payment] = {}
         self._debits: list[Payment] = []
         self._invoices: set[tuple[str, str]] = set()
 
     def reset(self) -> None:
         """Forget everything."""
-        for kept in (self.payments, self.agreements, self._by_trx):
+        for kept in (self.payments, self.agreements, self.walk_ins, self._by_trx):
             kept.clear()
         self._debits.clear()
         self._invoices.clear()
 
     def rows(self) -> Iterator[BookRow]:
         """Every payment for the books; agreements move no money and are left out."""
-        for payment in self.payments.values():
+        for payment in (*self.payments.values(), *self.walk_ins.values()):
             self._expire(payment)
             if not payment.is_agreement:
                 yield BookRow(
@@ -239,6 +244,7 @@ class BkashRules:
         payment.updated_at = payment.executed_at
         self._by_trx[trx_id] = payment
         self._debits.append(payment)
+        self._tell(payment)
 
     def _is_duplicate(self, payment: Payment, wallet: Wallet) -> bool:
         """Same wallet, amount and merchant within the window (§1.8); the invoice does not matter (§16.17)."""
@@ -338,6 +344,7 @@ class BkashRules:
         hold = hold_account(GATEWAY, payment.payment_id)
         self._move("capture", hold, merchant_account(GATEWAY), payment.amount_minor, payment, payment.trx_id)
         payment.state, payment.updated_at = State.COMPLETED, self.world.now()
+        self._tell(payment)
         return payment
 
     def void(self, merchant: Merchant, payment_id: str) -> Payment:
@@ -416,7 +423,46 @@ class BkashRules:
             raise Refusal("2071")
         return amount_minor
 
+    # ---------------------------------------------------------------- payments without the API (§8.1)
+
+    def walk_in(
+        self, merchant: Merchant, amount_minor: int, wallet: Wallet, channel: str, reference: str
+    ) -> Payment:
+        """A payer pays by QR code or *247#: no paymentID, no invoice, and the merchant learns it from the webhook."""
+        now, trx_id = self.world.now(), self._new_trx_id()
+        payment = Payment(
+            payment_id=trx_id,
+            mode="",
+            merchant=merchant,
+            payer_reference=reference,
+            callback_url="",
+            created_at=now,
+            page_hash="",
+            signature="",
+            amount_minor=amount_minor,
+            amount_text=to_text(amount_minor),
+            wallet=wallet,
+            verified=True,
+            channel=channel,
+        )
+        if wallet.blocked:
+            raise Refusal("2037")
+        try:
+            self._move("debit", wallet.account, merchant_account(GATEWAY), amount_minor, payment, trx_id)
+        except InsufficientFundsError:
+            raise Refusal("2023") from None
+        payment.state, payment.trx_id = State.COMPLETED, trx_id
+        payment.executed_at = payment.updated_at = now
+        self.walk_ins[trx_id] = self._by_trx[trx_id] = payment
+        self._tell(payment)
+        return payment
+
     # ------------------------------------------------------------------------------------------- helpers
+
+    def _tell(self, payment: Payment) -> None:
+        """Announce a payment once it is completed; an amount that is only held is not announced (§8.3)."""
+        if self._on_completed is not None and payment.state is State.COMPLETED:
+            self._on_completed(payment)
 
     def _expire(self, payment: Payment) -> None:
         too_old = self.world.now() - payment.created_at > m.PAYMENT_LIFE

@@ -1,0 +1,407 @@
+"""Webhooks as SNS delivers them: one endpoint for each gateway, asked first whether it wants to be told.
+
+``PUT /_sandbox/webhooks/bkash {"url"}`` subscribes an endpoint. It is sent a SubscriptionConfirmation and nothing more
+until it has visited the address in there. From then on every completed payment is announced to it. An answer of 2xx
+ends a delivery; 429, 5xx and silence are met with the same bytes again, three times, 20 seconds apart; any other
+answer is taken for a no (AWS's own manners, dossier §8.5). What goes wrong on purpose stands in ``faults.py``.
+
+A gateway only tells what happened (:meth:`Courier.announce`, which awaits nothing); the envelope is made and sent when
+the work is over (:meth:`Courier.leave`), in tasks of the courier's own.
+"""
+
+import asyncio
+import hmac
+import json
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import httpx
+
+from vextrus_payments.clock import Sleeper
+from vextrus_payments.config import is_loopback
+from vextrus_payments_sandbox import sns
+from vextrus_payments_sandbox.faults import WEBHOOK, Fault, FaultPlans
+from vextrus_payments_sandbox.world import SandboxError, World, iso, to_paisa, to_text
+
+RETRIES: Final = 3
+RETRY_DELAY_S: Final = 20.0
+LAG_S: Final = 0.2
+"""How long SNS takes until the first try."""
+TIMEOUT_S: Final = 15.0
+LOG_MAX: Final = 10_000
+_URL_MAX: Final = 2_048
+_HEX: Final = "0123456789abcdef"
+_TOKEN_LENGTH: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A completed payment as its gateway announces it."""
+
+    gateway: str
+    reference: str
+    """The gateway's reference; of a walk-in payment, which has none, the transaction id."""
+    transaction_id: str
+    message: Mapping[str, str]
+    """The inner message: flat, texts only."""
+
+
+@dataclass(slots=True)
+class Try:
+    """One request to the endpoint, as `GET /_sandbox/webhooks/...` shows it."""
+
+    seq: int
+    at: str
+    type: str
+    message_id: str
+    topic_arn: str
+    reference: str | None
+    transaction_id: str | None
+    fault: str | None
+    number: int
+    """1 for the first; 0 where nothing is ever sent."""
+    status: int | None = None
+    """What the endpoint answered; None while the request is under way, and when no answer came."""
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class Subscription:
+    """An endpoint that is, was, or is to be told."""
+
+    gateway: str
+    url: str
+    topic: sns.Topic
+    base_url: str
+    """The sandbox's own address, as the envelopes name it."""
+    arn: str
+    token: str = field(repr=False)
+    confirmed: bool = False
+
+
+@dataclass(slots=True)
+class Parcel:
+    """An envelope on its way."""
+
+    subscription: Subscription
+    envelope: Mapping[str, str]
+    notice: Notice | None = None
+    fault: str | None = None
+    tried: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the first try is over, or will never be made."""
+
+
+class Courier:
+    """Delivers for every gateway of one sandbox. Give it a `transport` to reach an endpoint without a socket."""
+
+    def __init__(
+        self,
+        world: World,
+        faults: FaultPlans,
+        sleeper: Sleeper,
+        topics: Mapping[str, str],
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.base_url = ""
+        """The sandbox's own address; empty: the address under which it was asked."""
+        self.tries: deque[Try] = deque(maxlen=LOG_MAX)
+        self._world = world
+        self._faults = faults
+        self._sleeper = sleeper
+        self._topics = topics
+        self._transport = transport
+        self._client: httpx.AsyncClient | None = None
+        self._subscriptions: dict[str, Subscription] = {}
+        self._fresh: list[Notice] = []
+        self._held: list[Parcel] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._seq = 0
+
+    # ------------------------------------------------------------------------------------- subscriptions
+
+    async def subscribe(
+        self, gateway: str, url: object, *, version: object = "1", asked_at: str = ""
+    ) -> dict[str, Any]:
+        """Ask `url` whether it wants to be told of `gateway`'s payments, in place of whoever was told before.
+
+        Returns, as :meth:`as_json`, once the endpoint was asked for the first time. Raises :class:`SandboxError` for
+        an address that is not on this machine.
+        """
+        self._known(gateway)
+        base_url = self.base_url or asked_at
+        key = sns.signing_key()
+        topic = sns.Topic(self._topics[gateway], base_url + key.path, key, _checked_version(version))
+        arn = f"{topic.arn}:{self._uuid()}"
+        subscription = Subscription(gateway, checked_endpoint(url), topic, base_url, arn, self._token())
+        self._subscriptions[gateway] = subscription
+        asking = topic.confirmation(
+            message_id=self._uuid(),
+            at=iso(self._world.now()),
+            token=subscription.token,
+            subscribe_url=self._subscribe_url(subscription),
+        )
+        parcel = Parcel(subscription, asking)
+        self._start(parcel)
+        await parcel.tried.wait()
+        return self.as_json(gateway)
+
+    async def unsubscribe(self, gateway: str) -> dict[str, Any]:
+        """Stop telling, and say so. The farewell holds an address that would take the subscription up again."""
+        self._known(gateway)
+        subscription = self._subscriptions.get(gateway)
+        if subscription is not None and subscription.confirmed:
+            subscription.confirmed = False
+            subscription.token = self._token()
+            farewell = subscription.topic.farewell(
+                message_id=self._uuid(),
+                at=iso(self._world.now()),
+                token=subscription.token,
+                subscribe_url=self._subscribe_url(subscription),
+                subscription_arn=subscription.arn,
+            )
+            parcel = Parcel(subscription, farewell)
+            self._start(parcel)
+            await parcel.tried.wait()
+        return self.as_json(gateway)
+
+    def confirm(self, topic_arn: str, token: str) -> str | None:
+        """Somebody visited a SubscribeURL: the subscription's ARN, or None where it is none of ours."""
+        for found in self._subscriptions.values():
+            ours = hmac.compare_digest(found.token.encode(), token.encode("utf-8", "replace"))
+            if ours and found.topic.arn == topic_arn:
+                found.confirmed = True
+                return found.arn
+        return None
+
+    async def cancel(self, subscription_arn: str) -> bool:
+        """Somebody visited an UnsubscribeURL: whether there was such a subscription."""
+        for found in list(self._subscriptions.values()):
+            if found.arn == subscription_arn:
+                await self.unsubscribe(found.gateway)
+                return True
+        return False
+
+    def as_json(self, gateway: str) -> dict[str, Any]:
+        """Who is told, and every try to tell."""
+        self._known(gateway)
+        found = self._subscriptions.get(gateway)
+        return {
+            "gateway": gateway,
+            "url": found.url if found else None,
+            "confirmed": found.confirmed if found else False,
+            "subscription_arn": found.arn if found else None,
+            "signature_version": found.topic.version if found else None,
+            "topic_arn": self._topics[gateway],
+            "cert_url": found.topic.cert_url if found else None,
+            "held": sum(parcel.subscription.gateway == gateway for parcel in self._held),
+            "deliveries": [asdict(one) for one in self.tries],
+        }
+
+    # ------------------------------------------------------------------------------------------ the news
+
+    def announce(self, notice: Notice) -> None:
+        """A payment was completed. Awaits nothing and sends nothing: see :meth:`leave`."""
+        self._fresh.append(notice)
+
+    async def leave(self, fault: Fault | None = None) -> None:
+        """Send what was announced since the last call, under `fault` if it is one of a webhook, else under one that
+        was ordered ahead. Returns at once, but for what has to arrive before the call is answered.
+        """
+        fresh, self._fresh = self._fresh, []
+        for notice in fresh:
+            subscription = self._subscriptions.get(notice.gateway)
+            if subscription is None or not subscription.confirmed:
+                continue
+            meant = fault if fault is not None and fault.kind.phase == WEBHOOK else None
+            parcel = self._dispatch(subscription, notice, meant or self._faults.take(notice.gateway, WEBHOOK))
+            if parcel is not None:
+                await parcel.tried.wait()
+
+    def _dispatch(self, subscription: Subscription, notice: Notice, fault: Fault | None) -> Parcel | None:
+        """Send one announcement on its way; returned is one whose first try has to be waited for."""
+        name = fault.name if fault else None
+        parcel = Parcel(subscription, self._envelope(subscription, notice, name), notice, name)
+        match name:
+            case "webhook_never":
+                self._log(parcel, 0)
+            case "webhook_out_of_order":
+                self._held.append(parcel)
+            case "webhook_delayed":
+                self._start(parcel, after_s=fault.seconds if fault else 0)
+            case "webhook_early":
+                self._start(parcel)
+                return parcel
+            case "webhook_duplicate":
+                self._start(parcel, after_s=LAG_S)
+                self._start(Parcel(subscription, parcel.envelope, notice, name), after_s=LAG_S)
+            case "webhook_repeated":
+                self._start(parcel, after_s=LAG_S)
+                again = self._envelope(subscription, notice, None)
+                self._start(Parcel(subscription, again, notice, name), behind=parcel.tried)
+            case _:
+                self._start(parcel, after_s=LAG_S)
+        return None
+
+    def _envelope(self, subscription: Subscription, notice: Notice, fault: str | None) -> Mapping[str, str]:
+        topic, message = subscription.topic, dict(notice.message)
+        if fault == "webhook_foreign_topic":
+            topic = sns.Topic(sns.FOREIGN_TOPIC, topic.cert_url, topic.key, topic.version)
+        if fault == "webhook_foreign_cert_host":
+            foreign = f"https://{sns.FOREIGN_CERT_HOST}{topic.key.path}"
+            topic = sns.Topic(topic.arn, foreign, topic.key, topic.version)
+        if fault == "webhook_other_amount":
+            message["amount"] = to_text((to_paisa(message["amount"]) or 0) + 100)
+        envelope = topic.notification(
+            json.dumps(message, ensure_ascii=False, separators=(",", ":")),
+            message_id=self._uuid(),
+            at=iso(self._world.now()),
+            unsubscribe_url=sns.action_url(
+                subscription.base_url, "Unsubscribe", SubscriptionArn=subscription.arn
+            ),
+        )
+        return sns.with_bad_signature(envelope) if fault == "webhook_bad_signature" else envelope
+
+    # ------------------------------------------------------------------------------------------ the road
+
+    def _start(self, parcel: Parcel, *, after_s: float = 0, behind: asyncio.Event | None = None) -> None:
+        task = asyncio.create_task(self._deliver(parcel, after_s, behind))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _deliver(self, parcel: Parcel, after_s: float, behind: asyncio.Event | None) -> None:
+        try:
+            if behind is not None:
+                await behind.wait()
+            if after_s:
+                await self._sleeper.sleep(after_s)
+            for number in range(1, RETRIES + 2):
+                again = await self._try(parcel, number)
+                parcel.tried.set()
+                if parcel.notice is not None:
+                    self._release()
+                if not again or number > RETRIES:
+                    return
+                await self._sleeper.sleep(RETRY_DELAY_S)
+        finally:
+            parcel.tried.set()  # who waits for it must not wait for a task that was stopped
+
+    def _release(self) -> None:
+        """A notification has gone past those that were held back: now they follow."""
+        held, self._held = self._held, []
+        for parcel in held:
+            self._start(parcel)
+
+    async def _try(self, parcel: Parcel, number: int) -> bool:
+        """One request; whether SNS would try again."""
+        row = self._log(parcel, number)
+        if self._client is None:
+            self._client = httpx.AsyncClient(
+                transport=self._transport, trust_env=False, follow_redirects=False, timeout=TIMEOUT_S
+            )
+        headers = sns.headers_of(parcel.envelope, parcel.subscription.arn)
+        try:
+            answer = await self._client.post(
+                parcel.subscription.url, content=sns.to_wire(parcel.envelope), headers=headers
+            )
+        except httpx.HTTPError as error:
+            row.error = type(error).__name__
+            return True
+        row.status = answer.status_code
+        return row.status == 429 or row.status >= 500
+
+    def _log(self, parcel: Parcel, number: int) -> Try:
+        self._seq += 1
+        row = Try(
+            self._seq,
+            iso(self._world.now()),
+            parcel.envelope["Type"],
+            parcel.envelope["MessageId"],
+            parcel.envelope["TopicArn"],
+            parcel.notice.reference if parcel.notice else None,
+            parcel.notice.transaction_id if parcel.notice else None,
+            parcel.fault,
+            number,
+        )
+        self.tries.append(row)
+        return row
+
+    async def drain(self) -> None:
+        """Wait until nothing is on its way; what is held back stays so. For tests."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
+
+    def reset(self) -> None:
+        """Forget what is on its way and what was tried; the endpoint stays subscribed."""
+        for task in list(self._tasks):
+            task.cancel()
+        self._fresh.clear()
+        self._held.clear()
+        self.tries.clear()
+
+    async def close(self) -> None:
+        """Stop every delivery; called when the server stops."""
+        tasks = list(self._tasks)
+        self.reset()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.aclose()
+
+    # ------------------------------------------------------------------------------------------- helpers
+
+    def _known(self, gateway: str) -> None:
+        if gateway not in self._topics:
+            raise SandboxError(
+                f"unknown gateway; those that send webhooks are {', '.join(self._topics)}", 404
+            )
+
+    def _subscribe_url(self, subscription: Subscription) -> str:
+        return sns.action_url(
+            subscription.base_url,
+            "ConfirmSubscription",
+            TopicArn=subscription.topic.arn,
+            Token=subscription.token,
+        )
+
+    def _uuid(self) -> str:
+        return str(UUID(int=self._world.random.getrandbits(128), version=4))
+
+    def _token(self) -> str:
+        return self._world.text(_HEX, _TOKEN_LENGTH)
+
+
+def checked_endpoint(url: object) -> str:
+    """An address on this machine to which webhooks may be sent; raises :class:`SandboxError` for any other."""
+    good = False
+    if (
+        isinstance(url, str)
+        and len(url) <= _URL_MAX
+        and url.isascii()
+        and url.isprintable()
+        and " " not in url
+    ):
+        try:
+            parts = urlsplit(url)
+            good = parts.scheme in ("http", "https") and is_loopback(parts.hostname or "")
+            good = good and (parts.port or 80) > 0 and parts.username is None and not parts.fragment
+            httpx.URL(url)
+        except (ValueError, httpx.InvalidURL):
+            good = False
+    if not good:
+        raise SandboxError(
+            "url is an http or https address of this machine, such as http://127.0.0.1:8000/webhook"
+        )
+    return str(url)
+
+
+def _checked_version(version: object) -> sns.SignatureVersion:
+    if version == "1":
+        return "1"
+    if version == "2":
+        return "2"
+    raise SandboxError('signature_version is "1" (SHA-1) or "2" (SHA-256)')
