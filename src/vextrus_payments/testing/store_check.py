@@ -15,6 +15,7 @@ from vextrus_payments.testing import (
     store_checks_books,
     store_checks_commit,
     store_checks_flow,
+    store_checks_inbox,
     store_checks_outbox,
     store_checks_queue,
     store_checks_races,
@@ -37,6 +38,7 @@ _ALL: Final[dict[str, Check]] = {
         store_checks_watches.CHECKS,
         store_checks_agreements.CHECKS,
         store_checks_books.CHECKS,
+        store_checks_inbox.CHECKS,
     )
     for check in checks
 }

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from vextrus_payments.errors import StorageError
+from vextrus_payments.inbox import InboxEnd, InboxRow, InboxState, NewInboxEvent
 from vextrus_payments.mode import Mode
 from vextrus_payments.paging import Page
 from vextrus_payments.payment import Evidence
@@ -21,6 +22,7 @@ from vextrus_payments.records import (
     SubjectKind,
     Watch,
 )
+from vextrus_payments.store import PaymentStore
 from vextrus_payments.testing.store_records import (
     agreement_plan,
     full_attempt,
@@ -278,6 +280,30 @@ def _every_call(trial: StoreTrial, facts: PaymentFacts) -> dict[str, Awaitable[A
         "token_drop": store.token_drop("d" * 64, "v1"),
         "grant_reserve": store.grant_reserve("d" * 64, ask),
         "grant_finish": store.grant_finish("d" * 64, GrantEnd(permit="p", now=now, sent=True), None, None),
+        **_every_inbox_call(store, now),
+    }
+
+
+def _every_inbox_call(store: PaymentStore, now: datetime) -> dict[str, Awaitable[Any]]:
+    key: dict[str, Any] = {"tenant": "acme", "gateway": "bkash", "mode": Mode.SANDBOX, "event_id": "e1"}
+    said: dict[str, Any] = {
+        "news_key": None,
+        "document": "{}",
+        "headers": {},
+        "body": b"",
+        "received_at": now,
+    }
+    row = InboxRow(**key, **said, state=InboxState.WAITING)
+    return {
+        "accept_events": store.accept_events([NewInboxEvent(**key, **said)]),
+        "lease_events": store.lease_events(limit=1, lease_s=1),
+        "end_events": store.end_events([InboxEnd(row=row, state=InboxState.DONE)]),
+        "replay_event": store.replay_event(**key),
+        "get_inbox": store.get_inbox(**key),
+        "list_inbox": store.list_inbox("acme"),
+        "inbox_backlog": store.inbox_backlog(),
+        "next_event_at": store.next_event_at(),
+        "prune_inbox": store.prune_inbox(now),
     }
 
 
@@ -300,6 +326,7 @@ async def open_and_close(trial: StoreTrial) -> None:
         expect(await store.get("acme", "pay_full") is None, "nor half of it")
         expect(await store.get_mark("epoch") is None, "nor a mark")
         expect(await store.get_agreement("acme", "agr_1") is None, "nor an agreement")
+        expect(await store.next_event_at() is None, "nor a piece of news")
         expect(await store.settlements([facts.receipts[0].key]) == (), "nor a settlement")
 
 
