@@ -388,7 +388,7 @@ def checked_endpoint(url: object) -> str:
         try:
             parts = urlsplit(url)
             good = parts.scheme in ("http", "https") and is_loopback(parts.hostname or "")
-            good = good and (parts.port or 80) > 0 and parts.username is None and not parts.fragment
+            good = good and parts.port != 0 and parts.username is None and not parts.fragment
             httpx.URL(url)
         except (ValueError, httpx.InvalidURL):
             good = False
