@@ -24,6 +24,8 @@ from vextrus_payments.secret import Secret
 #: Larger than any credential, PEM keys included.
 MAX_FILE_BYTES: Final = 65_536
 _REQUIRED: Final = "required"
+#: The code of the error where an environment says nothing about a gateway, rather than too little.
+NOT_CONFIGURED: Final = "not_configured"
 _PROXY_SCHEMES: Final = frozenset({"http", "https"})
 
 
@@ -194,7 +196,8 @@ class GatewayConfig(BaseModel):
         empty variable counts as not set. Reads the process's environment where `environ` is not given.
 
         Raises:
-            CredentialsMissingError: what is required is not set; the message lists every such variable.
+            CredentialsMissingError: what is required is not set; the message lists every such variable. Its code is
+                "not_configured" where not one variable is set.
             ConfigurationError: a value breaks a rule, both forms of a variable are set, or a file cannot be read.
         """
         environ = os.environ if environ is None else environ
@@ -216,7 +219,10 @@ class GatewayConfig(BaseModel):
             config = None
         if problems or config is None:
             named = {cls._env_name(name, prefix) if name else "": rule for name, rule in problems.items()}
-            raise _configuration_error("The environment", named)
+            refusal = _configuration_error("The environment", named)
+            if not values and set(problems.values()) == {_REQUIRED}:
+                refusal.code = NOT_CONFIGURED
+            raise refusal
         return config
 
     @classmethod

@@ -47,6 +47,18 @@ class OpenHealth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InboxHealth:
+    """News from gateways that was kept and is not over."""
+
+    waiting: int
+    """Still to be applied."""
+    parked: int
+    """It came early, or names what nobody here knows: it waits for a day, rightly."""
+    oldest_s: float | None
+    """The age of the oldest that waits (not of what is parked), in seconds; None when none does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
     """One thing that somebody should look at."""
 
@@ -88,6 +100,8 @@ class Health:
     overdue_s: float
     """From which age on a waiting row is a trouble."""
     unknown: OpenHealth | None = None
+    """None where the store did not answer."""
+    inbox: InboxHealth | None = None
     """None where the store did not answer."""
     restored: str | None = None
     """Why the store counts as a restored backup, over which nothing that moves money is sent."""
@@ -146,6 +160,15 @@ class Health:
                     next_step="Does a worker run, and does the gateway answer? vextrus-pay doctor names the oldest.",
                 )
             )
+        if self.inbox is not None and (self.inbox.oldest_s or 0) >= self.overdue_s:
+            found.append(
+                Trouble(
+                    code="inbox_overdue",
+                    what=f"{self.inbox.waiting} webhooks wait to be worked on, the oldest for "
+                    f"{round(self.inbox.oldest_s or 0)} s.",
+                    next_step="Is a worker running, and does the gateway answer? See vextrus-pay webhooks list.",
+                )
+            )
         for queue in self.queues:
             found += self._of_queue(queue)
         return found
@@ -192,6 +215,13 @@ class Health:
                 "count": self.unknown.count,
                 "more": self.unknown.more,
                 "oldest_s": None if self.unknown.oldest_s is None else round(self.unknown.oldest_s, 3),
+            },
+            "inbox": None
+            if self.inbox is None
+            else {
+                "waiting": self.inbox.waiting,
+                "parked": self.inbox.parked,
+                "oldest_s": None if self.inbox.oldest_s is None else round(self.inbox.oldest_s, 3),
             },
             "restored": self.restored,
             "workers": {

@@ -44,6 +44,7 @@ RENAMED = {"aclose": "close", "__aenter__": "__enter__", "__aexit__": "__exit__"
 NOT_HERE = {
     "gateway_of": "an adapter is bound to the background loop, and its verbs are coroutines",
     "store": "so is the store",
+    "keeper": "and what the doors ask; the blocking doors bring requests to it",
     "run_workers": "it waits for an asyncio.Event; `vextrus-pay worker` runs it",
 }
 

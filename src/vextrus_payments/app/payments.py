@@ -21,12 +21,13 @@ from vextrus_payments.engine import (
     Flights,
     LatePayment,
     Recorder,
+    ReturnResult,
 )
 from vextrus_payments.epoch import EpochMark
 from vextrus_payments.errors import ConfigurationError, InvalidRequestError, PaymentsError
 from vextrus_payments.gateways.base import Adapter, PaymentGateway
 from vextrus_payments.gateways.registry import DEFAULT_TENANT, Registry
-from vextrus_payments.health import Health, OpenHealth, QueueHealth, Setup
+from vextrus_payments.health import Health, InboxHealth, OpenHealth, QueueHealth, Setup
 from vextrus_payments.ids import Entropy, Ids, SystemEntropy
 from vextrus_payments.ledger import DEFAULT_ACCOUNTS, AccountMap
 from vextrus_payments.logs import StructlogObserver
@@ -51,7 +52,12 @@ from vextrus_payments.stores import open_store
 from vextrus_payments.token_port import TokenBackend, require_durable
 from vextrus_payments.tokens import StoreTokenBackend, TokenCache
 from vextrus_payments.transport import Transport
-from vextrus_payments.workers import Workers
+from vextrus_payments.webhooks.inbox import InboxLimits, InboxPorts, InboxWorker
+from vextrus_payments.webhooks.keeper import Behind, Keeper, Unguarded
+from vextrus_payments.webhooks.messages import DoorKeeper
+from vextrus_payments.webhooks.receiver import Receiver, ReceiverLimits, ReceiverPorts
+from vextrus_payments.webhooks.writer import InboxWriter
+from vextrus_payments.workers import Job, Workers
 
 if TYPE_CHECKING:
     pass
@@ -89,6 +95,7 @@ class Payments(SingleTenantVerbs):
             without them call `deliver()` and `reconcile_due()`, or run `vextrus-pay worker` elsewhere.
         reconcile_limits: how many payments are looked at at once, and the like.
         outbox_limits: how many entries and events are handed over at once, and when one is set aside.
+        inbox_limits: how many pieces of news from gateways are worked on at once, and how long one may wait.
 
     Raises:
         ConfigurationError: the arguments do not go together.
@@ -114,6 +121,7 @@ class Payments(SingleTenantVerbs):
         limits: EngineLimits | None = None,
         reconcile_limits: ReconcileLimits | None = None,
         outbox_limits: OutboxLimits | None = None,
+        inbox_limits: InboxLimits | None = None,
         transport: Transport | None = None,
         observer: Observer | None = None,
         clock: Clock | None = None,
@@ -171,6 +179,17 @@ class Payments(SingleTenantVerbs):
         self._accounts = accounts
         self._limits = limits or EngineLimits()
         self._reconcile_limits = reconcile_limits or ReconcileLimits()
+        self._inbox_limits = inbox_limits or InboxLimits()
+        self._guard = Unguarded()
+        self._keeper = Keeper(
+            Behind(
+                is_open=lambda: self._opened,
+                receiver=lambda: self._receiver,
+                returned=self._returned,
+                health=self.health,
+            ),
+            self._guard,
+        )
         self._opened = False
         self._closing: asyncio.Task[None] | None = None
         self._assemble()
@@ -218,7 +237,33 @@ class Payments(SingleTenantVerbs):
             ),
             self._reconcile_limits,
         )
-        self._crew = Workers([self._outbox, self._reconciler, *self._epoch_jobs()], self._observer)
+        self._inbox = self._new_inbox()
+        self._inbox_writer = InboxWriter(self._store)
+        self._receiver = Receiver(
+            ReceiverPorts(
+                gateway=self.gateway_of,
+                writer=self._inbox_writer,
+                clock=self._clock,
+                observer=self._observer,
+                on_kept=self._inbox.wake,
+                has_tenants=self._has_tenants,
+                default_tenant=DEFAULT_TENANT,
+            ),
+            ReceiverLimits(body_max_bytes=self._guard.body_max_bytes),
+        )
+        jobs: list[Job] = [self._outbox, self._reconciler, self._inbox, *self._epoch_jobs()]
+        self._crew = Workers(jobs, self._observer)
+
+    def _new_inbox(self) -> InboxWorker:
+        ports = InboxPorts(
+            store=self._store,
+            engine=self._engine,
+            clock=self._clock,
+            entropy=self._entropy,
+            observer=self._observer,
+            on_commit=self._outbox.wake,
+        )
+        return InboxWorker(ports, self._inbox_limits)
 
     def _epoch_jobs(self) -> list[EpochGuard]:
         return [self._epochs] if self._epochs.configured else []
@@ -289,7 +334,8 @@ class Payments(SingleTenantVerbs):
     async def _close(self) -> None:
         try:
             self._reconciler.stop()  # first: it would begin anew what is being drained
-            await self._crew.stop("reconcile")
+            await self._crew.stop("reconcile", "inbox")
+            await self._inbox_writer.aclose()
             await self._engine.drain()
             await self._epochs.roll_quietly()
             await self._tokens.drain()
@@ -392,6 +438,17 @@ class Payments(SingleTenantVerbs):
         """
         return await self._open_reconciler().since(since, leave_out=leave_out, on_each=on_each)
 
+    async def process_inbox(self) -> int:
+        """Apply now what webhooks have brought and is due; what a worker does all the time. How many were taken.
+
+        What cannot be applied yet (the gateway gives no answer) is due again later.
+
+        Raises:
+            StorageError: the store failed; what was applied is recorded.
+        """
+        self._check_open()
+        return await self._new_inbox().process()
+
     async def deliver(self) -> int:
         """Hand over everything that is due in the outbox now; how many rows were taken."""
         self._check_open()
@@ -404,12 +461,14 @@ class Payments(SingleTenantVerbs):
         problem: str | None = None
         queues: tuple[QueueHealth, ...] = ()
         unknown: OpenHealth | None = None
+        inbox: InboxHealth | None = None
         restored: str | None = None
         if self._opened:
             try:
                 async with asyncio.timeout(_HEALTH_S):
                     queues = await self._outbox.health()
                     unknown = await self._unknown()
+                    inbox = await self._inbox_health()
                     restored = (await self._epochs.state()).restored
             except TimeoutError:
                 problem = f"The store did not answer within {_HEALTH_S:g} s."
@@ -426,8 +485,15 @@ class Payments(SingleTenantVerbs):
             observer_failures=self._observer.failures,
             overdue_s=self._outbox.overdue_s,
             unknown=unknown,
+            inbox=inbox,
             restored=restored,
         )
+
+    async def _inbox_health(self) -> InboxHealth:
+        backlog, now = await self._store.inbox_backlog(), self._store.now()
+        oldest = backlog.oldest_received_at
+        age_s = None if oldest is None else max(0.0, (now - oldest).total_seconds())
+        return InboxHealth(waiting=backlog.waiting, parked=backlog.parked, oldest_s=age_s)
 
     async def _unknown(self) -> OpenHealth:
         """What nobody knows the end of. What only opened a session is left out: nothing moves by it."""
@@ -459,6 +525,11 @@ class Payments(SingleTenantVerbs):
             epoch_marked=self._epochs.configured,
         )
 
+    @property
+    def keeper(self) -> DoorKeeper:
+        """What the doors ask (webhooks/), whichever web application they are mounted in. One for all openings."""
+        return self._keeper
+
     async def gateway_of(self, tenant: str, name: str) -> PaymentGateway:
         """The tenant's ready gateway of that name.
 
@@ -487,6 +558,19 @@ class Payments(SingleTenantVerbs):
                 next_step="Call for_tenant(...) first.",
             )
         return self.for_tenant(DEFAULT_TENANT)
+
+    async def _returned(
+        self, tenant: str | None, gateway: str, params: Mapping[str, str], *, wait_s: float
+    ) -> ReturnResult:
+        """A return that came in at a door: whose path names a tenant where there are many, and none where not."""
+        if (tenant is not None) is not self._has_tenants:
+            raise InvalidRequestError(
+                "The return names a payment that is not ours.",
+                field="tenant",
+                rule="as the return door's address",
+            )
+        verbs = self.for_tenant(DEFAULT_TENANT if tenant is None else tenant)
+        return await verbs.handle_return(gateway, params, wait_s=wait_s)
 
     def _open_engine(self) -> Engine:
         self._check_open()

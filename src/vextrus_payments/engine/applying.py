@@ -15,7 +15,8 @@ authenticated:
 * no money is shown: the look is repeated until `patient` is over, then the payment is quarantined, without a posting.
 """
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -54,6 +55,8 @@ class Applied:
     note: str
     """In words, without amounts or accounts."""
     payment_id: str | None = None
+    unanswered: bool = False
+    """Whether the gateway was asked and gave no answer: others of its news need not ask just now."""
 
 
 def tells_of_money(event: GatewayEvent) -> bool:
@@ -70,6 +73,7 @@ class Applying:
         self._context = context
         self._looking = looking
         self._tending = tending
+        self._places: dict[tuple[str, str], asyncio.Semaphore] = {}
 
     async def apply(
         self, tenant: str, gateway_name: str, mode: Mode, event: GatewayEvent, *, patient: bool
@@ -143,12 +147,12 @@ class Applying:
             return _done(facts, "A look-up shows it.")
         flight = flights.start(
             ("event", tenant, payment_id, submission.submission_no),
-            lambda: self._looking.ask(facts, submission, gateway),
+            lambda: self._ask(facts, submission, gateway),
         )
         await flights.join(flight, None)
         seen = flight.result()
         if seen is None:
-            return _again(facts, "The gateway gave no answer about it.")
+            return replace(_again(facts, "The gateway gave no answer about it."), unanswered=True)
         facts = await self._looking.record_seen(tenant, payment_id, seen)
         if snapshot.state not in _MONEY:
             return _done(facts, "What it tells of was looked up.")
@@ -159,6 +163,13 @@ class Applying:
         if patient:
             return _again(facts, "The gateway's look-up does not show it yet.")
         return await self._quarantined(facts, snapshot, "The gateway's look-up denies it: quarantined.")
+
+    async def _ask(self, facts: PaymentFacts, submission: Submission, gateway: PaymentGateway) -> Seen | None:
+        """Ask, with as many at once as the gateway's manners allow."""
+        key = facts.payment.tenant, gateway.name
+        places = self._places.setdefault(key, asyncio.Semaphore(gateway.capabilities.polling.at_once))
+        async with places:
+            return await self._looking.ask(facts, submission, gateway)
 
     async def _without_a_look(
         self,

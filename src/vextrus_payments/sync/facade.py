@@ -35,6 +35,7 @@ from vextrus_payments.sync.here import (
 from vextrus_payments.sync.verbs import TenantPayments, Verb, Verbs
 from vextrus_payments.token_port import TokenBackend
 from vextrus_payments.transport import Transport
+from vextrus_payments.webhooks.inbox import InboxLimits
 
 T = TypeVar("T")
 
@@ -83,6 +84,7 @@ class Payments(Verbs):
         limits: EngineLimits | None = None,
         reconcile_limits: ReconcileLimits | None = None,
         outbox_limits: OutboxLimits | None = None,
+        inbox_limits: InboxLimits | None = None,
         transport: Transport | None = None,
         observer: Observer | None = None,
         clock: Clock | None = None,
@@ -114,6 +116,7 @@ class Payments(Verbs):
                 limits=limits,
                 reconcile_limits=reconcile_limits,
                 outbox_limits=outbox_limits,
+                inbox_limits=inbox_limits,
                 transport=transport,
                 observer=observer,
                 clock=clock,
@@ -238,6 +241,10 @@ class Payments(Verbs):
     def deliver(self) -> int:
         """Hand over everything that is due in the outbox now; how many rows were taken."""
         return self._run(lambda payments: payments.deliver())
+
+    def process_inbox(self) -> int:
+        """Apply now what webhooks have brought and is due; how many were taken."""
+        return self._run(lambda payments: payments.process_inbox())
 
     @property
     def setup(self) -> Setup:
