@@ -438,20 +438,24 @@ async def test_delayed(told: Scene) -> None:
     assert told.sleeper.waits == [90.0] and len(told.endpoint.notifications) == 1
 
 
-async def test_before_the_execute_answer(told: Scene) -> None:
-    answered = False
-    seen: list[bool] = []
+@pytest.mark.parametrize("fault", ["webhook_early", None])
+async def test_before_the_execute_answer(told: Scene, fault: str | None) -> None:
+    arrived, gate = asyncio.Event(), asyncio.Event()
 
-    async def note(_: object) -> None:
-        await asyncio.sleep(0)
-        seen.append(answered)
+    async def hold(_: object) -> None:
+        arrived.set()
+        await gate.wait()
 
-    told.endpoint.on_request = note
-    await told.order("webhook_early")
+    told.endpoint.on_request = hold
     payment_id = await told.shop.approved("25")
-    await told.shop.execute(payment_id)
-    answered = True
-    assert seen == [False] and len(told.endpoint.notifications) == 1
+    headers = {"X-Sandbox-Fault": fault} if fault else {}
+    executing = asyncio.create_task(told.shop.execute(payment_id, **headers))
+    await arrived.wait()
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert executing.done() == (fault is None)  # the answer waits for an early one, and for no other
+    gate.set()
+    assert (await executing)["transactionStatus"] == "Completed"
 
 
 async def test_an_early_one_that_is_refused_does_not_hold_the_answer_up_for_its_retries(told: Scene) -> None:
