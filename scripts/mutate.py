@@ -26,6 +26,7 @@ _STATE_TESTS = [
     "test_rules_stories.py",
     "test_rules_guards.py",
     "test_rules_answers.py",
+    "test_rules_refunds.py",
     "test_states.py",
     "test_reserving.py",
     "test_recording.py",
@@ -47,6 +48,7 @@ GROUPS: dict[str, tuple[list[str], list[str]]] = {
 }
 
 _STRING = re.compile(r"""f?("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')""")
+_WORDS_GIVEN = re.compile(r",? ?\b(rule|next_step)=(TEXT|None),?( (?=\)))?")
 _WORDS_ARGUMENT = re.compile(r"^\s*(rule|next_step|what|why|doc)=(TEXT|None),?$")
 
 
@@ -168,7 +170,9 @@ def _only_words(change: tuple[list[str], list[str]]) -> bool:
         return any(" " in text for line in change[0] for text in _STRING.findall(line))
     if re.sub(r"\bNone\b", "TEXT", after) == before and re.search(r"\b(raise|Error)\b|^TEXT,?$", before):
         return True
-    if before == after.replace("Refused(None", "Refused(TEXT"):
+    if before == re.sub(r"^None,|\bRefused\(None", lambda found: found[0].replace("None", "TEXT"), after):
+        return any(" " in text for line in change[0] for text in _STRING.findall(line))
+    if len({_WORDS_GIVEN.sub("", side).rstrip(", )") for side in (before, after)}) == 1:
         return True
     return all(_WORDS_ARGUMENT.match(_STRING.sub("TEXT", line)) for side in change for line in side)
 

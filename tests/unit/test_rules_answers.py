@@ -42,14 +42,16 @@ TERMS = ClaimTerms(send_window_s=30, settle_s=SETTLE_S, one_refund_at_a_time=Tru
 
 @pytest.mark.parametrize("kind", [K.EXECUTE, K.CAPTURE, K.VOID, K.REFUND])
 @pytest.mark.parametrize("state", [Op.SUCCEEDED, Op.DECLINED, Op.CANCELLED])
-def test_a_settled_operation_is_handed_over_with_its_payment(kind: K, state: Op) -> None:
+def test_a_settled_operation_is_handed_over_with_its_payment(
+    kind: OperationKind, state: OperationState
+) -> None:
     known = operation(kind, state)
     before = facts(P.AUTHORIZED, known)
     assert plan_claim(before, (), known.operation_id, TERMS, NOW) == (None, Settled(before, known))
 
 
 @pytest.mark.parametrize("state", [Op.SUBMITTING, Op.PENDING, Op.UNKNOWN])
-def test_what_nobody_knows_is_handed_over_with_its_payment(state: Op) -> None:
+def test_what_nobody_knows_is_handed_over_with_its_payment(state: OperationState) -> None:
     known = operation(K.EXECUTE, state)
     before = facts(P.AWAITING_PAYER, known)
     assert plan_claim(before, (), known.operation_id, TERMS, NOW) == (None, Unresolved(before, known))
@@ -66,7 +68,7 @@ def test_what_nobody_knows_is_handed_over_with_its_payment(state: Op) -> None:
     ],
 )
 def test_what_its_payment_has_no_room_for_any_more_is_handed_over_with_it(
-    kind: K, state: P, submission_no: int
+    kind: OperationKind, state: PaymentState, submission_no: int
 ) -> None:
     waiting = operation(kind, Op.RESERVED, submission_no=submission_no)
     before = facts(state, waiting)
@@ -77,7 +79,9 @@ def test_what_its_payment_has_no_room_for_any_more_is_handed_over_with_it(
     ("waits", "other"),
     [(K.CAPTURE, K.VOID), (K.VOID, K.CAPTURE), (K.REFUND, K.REFUND)],
 )
-def test_who_waits_for_another_operation_gets_the_facts_it_waits_on(waits: K, other: K) -> None:
+def test_who_waits_for_another_operation_gets_the_facts_it_waits_on(
+    waits: OperationKind, other: OperationKind
+) -> None:
     waiting = operation(waits, Op.RESERVED, "waiting")
     live = operation(other, Op.SUBMITTING, "live", send_by=AT_WORK)
     before = facts(P.PAID if waits is K.REFUND else P.AUTHORIZED, waiting, live)
@@ -87,7 +91,7 @@ def test_who_waits_for_another_operation_gets_the_facts_it_waits_on(waits: K, ot
 # --- reservations -------------------------------------------------------------------------------------------------
 
 
-def reserve(before: PaymentFacts, kind: K, amount: Money | None) -> ReserveAnswer:
+def reserve(before: PaymentFacts, kind: OperationKind, amount: Money | None) -> ReserveAnswer:
     wanted = ReserveOperation(
         tenant="acme", operation_id="new", kind=kind, payment_id="pay_1", digest="d", amount=amount
     )
@@ -95,7 +99,7 @@ def reserve(before: PaymentFacts, kind: K, amount: Money | None) -> ReserveAnswe
 
 
 @pytest.mark.parametrize("kind", [K.CAPTURE, K.VOID])
-def test_what_is_taken_or_let_go_keeps_the_amount_it_was_asked_for(kind: K) -> None:
+def test_what_is_taken_or_let_go_keeps_the_amount_it_was_asked_for(kind: OperationKind) -> None:
     held = facts(payment(P.AUTHORIZED, intent=Intent.AUTHORIZATION))
     answer = reserve(held, kind, Money("31"))
     assert isinstance(answer, Reserved)
