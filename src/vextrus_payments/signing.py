@@ -29,6 +29,7 @@ from vextrus_payments.secret import Secret
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 ID_HEADER: Final = "webhook-id"
 TIMESTAMP_HEADER: Final = "webhook-timestamp"
@@ -58,6 +59,22 @@ def is_signed(keys: Iterable[bytes], message: bytes, digest: bytes, algorithm: s
     for key in keys:
         found |= hmac.compare_digest(hmac_digest(key, message, algorithm), digest)
     return found
+
+
+def is_signed_rsa(key: "RSAPublicKey", message: bytes, signature: bytes, algorithm: str) -> bool:
+    """Whether `signature` is the key's for the message: RSA with PKCS#1 v1.5 over "sha256" or, where a sender knows
+    nothing better (Amazon SNS, version 1), "sha1"."""
+    # Imported here: who checks HMACs only does not pay for it.
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+
+    digest: hashes.HashAlgorithm = {"sha1": hashes.SHA1, "sha256": hashes.SHA256}[algorithm]()  # noqa: S303
+    try:
+        key.verify(signature, message, PKCS1v15(), digest)
+    except InvalidSignature:
+        return False
+    return True
 
 
 def check_window(
