@@ -17,7 +17,12 @@ PATIENCE_S = 20.0
 def uvicorn_serving(app: Any, **settings: Any) -> Iterator[str]:
     """An ASGI application under uvicorn; its URL."""
     config = uvicorn.Config(
-        app, host="127.0.0.1", port=0, log_level="error", proxy_headers=False, **{"lifespan": "on", **settings}
+        app,
+        host="127.0.0.1",
+        port=0,
+        log_level="error",
+        proxy_headers=False,
+        **{"lifespan": "on", **settings},
     )
     server = uvicorn.Server(config)
     started = threading.Event()

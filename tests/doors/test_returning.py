@@ -112,7 +112,11 @@ async def test_a_page_holds_nothing_that_could_run_or_lead_away(query: str) -> N
 PAGES: list[tuple[Any, Sight, bool]] = [
     (Paid(payment_id="pay_1", amount=HUNDRED, transaction_id="T1"), Sight.PAID, False),
     (Authorized(payment_id="pay_1", amount=HUNDRED), Sight.AUTHORIZED, False),
-    (Declined(payment_id="pay_1", reason=Reason(code=ReasonCode.INSUFFICIENT_BALANCE)), Sight.DECLINED, False),
+    (
+        Declined(payment_id="pay_1", reason=Reason(code=ReasonCode.INSUFFICIENT_BALANCE)),
+        Sight.DECLINED,
+        False,
+    ),
     (Pending(payment_id="pay_1", sent=True), Sight.PROCESSING, True),
     (Pending(payment_id="pay_1", sent=False), Sight.UNFINISHED, True),
     (Unknown(payment_id="pay_1", operation_id="o"), Sight.PROCESSING, True),

@@ -52,6 +52,7 @@ from vextrus_payments.stores import open_store
 from vextrus_payments.token_port import TokenBackend, require_durable
 from vextrus_payments.tokens import StoreTokenBackend, TokenCache
 from vextrus_payments.transport import Transport
+from vextrus_payments.webhooks.asgi import AsgiDoors
 from vextrus_payments.webhooks.inbox import InboxLimits, InboxPorts, InboxWorker
 from vextrus_payments.webhooks.keeper import Behind, Keeper, Unguarded
 from vextrus_payments.webhooks.messages import DoorKeeper
@@ -524,6 +525,14 @@ class Payments(SingleTenantVerbs):
             workers=self._workers,
             epoch_marked=self._epochs.configured,
         )
+
+    def asgi(self) -> AsgiDoors:
+        """The doors as an ASGI application, to be mounted at `public_url`: webhooks, returns, health.
+
+        Mount it before or after opening; until then, and after closing, it answers 503. It opens nothing: enter
+        `async with payments` in the lifespan of what it is mounted in. See docs/webhooks-mounting.md.
+        """
+        return AsgiDoors(self._keeper)
 
     @property
     def keeper(self) -> DoorKeeper:

@@ -88,6 +88,18 @@ class Background:
         finally:
             del error, future  # no circle of exception, frame and future
 
+    async def awaited(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """What the coroutine returns or raises, run on this loop while a coroutine of another loop waits.
+
+        Cancelling the wait cancels the coroutine, which is a caller of the engine and not its work.
+        """
+        try:
+            future = self._submit(coroutine)
+        except BaseException:
+            coroutine.close()
+            raise
+        return await asyncio.wrap_future(future)
+
     def end(self, wait_s: float) -> None:
         """Close whoever is open, then the loop; waits at most so long, in seconds, and leaves the rest as it is."""
         if self._ending or self._loop is None:

@@ -35,7 +35,10 @@ from vextrus_payments.sync.here import (
 from vextrus_payments.sync.verbs import TenantPayments, Verb, Verbs
 from vextrus_payments.token_port import TokenBackend
 from vextrus_payments.transport import Transport
+from vextrus_payments.webhooks.blocking import Question
+from vextrus_payments.webhooks.django import AsyncView, View, django_async_view, django_view
 from vextrus_payments.webhooks.inbox import InboxLimits
+from vextrus_payments.webhooks.wsgi import WsgiDoors
 
 T = TypeVar("T")
 
@@ -254,6 +257,31 @@ class Payments(Verbs):
     def return_door(self, tenant: str, gateway: str) -> str | None:
         """The address of our return door for one gateway; None when no public address is known."""
         return self._here.payments.return_door(tenant, gateway)
+
+    # --- the doors --------------------------------------------------------------------------------------------
+
+    def wsgi(self) -> WsgiDoors:
+        """The doors as a WSGI application, to be mounted at `public_url`: webhooks, returns, health.
+
+        Like every verb it opens what is not open, at its first request; after close() it answers 503.
+        See docs/webhooks-mounting.md.
+        """
+        return WsgiDoors(self._ask)
+
+    def django_view(self) -> View:
+        """The doors as a Django view, csrf-exempt: `path("payments/<path:route>", payments.django_view())`."""
+        return django_view(self._ask)
+
+    def django_async_view(self) -> AsyncView:
+        """The same as an async view, for Django under ASGI: no thread waits."""
+        return django_async_view(self._ask_async)
+
+    def _ask(self, question: Question[T], /) -> T:
+        return self._run(lambda payments: question(payments.keeper))
+
+    async def _ask_async(self, question: Question[T], /) -> T:
+        here, loop = self._mine(), background()
+        return await loop.awaited(self._opened(loop, here, lambda payments: question(payments.keeper)))
 
     # --- own ------------------------------------------------------------------------------------------------
 
