@@ -11,6 +11,7 @@ from vextrus_payments.cli.output import console, emit_json
 from vextrus_payments.cli.params import PORT
 from vextrus_payments_sandbox.environment import SHELLS, all_variables, checked_url, script
 from vextrus_payments_sandbox.serve import DEFAULT_PORT, PortTakenError, run
+from vextrus_payments_sandbox.world import SandboxError
 
 _DEFAULT_SHELL = "powershell" if sys.platform == "win32" else "sh"
 
@@ -42,13 +43,22 @@ def command(ctx: click.Context) -> None:
     is_flag=True,
     help="Enforce what gateways demand of callers: two token grants an hour, each invoice number once.",
 )
-def serve(port: int, as_json: bool, strict_manners: bool) -> int:
+@click.option(
+    "--webhook-url",
+    metavar="URL",
+    help="Announce payments to this webhook address on this machine, once it has confirmed that it wants them.",
+)
+def serve(port: int, as_json: bool, strict_manners: bool, webhook_url: str | None) -> int:
     """Run the sandbox until Ctrl+C (or SIGTERM)."""
-    taken = ""
+    taken = wrong = ""
     try:
-        run(port, emit_json if as_json else _welcome, strict_manners=strict_manners)
+        run(port, emit_json if as_json else _welcome, strict_manners=strict_manners, webhook_url=webhook_url)
     except PortTakenError as error:
         taken = str(error)
+    except SandboxError as error:
+        wrong = str(error)
+    if wrong:
+        raise click.BadParameter(wrong, param_hint="--webhook-url")
     if taken:
         raise click.BadParameter(f"{taken}. Stop what listens there, or take --port 0.", param_hint="--port")
     return Exit.DONE

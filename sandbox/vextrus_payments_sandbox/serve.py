@@ -22,8 +22,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from vextrus_payments.clock import Clock, Sleeper
 from vextrus_payments_sandbox import sns
 from vextrus_payments_sandbox.app import create_app, version
-from vextrus_payments_sandbox.bkash.records import Rules
-from vextrus_payments_sandbox.delivery import Courier
+from vextrus_payments_sandbox.bkash.records import GATEWAY, Rules
+from vextrus_payments_sandbox.delivery import Courier, checked_endpoint
 from vextrus_payments_sandbox.exchange import ABORT, Exchange
 from vextrus_payments_sandbox.world import CUSTOMER, World
 
@@ -290,22 +290,29 @@ def run(
     seed: int | None = None,
     strict_manners: bool = False,
     bkash: Rules | None = None,
+    webhook_url: str | None = None,
 ) -> None:
     """Serve until SIGTERM or Ctrl+C, then return within two seconds even if clients keep connections open.
 
-    `on_ready` is called once, with what :func:`describe` gives, when connections are accepted. Raises
-    :class:`PortTakenError` and :class:`NotLoopbackError` before anything is served.
+    `on_ready` is called once, with what :func:`describe` gives, when connections are accepted; then `webhook_url` is
+    asked whether it wants to be told of bKash's payments. Raises :class:`PortTakenError`, :class:`NotLoopbackError`
+    and :class:`SandboxError` (no address of this machine) before anything is served.
     """
+    endpoint = None if webhook_url is None else checked_endpoint(webhook_url)
 
     async def serve() -> None:
         stop = asyncio.Event()
+        asking: list[asyncio.Task[Any]] = []
         with _stop_on_signals(stop):
             async with SandboxServer(
                 port=port, host=host, clock=clock, seed=seed, strict_manners=strict_manners, bkash=bkash
             ) as server:
                 if on_ready is not None:
                     on_ready(server.info)
+                if endpoint is not None:
+                    asking.append(asyncio.create_task(server.courier.subscribe(GATEWAY, endpoint)))
                 await server.serve_until(stop)
+            await asyncio.gather(*asking)
 
     asyncio.run(serve())
 

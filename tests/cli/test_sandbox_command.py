@@ -168,3 +168,33 @@ def test_no_secret_of_the_environment_is_printed(user: User, sandbox: Gateway) -
     )
     assert "canary-secret" not in done.out + done.err
     assert os.environ.get("BKASH_PASSWORD") != "canary-secret"
+
+
+def test_it_asks_the_named_address_whether_it_wants_to_be_told(user: User) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(30)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/bkash/webhook"
+        with user.start("sandbox", "serve", "--port", "0", "--json", "--webhook-url", url) as running:
+            info = json.loads(running.line())
+            caller, _ = listener.accept()
+            with caller:
+                caller.settimeout(30)
+                asked = b""
+                while not asked.endswith(b"}"):
+                    asked += caller.recv(65_536)
+                caller.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            head, _, body = asked.partition(b"\r\n\r\n")
+            assert head.startswith(b"POST /bkash/webhook HTTP/1.1")
+            envelope = json.loads(body)
+            assert envelope["Type"] == "SubscriptionConfirmation"
+            assert envelope["SigningCertURL"] == info["sns"]["cert_url"]
+            assert envelope["TopicArn"] == info["sns"]["topic_arn"]
+            httpx.get(envelope["SubscribeURL"], trust_env=False).raise_for_status()
+            told = httpx.get(info["url"] + "/_sandbox/webhooks/bkash", trust_env=False).json()
+            assert (told["url"], told["confirmed"]) == (url, True)
+
+
+def test_webhooks_go_to_this_machine_only(user: User) -> None:
+    done = user.run("sandbox", "serve", "--port", "0", "--webhook-url", "https://shop.example/webhook")
+    assert done.code == 2 and "--webhook-url" in done.err and "this machine" in done.err
+    assert done.out == ""
