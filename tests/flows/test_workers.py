@@ -253,7 +253,11 @@ async def test_health_tells_of_the_workers_of_this_process() -> None:
     async with Payments(store="memory://") as payments:  # that nobody takes anything is no reason to end
         await asyncio.sleep(0.05)
         health = await payments.health()
-        assert {worker.name: worker.alive for worker in health.workers} == {"outbox": True, "reconcile": True}
+        assert {worker.name: worker.alive for worker in health.workers} == {
+            "outbox": True,
+            "reconcile": True,
+            "inbox": True,
+        }
         assert told(health) == []
         payments._crew._tasks["outbox"].cancel()
         await asyncio.sleep(0)
