@@ -33,6 +33,8 @@ PLANTED = {
     "terminal": {"src/vextrus_payments/app/payments.py": "import rich.table"},
     "redis": {"src/vextrus_payments/tokens/store.py": "import redis.asyncio"},
     "spreadsheets": {"src/vextrus_payments/settlement/reading.py": "import openpyxl"},
+    "doors": {"src/vextrus_payments/webhooks/wsgi.py": "import vextrus_payments.webhooks.asgi"},
+    "django": {"src/vextrus_payments/webhooks/wsgi.py": "import django.http"},
     "web": {"src/vextrus_payments/engine.py": "import starlette.routing"},
     "database": {"src/vextrus_payments/engine.py": "import sqlite3"},
 }
