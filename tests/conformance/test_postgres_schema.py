@@ -80,6 +80,7 @@ def test_a_released_migration_is_never_changed() -> None:
     assert [(m.number, m.name, m.compatible) for m in migrations("postgres")] == [
         (1, "0001_first", 1),
         (2, "0002_watches_agreements_settlements", 1),
+        (3, "0003_inbox", 1),
     ]
 
 
@@ -91,7 +92,7 @@ async def test_open_changes_nothing_and_says_what_to_do(dsn: str) -> None:
     error = await refused(store, "storage_not_migrated")
     assert "vextrus-pay migrate" in error.next_step
     assert await sql(dsn, "SELECT 1 FROM pg_namespace WHERE nspname = 'vextrus_payments'") == []
-    assert [m.number for m in await store.migrate()] == [1, 2]
+    assert [m.number for m in await store.migrate()] == [1, 2, 3]
     assert await store.migrate() == ()
     await store.open()
     await trial_of(store).reserved("INV-1")
@@ -104,14 +105,14 @@ async def test_a_schema_behind_this_release_is_refused(dsn: str, monkeypatch: py
         known(patch, *migrations("postgres")[:1])
         await store.migrate()
     error = await refused(store, "storage_not_migrated")
-    assert "schema 1 of 2" in str(error)
-    assert [m.number for m in await store.pending()] == [2]
+    assert "schema 1 of 3" in str(error)
+    assert [m.number for m in await store.pending()] == [2, 3]
 
 
 async def test_a_newer_schema_serves_where_it_says_so(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = migrations("postgres")
-    friendly = Migration(3, "0003_more", "-- compatible: 2\nCREATE TABLE more (a integer);\n")
-    breaking = Migration(4, "0004_other", "ALTER TABLE payments RENAME COLUMN state TO condition;\n")
+    friendly = Migration(4, "0004_more", "-- compatible: 3\nCREATE TABLE more (a integer);\n")
+    breaking = Migration(5, "0005_other", "ALTER TABLE payments RENAME COLUMN state TO condition;\n")
     store = PostgresStore(dsn)
     with monkeypatch.context() as patch:
         known(patch, *ours, friendly)
@@ -124,7 +125,7 @@ async def test_a_newer_schema_serves_where_it_says_so(dsn: str, monkeypatch: pyt
         known(patch, *ours, friendly, breaking)
         await store.migrate()
     error = await refused(store, "storage_newer_schema")
-    assert "schema is 4" in str(error)
+    assert "schema is 5" in str(error)
     with pytest.raises(StorageError):
         await store.migrate()
 
@@ -133,9 +134,9 @@ async def test_another_migration_of_the_same_number_is_refused(
     dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = PostgresStore(dsn)
-    first, second = migrations("postgres")
+    first, second, third = migrations("postgres")
     with monkeypatch.context() as patch:
-        known(patch, first, Migration(2, second.name, second.text + "-- more\n"))
+        known(patch, first, Migration(2, second.name, second.text + "-- more\n"), third)
         await store.migrate()
     await refused(store, "storage_other_schema")
 
@@ -242,7 +243,7 @@ async def test_a_server_that_will_not_do(
 
 async def test_a_failing_migration_changes_nothing(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     good = migrations("postgres")
-    bad = Migration(3, "0003_bad", "CREATE TABLE more (a integer);\nCREATE TABLE nonsense (;\n")
+    bad = Migration(4, "0004_bad", "CREATE TABLE more (a integer);\nCREATE TABLE nonsense (;\n")
     with monkeypatch.context() as patch:
         known(patch, *good, bad)
         with pytest.raises(StorageError):
@@ -253,7 +254,7 @@ async def test_a_failing_migration_changes_nothing(dsn: str, monkeypatch: pytest
 
 async def test_four_migrate_at_once(dsn: str) -> None:
     done = await asyncio.gather(*(PostgresStore(dsn).migrate() for _ in range(4)))
-    assert sorted(len(applied) for applied in done) == [0, 0, 0, 2]
+    assert sorted(len(applied) for applied in done) == [0, 0, 0, 3]
     rows = await sql(dsn, "SELECT number, name, compatible FROM vextrus_payments.migrations ORDER BY number")
     assert rows == [(m.number, m.name, m.compatible) for m in migrations("postgres")]
 
@@ -269,7 +270,7 @@ async def test_a_migration_that_is_kept_waiting_gives_up(dsn: str, monkeypatch: 
         await store.migrate()
     assert caught.value.code == "storage_locked"
     await busy.close()
-    assert [m.number for m in await store.migrate()] == [2]
+    assert [m.number for m in await store.migrate()] == [2, 3]
 
 
 async def test_the_printed_sql_does_what_the_command_does(
@@ -297,7 +298,7 @@ async def test_the_printed_sql_does_what_the_command_does(
 async def test_with_a_pool_of_the_callers(dsn: str) -> None:
     async with asyncpg.create_pool(dsn, min_size=1, max_size=2) as pool:
         store = PostgresStore(pool=pool)
-        assert len(await store.migrate()) == 2
+        assert len(await store.migrate()) == 3
         assert await store.pending() == ()
         await store.open()
         await trial_of(store).reserved("INV-1")
@@ -329,6 +330,35 @@ async def test_the_release_before_works_on_this_schema_beside_this_one(dsn: str,
     )
 
 
+async def shape_beside_the_inbox(dsn: str) -> list[Any]:
+    """Tables with their columns, indexes, constraints, triggers and functions: all that a statement can notice."""
+    questions = (
+        "SELECT table_name, column_name, data_type, is_nullable, column_default, collation_name"
+        " FROM information_schema.columns WHERE table_schema = 'vextrus_payments' AND table_name <> 'inbox'",
+        "SELECT indexdef FROM pg_indexes WHERE schemaname = 'vextrus_payments' AND tablename <> 'inbox'",
+        "SELECT relname::text, pg_get_constraintdef(pg_constraint.oid) FROM pg_constraint"
+        " JOIN pg_class ON conrelid = pg_class.oid WHERE relname <> 'inbox'",
+        "SELECT pg_get_triggerdef(pg_trigger.oid), tgenabled::text FROM pg_trigger JOIN pg_class"
+        " ON tgrelid = pg_class.oid WHERE relname <> 'inbox' AND NOT tgisinternal",
+        "SELECT proname::text, prosrc FROM pg_proc WHERE pronamespace = 'vextrus_payments'::regnamespace",
+    )
+    return [sorted(await sql(dsn, question), key=repr) for question in questions]
+
+
+async def test_the_third_schema_changes_nothing_that_the_second_release_reads_or_writes(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That release knows an inbox by name alone: no statement of it names the table."""
+    store = PostgresStore(dsn)
+    with monkeypatch.context() as patch:
+        known(patch, *migrations("postgres")[:2])
+        await store.migrate()
+    before = await shape_beside_the_inbox(dsn)
+    assert all(before)
+    assert [m.number for m in await store.migrate()] == [3]
+    assert await shape_beside_the_inbox(dsn) == before
+
+
 @pytest.fixture
 async def rows_of_schema_1(
     dsn: str, monkeypatch: pytest.MonkeyPatch
@@ -357,7 +387,7 @@ async def test_rows_of_schema_1_are_brought_along(
     former, clock = rows_of_schema_1
     before = {i: await former.get("acme", i) for i in ("pay_INV-1", "pay_INV-2")}
     store = PostgresStore(dsn, clock=clock)
-    assert [m.number for m in await store.migrate()] == [2]
+    assert [m.number for m in await store.migrate()] == [2, 3]
     await store.open()
     assert {i: await store.get("acme", i) for i in before} == before
     watches = await store.lease_watches(limit=10, lease_s=60)

@@ -199,10 +199,10 @@ async def test_receipts_stay_as_they_are_with_a_time_of_the_old_release(tmp_path
 def later(compatible: int | None) -> tuple[Migration, ...]:
     known = migrations("sqlite")
     line = "" if compatible is None else f"-- compatible: {compatible}\n"
-    return (*known, Migration(len(known) + 1, "0003_later", f"{line}CREATE TABLE later (a);\n"))
+    return (*known, Migration(len(known) + 1, "0004_later", f"{line}CREATE TABLE later (a);\n"))
 
 
-@pytest.mark.parametrize(("compatible", "opens"), [(1, True), (2, True), (3, False), (None, False)])
+@pytest.mark.parametrize(("compatible", "opens"), [(1, True), (3, True), (4, False), (None, False)])
 async def test_a_newer_schema_says_who_may_go_on_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compatible: int | None, opens: bool
 ) -> None:
@@ -216,22 +216,22 @@ async def test_a_newer_schema_says_who_may_go_on_with_it(
     store = SqliteStore(path)
     if not opens:
         error = await refused(store, "storage_newer_schema")
-        assert "schema is 3, this one knows 2" in error.what
+        assert "schema is 4, this one knows 3" in error.what
         return
     await store.open()
     await trial_of(store).paid("INV-2")
-    assert await sql(store, "SELECT count(*) FROM migrations") == [(3,)]
+    assert await sql(store, "SELECT count(*) FROM migrations") == [(4,)]
     await store.close()
 
 
 async def test_what_a_newer_schema_says_counts_only_for_itself(tmp_path: Path) -> None:
     """A migration that did not say anything, run by whoever: what an earlier one said does not speak for it."""
     store, _ = await opened(tmp_path / "payments.db")
-    await sql(store, "INSERT INTO migrations VALUES (3, '0003_by_hand', 'x', 0)")
+    await sql(store, "INSERT INTO migrations VALUES (4, '0004_by_hand', 'x', 0)")
     await store.close()
     await refused(store, "storage_newer_schema")
     raw = sqlite3.connect(tmp_path / "payments.db")
-    raw.execute("UPDATE meta SET value = '3' WHERE key = 'schema_version'")
+    raw.execute("UPDATE meta SET value = '4' WHERE key = 'schema_version'")
     raw.execute("UPDATE meta SET value = 'anything' WHERE key = 'schema_compatible'")
     raw.commit()
     raw.close()
@@ -254,3 +254,28 @@ async def test_the_first_release_opens_this_schema(tmp_path: Path, monkeypatch: 
         connection = file.connect(str(tmp_path / "payments.db"), busy_timeout_s=5, now=EPOCH)
     play(connection)
     connection.close()
+
+
+def shape_beside_the_inbox(path: Path, known: int, monkeypatch: pytest.MonkeyPatch) -> tuple[object, object]:
+    """The whole schema of a fresh file, and the statistics, without what concerns the inbox."""
+    with monkeypatch.context() as patch:
+        patch.setattr(file, "migrations", lambda kind: migrations(kind)[:known])
+        connection = file.connect(str(path), busy_timeout_s=5, now=EPOCH)
+    shape = connection.execute(
+        "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE tbl_name <> 'inbox' ORDER BY 1, 2"
+    ).fetchall()
+    statistics = connection.execute(
+        "SELECT tbl, idx, stat FROM sqlite_stat1 WHERE tbl <> 'inbox' ORDER BY 1, 2"
+    ).fetchall()
+    connection.close()
+    return shape, statistics
+
+
+def test_the_third_schema_changes_nothing_that_the_second_release_reads_or_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That release knows an inbox by name alone: no statement of it names the table."""
+    before = shape_beside_the_inbox(tmp_path / "2.db", 2, monkeypatch)
+    assert all(before)
+    assert shape_beside_the_inbox(tmp_path / "3.db", 3, monkeypatch) == before
+    assert not any("inbox" in statement for statement in _RELEASE["statements"])

@@ -30,6 +30,7 @@ def test_a_released_migration_is_never_changed() -> None:
     assert [(m.number, m.name, m.compatible) for m in migrations("sqlite")] == [
         (1, "0001_first", 1),
         (2, "0002_watches", 1),
+        (3, "0003_inbox", 1),
     ]
 
 
@@ -112,9 +113,15 @@ _CHECKS_WITH_EVERY_STATEMENT = (
     "settlements_are_written_once",
     "marks",
     "token_rows",
+    "news_of_others_is_apart",
+    "replays_come_again",
+    "unmatched_is_announced",
+    "the_backlog_is_told",
+    "inbox_page_by_page",
+    "what_is_over_is_pruned",
 )
 _TABLES = (
-    *("outbox", "attempts", "events", "settlements", "agreement_operations", "agreements"),
+    *("inbox", "outbox", "attempts", "events", "settlements", "agreement_operations", "agreements"),
     *("receipts", "operations", "submissions"),
 )
 
@@ -179,6 +186,7 @@ async def test_every_statement_goes_by_an_index_that_finds_few_rows(
         r"|SEARCH receipts USING INDEX receipts_by_time \(tenant=\? AND gateway=\? AND mode=\?"
         r"|SEARCH outbox USING INDEX outbox_parked \(kind=\?"
         r"|SEARCH outbox USING INTEGER PRIMARY KEY \(rowid>\?"
+        r"|(SEARCH|SCAN) inbox USING (COVERING )?INDEX inbox_(due|by_time|by_tenant|unmatched|finished)\b"
     )
     # counted in stretches
     stretch = re.compile(

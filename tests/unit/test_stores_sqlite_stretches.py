@@ -2,19 +2,33 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.unit.sqlite_file import trial_of
+from vextrus_payments.inbox import InboxBacklog, InboxEnd, InboxRow, InboxState, NewInboxEvent
 from vextrus_payments.mode import Mode
 from vextrus_payments.plans import Plan
 from vextrus_payments.records import OutboxKind, OutboxRow, Receipt
 from vextrus_payments.stores import SqliteStore
-from vextrus_payments.stores.sqlite import reading
+from vextrus_payments.stores.sqlite import inbox, reading
 from vextrus_payments.testing.store_check import check_store
 from vextrus_payments.testing.store_records import settlement_plan
-from vextrus_payments.testing.time import FakeClock
+from vextrus_payments.testing.time import EPOCH, FakeClock
+
+_NEWS = NewInboxEvent(
+    tenant="acme",
+    gateway="bkash",
+    mode=Mode.SANDBOX,
+    event_id="e",
+    news_key=None,
+    document="{}",
+    headers={},
+    body=b"",
+    received_at=EPOCH,
+)
 
 
 @pytest.fixture
@@ -87,3 +101,51 @@ async def test_the_kit_agrees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         advance=clock.advance,
         only=["receipts_page_by_page", "backlog_tells", "nack_and_park", "settlers_race"],
     )
+
+
+async def kept_news(store: SqliteStore) -> list[str]:
+    """Fourteen rows: some due at once, some leased, some parked, some over; no place in any order is unique."""
+    now = store.now()
+    events = [
+        replace(_NEWS, event_id=f"e{number}", received_at=now - timedelta(seconds=number // 2))
+        for number in range(14)
+    ]
+    await store.accept_events(events)
+    leased = await store.lease_events(limit=8, lease_s=600)
+    later = now + timedelta(hours=1)
+    ends = [InboxEnd(row=row, state=InboxState.PARKED, due_at=later) for row in leased[:3]]
+    ends += [InboxEnd(row=row, state=InboxState.DONE) for row in leased[3:5]]
+    ends += [InboxEnd(row=row, state=InboxState.WAITING, due_at=later) for row in leased[5:6]]
+    assert all(await store.end_events(ends))
+    order = sorted(enumerate(events), key=lambda each: (each[1].received_at, each[0]), reverse=True)
+    return [event.event_id for _, event in order]
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 7, 2_000])
+async def test_a_long_inbox_is_counted_and_listed_piece_by_piece(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    monkeypatch.setattr(inbox, "_STRETCH", length)
+    assert await store.inbox_backlog() == InboxBacklog(0, 0, None)
+    order = await kept_news(store)
+    backlog = await store.inbox_backlog()
+    assert (backlog.waiting, backlog.parked) == (9, 3)
+    assert backlog.oldest_received_at == (await row_of(store, "e13")).received_at
+    for limit in (1, 4, 1000):
+        rows: list[InboxRow] = []
+        cursor: str | None = None
+        while True:
+            page = await store.list_inbox("acme", gateway="bkash", cursor=cursor, limit=limit)
+            rows += page.rows
+            cursor = page.cursor
+            if cursor is None:
+                break
+        assert [row.event_id for row in rows] == order
+    parked = await store.list_inbox(None, state=InboxState.PARKED)
+    assert [row.event_id for row in parked.rows] == ["e1", "e0", "e2"]
+
+
+async def row_of(store: SqliteStore, event_id: str) -> InboxRow:
+    row = await store.get_inbox("acme", "bkash", Mode.SANDBOX, event_id)
+    assert row is not None
+    return row

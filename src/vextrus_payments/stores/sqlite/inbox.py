@@ -22,6 +22,7 @@ from vextrus_payments.stores.columns import (
     Position,
     check_lease,
     check_limit,
+    from_micros,
     optional_micros,
     optional_moment,
     to_micros,
@@ -60,16 +61,16 @@ _REPLAY: Final = (
 )
 _GET: Final = f"SELECT {COLUMNS} FROM inbox WHERE {_KEY}"  # noqa: S608 - from constants
 _OF_NUMBER: Final = f"SELECT {COLUMNS} FROM inbox WHERE id = ?"  # noqa: S608 - from constants
-_NEXT: Final = "SELECT min(due_at) FROM inbox WHERE due_at IS NOT NULL"
+_NEXT: Final = "SELECT due_at FROM inbox WHERE due_at IS NOT NULL ORDER BY due_at, id LIMIT 1"
 _PRUNE: Final = (
     "DELETE FROM inbox WHERE id IN (SELECT id FROM inbox WHERE finished_at < ? ORDER BY finished_at LIMIT ?)"
 )
-_OPEN: Final = "due_at IS NOT NULL AND (due_at, id) > (?, ?)"
-#: The end of a stretch, and its counts, found in the index alone.
-_STRETCH_END: Final = f"SELECT due_at, id FROM inbox WHERE {_OPEN} ORDER BY due_at, id LIMIT 1 OFFSET ?"  # noqa: S608 - from constants
-_COUNTS: Final = (
-    "SELECT count(*), coalesce(sum(state = 'parked'), 0),"  # noqa: S608 - from constants
-    f" min(CASE WHEN state <> 'parked' THEN received_at END) FROM inbox WHERE {_OPEN}"
+# In two pieces: of (due_at, id) > (?, ?) SQLite would walk all rows of the same time, and most are due "at once".
+_SAME_TIME: Final = (
+    "SELECT due_at, id, state, received_at FROM inbox WHERE due_at = ? AND id > ? ORDER BY id LIMIT ?"
+)
+_LATER: Final = (
+    "SELECT due_at, id, state, received_at FROM inbox WHERE due_at > ? ORDER BY due_at, id LIMIT ?"
 )
 _START: Final = (-1, 0)
 
@@ -213,16 +214,20 @@ def backlog(
     A stretch and not the whole: after an outage there may be a million, and whoever counts them must not hold up the
     payers.
     """
-    stop = connection.execute(_STRETCH_END, (*after, length)).fetchone()
-    bound, values = ("", ()) if stop is None else (" AND (due_at, id) <= (?, ?)", stop)
-    count, parked, oldest_us = connection.execute(_COUNTS + bound, (*after, *values)).fetchone()
-    return InboxBacklog(count - parked, parked, optional_moment(oldest_us)), stop
+    due_us, number = after
+    rows = connection.execute(_SAME_TIME, (due_us, number, length)).fetchall()
+    if len(rows) < length:
+        rows += connection.execute(_LATER, (due_us, length - len(rows))).fetchall()
+    waiting = [received for _, _, state, received in rows if state != InboxState.PARKED.value]
+    oldest = optional_moment(min(waiting, default=None))
+    stop = rows[-1][:2] if len(rows) == length else None
+    return InboxBacklog(len(waiting), len(rows) - len(waiting), oldest), stop
 
 
 def next_at(connection: sqlite3.Connection) -> datetime | None:
     """See InboxRows.next_event_at."""
-    (due_us,) = connection.execute(_NEXT).fetchone()
-    return optional_moment(due_us)
+    row = connection.execute(_NEXT).fetchone()
+    return None if row is None else from_micros(row[0])
 
 
 class SqliteInbox(SqliteHandle):
