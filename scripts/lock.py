@@ -19,7 +19,7 @@ FOLDER = ROOT / "requirements"
 _PIN = re.compile(r"[a-z0-9-]+==[\w.+]+( ; [^/@:]+)? \\|    --hash=sha256:[0-9a-f]{64}( \\)?")
 
 # name -> what `uv pip compile` reads
-_SERVICES = "--extra sandbox --extra postgres --extra redis"
+_SERVICES = "--extra sandbox --extra postgres --extra redis --extra limits"
 LOCKS: dict[str, list[str]] = {
     "dev": f"{_SERVICES} --extra xlsx --group test --group check --group mutate --group build".split(),
     "run": "--extra sandbox --group build".split(),
