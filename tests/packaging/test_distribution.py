@@ -50,10 +50,11 @@ def test_a_bare_install_asks_for_the_customers_packages_only(wheel: Path) -> Non
 
 def test_each_extra_is_declared(wheel: Path) -> None:
     metadata = metadata_of(wheel)
-    extras = {"cli", "postgres", "redis", "sandbox", "xlsx"}
+    extras = {"cli", "limits", "postgres", "redis", "sandbox", "xlsx"}
     assert set(metadata.get_all("Provides-Extra") or []) == extras
     required = [Requirement(line) for line in metadata.get_all("Requires-Dist") or []]
-    for extra, name in (("postgres", "asyncpg"), ("redis", "redis"), ("xlsx", "openpyxl")):
+    single = (("limits", "limits"), ("postgres", "asyncpg"), ("redis", "redis"), ("xlsx", "openpyxl"))
+    for extra, name in single:
         only = {line.name for line in required if line.marker and line.marker.evaluate({"extra": extra})}
         assert only == {name}
     sandbox = {line.name for line in required if line.marker and line.marker.evaluate({"extra": "sandbox"})}
