@@ -13,6 +13,7 @@ import pytest
 
 from tests.conformance.postgres_database import emptied, migrated, script, trial_of
 from tests.services import Databases
+from vextrus_payments.inbox import InboxState
 from vextrus_payments.records import OperationState, OutboxKind, PaymentState
 from vextrus_payments.stores import PostgresStore
 from vextrus_payments.stores.postgres.session import Session
@@ -50,6 +51,13 @@ INSERT INTO agreements (tenant, agreement_key, is_open, version, created_at, gat
     document) SELECT tenant, 'agr' || i, i % 50 = 0, 2, i, 'AGR' || i, 'ID' || i,
     CASE WHEN i % 50 = 0 THEN i + 4102444800000000 END, repeat('x', 300) FROM made;
 INSERT INTO agreement_operations SELECT tenant, 'agreement/' || i, 'agr' || i FROM made;
+INSERT INTO inbox (tenant, gateway, mode, event_id, news_key, state, received_at, due_at, leased_until, finished_at,
+    document, headers, body) SELECT tenant, 'bkash', 'sandbox', 'ev' || i, 'payment/TX' || i,
+    CASE WHEN i % 100 > 0 THEN 'done' WHEN i % 300 = 0 THEN 'unmatched' WHEN i % 200 = 0 THEN 'parked'
+        ELSE 'waiting' END,
+    i, CASE WHEN i % 100 = 0 AND i % 300 > 0 THEN i + 4102444800000000 END, NULL,
+    CASE WHEN i % 100 > 0 OR i % 300 = 0 THEN i + 4102444800000000 END, repeat('x', 300), repeat('x', 300),
+    convert_to(repeat('x', 1000), 'UTF8') FROM made;
 INSERT INTO meta SELECT 'mark/' || i, 'x' FROM made;
 INSERT INTO tokens SELECT 'digest' || i, '1', 'x', 'x' FROM made;
 ANALYZE;
@@ -57,6 +65,8 @@ ANALYZE;
 #: A sweep looks at all that is open, once in a long while; backlog() counts what still waits; a stretch of receipts is
 #: looked through for the unsettled ones.
 _WALKS = ("SELECT DISTINCT found.id", "SELECT count(*), count(parked)", "SELECT recorded_at, stretch.id")
+#: What of a tenant's inbox is of one gateway is looked through newest first: nearly always all of it is.
+_SIFTS = ".inbox WHERE received_at >= $1", " AND gateway = $"
 _MOST_COST = 1_500
 """In the planner's units: the indexes of a statement of many parts stay below, and no scan of a table does."""
 
@@ -105,6 +115,8 @@ async def run_everything(dsn: str) -> None:
         await store.list_agreements(tenant, limit=5)
         for parked in (False, True):
             await store.list_outbox(OutboxKind.EVENT, tenant=tenant, parked=parked, limit=5)
+        for inbox_state in (None, *InboxState):
+            await store.list_inbox(tenant, state=inbox_state, since=clock.now(), limit=5)
     await store.close()
 
 
@@ -122,7 +134,8 @@ async def test_every_statement_goes_by_an_index(dsn: str, ran: dict[str, dict[st
         for values in values_seen.values():
             mine, any_ = await explained(connection, statement, values)
             wide += [(statement, node["Relation Name"]) for plan in (mine, any_) for node in scans(plan)]
-            if mine["Total Cost"] > _MOST_COST and not template.strip().startswith(_WALKS):
+            walks = template.strip().startswith(_WALKS) or all(part in template for part in _SIFTS)
+            if mine["Total Cost"] > _MOST_COST and not walks:
                 wide.append((statement, mine["Total Cost"]))
     await connection.close()
     assert len(ran) > 60

@@ -332,16 +332,23 @@ async def test_the_release_before_works_on_this_schema_beside_this_one(dsn: str,
 
 async def shape_beside_the_inbox(dsn: str) -> list[Any]:
     """Tables with their columns, indexes, constraints, triggers and functions: all that a statement can notice."""
-    questions = (
+    columns = (
         "SELECT table_name, column_name, data_type, is_nullable, column_default, collation_name"
-        " FROM information_schema.columns WHERE table_schema = 'vextrus_payments' AND table_name <> 'inbox'",
-        "SELECT indexdef FROM pg_indexes WHERE schemaname = 'vextrus_payments' AND tablename <> 'inbox'",
-        "SELECT relname::text, pg_get_constraintdef(pg_constraint.oid) FROM pg_constraint"
-        " JOIN pg_class ON conrelid = pg_class.oid WHERE relname <> 'inbox'",
-        "SELECT pg_get_triggerdef(pg_trigger.oid), tgenabled::text FROM pg_trigger JOIN pg_class"
-        " ON tgrelid = pg_class.oid WHERE relname <> 'inbox' AND NOT tgisinternal",
-        "SELECT proname::text, prosrc FROM pg_proc WHERE pronamespace = 'vextrus_payments'::regnamespace",
+        " FROM information_schema.columns WHERE table_schema = 'vextrus_payments' AND table_name <> 'inbox'"
     )
+    indexes = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'vextrus_payments' AND tablename <> 'inbox'"
+    constraints = (
+        "SELECT relname::text, pg_get_constraintdef(pg_constraint.oid) FROM pg_constraint"
+        " JOIN pg_class ON conrelid = pg_class.oid WHERE relname <> 'inbox'"
+    )
+    triggers = (
+        "SELECT pg_get_triggerdef(pg_trigger.oid), tgenabled::text FROM pg_trigger JOIN pg_class"
+        " ON tgrelid = pg_class.oid WHERE relname <> 'inbox' AND NOT tgisinternal"
+    )
+    functions = (
+        "SELECT proname::text, prosrc FROM pg_proc WHERE pronamespace = 'vextrus_payments'::regnamespace"
+    )
+    questions = (columns, indexes, constraints, triggers, functions)
     return [sorted(await sql(dsn, question), key=repr) for question in questions]
 
 

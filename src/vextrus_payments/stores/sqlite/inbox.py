@@ -165,38 +165,42 @@ def end(
 
 
 def listed(connection: sqlite3.Connection, wanted: Wanted, after: Position | None, length: int) -> Stretch:
-    """The next `length` rows of a listing, and which of them are wanted. A stretch and not a page: where nearly all
-    are done, the page with the next one that is not may be a month long."""
+    """The next `length` rows of a listing, and which of them are wanted.
+
+    A stretch and not a page: where nearly all are of another gateway, or done, the page with the next one that is not
+    may be a month long. Of what is open there is little, and an index that has no other rows.
+    """
+    state = wanted.state
     conditions: list[str] = ["1"]
     values: list[Any] = []
     for condition, value in (
         ("tenant = ?", wanted.tenant),
         ("received_at >= ?", optional_micros(wanted.since)),
+        ("state = ?", state.value if state in OPEN_INBOX_STATES else None),
     ):
         if value is not None:
             conditions.append(condition)
             values.append(value)
+    along = ""
+    if state is InboxState.UNMATCHED:
+        conditions.append("state = 'unmatched'")
+        along = "INDEXED BY inbox_unmatched"
+    elif state in OPEN_INBOX_STATES:
+        conditions.append("due_at IS NOT NULL")
+        along = "INDEXED BY inbox_due"
     if after is not None:
         conditions.append("(received_at, id) < (?, ?)")
         values += after
-    filters: list[str] = ["1"]
-    sifted: list[Any] = []
-    along = ""
-    if wanted.state is InboxState.UNMATCHED:
-        conditions.append("state = 'unmatched'")
-        along = "INDEXED BY inbox_unmatched"
-    elif wanted.state is not None:
-        filters.append("state = ?")
-        sifted.append(wanted.state.value)
-    if wanted.gateway is not None:
-        filters.append("gateway = ?")
-        sifted.append(wanted.gateway)
     rows: list[tuple[Any, ...]] = connection.execute(
-        f"SELECT received_at, id, {' AND '.join(filters)} FROM inbox {along} WHERE {' AND '.join(conditions)}"  # noqa: S608
+        f"SELECT received_at, id, state, gateway FROM inbox {along} WHERE {' AND '.join(conditions)}"  # noqa: S608
         " ORDER BY received_at DESC, id DESC LIMIT ?",
-        (*sifted, *values, length),
+        (*values, length),
     ).fetchall()
-    places = tuple(Position(at, number) for at, number, is_wanted in rows if is_wanted)
+    places = tuple(
+        Position(at, number)
+        for at, number, its_state, gateway in rows
+        if wanted.gateway in (None, gateway) and (state is None or its_state == state.value)
+    )
     return Stretch(places, Position(rows[-1][0], rows[-1][1]) if len(rows) == length else None)
 
 
