@@ -190,7 +190,7 @@ def test_every_notification_is_read_or_refused(row: dict[str, Any]) -> None:
     inner = json.loads(raw)
     if "amount" not in inner:
         return  # a stub of a message; test_webhook.py has such ones
-    event = event_of(parse_notification(raw))
+    event = event_of(parse_notification(raw), "m1")
     assert event.snapshot is not None
     assert (event.snapshot.transaction_id, event.snapshot.amount) == (inner["trxID"], Money(inner["amount"]))
 

@@ -32,12 +32,12 @@ def test_the_documented_message() -> None:
 
 
 def test_it_becomes_one_event_per_transaction() -> None:
-    event = event_of(parse_notification(message()))
-    assert event.event_id == "trx/4J420ANOXC"
+    event = event_of(parse_notification(message()), "m1")
+    assert (event.event_id, event.news_key) == ("m1", "payment/4J420ANOXC/paid/10000BDT")
     assert event.snapshot is not None
     assert (event.snapshot.state, event.snapshot.gateway_order_id) == (SnapshotState.PAID, "orderId1233")
     assert event.snapshot.gateway_reference == "", "a notification names no paymentID"
-    assert event == event_of(parse_notification(message()))
+    assert event == event_of(parse_notification(message()), "m1")
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_coupons_are_not_calculated_with() -> None:
 
 
 def test_only_completed_is_paid() -> None:
-    event = event_of(parse_notification(message(transactionStatus="Initiated")))
+    event = event_of(parse_notification(message(transactionStatus="Initiated")), "m1")
     assert event.snapshot is not None and event.snapshot.state is SnapshotState.UNRECOGNIZED
 
 
@@ -98,6 +98,6 @@ def test_what_is_no_notification_is_malformed(body: bytes) -> None:
 ))  # fmt: skip
 def test_no_bytes_raise_anything_else(body: bytes) -> None:
     try:
-        event_of(parse_notification(body))
+        event_of(parse_notification(body), "m1")
     except MalformedWebhookError:
         pass

@@ -6,16 +6,23 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import ClassVar, Final, Self
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from vextrus_payments.config import GatewayConfig
+from vextrus_payments.gateways.bkash import webhook_config as wanted
 from vextrus_payments.gateways.bkash.models import PATH_VOID, PATH_VOID_ALTERNATIVE, ROOT_PATH
 from vextrus_payments.gateways.bkash.steps import RefundApi
 from vextrus_payments.mode import Mode
 from vextrus_payments.secret import Secret
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
+    from vextrus_payments.signing import Verifier
+    from vextrus_payments.verifiers.sns import Topic
 
 SANDBOX_URL: Final = "https://tokenized.sandbox.bka.sh/v1.2.0-beta"
 LIVE_URL: Final = "https://tokenized.pay.bka.sh/v1.2.0-beta"
@@ -30,6 +37,8 @@ _PUBLISHED_APP_KEYS: Final = (
     "7ceaf565d0e26db9aa6b36316294e53d34071443170e12d75bfcf6a8ad132e32",
 )
 """SHA-256 of the app keys of bKash's shared sandbox merchants, which stand in hundreds of public repositories."""
+_PUBLISHED_RECURRING_KEYS: Final = ("9cdbdc8436641172dace9b2a579dae2723c51496ec46a5f498cbf72c17735069",)
+"""SHA-256 of the API key of the sample in bKash's guide to recurring payments (dossier §18)."""
 _CREDENTIALS: Final = ("app_key", "app_secret", "username", "password")
 _CREDENTIAL_MAX: Final = 512
 
@@ -95,6 +104,34 @@ class BkashConfig(GatewayConfig):
         default=False,
         description="Renew tokens by refresh in place of a new grant; both count in bKash's two an hour",
     )
+    sns_topic_arn: str | None = Field(
+        default=None,
+        description="The Amazon SNS topic of bKash's notifications, as bKash told you; several by commas. Without it "
+        "they are refused: anybody can have messages of a topic of his own signed",
+    )
+    sns_v2_only: bool = Field(
+        default=False,
+        description="Refuse notifications signed by version 1, which hashes with SHA-1; bKash's topics sign by it",
+    )
+    sns_anchors_pem: str | None = Field(
+        default=None,
+        repr=False,
+        description="PEM certificates that the chain of a notification's signing certificate has to end at",
+    )
+    sns_cert_hosts: str | None = Field(
+        default=None,
+        description="Sandbox only: 127.0.0.1:port of a test server that signs notifications itself; by commas. The "
+        "local sandbox of BKASH_API_URL is one by itself",
+    )
+    webhook_secret: Secret | None = Field(
+        default=None,
+        description="Secrets of a service of yours that relays payment news, by commas: whsec_..., whsk_... and "
+        "whpk_... sign by Standard Webhooks, any other text of 24 characters or more by hex HMAC-SHA256",
+    )
+    recurring_api_key: Secret | None = Field(
+        default=None,
+        description="The API key of bKash's recurring payments, which signs their webhooks; several by commas",
+    )
 
     @classmethod
     def mode_of_host(cls, host: str) -> Mode | None:
@@ -132,11 +169,57 @@ class BkashConfig(GatewayConfig):
             raise ValueError("must not begin or end with a blank")
         return value
 
+    # --- who may send webhooks: see senders.py ---------------------------------------------------------------------
+
+    def sns_topics(self) -> "tuple[Topic, ...]":
+        """The topics whose notifications are taken."""
+        return wanted.topics(self.sns_topic_arn)
+
+    def sns_anchors(self) -> "tuple[Certificate, ...]":
+        """Where chains of signing certificates have to end; empty: nowhere in particular."""
+        return wanted.anchors(self.sns_anchors_pem)
+
+    def sns_own_hosts(self) -> tuple[str, ...]:
+        """The hosts of this machine whose signing certificates are taken as they are; none in live mode."""
+        if self.mode is Mode.LIVE:
+            return ()
+        return wanted.own_hosts(self.sns_cert_hosts, self.api_url)
+
+    def relay_keys(self) -> "tuple[tuple[Verifier, ...], tuple[bytes, ...]]":
+        """(the keys of Standard Webhooks, the secrets of the relay format)."""
+        return wanted.relay_keys(self.webhook_secret)
+
+    def recurring_keys(self) -> tuple[bytes, ...]:
+        """The keys of recurring payments."""
+        return wanted.recurring_keys(self.recurring_api_key)
+
+    @field_validator(
+        "sns_topic_arn", "sns_anchors_pem", "sns_cert_hosts", "webhook_secret", "recurring_api_key"
+    )
+    @classmethod
+    def _senders_can_be_proven(cls, value: str | Secret | None, info: ValidationInfo) -> str | Secret | None:
+        wanted.check(info.field_name or "", value)
+        return value
+
+    @model_validator(mode="after")
+    def _no_own_hosts_in_live(self) -> Self:
+        if self.mode is Mode.LIVE and self.sns_cert_hosts is not None:
+            raise PydanticCustomError("mode", "is live, where no host of this machine signs notifications")
+        return self
+
     @model_validator(mode="after")
     def _no_test_credentials_in_live(self) -> Self:
         if self.mode is not Mode.LIVE:
             return self
         suspects = [name for name in _CREDENTIALS if _is_test_value(name, getattr(self, name).reveal())]
+        suspects += [
+            name
+            for name, secret in (
+                ("webhook_secret", self.webhook_secret),
+                ("recurring_api_key", self.recurring_api_key),
+            )
+            if secret is not None and any(_is_test_value(name, one) for one in wanted.listed(secret.reveal()))
+        ]
         if suspects:
             raise PydanticCustomError(
                 "mode",
@@ -152,4 +235,5 @@ def _is_test_value(name: str, value: str) -> bool:
     if name == "username":
         return _PUBLISHED_USERNAME.fullmatch(value) is not None
     digest = hashlib.sha256(value.encode("utf-8")).hexdigest()
-    return name == "app_key" and any(hmac.compare_digest(digest, known) for known in _PUBLISHED_APP_KEYS)
+    published = {"app_key": _PUBLISHED_APP_KEYS, "recurring_api_key": _PUBLISHED_RECURRING_KEYS}.get(name, ())
+    return any(hmac.compare_digest(digest, known) for known in published)

@@ -12,10 +12,9 @@ from vextrus_payments.errors import (
     AuthenticationRejectedError,
     ConfigurationError,
     InvalidRequestError,
-    SignatureError,
     UnreadableAnswerError,
 )
-from vextrus_payments.events import Delivery, ReturnHint
+from vextrus_payments.events import Confirm, Delivery, Events, Ignored, ReturnHint
 from vextrus_payments.gateways.base import Adapter, PaymentGateway
 from vextrus_payments.gateways.bkash import agreements, holds, models, protocol, refunds
 from vextrus_payments.gateways.bkash.access import Granted
@@ -32,6 +31,7 @@ from vextrus_payments.gateways.bkash.checks import (
 from vextrus_payments.gateways.bkash.config import BkashConfig
 from vextrus_payments.gateways.bkash.envelope import front_door_of
 from vextrus_payments.gateways.bkash.errors import Operation, meaning_of
+from vextrus_payments.gateways.bkash.hearing import Hearing
 from vextrus_payments.gateways.bkash.keeper import TokenKeeper
 from vextrus_payments.gateways.bkash.manners import NAME, capabilities_of
 from vextrus_payments.gateways.bkash.returns import parse_return
@@ -59,6 +59,7 @@ from vextrus_payments.snapshots import (
 )
 from vextrus_payments.token_port import TokenHealth
 from vextrus_payments.transport import Transport
+from vextrus_payments.verifier_port import WebhookVerifier
 from vextrus_payments.wire import CallContext, OnCheckpoint, WireCall, WireResponse
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class BkashGateway(PaymentGateway):
         config: the merchant's settings.
         tokens: the token cache that all gateways of the process share. None: in sandbox mode one of its own, in
             memory; in live mode a ConfigurationError, for a restart would forget the grant budget.
+        verifier: who proves bKash's notifications, in place of the one for Amazon SNS that the settings name.
         (the others): as PaymentGateway.
 
     Raises:
@@ -97,6 +99,7 @@ class BkashGateway(PaymentGateway):
         retry: RetryPolicy | None = None,
         breaker: Breaker | None = None,
         observer: Observer | None = None,
+        verifier: WebhookVerifier | None = None,
     ) -> None:
         if not isinstance(config, BkashConfig):
             raise ConfigurationError(
@@ -129,6 +132,14 @@ class BkashGateway(PaymentGateway):
             observer=self._observer,
         )
         self._ids = Ids(self._clock, self._entropy)
+        self._hearing = Hearing(
+            config,
+            tenant=tenant,
+            clock=self._clock,
+            transport=self._open_transport,
+            is_passed_in=transport is not None,
+            verifier=verifier,
+        )
 
     @property
     def capabilities(self) -> Capabilities:
@@ -141,6 +152,7 @@ class BkashGateway(PaymentGateway):
 
     async def aclose(self) -> None:
         """Close what this gateway opened itself."""
+        await self._hearing.aclose()
         await self._keeper.aclose()
         await super().aclose()
 
@@ -334,20 +346,26 @@ class BkashGateway(PaymentGateway):
         """
         return parse_return(params)
 
-    def validate_webhook_signature(self, delivery: Delivery) -> None:
-        """Refuse every delivery: bKash's notifications are signed by Amazon SNS, and no verifier is configured.
+    async def handle_webhook(self, delivery: Delivery) -> Events | Confirm | Ignored:
+        """Prove who sent it, by whichever sender is configured (senders.py), and read it.
 
-        An HMAC of the app secret, which some libraries check, does not exist at bKash (dossier §1.10).
+        Raises: as PaymentGateway; SignatureError with code "no_verifier" where no sender is configured. An HMAC of the
+        app secret, which some libraries check, does not exist at bKash (dossier §1.10).
+        """
+        return await self._hearing.read(delivery)
+
+    async def confirm_webhook(self, confirm: Confirm) -> None:
+        """Confirm the subscription to Amazon SNS. As PaymentGateway."""
+        await self._hearing.confirm(confirm)
+
+    def validate_webhook_signature(self, delivery: Delivery) -> None:
+        """Check who sent a delivery, where nothing has to be fetched for it: relays and recurring payments.
 
         Raises:
-            SignatureError: always.
+            SignatureError: it is not proven; code "fetch_needed" for Amazon SNS, which only `handle_webhook` proves.
+            MalformedWebhookError, TimestampOutsideWindowError: as handle_webhook.
         """
-        raise SignatureError(
-            "No verifier for bKash's notifications is configured, so the delivery was refused unread.",
-            code="no_verifier",
-            gateway=NAME,
-            tenant=self.tenant,
-        )
+        self._hearing.check(delivery)
 
     # --- hooks ------------------------------------------------------------------------------------------------------
 

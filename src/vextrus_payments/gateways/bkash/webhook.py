@@ -1,7 +1,7 @@
 """bKash's payment notifications (IPN): what the inner message says (dossier §8).
 
-A notification arrives as an Amazon SNS message. Who sent it is the verifier's question, and until one is configured
-the gateway refuses every delivery; this file only reads the message of a delivery that was verified.
+A notification arrives as an Amazon SNS message. Who sent it is the verifier's question (senders.py); this file only
+reads the message of a delivery that was verified.
 
 There is no paymentID in it. It binds to a payment by our invoice number, and bKash also notifies payments that never
 touched our API (QR code, *247#), which name none. Either way it is news, not proof of the amount we asked for: the
@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Final
 
 from vextrus_payments.errors import MalformedWebhookError
-from vextrus_payments.events import GatewayEvent
+from vextrus_payments.events import GatewayEvent, payment_news_key
 from vextrus_payments.gateways.bkash.models import NotificationMessage, UnreadableBodyError
 from vextrus_payments.gateways.bkash.steps import (
     UnreadableValueError,
@@ -26,6 +26,7 @@ from vextrus_payments.gateways.bkash.steps import (
 )
 from vextrus_payments.money import Money
 from vextrus_payments.snapshots import PaymentSnapshot, SnapshotState
+from vextrus_payments.verifier_port import Verified
 
 MESSAGE_MAX_BYTES: Final = 65_536
 
@@ -103,23 +104,64 @@ def parse_notification(message: bytes) -> Notification:
     )
 
 
-def event_of(notification: Notification) -> GatewayEvent:
-    """The normalized event. Its id is the trxID: one payment is one event, however often it is announced.
+def event_of(notification: Notification, event_id: str) -> GatewayEvent:
+    """The normalized event, under the sender's id of the message. What it tells is its `news_key`: one payment is one
+    piece of news, however often and under whatever ids it is announced.
 
     The snapshot's `gateway_reference` is empty, for a notification has none.
     """
     made = notification.status == "Completed"
-    return GatewayEvent(
-        event_id=f"trx/{notification.transaction_id}",
-        snapshot=PaymentSnapshot(
-            state=SnapshotState.PAID if made else SnapshotState.UNRECOGNIZED,
-            gateway_reference="",
-            raw_state=notification.status,
-            gateway_order_id=notification.invoice,
-            amount=notification.amount,
-            transaction_id=notification.transaction_id,
-            payer_account=notification.payer_account,
-            occurred_at=notification.occurred_at,
-        ),
+    snapshot = PaymentSnapshot(
+        state=SnapshotState.PAID if made else SnapshotState.UNRECOGNIZED,
+        gateway_reference="",
+        raw_state=notification.status,
+        gateway_order_id=notification.invoice,
+        amount=notification.amount,
+        transaction_id=notification.transaction_id,
+        payer_account=notification.payer_account,
         occurred_at=notification.occurred_at,
+    )
+    return GatewayEvent(
+        event_id=event_id,
+        snapshot=snapshot,
+        occurred_at=notification.occurred_at,
+        news_key=payment_news_key(snapshot),
+    )
+
+
+def notification_event(verified: Verified) -> GatewayEvent:
+    """The news in a proven message of bKash's topic: read, or for a person where it cannot be read."""
+    try:
+        notification = parse_notification(verified.message)
+    except MalformedWebhookError:
+        return unreadable(verified.message_id, verified.message)
+    return event_of(notification, verified.message_id)
+
+
+def unreadable(event_id: str, message: bytes = b"") -> GatewayEvent:
+    """The news that bKash has said something about money that cannot be read.
+
+    bKash notifies only what has happened, so it must not be dropped, and refusing it would not bring it again in
+    another form. Where it still names our payment, that is looked up; else it ends as an unmatched receipt, with the
+    raw delivery kept beside it.
+    """
+    trx_id = invoice = None
+    try:
+        read = NotificationMessage.from_json(message)
+    except UnreadableBodyError:
+        pass
+    else:
+        trx_id = read.trx_id if is_id(read.trx_id) else None
+        invoice = read.merchant_invoice_number or None
+    # Money of a transaction that nobody can name could only be held against the payment: then it is just looked up.
+    told = SnapshotState.UNRECOGNIZED if invoice and not trx_id else SnapshotState.REVIEW
+    return GatewayEvent(
+        event_id=event_id,
+        snapshot=PaymentSnapshot(
+            state=told,
+            gateway_reference="",
+            raw_state="unreadable",
+            gateway_order_id=invoice,
+            transaction_id=trx_id,
+        ),
     )
