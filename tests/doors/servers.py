@@ -37,12 +37,16 @@ def uvicorn_serving(app: Any, **settings: Any) -> Iterator[str]:
     thread.start()
     try:
         assert started.wait(PATIENCE_S), "uvicorn did not start"
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}"
+        yield "http://127.0.0.1" if config.uds else f"http://127.0.0.1:{_port(server)}"
     finally:
         server.should_exit = True
         thread.join(PATIENCE_S)
         assert not thread.is_alive()
+
+
+def _port(server: uvicorn.Server) -> int:
+    port: int = server.servers[0].sockets[0].getsockname()[1]
+    return port
 
 
 class _Quiet(WSGIRequestHandler):
