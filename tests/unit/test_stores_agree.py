@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vextrus_payments.errors import PaymentsError
+from vextrus_payments.inbox import OPEN_INBOX_STATES, InboxEnd, InboxRow, InboxState, NewInboxEvent
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
 from vextrus_payments.payment import Evidence, PaymentSession
@@ -77,6 +78,7 @@ class Side:
     claims: list[Claim] = field(default_factory=list)
     rows: list[OutboxRow] = field(default_factory=list)
     watches: list[Watch] = field(default_factory=list)
+    news: list[InboxRow] = field(default_factory=list)
     cursors: list[str | None] = field(default_factory=lambda: [None])
 
     @property
@@ -424,6 +426,69 @@ async def tend(side: Side, a: int, b: int) -> Any:
     return sorted(found, key=lambda each: each.row_id)
 
 
+def news_of(side: Side, a: int, b: int) -> NewInboxEvent:
+    return NewInboxEvent(
+        tenant=pick(TENANTS, a // 3),
+        gateway=pick(GATEWAYS, b // 5),
+        mode=pick(tuple(Mode), b // 7),
+        event_id=pick(("e1", "e2", "e3", "x" * 257), a),
+        news_key=pick((None, "n1", "n2", "n3"), b),
+        document="\ud800" if b % 19 == 0 else f'{{"n": {b}}}',
+        headers={"x-a": "\ud800" if b % 23 == 0 else "\xff"},
+        body=b"\0\xff",
+        received_at=side.store.now() - timedelta(seconds=b % 4),
+    )
+
+
+async def hear(side: Side, a: int, b: int) -> Any:
+    """What a webhook door and an operator do with the inbox."""
+    store = side.store
+    if a % 4:
+        return await store.accept_events([news_of(side, a + n, b + n) for n in range(b % 4)])
+    event = news_of(side, a, b)
+    key = (event.tenant, event.gateway, event.mode, event.event_id)
+    return await store.replay_event(*key), await store.get_inbox(*key)
+
+
+async def act_on_news(side: Side, a: int, b: int) -> Any:
+    """What the inbox's worker does."""
+    store = side.store
+    if a % 5 == 0:
+        return await store.prune_inbox(store.now() - timedelta(seconds=b % 3), limit=1 + b % 2)
+    if a % 5 < 3 or not side.news:
+        rows = await store.lease_events(limit=1 + a % 3, lease_s=1 + b % 2)
+        side.news.extend(rows)
+        return rows
+    ends = []
+    for number in range(1 + b % 3):
+        state = pick(tuple(InboxState), b + number)
+        waits = state in OPEN_INBOX_STATES
+        end = InboxEnd(
+            row=pick(side.news, a + number),
+            state=state,
+            due_at=store.now() + timedelta(seconds=a % 4) if waits != (b % 29 == 0) else None,
+            payment_id=pick((None, "pay_a"), a),
+            note=pick((None, "why \ud800\0"), b),
+            announcement=(f"evt-{a % 3}", "\ud800" if b % 31 == 0 else "{}") if b % 2 else None,
+        )
+        ends.append(end)
+    return await store.end_events(ends)
+
+
+async def look_at_news(side: Side, a: int, b: int) -> Any:
+    store = side.store
+    page = await store.list_inbox(
+        pick((None, *TENANTS), a),
+        gateway=pick((None, *GATEWAYS), b),
+        state=pick((None, *InboxState), a // 3),
+        since=pick((None, store.now() - timedelta(seconds=3)), b // 3),
+        cursor=pick(side.cursors, a),
+        limit=1 + b % 3,
+    )
+    side.cursors.append(page.cursor)
+    return page, await store.inbox_backlog(), await store.next_event_at()
+
+
 async def reopen(side: Side, a: int, b: int) -> Any:
     await side.store.close()
     if b % 4:
@@ -437,6 +502,7 @@ async def make_sure_it_is_open(side: Side, a: int, b: int) -> Any:
 
 Action = Callable[[Side, int, int], Awaitable[Any]]
 ACTIONS: Final[tuple[Action, ...]] = (
+    *(hear, hear, hear, act_on_news, act_on_news, act_on_news, act_on_news, look_at_news),
     *(watch, watch, watch, agree, agree, settle, look_around, look_around, tend, tend),
     *(bring, bring, bring, reserve, reserve, reserve_operation, reserve_operation, claim, claim, get, get),
     *(commit, commit, commit, commit, checkpoint, release, note, lease, lease, deliver, deliver, find),
@@ -468,7 +534,15 @@ async def run(sequence: list[tuple[Action, int, int, int]], folder: Path) -> Non
     for side in sides:
         await side.store.open()
     for tenant in range(2):
-        for action, count in ((get, 5), (read, 40), (find, 36), (tokens, 0), (look_around, 12), (watch, 4)):
+        for action, count in (
+            (get, 5),
+            (read, 40),
+            (find, 36),
+            (tokens, 0),
+            (look_around, 12),
+            (watch, 4),
+            (look_at_news, 36),
+        ):
             for number in range(count):
                 memory, file = [await answer(action, side, tenant + 2 * number, number) for side in sides]
                 assert memory == file

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from vextrus_payments.documents import to_json
 from vextrus_payments.inbox import (
     OPEN_INBOX_STATES,
     InboxBacklog,
@@ -51,20 +52,22 @@ class MemoryInbox:
     _news: dict[_Key, _Key] = field(default_factory=dict)
     """(tenant, gateway, mode, news key) -> the key of its row."""
     _open: dict[_Key, KeptRow] = field(default_factory=dict)
-    _count: int = 0
 
     def accept(self, events: Sequence[NewInboxEvent]) -> tuple[bool, ...]:
         """See InboxRows.accept_events."""
-        ready = [(event, received_us(event), header_text(event.headers)) for event in events]
+        ready = [(event, received_us(event)) for event in events]
+        for event in events:
+            to_json(event.document)
+            header_text(event.headers)
         # From here on nothing can fail.
-        return tuple([self._add(event, at_us) for event, at_us, _ in ready])
+        return tuple([self._add(event, at_us) for event, at_us in ready])
 
     def _add(self, event: NewInboxEvent, at_us: int) -> bool:
         me = key_of(event)
         news = None if event.news_key is None else (*me[:3], event.news_key)
         if me in self._rows or news in self._news:
             return False
-        self._count += 1
+        number = 1 + (next(reversed(self._rows.values())).number if self._rows else 0)
         record = InboxRow(
             tenant=event.tenant,
             gateway=event.gateway,
@@ -77,7 +80,7 @@ class MemoryInbox:
             received_at=from_micros(at_us),
             state=InboxState.WAITING,
         )
-        self._rows[me] = self._open[me] = KeptRow(self._count, at_us, record)
+        self._rows[me] = self._open[me] = KeptRow(number, at_us, record)
         if news is not None:
             self._news[news] = me
         return True
