@@ -82,7 +82,7 @@ class Doorway:
 
     def __init__(self, keeper: DoorKeeper) -> None:
         self._keeper = keeper
-        self._health: tuple[float, Reply] | None = None
+        self._health: tuple[float, bool, Reply] | None = None
         self._looking: asyncio.Task[Reply] | None = None
 
     async def begin(self, head: Head) -> Reply | Errand:
@@ -171,20 +171,23 @@ class Doorway:
     async def _healthy(self) -> Reply:
         """How things stand, at most a second ago. Everybody who asks meanwhile waits for the same look."""
         loop = asyncio.get_running_loop()
-        if self._health is not None and loop.time() - self._health[0] < _HEALTH_KEPT_S:
-            return self._health[1]
+        if self._health is not None:
+            looked_at, was_open, reply = self._health
+            if loop.time() - looked_at < _HEALTH_KEPT_S and was_open is self._keeper.is_open:
+                return reply
         looking = self._looking
         if looking is None or looking.done() or looking.get_loop() is not loop:
             looking = self._looking = loop.create_task(self._look())
         return await asyncio.shield(looking)
 
     async def _look(self) -> Reply:
+        was_open = self._keeper.is_open
         try:
             reply = health_reply(await self._keeper.health())
         except Exception as error:  # noqa: BLE001 - a probe is told that it is not well, never a traceback
             _log.error("The health door failed with %s.", type(error).__name__)
             reply = UNAVAILABLE
-        self._health = (asyncio.get_running_loop().time(), reply)
+        self._health = (asyncio.get_running_loop().time(), was_open, reply)
         return reply
 
 
