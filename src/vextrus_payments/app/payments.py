@@ -53,8 +53,10 @@ from vextrus_payments.token_port import TokenBackend, require_durable
 from vextrus_payments.tokens import StoreTokenBackend, TokenCache
 from vextrus_payments.transport import Transport
 from vextrus_payments.webhooks.asgi import AsgiDoors
+from vextrus_payments.webhooks.guard import Guard
 from vextrus_payments.webhooks.inbox import InboxLimits, InboxPorts, InboxWorker
-from vextrus_payments.webhooks.keeper import Behind, Keeper, Unguarded
+from vextrus_payments.webhooks.keeper import Behind, Keeper
+from vextrus_payments.webhooks.limits import DoorLimits
 from vextrus_payments.webhooks.messages import DoorKeeper
 from vextrus_payments.webhooks.receiver import Receiver, ReceiverLimits, ReceiverPorts
 from vextrus_payments.webhooks.writer import InboxWriter
@@ -97,6 +99,7 @@ class Payments(SingleTenantVerbs):
         reconcile_limits: how many payments are looked at at once, and the like.
         outbox_limits: how many entries and events are handed over at once, and when one is set aside.
         inbox_limits: how many pieces of news from gateways are worked on at once, and how long one may wait.
+        door_limits: what the webhook door takes, how often and from whom; by default nothing is counted.
 
     Raises:
         ConfigurationError: the arguments do not go together.
@@ -123,6 +126,7 @@ class Payments(SingleTenantVerbs):
         reconcile_limits: ReconcileLimits | None = None,
         outbox_limits: OutboxLimits | None = None,
         inbox_limits: InboxLimits | None = None,
+        door_limits: DoorLimits | None = None,
         transport: Transport | None = None,
         observer: Observer | None = None,
         clock: Clock | None = None,
@@ -181,7 +185,7 @@ class Payments(SingleTenantVerbs):
         self._limits = limits or EngineLimits()
         self._reconcile_limits = reconcile_limits or ReconcileLimits()
         self._inbox_limits = inbox_limits or InboxLimits()
-        self._guard = Unguarded()
+        self._guard = Guard(door_limits, clock=self._clock, observer=self._observer)
         self._keeper = Keeper(
             Behind(
                 is_open=lambda: self._opened,
@@ -344,6 +348,7 @@ class Payments(SingleTenantVerbs):
             await self._crew.stop()
             await self._registry.aclose()
             await self._tokens.let_go()
+            await self._guard.aclose()
         finally:
             for sink in self._sinks:
                 await sink.aclose()

@@ -38,6 +38,7 @@ from vextrus_payments.transport import Transport
 from vextrus_payments.webhooks.blocking import Question
 from vextrus_payments.webhooks.django import AsyncView, View, django_async_view, django_view
 from vextrus_payments.webhooks.inbox import InboxLimits
+from vextrus_payments.webhooks.limits import DoorLimits
 from vextrus_payments.webhooks.wsgi import WsgiDoors
 
 T = TypeVar("T")
@@ -88,6 +89,7 @@ class Payments(Verbs):
         reconcile_limits: ReconcileLimits | None = None,
         outbox_limits: OutboxLimits | None = None,
         inbox_limits: InboxLimits | None = None,
+        door_limits: DoorLimits | None = None,
         transport: Transport | None = None,
         observer: Observer | None = None,
         clock: Clock | None = None,
@@ -120,6 +122,7 @@ class Payments(Verbs):
                 reconcile_limits=reconcile_limits,
                 outbox_limits=outbox_limits,
                 inbox_limits=inbox_limits,
+                door_limits=door_limits,
                 transport=transport,
                 observer=observer,
                 clock=clock,

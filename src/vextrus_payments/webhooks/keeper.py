@@ -9,53 +9,10 @@ from typing import Protocol
 
 from vextrus_payments.engine import ReturnResult
 from vextrus_payments.health import Health
+from vextrus_payments.webhooks.guard import Guard
 from vextrus_payments.webhooks.messages import Incoming, Reply
 from vextrus_payments.webhooks.receiver import Receiver
 from vextrus_payments.webhooks.replies import UNAVAILABLE
-
-
-class DoorGuard(Protocol):
-    """Limits: who is let in, and what becomes of who sends nonsense."""
-
-    @property
-    def body_max_bytes(self) -> int:
-        """See DoorKeeper."""
-        ...
-
-    @property
-    def read_deadline_s(self) -> float:
-        """See DoorKeeper."""
-        ...
-
-    async def admit(self, incoming: Incoming) -> Reply | None:
-        """See DoorKeeper."""
-        ...
-
-    def leave(self, incoming: Incoming) -> None:
-        """See DoorKeeper."""
-        ...
-
-    def bad_signature(self, incoming: Incoming) -> None:
-        """A delivery of this source did not prove its sender: counted against it."""
-        ...
-
-
-class Unguarded:
-    """A DoorGuard without limits but the two that every door needs."""
-
-    def __init__(self, *, body_max_bytes: int = 262_144, read_deadline_s: float = 10.0) -> None:
-        self.body_max_bytes: int = body_max_bytes
-        self.read_deadline_s: float = read_deadline_s
-
-    async def admit(self, incoming: Incoming) -> Reply | None:
-        """Everybody."""
-        return None
-
-    def leave(self, incoming: Incoming) -> None:
-        """Nothing was counted."""
-
-    def bad_signature(self, incoming: Incoming) -> None:
-        """Nothing is counted."""
 
 
 class Returned(Protocol):
@@ -81,7 +38,7 @@ class Behind:
 class Keeper:
     """A DoorKeeper (messages.py)."""
 
-    def __init__(self, behind: Behind, guard: DoorGuard) -> None:
+    def __init__(self, behind: Behind, guard: Guard) -> None:
         self._behind = behind
         self._guard = guard
 
@@ -112,10 +69,12 @@ class Keeper:
         """See DoorKeeper."""
         if not self._behind.is_open():
             return UNAVAILABLE
-        reply = await self._behind.receiver().receive(incoming)
-        if reply.status == 401:
-            self._guard.bad_signature(incoming)
-        return reply
+        judged = await self._behind.receiver().judge(incoming)
+        if judged.forged:
+            await self._guard.bad_signature(incoming)
+        elif judged.proven:
+            self._guard.good_signature(incoming)
+        return judged.reply
 
     async def returned(
         self, tenant: str | None, gateway: str, params: Mapping[str, str], *, wait_s: float

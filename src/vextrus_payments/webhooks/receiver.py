@@ -22,6 +22,7 @@ from vextrus_payments.errors import (
     CredentialsMissingError,
     MalformedWebhookError,
     PaymentsError,
+    SignatureError,
     UnknownGatewayError,
 )
 from vextrus_payments.events import Confirm, Delivery, Events, GatewayEvent, Ignored
@@ -50,6 +51,8 @@ _ID: Final = re.compile(r"[!-~]{1,256}", re.ASCII)
 _HEADERS_MAX: Final = 100
 _HEADER_MAX: Final = 8_192
 _EVENTS_MAX: Final = 100
+#: Of the reasons why a signature proves nothing, those by which somebody pretended: no other topic, no old certificate.
+_FORGED: Final = frozenset({SignatureError.default_code, "foreign_certificate"})
 #: What is never kept of a delivery: whatever may be a credential of ours, or of a proxy in front of us.
 _UNKEPT: Final = re.compile(
     r"cookie|authoriz|authentic|passw|secret|token|credential|api-?key", re.IGNORECASE
@@ -82,6 +85,17 @@ class ReceiverLimits:
     """How long the proof of a sender may take: a certificate may have to be fetched, and senders wait 15 s."""
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An answer, and what was learned of who sent the delivery."""
+
+    reply: Reply
+    proven: bool = False
+    """Its sender is who it says."""
+    forged: bool = False
+    """Its signature was wrong. What is not of now, of another topic or no message at all is none of both."""
+
+
 class Receiver:
     """Takes deliveries. Belongs to one event loop."""
 
@@ -91,12 +105,16 @@ class Receiver:
 
     async def receive(self, incoming: Incoming) -> Reply:
         """Verify, keep, answer. Raises nothing but a cancellation."""
+        return (await self.judge(incoming)).reply
+
+    async def judge(self, incoming: Incoming) -> Judged:
+        """As `receive`, with what was learned of the sender."""
         refused = self._misshapen(incoming)
         if refused is not None:
-            return refused
+            return Judged(refused)
         tenant = self._tenant(incoming)
         if tenant is None or not _GATEWAY.fullmatch(incoming.gateway):
-            return NOT_FOUND
+            return Judged(NOT_FOUND)
         try:
             # On the loop's clock: it bounds the wait for others' sockets, as a door's own time-out does.
             async with asyncio.timeout(self._limits.decide_s):
@@ -105,7 +123,7 @@ class Receiver:
             self._tell("webhook.undecided", tenant, incoming.gateway, code="decide_timeout")
         except Exception as error:  # noqa: BLE001 - a mistake of ours is a 503: the sender repeats, nothing is lost
             self._tell("webhook.failed", tenant, incoming.gateway, error=type(error).__name__)
-        return UNAVAILABLE
+        return Judged(UNAVAILABLE)
 
     # --- shape --------------------------------------------------------------------------------------------------
 
@@ -131,16 +149,16 @@ class Receiver:
 
     # --- proof and keeping --------------------------------------------------------------------------------------
 
-    async def _decide(self, tenant: str, incoming: Incoming) -> Reply:
+    async def _decide(self, tenant: str, incoming: Incoming) -> Judged:
         name = incoming.gateway
         received_at = self._ports.clock.now()
         try:
             gateway = await self._ports.gateway(tenant, name)
         except PaymentsError as error:
             if self._names_nothing(error):
-                return NOT_FOUND
+                return Judged(NOT_FOUND)
             self._tell("webhook.undecided", tenant, name, code=error.code)
-            return UNAVAILABLE
+            return Judged(UNAVAILABLE)
         delivery = Delivery(
             method=incoming.method,
             query=incoming.query,
@@ -148,8 +166,10 @@ class Receiver:
             body=incoming.body,
             received_at=received_at,
         )
+        proven = False
         try:
             read = await gateway.handle_webhook(delivery)
+            proven = True
             match read:
                 case Events():
                     rows = self._rows(tenant, gateway, delivery, read.events)
@@ -157,19 +177,20 @@ class Receiver:
                     if any(kept):
                         self._ports.on_kept()
                     self._tell("webhook.kept", tenant, name, new=sum(kept), of=len(rows))
-                    return ACCEPTED
+                    return Judged(ACCEPTED, proven=True)
                 case Confirm():
                     await gateway.confirm_webhook(read)
                     self._tell("webhook.confirmed", tenant, name)
-                    return CONFIRMED
+                    return Judged(CONFIRMED, proven=True)
                 case Ignored():
                     self._tell("webhook.ignored", tenant, name, why=read.why)
-                    return IGNORED
+                    return Judged(IGNORED, proven=True)
         except PaymentsError as error:
             reply = reply_to(error)
             event = "webhook.undecided" if reply.status >= 500 else "webhook.refused"
             self._tell(event, tenant, name, code=error.code, status=reply.status)
-            return reply
+            forged = isinstance(error, SignatureError) and error.code in _FORGED
+            return Judged(reply, proven=proven, forged=forged and not proven)
 
     def _names_nothing(self, error: PaymentsError) -> bool:
         """Whether the path names no gateway or tenant, rather than one whose settings are our own fault."""
