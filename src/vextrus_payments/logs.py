@@ -10,8 +10,9 @@ from typing import Any, Final
 
 import structlog
 
+from vextrus_payments.printable import one_line
 from vextrus_payments.records import Exchange
-from vextrus_payments.redaction import one_line, redact_text
+from vextrus_payments.redaction import redact_text
 from vextrus_payments.wire import CallContext
 
 LOGGER_NAME: Final = "vextrus_payments"

@@ -11,9 +11,9 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
+from vextrus_payments.printable import LINE_MAX, one_line
 from vextrus_payments.secret import MASK, mask_account
 
-_MAX_TEXT: Final = 300
 _MAX_FIELDS: Final = 60
 _MAX_NAME: Final = 80
 _MAX_SEARCHED: Final = 2000
@@ -58,11 +58,6 @@ ACCOUNT_FIELDS: Final = frozenset(
 #: As json.loads(body, parse_float=str, parse_int=str), which makes one anew each time.
 _DECODER: Final = json.JSONDecoder(parse_float=str, parse_int=str)
 
-#: Controls, directions, invisible characters. Not U+200C and U+200D: Bangla is spelled with them.
-_CONTROL: Final = re.compile(
-    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\ud800-\udfff\U000e0000-\U000e007f]"
-)
 # Begins where a run of its letters begins, or a long run would be gone through again from each of them.
 _JWT: Final = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_.-]*")
 _OPAQUE: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9+/_=-]{25,}(?![A-Za-z0-9])")
@@ -99,20 +94,12 @@ _A_CREDENTIAL_S_WORD: Final = re.compile("auth|bearer|basic|pass|secret|cred|tok
 _NOTHING_TO_MASK: Final = re.compile(r"[A-Za-z0-9_/+-]{0,24}")
 
 
-def one_line(text: str, limit: int = _MAX_TEXT) -> str:
-    """The text without control, bidirectional and zero-width characters, cut to a length: one event, one line."""
-    if len(text) <= limit and text.isascii() and text.isprintable():
-        return text  # nearly everything; there is nothing in it that could be hidden
-    cut = text if len(text) <= limit else text[: limit - 1] + "…"
-    return _CONTROL.sub("\ufffd", cut)
-
-
-def redact_sentence(text: str, limit: int = _MAX_TEXT) -> str:
+def redact_sentence(text: str, limit: int = LINE_MAX) -> str:
     """As `redact_text`, for a gateway's sentence that payers read: "Invalid OTP / PIN" stays what it is."""
     return _redacted(text, limit, _CREDENTIAL_IN_SENTENCE)
 
 
-def redact_text(text: str, limit: int = _MAX_TEXT) -> str:
+def redact_text(text: str, limit: int = LINE_MAX) -> str:
     """Free text with what looks like a credential, a token or a wallet number masked.
 
     The last line of defence for sentences of others (a gateway's message); fields go by the allow-list instead.
@@ -137,7 +124,7 @@ def _redacted(text: str, limit: int, credential: re.Pattern[str]) -> str:
 def redact_url(url: str) -> str:
     """Scheme, host, port and path; no user, no query, no fragment. What is no URL becomes a mask."""
     # Only addresses without a query are remembered: a query may carry a secret.
-    plain = len(url) <= _MAX_TEXT and "?" not in url and "#" not in url
+    plain = len(url) <= LINE_MAX and "?" not in url and "#" not in url
     return _known_url(url) if plain else _redacted_url(url)
 
 

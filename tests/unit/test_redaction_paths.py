@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vextrus_payments import redaction
+from vextrus_payments import printable, redaction
 from vextrus_payments.secret import MASK, mask_account
 
 _WORDS = st.sampled_from(
@@ -55,7 +55,7 @@ _VALUES = st.recursive(
 
 def _one_line(text: str, limit: int = 300) -> str:
     cut = text if len(text) <= limit else text[: limit - 1] + "…"
-    return redaction._CONTROL.sub("\ufffd", cut)
+    return printable._CONTROL.sub("\ufffd", cut)
 
 
 def _text(text: str, limit: int = 300) -> str:
@@ -105,7 +105,7 @@ def _mapping(fields: dict[str, object], prefix: str = "", depth: int = 0) -> dic
 
 @given(_TEXTS, st.integers(2, 60))
 def test_a_line(text: str, limit: int) -> None:
-    assert redaction.one_line(text, limit) == _one_line(text, limit)
+    assert printable.one_line(text, limit) == _one_line(text, limit)
 
 
 @given(_TEXTS)

@@ -26,7 +26,7 @@ from vextrus_payments.cli.output import console, emit_json
 from vextrus_payments.cli.records import Place, places
 from vextrus_payments.clock import SystemClock
 from vextrus_payments.gateways.registry import DEFAULT_TENANT, Registry, installed_gateways
-from vextrus_payments.redaction import one_line
+from vextrus_payments.printable import one_line
 
 if TYPE_CHECKING:
     from vextrus_payments.gateways.base import PaymentGateway

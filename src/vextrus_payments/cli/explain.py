@@ -17,9 +17,9 @@ from vextrus_payments.cli.shapes import moment as iso
 from vextrus_payments.cli.shapes import outcome_document, payment_document
 from vextrus_payments.errors import InvalidRequestError, PaymentsError
 from vextrus_payments.gateways.registry import DEFAULT_TENANT
+from vextrus_payments.printable import one_line
 from vextrus_payments.reconcile import next_step
 from vextrus_payments.records import PaymentFacts, SubjectKind
-from vextrus_payments.redaction import one_line
 from vextrus_payments.store import PaymentStore
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from vextrus_payments.documents import from_json
 from vextrus_payments.events import EventKind, PaymentEvent
 from vextrus_payments.ledger import EntryKind, LedgerEntry, entry_id
+from vextrus_payments.printable import one_line
 from vextrus_payments.records import (
     Attempt,
     Exchange,
@@ -25,7 +26,6 @@ from vextrus_payments.records import (
     Resolution,
     Submission,
 )
-from vextrus_payments.redaction import one_line
 from vextrus_payments.secret import mask_account
 
 _EVENTS: Final[Mapping[EventKind, str]] = {

@@ -5,8 +5,8 @@ from datetime import datetime
 
 from vextrus_payments.cli.explaining import NEGLECTED, Told, ago, moment, open_of
 from vextrus_payments.outcomes import Authorized, Declined, Outcome, Paid, Pending, Review, Unknown
+from vextrus_payments.printable import one_line
 from vextrus_payments.records import Flag, OperationKind, OperationState, PaymentFacts, PaymentState
-from vextrus_payments.redaction import one_line
 from vextrus_payments.states import captured, outcome_of, payment_receipts, refundable, refunded
 
 

@@ -15,8 +15,8 @@ from vextrus_payments.cli.params import WholeNumber
 from vextrus_payments.cli.records import Place, places
 from vextrus_payments.errors import ConflictError, InvalidRequestError
 from vextrus_payments.paging import Page
+from vextrus_payments.printable import one_line
 from vextrus_payments.records import OutboxKind, OutboxRow
-from vextrus_payments.redaction import one_line
 from vextrus_payments.store import OutboxBacklog
 
 _PAGE: Final = 500

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from vextrus_payments.redaction import one_line as shown_line
+from vextrus_payments.printable import one_line as shown_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,8 +17,8 @@ from vextrus_payments.cli.output import console, emit_json, say
 from vextrus_payments.cli.params import WHEN
 from vextrus_payments.cli.shapes import moment as iso
 from vextrus_payments.gateways.registry import DEFAULT_TENANT
+from vextrus_payments.printable import one_line
 from vextrus_payments.reconcile import OnEach, Reconciled, ReconcileReport
-from vextrus_payments.redaction import one_line
 
 if TYPE_CHECKING:
     from vextrus_payments.app import Payments

@@ -16,8 +16,8 @@ from vextrus_payments.cli.views import outcome_view
 from vextrus_payments.errors import InvalidRequestError
 from vextrus_payments.gateways.registry import DEFAULT_TENANT
 from vextrus_payments.money import Money
+from vextrus_payments.printable import one_line
 from vextrus_payments.records import Operation, OperationKind, PaymentFacts, ResolutionVerdict
-from vextrus_payments.redaction import one_line
 from vextrus_payments.resolving import ResolveRequest
 from vextrus_payments.states import OPEN_STATES, outcome_of
 

@@ -8,7 +8,7 @@ from typing import IO, Any, Final, Self
 
 from vextrus_payments.cli.output import console, say
 from vextrus_payments.errors import ConfigurationError
-from vextrus_payments.redaction import one_line
+from vextrus_payments.printable import one_line
 from vextrus_payments.settlement import Break, Finding, Phase, Progress, SettlementReport
 
 _SHOWN: Final = 20

@@ -15,8 +15,8 @@ from vextrus_payments.outcomes import (
     Review,
     Unknown,
 )
+from vextrus_payments.printable import one_line
 from vextrus_payments.reasons import Reason
-from vextrus_payments.redaction import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -33,7 +33,7 @@ from vextrus_payments.cli.webhooks_forward import forward
 from vextrus_payments.errors import ConfigurationError
 from vextrus_payments.inbox import InboxRow, InboxState
 from vextrus_payments.paging import Page
-from vextrus_payments.redaction import one_line
+from vextrus_payments.printable import one_line
 
 _STORE_HELP: Final = f"A store to look into; else {STORE_VARIABLE}, else the home folder."
 
