@@ -111,7 +111,7 @@ async def test_a_worker_that_only_leases_asks_now_and_then(dsn: str, setting: st
     store = PostgresStore(f"{dsn}?synchronous_commit={setting}", clock=machine)
     await store.open()
     machine.wrong = timedelta(hours=5)
-    store._time._learned_at = machine.monotonic() - 31
+    store._time._learned_s = machine.monotonic() - 31
     await store.lease(OutboxKind.EVENT, limit=1, lease_s=1)
     assert abs(store.now() - await database_time(dsn)) < 5 * SECOND
     await store.close()

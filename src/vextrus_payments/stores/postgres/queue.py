@@ -76,11 +76,13 @@ UPDATE {schema}.outbox SET head = true WHERE id IN (
     ) AS first
 )
 """
-_TAKE_OVER: Final = """
-UPDATE {schema}.outbox SET delivered_at = $4, head = false WHERE id = (
-    SELECT id FROM {schema}.outbox
-    WHERE tenant = $1 AND row_id = $2 AND leased_until = $3 AND due_at = $3 AND delivered_at IS NULL
-    FOR NO KEY UPDATE SKIP LOCKED
+_LEASED_AS_GIVEN: Final = (
+    "SELECT id FROM {schema}.outbox"
+    " WHERE tenant = $1 AND row_id = $2 AND leased_until = $3 AND due_at = $3 AND delivered_at IS NULL"
+)
+_TAKE_OVER: Final = f"""
+UPDATE {{schema}}.outbox SET delivered_at = $4, head = false WHERE id = (
+    {_LEASED_AS_GIVEN} FOR NO KEY UPDATE
 )
 RETURNING kind, tenant, subject
 """
@@ -162,7 +164,11 @@ async def ack(session: Session, rows: Sequence[OutboxRow], now: datetime) -> Non
 
 
 async def take_over(session: Session, row: OutboxRow, now: datetime) -> Sequence[Row]:
-    """Mark a row delivered that is still leased by its holder; the subject it belongs to, () if it is not."""
+    """Mark a row delivered that is still leased by its holder; the subject it belongs to, () if it is not.
+
+    It waits for the row's lock, which is held for the moment of a lease, or while the same row is handed over already.
+    To pass over a locked row would take another worker's look for work for the loss of the lease.
+    """
     return await session.all(
         _TAKE_OVER, row.tenant, row.row_id, optional_micros(row.leased_until), to_micros(now)
     )
