@@ -7,6 +7,7 @@ make, and goes by the wall clock, which is set back sometimes.
 """
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -147,6 +148,16 @@ class LocalCounters:
         """Nothing to let go of."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """What one event loop uses of a Redis."""
+
+    loop: asyncio.AbstractEventLoop
+    storage: RedisStorage
+    limiter: SlidingWindowCounterRateLimiter
+    places: asyncio.Semaphore
+
+
 class RedisCounters:
     """Counts in a Redis, for all processes that name it.
 
@@ -154,12 +165,11 @@ class RedisCounters:
         ConfigurationError: the URL names no Redis, or redis-py is missing or too old.
     """
 
-    def __init__(self, url: str, *, timeout_s: float) -> None:
-        self._uri, self._options = _place_of(url)
+    def __init__(self, url: str, *, timeout_s: float, ca_file: str | None = None) -> None:
+        self._uri, self._options = _place_of(url, ca_file)
         self._timeout_s = timeout_s
-        self._storage = self._new_storage()
-        self._limiter = SlidingWindowCounterRateLimiter(self._storage)
-        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._new_storage()  # what it cannot do is said now, and not at the first request
+        self._link: _Link | None = None
 
     async def hit(self, key: str, rate: Rate) -> float | None:
         """See Counters.
@@ -168,13 +178,25 @@ class RedisCounters:
             TimeoutError: no answer within `timeout_s`.
             Exception: redis-py's own errors.
         """
-        async with asyncio.timeout(self._timeout_s), self._places:
-            return await _hit(self._limiter, self._storage, key, rate)
+        link = self._linked()
+        async with asyncio.timeout(self._timeout_s), link.places:
+            return await _hit(link.limiter, link.storage, key, rate)
 
     async def aclose(self) -> None:
-        """Close the connections."""
-        bridge: Any = self._storage.bridge
-        await bridge.get_connection().aclose()
+        """Close the connections; the next use connects again."""
+        link, self._link = self._link, None
+        if link is not None and link.loop is asyncio.get_running_loop():
+            bridge: Any = link.storage.bridge
+            await bridge.get_connection().aclose()
+
+    def _linked(self) -> _Link:
+        """Connections belong to an event loop: another one (a second opening, a fork) makes its own."""
+        loop = asyncio.get_running_loop()
+        if self._link is None or self._link.loop is not loop:
+            storage = self._new_storage()
+            limiter = SlidingWindowCounterRateLimiter(storage)
+            self._link = _Link(loop, storage, limiter, asyncio.Semaphore(_AT_ONCE))
+        return self._link
 
     def _new_storage(self) -> RedisStorage:
         failed: str | None = None
@@ -235,7 +257,7 @@ class CountersThatRest:
 
 
 def counters_of(
-    url: str | None, *, timeout_s: float, clock: Clock, observer: Observer
+    url: str | None, *, ca_file: str | None, timeout_s: float, clock: Clock, observer: Observer
 ) -> LocalCounters | CountersThatRest:
     """The counters for a configuration.
 
@@ -245,7 +267,7 @@ def counters_of(
     own = LocalCounters(clock)
     if url is None:
         return own
-    shared = RedisCounters(url, timeout_s=timeout_s)
+    shared = RedisCounters(url, timeout_s=timeout_s, ca_file=ca_file)
     return CountersThatRest(shared, own, clock=clock, observer=observer)
 
 
@@ -260,7 +282,7 @@ async def _hit(
     return wait_s(rate, previous=previous, current=current, left_s=ends_s - rate.per_s)
 
 
-def _place_of(url: str) -> tuple[str, dict[str, Any]]:
+def _place_of(url: str, ca_file: str | None) -> tuple[str, dict[str, Any]]:
     """The package's URI for a URL, and the client's options. Never shows what the URL was."""
     try:
         parts = urlsplit(url)
@@ -273,7 +295,9 @@ def _place_of(url: str) -> tuple[str, dict[str, Any]]:
             if not parts.query or (asked.isdecimal() and asked.isascii()):
                 return f"async+redis+{url}", {}
         elif parts.scheme in ("redis", "rediss") and parts.hostname and not parts.query:
-            tls = {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
+            tls: dict[str, Any] = {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
+            if ca_file is not None:
+                tls["ssl_ca_certs"] = ca_file
             return f"async+{url}", tls if parts.scheme == "rediss" else {}
     raise ConfigurationError(
         "The URL of the doors' limits names no Redis.",

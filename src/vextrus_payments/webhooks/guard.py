@@ -322,7 +322,13 @@ def _counters(limits: DoorLimits, clock: Clock, observer: Observer) -> Counters:
             next_step='Install it: pip install "vextrus-payments[limits]"',
         )
     shared = limits.shared.reveal() if isinstance(limits.shared, Secret) else limits.shared
-    return counters_of(shared, timeout_s=limits.shared_timeout_s, clock=clock, observer=observer)
+    return counters_of(
+        shared,
+        ca_file=limits.shared_ca_file,
+        timeout_s=limits.shared_timeout_s,
+        clock=clock,
+        observer=observer,
+    )
 
 
 def _counters_of() -> Callable[..., Counters] | None:

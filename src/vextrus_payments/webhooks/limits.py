@@ -114,6 +114,8 @@ class DoorLimits:
     block_s: int = 600
     shared: str | Secret | None = field(default=None, repr=False)
     """The URL of a Redis in which all processes count together; without it each process counts for itself."""
+    shared_ca_file: str | None = None
+    """Whom to trust for that Redis's TLS (`rediss://`), instead of the system's authorities (PEM)."""
     shared_timeout_s: float = 0.25
     """How long that Redis may take to answer. Then, and while it is down, each process counts for itself."""
 
