@@ -28,6 +28,8 @@ from vextrus_payments_sandbox.rendering import STYLE_PATH, html, style
 from vextrus_payments_sandbox.world import CUSTOMER, SandboxClock, World, to_text
 
 RECENT_MAX: Final = 20
+TOPICS: Final = {GATEWAY: sns.BKASH_TOPIC}
+"""On which topic of Amazon SNS a gateway announces payments; the same at every start."""
 
 
 def version() -> str:
@@ -61,7 +63,7 @@ def create_app(
     world = World(SandboxClock(clock or SystemClock()), SystemRandom() if seed is None else Random(seed))
     faults = FaultPlans()
     sleeper = sleeper or SystemSleeper()
-    courier = Courier(world, faults, sleeper, {GATEWAY: sns.BKASH_TOPIC}, transport=webhook_transport)
+    courier = Courier(world, faults, sleeper, TOPICS, transport=webhook_transport)
     exchange = Exchange(world, faults, sleeper, courier)
     rules = bkash or Rules(unique_invoices=strict_manners)
     gateway = BkashSandbox(world, exchange, rules, strict_manners=strict_manners, announce=courier.announce)

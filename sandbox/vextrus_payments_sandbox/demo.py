@@ -1,81 +1,42 @@
 """`vextrus-pay demo`: one bKash payment and a refund over real HTTP, from the first call to the last posting.
 
-Everything is real but the money: a sandbox that enforces bKash's rules behind a loopback socket, a listener that the
-payer's browser comes back to, and `Payments` with an SQLite store, a ledger callback and an event callback. It all
-lives in a temporary folder, so that a run never meets an earlier run's token, budget or payment.
+Everything is real but the money: a sandbox that enforces bKash's rules behind a loopback socket and announces the
+payment in a signed message, a listener that the payer's browser comes back to, a door that takes the message in, and
+`Payments` with an SQLite store, a ledger callback and an event callback. It all lives in a temporary folder, so that a
+run never meets an earlier run's token, budget or payment.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Final
 
 import httpx
 
-from vextrus_payments.app import Payments
-from vextrus_payments.cli.listener import Page, ReturnListener
-from vextrus_payments.cli.target import sandbox_target
 from vextrus_payments.errors import PaymentsError
-from vextrus_payments.events import PaymentEvent
-from vextrus_payments.ledger import LedgerEntry
 from vextrus_payments.money import Money
-from vextrus_payments.outcomes import (
-    Authorized,
-    Declined,
-    Outcome,
-    Paid,
-    Pending,
-    Refunded,
-    RefundOutcome,
-    Review,
-    Unknown,
-)
+from vextrus_payments.outcomes import Outcome, Paid, Refunded, RefundOutcome, Unknown
 from vextrus_payments.payment import PaymentRequest, PaymentSession, RefundRequest
-from vextrus_payments.stores import SqliteStore
-from vextrus_payments.tokens import FileTokenBackend
-from vextrus_payments_sandbox.demo_faults import Order, Script
+from vextrus_payments_sandbox.demo_faults import Script
+from vextrus_payments_sandbox.demo_stage import (
+    GATEWAY,
+    Record,
+    Sandbox,
+    Shop,
+    Step,
+    open_shop,
+    word_of,
+    words_of,
+)
 from vextrus_payments_sandbox.serve import SandboxServer
 from vextrus_payments_sandbox.walk import CUSTOMER, come_back, walk
 
-GATEWAY: Final = "bkash"
 REFERENCE: Final = "INV-8812"
 AMOUNT: Final = Money("1250.50", "BDT")
 REFUND: Final = Money("450.25", "BDT")
-
-
-@dataclass(slots=True)
-class Step:
-    """One step of the demo, as it is shown."""
-
-    name: str
-    title: str
-    text: str = ""
-    outcome: str | None = None
-    moved: str | None = None
-    """The money that moved, signed as the merchant sees it: "+1250.50 BDT"."""
-    calls: list[Mapping[str, Any]] = field(default_factory=list)
-    """The gateway calls that the sandbox logged during this step."""
-    elapsed_ms: int = 0
-
-
-@dataclass(slots=True)
-class Record:
-    """Everything a run leaves behind, whole or not."""
-
-    script: Script
-    steps: list[Step] = field(default_factory=list)
-    wire: Mapping[str, Any] = field(default_factory=lambda: {"calls": []})
-    entries: dict[str, LedgerEntry] = field(default_factory=dict)
-    """By entry id: the callback is idempotent, as every ledger's has to be."""
-    events: dict[str, PaymentEvent] = field(default_factory=dict)
-    books: Mapping[str, Any] = field(default_factory=dict)
-    outcome: Outcome | None = None
-    refund: RefundOutcome | None = None
-    error: PaymentsError | None = None
 
 
 async def run(script: Script) -> Record:
@@ -90,96 +51,16 @@ async def run(script: Script) -> Record:
             client = httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=30)
             sandbox = Sandbox(await stack.enter_async_context(client))
             try:
-                async with _shop(script, record, server.url, home) as shop:
+                async with open_shop(script, record, server.url, home) as shop:
+                    await sandbox.announce_to(shop.webhook_url)
                     await _Story(script, record, sandbox, shop).tell()
             finally:
                 record.wire = await sandbox.get("wire")
                 record.books = await sandbox.get("books")
+                record.webhooks = await sandbox.get(f"webhooks/{GATEWAY}")
     except PaymentsError as error:
         record.error = error
     return record
-
-
-class Sandbox:
-    """The sandbox's own routes, over HTTP like everything else."""
-
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self._client = client
-
-    async def get(self, name: str) -> Mapping[str, Any]:
-        """`GET /_sandbox/{name}`."""
-        answer = await self._client.get(f"/_sandbox/{name}")
-        answer.raise_for_status()
-        document: Mapping[str, Any] = answer.json()
-        return document
-
-    async def order(self, orders: tuple[Order, ...]) -> None:
-        """Order faults for the calls to come."""
-        for order in orders:
-            (
-                await self._client.post("/_sandbox/faults", json={"gateway": GATEWAY, **order})
-            ).raise_for_status()
-
-    async def clear(self) -> None:
-        """Forget the faults that have not struck."""
-        (await self._client.delete("/_sandbox/faults")).raise_for_status()
-
-
-class Shop:
-    """A shop with one or more servers over one store; the payer's browser comes back to any of them."""
-
-    def __init__(self) -> None:
-        self.servers: list[Payments] = []
-        self.url = ""
-        self.returns: list[Outcome] = []
-        self.failure: PaymentsError | None = None
-        self._turn = 0
-
-    @property
-    def payments(self) -> Payments:
-        """The shop's first server."""
-        return self.servers[0]
-
-    async def on_return(self, gateway: str, params: Mapping[str, str]) -> Page:
-        """The return door: each visit lands on the next server."""
-        server = self.servers[self._turn % len(self.servers)]
-        self._turn += 1
-        try:
-            outcome = (await server.handle_return(gateway, params, wait_s=None)).outcome
-        except PaymentsError as error:
-            self.failure = error
-            raise
-        assert outcome is not None, "the demo asks for payments only"
-        self.returns.append(outcome)
-        return Page("Thank you", words_of(outcome))
-
-
-@asynccontextmanager
-async def _shop(script: Script, record: Record, sandbox_url: str, home: Path) -> AsyncIterator[Shop]:
-    shop = Shop()
-    target = sandbox_target(GATEWAY, sandbox_url)
-
-    async def post_to_ledger(entry: LedgerEntry) -> None:
-        record.entries[entry.id] = entry
-
-    async def announce(event: PaymentEvent) -> None:
-        record.events[event.id] = event
-
-    async with AsyncExitStack() as stack:
-        door = await stack.enter_async_context(ReturnListener(shop.on_return))
-        shop.url = door.url
-        for _ in range(script.tabs):
-            payments = Payments(
-                store=SqliteStore(home / "payments.db"),
-                ledger=post_to_ledger,
-                on_event=announce,
-                public_url=door.url,
-                gateways={GATEWAY: target.config},
-                tokens=FileTokenBackend(home),
-                workers=False,
-            )
-            shop.servers.append(await stack.enter_async_context(payments))
-        yield shop
 
 
 class _Story:
@@ -198,12 +79,16 @@ class _Story:
             await self._early_return(session)
         return_url = await self._page(session)
         outcome = await self._return(return_url)
+        settled_by_webhook = isinstance(outcome, Unknown) and self._script.webhook_settles
         if isinstance(outcome, Unknown):
-            outcome = await self._look_up(outcome.payment_id)
+            settle = self._hear if settled_by_webhook else self._look_up
+            outcome = await settle(outcome.payment_id)
         if self._script.reloads:
             await self._reload(return_url)
         self._record.outcome = outcome
         if isinstance(outcome, Paid):
+            if not settled_by_webhook:
+                await self._webhook()
             refund = await self._refund(session)
             if isinstance(refund, Unknown):
                 refund = await self._look_refund_up(refund)
@@ -285,6 +170,31 @@ class _Story:
             step.outcome = word_of(outcome)
             step.text = f"{self._script.reloads} more visits, nothing sent: {words_of(outcome)}"
 
+    async def _webhook(self) -> None:
+        """The payment's announcement, when it tells what the shop knows already."""
+        async with self._step("webhook", "bKash's webhook") as step:
+            step.text = await self._apply_webhooks()
+
+    async def _hear(self, payment_id: str) -> Outcome:
+        """The payment's announcement, when it is the first that the shop hears of it."""
+        async with self._step("webhook", "bKash's webhook") as step:
+            told = await self._apply_webhooks()
+            outcome = await self._shop.payments.status(payment_id)
+            step.outcome = word_of(outcome)
+            step.text = f"{told} {words_of(outcome)}"
+            if isinstance(outcome, Paid):
+                step.moved = f"+{outcome.amount}"
+        return outcome
+
+    async def _apply_webhooks(self) -> str:
+        told = await self._sandbox.announced()
+        if not told:
+            return "It never came. Nothing depends on it: the reconciler finds such a payment, too."
+        await self._shop.payments.process_inbox()
+        rows = (await self._shop.payments.store.list_inbox(None)).rows
+        notes = " ".join(row.note for row in rows if row.note)
+        return f"Signed by Amazon SNS, verified, and kept before it was answered {told[-1]['status']}. {notes}".rstrip()
+
     async def _refund(self, session: PaymentSession) -> RefundOutcome:
         await self._sandbox.order(self._script.at_refund)
         async with self._step("refund", "Give a part back") as step:
@@ -349,27 +259,3 @@ def _fill_in_refund(step: Step, outcome: RefundOutcome) -> None:
 
 def _count(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
-
-
-def word_of(outcome: Outcome | RefundOutcome) -> str:
-    """The outcome's class in lower case."""
-    return type(outcome).__name__.lower()
-
-
-def words_of(outcome: Outcome | RefundOutcome) -> str:
-    """The outcome in one sentence."""
-    match outcome:
-        case Paid():
-            return f"Paid: {outcome.amount}, receipt {outcome.transaction_id}."
-        case Authorized():
-            return f"Authorized: {outcome.amount} is held."
-        case Refunded():
-            return f"Refunded: {outcome.amount}, receipt {outcome.transaction_id}."
-        case Declined():
-            return f"Declined: {outcome.reason.text('en')}"
-        case Pending():
-            return "Pending: under way." if outcome.sent else "Pending: nothing has moved."
-        case Unknown():
-            return "Unknown: the answer got lost, and nobody can tell. Nothing is sent again."
-        case Review():
-            return f"Review: {outcome.what}"

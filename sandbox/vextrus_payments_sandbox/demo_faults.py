@@ -24,6 +24,8 @@ class Script:
     """Somebody opens a made-up return address before the payer has confirmed anything."""
     tabs: int = 1
     """How many tabs come back at the same moment, each to a server of its own."""
+    webhook_settles: bool = False
+    """Nobody looks the unknown up: the webhook is the first word of it."""
     reloads: int = 0
     """How often the return page is loaded again afterwards."""
     ends: str = "paid"
@@ -40,6 +42,12 @@ _SCRIPTS: Final = (
         name="lost-answer",
         about="bKash takes the money, but its answer to execute never arrives.",
         at_return=(_GONE, _BLIND),
+    ),
+    Script(
+        name="webhook",
+        about="bKash takes the money, its answer never arrives, and its webhook is the first word of it.",
+        at_return=(_GONE, _BLIND),
+        webhook_settles=True,
     ),
     Script(
         name="double-click",

@@ -13,7 +13,8 @@ from vextrus_payments.cli.output import console, speaks_unicode
 from vextrus_payments.ledger import DEFAULT_ACCOUNTS, LedgerEntry, Side
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
-from vextrus_payments_sandbox.demo import AMOUNT, GATEWAY, Record, Step, word_of
+from vextrus_payments_sandbox.demo import AMOUNT
+from vextrus_payments_sandbox.demo_stage import GATEWAY, Record, Step, word_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -87,11 +88,13 @@ def judge(record: Record) -> Verdict:
     moved = sum(bool(c["moved_money"]) for c in executes)
     wanted = 1 if record.script.ends == "paid" else 0
     refunds = sum(bool(c["moved_money"]) for c in record.wire["calls"] if c["operation"] == "refund")
+    kept = sum(one["status"] == 200 for one in _announced(record))
     problems = list(record.books.get("problems", ()))
     checks = (
         Check(f"executes that moved money: {moved}", moved == wanted),
         Check(f"refunds that moved money: {refunds}", refunds == wanted),
         Check(f"outcome: {_ended(record)}", _ended(record) == record.script.ends),
+        Check(f"webhooks that were verified and kept: {kept}", kept == wanted),
         Check("every entry balances", all(_balances(entry) for entry in record.entries.values())),
         Check("the sandbox's own audit finds nothing", not problems),
     )
@@ -123,6 +126,7 @@ def document(record: Record, verdict: Verdict) -> dict[str, Any]:
             for step in record.steps
         ],
         "wire": dict(record.wire),
+        "webhooks": dict(record.webhooks),
         "entries": [_entry(entry) for entry in record.entries.values()],
         "events": [{"id": event.id, "kind": event.kind.value} for event in record.events.values()],
         "books": {
@@ -192,6 +196,10 @@ def _in_sandbox(record: Record, gateway: str, mode: Mode) -> Money:
 def _balances(entry: LedgerEntry) -> bool:
     debit = sum(p.amount.amount_minor for p in entry.postings if p.side is Side.DEBIT)
     return debit == sum(p.amount.amount_minor for p in entry.postings if p.side is Side.CREDIT)
+
+
+def _announced(record: Record) -> list[Mapping[str, Any]]:
+    return [one for one in record.webhooks["deliveries"] if one["type"] == "Notification"]
 
 
 def _ended(record: Record) -> str:

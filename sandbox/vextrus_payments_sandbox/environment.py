@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from vextrus_payments.config import is_loopback
 from vextrus_payments.errors import InvalidRequestError, UnknownGatewayError
 from vextrus_payments.money import Money
+from vextrus_payments_sandbox.app import TOPICS
 from vextrus_payments_sandbox.serve import gateways_at
 
 SHELLS: Final = ("sh", "powershell", "dotenv")
@@ -72,7 +73,8 @@ def variables(gateway: str, url: str) -> dict[str, str]:
     named = {
         f"{prefix}_{'API_URL' if key == 'base_url' else key.upper()}": value for key, value in facts.items()
     }
-    return {**named, f"{prefix}_MODE": "sandbox"}
+    topic = TOPICS.get(gateway)
+    return {**named, f"{prefix}_MODE": "sandbox", **({f"{prefix}_SNS_TOPIC_ARN": topic} if topic else {})}
 
 
 def all_variables(url: str) -> dict[str, str]:

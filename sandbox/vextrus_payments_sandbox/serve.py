@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vextrus_payments.clock import Clock, Sleeper
 from vextrus_payments_sandbox import sns
-from vextrus_payments_sandbox.app import create_app, version
+from vextrus_payments_sandbox.app import TOPICS, create_app, version
 from vextrus_payments_sandbox.bkash.records import GATEWAY, Rules
 from vextrus_payments_sandbox.delivery import Courier, checked_endpoint
 from vextrus_payments_sandbox.exchange import ABORT, Exchange
@@ -61,7 +61,7 @@ def describe(url: str, *, world: World | None = None) -> dict[str, Any]:
         "url": url,
         "customer": dict(CUSTOMER),
         "gateways": gateways_at(url, world=world),
-        "sns": {"topic_arn": sns.BKASH_TOPIC, "cert_url": url + sns.signing_key().path},
+        "sns": {"topic_arn": TOPICS[GATEWAY], "cert_url": url + sns.signing_key().path},
     }
 
 

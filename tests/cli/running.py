@@ -212,4 +212,5 @@ class Gateway:
             "BKASH_USERNAME": given["username"],
             "BKASH_PASSWORD": given["password"],
             "BKASH_MODE": "sandbox",
+            "BKASH_SNS_TOPIC_ARN": self.info["sns"]["topic_arn"],
         }

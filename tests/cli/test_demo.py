@@ -13,9 +13,10 @@ from tests.cli.running import User
 from vextrus_payments import cli
 from vextrus_payments.money import Money
 from vextrus_payments.outcomes import Paid
-from vextrus_payments_sandbox.demo import AMOUNT, REFUND, Record, run
+from vextrus_payments_sandbox.demo import AMOUNT, REFUND, run
 from vextrus_payments_sandbox.demo_faults import PLAIN, SCRIPTS, Script
 from vextrus_payments_sandbox.demo_report import document, exit_of, judge
+from vextrus_payments_sandbox.demo_stage import Record
 
 
 def _clearing(entries: list[dict[str, Any]]) -> Decimal:
@@ -50,7 +51,14 @@ def test_it_is_one_document(user: User) -> None:
     assert done.err == ""
     shown = done.document
     assert {"steps", "wire", "entries", "books"} <= shown.keys()
-    assert [step["step"] for step in shown["steps"]] == ["initialize", "page", "return", "refund", "ledger"]
+    assert [step["step"] for step in shown["steps"]] == [
+        "initialize",
+        "page",
+        "return",
+        "webhook",
+        "refund",
+        "ledger",
+    ]
     assert [entry["kind"] for entry in shown["entries"]] == ["payment.received", "payment.refunded"]
     assert len({entry["id"] for entry in shown["entries"]}) == 2
     assert _clearing(shown["entries"]) == _gateway_says(shown["books"]) == AMOUNT.decimal - REFUND.decimal
@@ -146,6 +154,25 @@ async def test_a_lost_answer_is_unknown_then_found() -> None:
     assert (execute["status"], execute["moved_money"], execute["fault"]) == (None, True, "drop_after")
     kinds = [event["kind"] for event in shown["events"]]
     assert kinds.index("payment.unknown_opened") < kinds.index("payment.unknown_resolved")
+
+
+async def test_a_webhook_is_the_first_word_of_a_lost_answer() -> None:
+    shown = await _shown("webhook")
+    by_name = {step["step"]: step for step in shown["steps"]}
+    assert "status" not in by_name, "nobody looks but because the webhook said so"
+    assert by_name["return"]["outcome"] == "unknown"
+    assert (by_name["webhook"]["outcome"], by_name["webhook"]["moved"]) == ("paid", f"+{AMOUNT}")
+    asked = [c for c in shown["wire"]["calls"] if c["seq"] in by_name["webhook"]["calls"]]
+    assert [c["operation"] for c in asked] == ["query"]
+    assert len(_executes(shown)) == 1
+
+
+async def test_a_webhook_that_tells_what_is_known_asks_nothing() -> None:
+    record = await _record(PLAIN)
+    (step,) = [step for step in record.steps if step.name == "webhook"]
+    assert step.calls == [] and step.outcome is None
+    (told,) = [one for one in record.webhooks["deliveries"] if one["type"] == "Notification"]
+    assert told["status"] == 200 and record.webhooks["confirmed"] is True
 
 
 async def test_a_double_click_is_one_execute() -> None:
