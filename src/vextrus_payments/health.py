@@ -80,6 +80,9 @@ class Setup:
     accounts: AccountMap
     workers: bool
     """Whether opening it starts the workers."""
+    gateways: tuple[str, ...] = ()
+    """The names it knows: those configured, or those installed where the environment or a source of credentials
+    decides at the first use."""
     epoch_marked: bool = False
     """Whether a restored backup is noticed: a mark is kept outside the database."""
 

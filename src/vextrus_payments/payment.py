@@ -319,3 +319,19 @@ def digest_of(*parts: Any) -> str:
     """A stable digest of simple values."""
     text = json.dumps(parts, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def checked_public_url(value: str) -> str:
+    """The address under which our doors are mounted, as seen from outside, without a slash at its end.
+
+    Raises:
+        InvalidRequestError: it is no URL, or has a query or a fragment.
+    """
+    check_url("public_url", value)
+    if "?" in value or "#" in value:
+        raise InvalidRequestError(
+            "public_url does not fit: no query and no fragment.",
+            field="public_url",
+            rule="no query, no fragment",
+        )
+    return value.rstrip("/")

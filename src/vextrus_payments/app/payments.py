@@ -36,7 +36,7 @@ from vextrus_payments.observe import GuardedObserver, Observer
 from vextrus_payments.outbox import AlarmCallback, Outbox, OutboxLimits
 from vextrus_payments.payment import (
     check_text,
-    check_url,
+    checked_public_url,
 )
 from vextrus_payments.reconcile import (
     OnEach,
@@ -59,6 +59,7 @@ from vextrus_payments.webhooks.keeper import Behind, Keeper
 from vextrus_payments.webhooks.limits import DoorLimits
 from vextrus_payments.webhooks.messages import DoorKeeper
 from vextrus_payments.webhooks.receiver import Receiver, ReceiverLimits, ReceiverPorts
+from vextrus_payments.webhooks.routes import return_address
 from vextrus_payments.webhooks.writer import InboxWriter
 from vextrus_payments.workers import Job, Workers
 
@@ -141,7 +142,7 @@ class Payments(SingleTenantVerbs):
         self._sleeper = sleeper or SystemSleeper()
         self._entropy = entropy or SystemEntropy()
         self._observer = GuardedObserver(observer or StructlogObserver())
-        self._public_url = _checked_public_url(public_url)
+        self._public_url = None if public_url is None else checked_public_url(public_url)
         self._has_tenants = credentials is not None
         self._workers = workers
         self._store = open_store(store, clock=self._clock)
@@ -528,6 +529,7 @@ class Payments(SingleTenantVerbs):
             tokens_durable=self._tokens.durable,
             accounts=self._accounts,
             workers=self._workers,
+            gateways=self._registry.names,
             epoch_marked=self._epochs.configured,
         )
 
@@ -559,8 +561,7 @@ class Payments(SingleTenantVerbs):
         """The address of our return door for one gateway; None when no public address is known."""
         if self._public_url is None:
             return None
-        middle = f"/t/{tenant}" if self._has_tenants else ""
-        return f"{self._public_url}{middle}/{gateway}/return"
+        return return_address(self._public_url, gateway, tenant if self._has_tenants else None)
 
     # --- own ------------------------------------------------------------------------------------------------
 
@@ -610,16 +611,3 @@ class Payments(SingleTenantVerbs):
                 next_step='Name a durable store, such as store="sqlite:///payments.db".',
             )
         require_durable(self._tokens, Mode.LIVE)
-
-
-def _checked_public_url(value: str | None) -> str | None:
-    if value is None:
-        return None
-    check_url("public_url", value)
-    if "?" in value or "#" in value:
-        raise InvalidRequestError(
-            "public_url does not fit: no query and no fragment.",
-            field="public_url",
-            rule="no query, no fragment",
-        )
-    return value.rstrip("/")

@@ -37,6 +37,9 @@ _OWN: Final[Mapping[str, _Own]] = {
         "vextrus_payments.cli.webhooks", "Look at what gateways sent; replay it, forward it, check it."
     ),
     "doctor": _Own("vextrus_payments.cli.doctor", "See whether everything is as it should be."),
+    "urls": _Own(
+        "vextrus_payments.cli.urls", "Print the addresses of the doors, and where to register which."
+    ),
     "settle": _Own("vextrus_payments.cli.settle", "Hold a gateway's statement against our receipts."),
     "ledger": _Own("vextrus_payments.cli.ledger", "Hold the ledger against the gateway's books."),
 }

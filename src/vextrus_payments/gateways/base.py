@@ -513,6 +513,14 @@ def _the_log() -> Observer:
     return StructlogObserver()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registering:
+    """What a person does at the gateway with the addresses of our doors: a sentence or two each."""
+
+    webhook: str
+    returns: str
+
+
 @dataclass(frozen=True, slots=True)
 class Adapter:
     """What an entry point of the group `vextrus_payments.gateways` must name: how to make one gateway."""
@@ -520,6 +528,8 @@ class Adapter:
     name: str
     gateway_class: type[PaymentGateway]
     config_class: type[GatewayConfig]
+    registering: Registering | None = None
+    """None: nobody has written it down; the gateway's own papers tell."""
 
     def __post_init__(self) -> None:
         if self.gateway_class.name != self.name:

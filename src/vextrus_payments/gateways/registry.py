@@ -126,6 +126,14 @@ class Registry:
         self._making: dict[tuple[str, str], asyncio.Task[_Ready]] = {}
         self._closed = False
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The gateways that may be asked for, sorted: those configured, where that is known here; else those there
+        are adapters of."""
+        if self._configs:
+            return tuple(sorted(self._configs))
+        return installed_gateways() if self._adapters is None else tuple(sorted(self._adapters))
+
     async def gateway(self, tenant: str, name: str) -> PaymentGateway:
         """The ready gateway of this tenant and name.
 

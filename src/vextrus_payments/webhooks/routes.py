@@ -27,10 +27,12 @@ class Route:
     tenant: str | None = None
 
 
+GATEWAY: Final = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
+TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+
 _PATH_MAX: Final = 512
 _ROUTE: Final = re.compile(
-    r"(?:/t/(?P<tenant>[A-Za-z0-9][A-Za-z0-9._-]{0,63}))?"
-    r"/(?P<gateway>[a-z][a-z0-9_]{0,39})/(?P<door>webhook|return)/?",
+    rf"(?:/t/(?P<tenant>{TENANT.pattern}))?/(?P<gateway>{GATEWAY.pattern})/(?P<door>webhook|return)/?",
     re.ASCII,
 )
 _HEALTH: Final = re.compile(r"/health/?", re.ASCII)

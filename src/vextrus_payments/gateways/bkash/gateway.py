@@ -33,7 +33,7 @@ from vextrus_payments.gateways.bkash.envelope import front_door_of
 from vextrus_payments.gateways.bkash.errors import Operation, meaning_of
 from vextrus_payments.gateways.bkash.hearing import Hearing
 from vextrus_payments.gateways.bkash.keeper import TokenKeeper
-from vextrus_payments.gateways.bkash.manners import NAME, capabilities_of
+from vextrus_payments.gateways.bkash.manners import NAME, REGISTERING, capabilities_of
 from vextrus_payments.gateways.bkash.returns import parse_return
 from vextrus_payments.gateways.bkash.steps import Api
 from vextrus_payments.gateways.front_door import Authorization, FrontDoor
@@ -423,5 +423,5 @@ class BkashGateway(PaymentGateway):
         return await super().drive(call, context=context)
 
 
-adapter: Final = Adapter(NAME, BkashGateway, BkashConfig)
+adapter: Final = Adapter(NAME, BkashGateway, BkashConfig, REGISTERING)
 """What the entry point `vextrus_payments.gateways: bkash` names."""

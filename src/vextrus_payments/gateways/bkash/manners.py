@@ -12,6 +12,7 @@ from vextrus_payments.capabilities import (
     Polling,
     RefundCorrelation,
 )
+from vextrus_payments.gateways.base import Registering
 from vextrus_payments.gateways.bkash import models
 from vextrus_payments.gateways.bkash.steps import RefundApi
 from vextrus_payments.money import Money
@@ -26,6 +27,15 @@ ORDER_ID: Final = OrderIdRule(characters=r"!-%'-;=?-~", min_length=1, max_length
 POLLING: Final = Polling(open_s=(10, 30, 120, 600, 3600), session_s=(), end_margin_s=60, at_once=8)
 """When bKash may be asked (§13: after a lost answer 10 s, 30 s, 2 min, 10 min, 1 h; §1.3 and §11: query only where
 execute gave no answer, so an open session is not asked about, however long the payer takes)."""
+
+REGISTERING: Final = Registering(
+    webhook="Send it to your contact at bKash and ask for payment notifications (IPN): they subscribe it to your "
+    "merchant's Amazon SNS topic. Set BKASH_SNS_TOPIC_ARN to that topic, which they tell you, before they do: then the "
+    "subscription is confirmed by itself, and without it nothing that arrives is believed.",
+    returns="It goes along with every payment; there is nothing to register, unless bKash asks which address payers "
+    "come back to.",
+)
+"""§8.1: no self-service; a person at bKash subscribes the address."""
 
 _HARD_LIMIT_S: Final = 30
 _ABSENCE_MARGIN_S: Final = 30
