@@ -1,0 +1,400 @@
+"""The inbox's worker: crashes are redone, stale leases end nothing, one gateway's silence hinders no other."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.toy import a_request
+from tests.webhooks.world import Town, town_open, toy_config
+from vextrus_payments import Paid, Pending
+from vextrus_payments.config import GatewayConfig
+from vextrus_payments.engine import Applied, Engine
+from vextrus_payments.errors import StorageError
+from vextrus_payments.inbox import KEEP_DAYS, InboxEnd, InboxState
+from vextrus_payments.webhooks.inbox import InboxLimits, InboxPorts, InboxWorker
+
+
+async def paid_and_told(town: Town, reference: str = "INV-1", event_id: str = "e-1") -> Any:
+    """A payment that the gateway has taken, and its webhook in the inbox."""
+    session = await town.approved(reference)
+    town.paid_there(session)
+    assert (await town.deliver(town.told(session, event_id))).status == 200
+    return session
+
+
+# --- crashes ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_crash_between_seen_and_done_is_redone(town: Town) -> None:
+    session = await paid_and_told(town)
+    (taken,) = await town.payments.store.lease_events(limit=10, lease_s=120)
+    assert taken.event_id == "e-1"  # and then that process died
+    assert await town.payments.process_inbox() == 0, "nobody takes what somebody may still be at"
+    town.clock.advance(121)
+    assert await town.payments.process_inbox() == 1
+    assert isinstance(await town.payments.status(session.payment_id), Paid)
+    assert await town.fired() == ["payment.paid"]
+
+
+async def test_a_crash_after_the_effects_and_before_their_end_changes_nothing_more(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await paid_and_told(town)
+
+    async def die(ends: Sequence[InboxEnd]) -> tuple[bool, ...]:
+        raise StorageError("The process died here.")
+
+    with monkeypatch.context() as dying:
+        dying.setattr(town.payments.store, "end_events", die)
+        assert await town.payments.process_inbox() == 1
+    assert isinstance(await town.payments.status(session.payment_id), Paid)
+    assert (await town.row()).state is InboxState.WAITING
+    town.clock.advance(121)
+    assert await town.payments.process_inbox() == 1
+    assert (await town.row()).state is InboxState.DONE
+    assert await town.fired() == ["payment.paid"]
+    assert await town.booked() == {("payment.received", "TRX1"): 1}
+
+
+async def test_a_stale_lease_ends_nothing(town: Town) -> None:
+    await paid_and_told(town)
+    store = town.payments.store
+    (old,) = await store.lease_events(limit=1, lease_s=120)
+    town.clock.advance(121)
+    (new,) = await store.lease_events(limit=1, lease_s=120)
+    assert new.fence > old.fence
+    assert await store.end_events([InboxEnd(row=old, state=InboxState.UNMATCHED)]) == (False,)
+    later = town.clock.now() + timedelta(seconds=1)
+    put_off = InboxEnd(row=old, state=InboxState.WAITING, due_at=later)
+    assert await store.end_events([put_off]) == (False,), "it can neither complete nor release"
+    assert (await town.row()).state is InboxState.WAITING
+    assert await store.end_events([InboxEnd(row=new, state=InboxState.DONE)]) == (True,)
+
+
+async def test_an_announcement_is_made_with_its_row_or_not_at_all(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await town.deliver({"id": "e-1", "amount": "40", "trx": "QR1"})
+    end_events = town.payments.store.end_events
+
+    async def die(ends: Sequence[InboxEnd]) -> tuple[bool, ...]:
+        raise StorageError("The process died here.")
+
+    monkeypatch.setattr(town.payments.store, "end_events", die)
+    await town.payments.process_inbox()
+    assert await town.fired() == []
+    monkeypatch.setattr(town.payments.store, "end_events", end_events)
+    town.clock.advance(121)
+    await town.payments.process_inbox()
+    assert await town.fired() == ["receipt.unmatched"]
+
+
+async def test_replaying_anything_any_number_of_times_changes_nothing(town: Town) -> None:
+    session = await paid_and_told(town)
+    await town.deliver({"id": "e-2", "amount": "40", "trx": "QR1"})
+    await town.payments.process_inbox()
+    before = await town.payments.get(session.payment_id), await town.booked(), await town.fired()
+    for _ in range(5):
+        for event_id in ("e-1", "e-2"):
+            row = await town.row(event_id)
+            assert await town.payments.store.replay_event("default", "toy", row.mode, event_id)
+        assert await town.payments.process_inbox() == 2
+    after = await town.payments.get(session.payment_id), await town.booked(), await town.fired()
+    assert after == before
+
+
+async def test_a_replay_while_it_is_in_hand_ends_the_lease(town: Town) -> None:
+    await paid_and_told(town)
+    store = town.payments.store
+    (held,) = await store.lease_events(limit=1, lease_s=120)
+    assert await store.replay_event("default", "toy", held.mode, "e-1")
+    assert await store.end_events([InboxEnd(row=held, state=InboxState.DONE)]) == (False,)
+    assert await town.payments.process_inbox() == 1
+
+
+# --- as a background job ------------------------------------------------------------------------------------------
+
+
+async def until(condition: Any, seconds: float = 5.0) -> None:
+    """Wait on the real clock until it holds."""
+    async with asyncio.timeout(seconds):
+        while not await condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_the_worker_is_woken_by_the_door(tmp_path: Path) -> None:
+    """Polling is far off: only the sign of the receiver can be quick."""
+    limits = InboxLimits(poll_s=3600)
+    async with town_open(f"sqlite:///{tmp_path / 'shop.db'}", workers=True, inbox_limits=limits) as town:
+        session = await town.approved()
+        town.paid_there(session)
+        await asyncio.sleep(0.05)
+        await town.deliver(town.told(session))
+
+        async def done() -> bool:
+            return (await town.row()).state is InboxState.DONE
+
+        await until(done)
+        health = await town.payments.health()
+        assert {worker.name for worker in health.workers} == {"outbox", "reconcile", "inbox"}
+    assert "payment.paid" in [event.kind.value for event in town.events]
+
+
+async def test_what_another_process_kept_is_found_by_looking(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'shop.db'}"
+    async with town_open(url) as door:
+        session = await door.approved()
+        door.paid_there(session)
+        await door.deliver(door.told(session))
+        limits = InboxLimits(poll_s=0.02)
+        async with town_open(
+            url, workers=True, inbox_limits=limits, server=door.server, clock=door.clock
+        ) as worker:
+
+            async def done() -> bool:
+                return (await door.row()).state is InboxState.DONE
+
+            await until(done)
+        assert isinstance(await door.payments.status(session.payment_id), Paid)
+        assert worker.events
+
+
+async def test_it_stops_at_once_where_nothing_is_in_hand_and_finishes_what_is(town: Town) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow:
+        async def apply_event(self, *args: Any, **named: Any) -> Applied:
+            begun.set()
+            await go_on.wait()
+            return await Engine.apply_event(town.payments._engine, *args, **named)
+
+    await paid_and_told(town)
+    worker = InboxWorker(ports(town, Slow()), InboxLimits(poll_s=0.01))
+    running = asyncio.create_task(worker.run())
+    await begun.wait()
+    worker.stop()
+    await asyncio.sleep(0.01)
+    assert not running.done()
+    go_on.set()
+    async with asyncio.timeout(2):
+        await running
+    assert (await town.row()).state is InboxState.DONE
+
+
+async def test_cut_off_it_leaves_its_rows_to_others(town: Town) -> None:
+    class Hangs:
+        async def apply_event(self, *args: Any, **named: Any) -> Applied:
+            await asyncio.Event().wait()
+            raise AssertionError("never")
+
+    await paid_and_told(town)
+    worker = InboxWorker(ports(town, Hangs()), InboxLimits(poll_s=0.01))
+    running = asyncio.create_task(worker.run())
+    await asyncio.sleep(0.05)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert (await town.row()).state is InboxState.WAITING
+    town.clock.advance(121)
+    assert await town.payments.process_inbox() == 1
+    assert (await town.row()).state is InboxState.DONE
+
+
+async def test_a_store_that_fails_for_a_while_ends_nothing(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await paid_and_told(town)
+    store, calls = town.payments.store, []
+    next_event_at = store.next_event_at
+
+    async def flaky() -> Any:
+        calls.append(1)
+        if len(calls) < 3:
+            raise StorageError("Locked.") if len(calls) == 1 else RuntimeError("a driver's own")
+        return await next_event_at()
+
+    monkeypatch.setattr(store, "next_event_at", flaky)
+    worker = InboxWorker(ports(town), InboxLimits(poll_s=0.01))
+    running = asyncio.create_task(worker.run())
+
+    async def done() -> bool:
+        return (await town.row()).state is InboxState.DONE
+
+    await until(done)
+    worker.stop()
+    await running
+
+
+def ports(town: Town, engine: Any = None) -> InboxPorts:
+    """The town's own, with an engine that may be another."""
+    payments = town.payments
+    return InboxPorts(
+        store=payments.store,
+        engine=engine or payments._engine,
+        clock=payments._clock,
+        entropy=payments._entropy,
+        observer=payments._observer,
+        on_commit=lambda: None,
+    )
+
+
+# --- pauses, lanes, pruning ---------------------------------------------------------------------------------------
+
+
+async def test_one_row_that_breaks_the_engine_stops_no_other_and_stays_visible(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await paid_and_told(town, "INV-1", "e-good")
+    await town.deliver({"id": "e-bad", "order": "INV-1", "amount": "100", "trx": "BREAKS"})
+    real = Engine.apply_event
+
+    async def fragile(self: Engine, *args: Any, **named: Any) -> Applied:
+        if args[3].event_id == "e-bad":
+            raise RuntimeError("canary-secret-of-the-host")
+        return await real(self, *args, **named)
+
+    monkeypatch.setattr(Engine, "apply_event", fragile)
+    pauses = []
+    for _ in range(12):
+        await town.payments.process_inbox()
+        row = await town.row("e-bad")
+        assert row.state is InboxState.WAITING and row.due_at is not None
+        assert "RuntimeError" in (row.note or "") and "canary" not in (row.note or "")
+        pauses.append((row.due_at - town.clock.now()).total_seconds())
+        town.clock.advance(pauses[-1] + 1)
+    assert isinstance(await town.payments.status(session.payment_id), Paid)
+    assert pauses[0] <= 1 and 150 <= pauses[-1] <= 300, "the pauses double, up to a bound"
+    health = await town.payments.health()
+    assert health.inbox is not None and health.inbox.waiting == 1
+    town.clock.advance(900)
+    assert "inbox_overdue" in [trouble.code for trouble in (await town.payments.health()).troubles]
+
+
+async def test_a_silent_gateway_is_left_alone_and_hinders_no_other() -> None:
+    from tests.webhooks.world import NewsServer
+
+    servers = {"a": NewsServer(), "b": NewsServer()}
+
+    async def credentials(tenant: str, gateway: str) -> GatewayConfig:
+        return toy_config()
+
+    async with town_open(gateways=None, credentials=credentials, server=servers["b"]) as town:
+        for tenant, server in servers.items():
+            gateway = await town.payments.gateway_of(tenant, "toy")
+            gateway._transport = server
+        ours = await town.payments.for_tenant("b").initialize(a_request("INV-b"))
+        theirs = [await town.payments.for_tenant("a").initialize(a_request(f"INV-{n}")) for n in range(40)]
+        for number, session in enumerate(theirs):
+            event = {"id": f"a-{number}", "order": session.gateway_order_id, "amount": "100", "trx": "X"}
+            await town.deliver(event, tenant="a")
+        servers["a"].down = True
+        town.paid_there(ours)
+        await town.deliver(town.told(ours, "b-1"), tenant="b")
+        asked = len(servers["a"].requests)
+        assert await town.payments.process_inbox() >= 41
+        assert isinstance(await town.payments.for_tenant("b").status(ours.payment_id), Paid)
+        assert len(servers["a"].requests) == asked, "it is down"
+        notes = [row.note for row in (await town.payments.store.list_inbox("a")).rows]
+        assert "Its gateway did not answer a moment ago." in notes
+        servers["a"].down = False
+        for _ in range(10):
+            town.clock.advance(120)
+            await town.payments.process_inbox()
+        rows = (await town.payments.store.list_inbox("a")).rows
+        assert all("did not answer" not in (row.note or "") for row in rows)
+
+
+async def test_news_of_one_gateway_never_takes_every_place() -> None:
+    limits = InboxLimits(at_once=8, at_once_per_gateway=4, poll_s=0.01)
+
+    async def credentials(tenant: str, gateway: str) -> GatewayConfig:
+        return toy_config()
+
+    async with town_open(gateways=None, credentials=credentials) as town:
+        for number in range(30):
+            await town.deliver({"id": f"a-{number}", "amount": "1", "trx": f"A{number}"}, tenant="a")
+        await town.deliver({"id": "b-1", "amount": "1", "trx": "B"}, tenant="b")
+        begun: list[str] = []
+        go_on = asyncio.Event()
+
+        class Slow:
+            async def apply_event(self, tenant: str, *args: Any, **named: Any) -> Applied:
+                begun.append(tenant)
+                if tenant == "a":
+                    await go_on.wait()
+                return await Engine.apply_event(town.payments._engine, tenant, *args, **named)
+
+        worker = InboxWorker(ports(town, Slow()), limits)
+        running = asyncio.create_task(worker.run())
+        await asyncio.sleep(0.1)
+        assert begun.count("a") <= 8
+        go_on.set()
+
+        async def b_is_done() -> bool:
+            return (await town.row("b-1", "b")).state is InboxState.UNMATCHED
+
+        await until(b_is_done)
+        worker.stop()
+        await running
+
+
+async def test_old_rows_go_and_what_waits_stays(town: Town) -> None:
+    await paid_and_told(town)
+    await town.payments.process_inbox()
+    await town.deliver({"id": "e-parked", "order": "INV-77", "amount": "1", "trx": "P"})
+    await town.payments.process_inbox()
+    worker = InboxWorker(ports(town), InboxLimits(poll_s=0.01))
+    for days, left in ((KEEP_DAYS - 1, 2), (2, 1)):
+        town.clock.advance(days * 86_400)
+        running = asyncio.create_task(worker.run())
+        await asyncio.sleep(0.05)
+        rows = (await town.payments.store.list_inbox(None)).rows
+        assert len(rows) == left
+        worker.stop()
+        await running
+        worker = InboxWorker(ports(town), InboxLimits(poll_s=0.01))
+    assert [row.event_id for row in (await town.payments.store.list_inbox(None)).rows] == ["e-parked"]
+
+
+async def test_a_document_that_cannot_be_read_stays_visible(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await town.approved()
+    accept = town.payments.store.accept_events
+
+    async def spoil(events: Any) -> Any:
+        return await accept([replace(event, document='{"of": "another release"}') for event in events])
+
+    monkeypatch.setattr(town.payments.store, "accept_events", spoil)
+    await town.deliver(town.told(session))
+    await town.payments.process_inbox()
+    row = await town.row()
+    assert row.state is InboxState.WAITING and "StorageError" in (row.note or "")
+    assert isinstance(await town.payments.status(session.payment_id), Pending)
+
+
+async def test_no_more_look_ups_at_once_than_the_gateways_manners_allow(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions = [await town.approved(f"INV-{number}") for number in range(20)]
+    for number, session in enumerate(sessions):
+        town.paid_there(session)
+        await town.deliver(town.told(session, f"e-{number}"))
+    send, asking, most = town.server.send, 0, 0
+
+    async def slow(request: Any, **named: Any) -> Any:
+        nonlocal asking, most
+        asking += 1
+        most = max(most, asking)
+        await asyncio.sleep(0.002)
+        asking -= 1
+        return await send(request, **named)
+
+    monkeypatch.setattr(town.server, "send", slow)
+    assert await town.payments.process_inbox() == 20
+    assert 1 < most <= 8
+    assert len(await town.booked()) == 20
