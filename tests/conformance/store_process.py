@@ -11,12 +11,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
+from vextrus_payments.inbox import InboxEnd, InboxState
 from vextrus_payments.money import Money
 from vextrus_payments.payment import Evidence
 from vextrus_payments.plans import Claim, Plan, ReserveOperation
 from vextrus_payments.records import OperationKind, OutboxKind
 from vextrus_payments.store import PaymentStore
 from vextrus_payments.stores import PostgresStore, SqliteStore
+from vextrus_payments.testing.store_checks_inbox import news
 from vextrus_payments.testing.store_records import agreement_plan, full_attempt, settlement_plan
 from vextrus_payments.testing.store_trial import LONG, StoreTrial
 from vextrus_payments.token_budget import GrantAsk
@@ -117,6 +119,30 @@ async def everything(trial: StoreTrial, number: int) -> dict[str, Any]:
     return report
 
 
+async def hear(trial: StoreTrial, number: int) -> dict[str, Any]:
+    """The same news to every process, under its own ids and under shared ones; and what each gets to work on."""
+    store = trial.store
+
+    async def caller(n: int) -> tuple[list[bool], list[str]]:
+        shared = [news(trial, f"e{each}", f"n{each}") for each in range(CALLERS)]
+        alike = [news(trial, f"{number}/{n}/{each}", f"m{each}") for each in range(CALLERS)]
+        kept = await store.accept_events([*shared, *alike] if n % 2 else [*alike, *shared])
+        rows = await store.lease_events(limit=3, lease_s=600)
+        ends = [InboxEnd(row=row, state=InboxState.DONE, note=f"{number}/{n}") for row in rows]
+        assert all(await store.end_events(ends))
+        return list(kept), [row.news_key or "" for row in rows]
+
+    answers = await asyncio.gather(*(caller(n) for n in range(CALLERS)))
+    report: dict[str, Any] = {
+        "new": sum(sum(kept) for kept, _ in answers),
+        "leased": [key for _, keys in answers for key in keys],
+    }
+    while rows := await store.lease_events(limit=5, lease_s=600):
+        report["leased"] += [row.news_key for row in rows]
+        assert all(await store.end_events([InboxEnd(row=row, state=InboxState.DONE) for row in rows]))
+    return report
+
+
 async def life(trial: StoreTrial, number: int) -> dict[str, Any]:
     """Payments of one's own from reservation to receipt, many at once: nobody is starved, nothing is torn."""
 
@@ -128,7 +154,7 @@ async def life(trial: StoreTrial, number: int) -> dict[str, Any]:
     return {"refunds": await asyncio.gather(*(one(n) for n in range(3 * CALLERS)))}
 
 
-TASKS = {"reserve": reserve, "race": race, "everything": everything, "life": life}
+TASKS = {"reserve": reserve, "race": race, "everything": everything, "hear": hear, "life": life}
 
 
 async def main(name: str, where: str, number: int) -> None:

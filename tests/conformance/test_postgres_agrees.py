@@ -24,6 +24,7 @@ from tests.unit.test_stores_agree import (
     listing,
     look_around,
     look_at_news,
+    news_steps,
     read,
     steps,
     tokens,
@@ -101,4 +102,13 @@ async def run(sequence: list[tuple[Action, int, int, int]], dsn: str) -> None:
 )
 @given(sequence=st.lists(steps, min_size=20, max_size=60))
 def test_memory_and_postgres_agree(dsn: str, sequence: list[tuple[Action, int, int, int]]) -> None:
+    asyncio.run(run(sequence, dsn))
+
+
+@settings(
+    max_examples=max(10, settings().max_examples // 20),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(sequence=st.lists(news_steps, min_size=30, max_size=60))
+def test_memory_and_postgres_agree_on_news(dsn: str, sequence: list[tuple[Action, int, int, int]]) -> None:
     asyncio.run(run(sequence, dsn))

@@ -7,6 +7,7 @@ import pytest
 
 from tests.conformance.postgres_database import emptied, migrated
 from tests.conformance.test_stores import race
+from tests.conformance.test_stores_processes import judge_news
 from tests.services import Databases
 from vextrus_payments.clock import SystemClock, SystemSleeper
 from vextrus_payments.states import refundable
@@ -93,4 +94,15 @@ async def test_four_processes_submit_once_and_refund_no_more_than_came_in(
     assert all_of("refunds") == ["Refused"] * 7 + ["Reserved"] * 33, "33 refunds of 3.00 fit into 100.00"
     assert str(refundable(await trial.facts("acme", "pay_INV-1"))) == "1.00 BDT"
     assert len(set(all_of("rows"))) == len(all_of("rows")) == 2, "the first entry and the first event"
+    await store.close()
+
+
+async def test_four_processes_keep_news_once_and_work_on_it_once(
+    dsn: str, processes: list[subprocess.Popen[str]]
+) -> None:
+    await emptied(dsn)
+    reports = race(processes, "hear", dsn)
+    store = PostgresStore(dsn, clock=SystemClock())
+    await store.open()
+    await judge_news(store, reports)
     await store.close()

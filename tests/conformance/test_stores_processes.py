@@ -14,6 +14,7 @@ from tests.conformance.test_stores import race
 from tests.unit.sqlite_file import sql
 from tests.unit.test_stores_sqlite_releases import schema_1
 from vextrus_payments.clock import SystemClock, SystemSleeper
+from vextrus_payments.inbox import InboxBacklog, InboxState
 from vextrus_payments.plans import Claim, Plan
 from vextrus_payments.records import OutboxKind, OutboxRow, PaymentState
 from vextrus_payments.store import PaymentStore
@@ -127,6 +128,27 @@ async def test_every_operation_from_four_processes(
     await judge_everything(trial_of(store), reports)
     assert await sql(store, "PRAGMA integrity_check") == [("ok",)]
     assert await sql(store, "PRAGMA foreign_key_check") == []
+    await store.close()
+
+
+async def judge_news(store: PaymentStore, reports: list[dict[str, Any]]) -> None:
+    """Twenty pieces of news, each told four hundred times: kept once, and worked on by one holder."""
+    assert sum(report["new"] for report in reports) == 20
+    leased = [key for report in reports for key in report["leased"]]
+    assert sorted(leased) == sorted([*(f"n{n}" for n in range(10)), *(f"m{n}" for n in range(10))])
+    rows = (await store.list_inbox("acme", limit=1000)).rows
+    assert [(row.state, row.fence) for row in rows] == [(InboxState.DONE, 1)] * 20
+    assert await store.inbox_backlog() == InboxBacklog(0, 0, None)
+
+
+async def test_four_processes_keep_news_once_and_work_on_it_once(
+    tmp_path: Path, processes: list[subprocess.Popen[str]]
+) -> None:
+    reports = race(processes, "hear", tmp_path / "payments.db")
+    store = SqliteStore(tmp_path / "payments.db", clock=SystemClock())
+    await store.open()
+    await judge_news(store, reports)
+    assert await sql(store, "PRAGMA integrity_check") == [("ok",)]
     await store.close()
 
 

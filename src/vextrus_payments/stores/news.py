@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from pydantic_core import PydanticSerializationError, to_json
 
+from vextrus_payments import documents
 from vextrus_payments.errors import InvalidRequestError, StorageError
 from vextrus_payments.inbox import OPEN_INBOX_STATES, InboxEnd, InboxRow, InboxState, NewInboxEvent
 from vextrus_payments.mode import Mode
@@ -62,6 +63,7 @@ def check_ends(ends: Sequence[InboxEnd]) -> None:
 
     Raises:
         InvalidRequestError: more than 1,000 at once, or a state and a due time that do not go together.
+        StorageError: an announcement is no text.
     """
     check_many(ends)
     for end in ends:
@@ -72,6 +74,8 @@ def check_ends(ends: Sequence[InboxEnd]) -> None:
                 field="due_at",
                 rule="a time for waiting and parked, none for done and unmatched",
             )
+        if end.announcement is not None:
+            documents.to_json(end.announcement)
 
 
 def header_text(headers: Mapping[str, str]) -> str:
