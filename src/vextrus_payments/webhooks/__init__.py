@@ -1,1 +1,35 @@
-"""Doors: the webhook receiver, and what mounts it in a web application."""
+"""Doors: the webhook receiver, and what mounts it in a web application.
+
+`Payments` makes them (`asgi()`, `wsgi()`); `DoorLimits` says what they take, how often and from whom.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from vextrus_payments.webhooks.limits import AllowHook, DoorLimits, Rate, Rates
+    from vextrus_payments.webhooks.sources import Source
+
+__all__ = ["AllowHook", "DoorLimits", "Rate", "Rates", "Source"]
+
+#: Loaded on first use: the parts of this package import each other by their own names.
+_HOME: Final = {
+    "AllowHook": "limits",
+    "DoorLimits": "limits",
+    "Rate": "limits",
+    "Rates": "limits",
+    "Source": "sources",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
