@@ -10,21 +10,28 @@ the work is over (:meth:`Courier.leave`), in tasks of the courier's own.
 """
 
 import asyncio
+import contextlib
 import hmac
 import json
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any, Final
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import httpx
 
 from vextrus_payments.clock import Sleeper
-from vextrus_payments.config import is_loopback
 from vextrus_payments_sandbox import sns
 from vextrus_payments_sandbox.faults import WEBHOOK, Fault, FaultPlans
+from vextrus_payments_sandbox.subscriptions import (
+    Notice,
+    Parcel,
+    Subscription,
+    Try,
+    checked_endpoint,
+    checked_version,
+)
 from vextrus_payments_sandbox.world import SandboxError, World, iso, to_paisa, to_text
 
 RETRIES: Final = 3
@@ -32,67 +39,11 @@ RETRY_DELAY_S: Final = 20.0
 LAG_S: Final = 0.2
 """How long SNS takes until the first try."""
 TIMEOUT_S: Final = 15.0
+ASK_WAIT_S: Final = 2.0
+"""How long a subscription waits for the endpoint's first answer."""
 LOG_MAX: Final = 10_000
-_URL_MAX: Final = 2_048
 _HEX: Final = "0123456789abcdef"
 _TOKEN_LENGTH: Final = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """A completed payment as its gateway announces it."""
-
-    gateway: str
-    reference: str
-    """The gateway's reference; of a walk-in payment, which has none, the transaction id."""
-    transaction_id: str
-    message: Mapping[str, str]
-    """The inner message: flat, texts only."""
-
-
-@dataclass(slots=True)
-class Try:
-    """One request to the endpoint, as `GET /_sandbox/webhooks/...` shows it."""
-
-    seq: int
-    at: str
-    type: str
-    message_id: str
-    topic_arn: str
-    reference: str | None
-    transaction_id: str | None
-    fault: str | None
-    number: int
-    """1 for the first; 0 where nothing is ever sent."""
-    status: int | None = None
-    """What the endpoint answered; None while the request is under way, and when no answer came."""
-    error: str | None = None
-
-
-@dataclass(slots=True)
-class Subscription:
-    """An endpoint that is, was, or is to be told."""
-
-    gateway: str
-    url: str
-    topic: sns.Topic
-    base_url: str
-    """The sandbox's own address, as the envelopes name it."""
-    arn: str
-    token: str = field(repr=False)
-    confirmed: bool = False
-
-
-@dataclass(slots=True)
-class Parcel:
-    """An envelope on its way."""
-
-    subscription: Subscription
-    envelope: Mapping[str, str]
-    notice: Notice | None = None
-    fault: str | None = None
-    tried: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once the first try is over, or will never be made."""
 
 
 class Courier:
@@ -129,13 +80,13 @@ class Courier:
     ) -> dict[str, Any]:
         """Ask `url` whether it wants to be told of `gateway`'s payments, in place of whoever was told before.
 
-        Returns, as :meth:`as_json`, once the endpoint was asked for the first time. Raises :class:`SandboxError` for
-        an address that is not on this machine.
+        Returns, as :meth:`as_json`, once the endpoint has answered for the first time, or after a moment. Raises
+        :class:`SandboxError` for an address that is not on this machine.
         """
         self._known(gateway)
         base_url = self.base_url or asked_at
         key = sns.signing_key()
-        topic = sns.Topic(self._topics[gateway], base_url + key.path, key, _checked_version(version))
+        topic = sns.Topic(self._topics[gateway], base_url + key.path, key, checked_version(version))
         arn = f"{topic.arn}:{self._uuid()}"
         subscription = Subscription(gateway, checked_endpoint(url), topic, base_url, arn, self._token())
         self._subscriptions[gateway] = subscription
@@ -147,7 +98,7 @@ class Courier:
         )
         parcel = Parcel(subscription, asking)
         self._start(parcel)
-        await parcel.tried.wait()
+        await self._a_moment(parcel)
         return self.as_json(gateway)
 
     async def unsubscribe(self, gateway: str) -> dict[str, Any]:
@@ -166,7 +117,7 @@ class Courier:
             )
             parcel = Parcel(subscription, farewell)
             self._start(parcel)
-            await parcel.tried.wait()
+            await self._a_moment(parcel)
         return self.as_json(gateway)
 
     def confirm(self, topic_arn: str, token: str) -> str | None:
@@ -290,6 +241,14 @@ class Courier:
         finally:
             parcel.tried.set()  # who waits for it must not wait for a task that was stopped
 
+    async def _a_moment(self, parcel: Parcel) -> None:
+        """Wait for an answer as long as a person would; who asked may be the one who has to answer next."""
+        with contextlib.suppress(
+            TimeoutError
+        ):  # on the loop's clock: it bounds the wait for somebody's socket
+            async with asyncio.timeout(ASK_WAIT_S):
+                await parcel.tried.wait()
+
     def _release(self) -> None:
         """A notification has gone past those that were held back: now they follow."""
         held, self._held = self._held, []
@@ -373,35 +332,3 @@ class Courier:
 
     def _token(self) -> str:
         return self._world.text(_HEX, _TOKEN_LENGTH)
-
-
-def checked_endpoint(url: object) -> str:
-    """An address on this machine to which webhooks may be sent; raises :class:`SandboxError` for any other."""
-    good = False
-    if (
-        isinstance(url, str)
-        and len(url) <= _URL_MAX
-        and url.isascii()
-        and url.isprintable()
-        and " " not in url
-    ):
-        try:
-            parts = urlsplit(url)
-            good = parts.scheme in ("http", "https") and is_loopback(parts.hostname or "")
-            good = good and parts.port != 0 and parts.username is None and not parts.fragment
-            httpx.URL(url)
-        except (ValueError, httpx.InvalidURL):
-            good = False
-    if not good:
-        raise SandboxError(
-            "url is an http or https address of this machine, such as http://127.0.0.1:8000/webhook"
-        )
-    return str(url)
-
-
-def _checked_version(version: object) -> sns.SignatureVersion:
-    if version == "1":
-        return "1"
-    if version == "2":
-        return "2"
-    raise SandboxError('signature_version is "1" (SHA-1) or "2" (SHA-256)')

@@ -23,8 +23,9 @@ from vextrus_payments.clock import Clock, Sleeper
 from vextrus_payments_sandbox import sns
 from vextrus_payments_sandbox.app import TOPICS, create_app, version
 from vextrus_payments_sandbox.bkash.records import GATEWAY, Rules
-from vextrus_payments_sandbox.delivery import Courier, checked_endpoint
+from vextrus_payments_sandbox.delivery import Courier
 from vextrus_payments_sandbox.exchange import ABORT, Exchange
+from vextrus_payments_sandbox.subscriptions import checked_endpoint
 from vextrus_payments_sandbox.world import CUSTOMER, World
 
 DEFAULT_PORT: Final = 28600

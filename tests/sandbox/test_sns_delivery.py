@@ -14,8 +14,9 @@ from starlette.applications import Starlette
 from tests.sandbox.shop import FakeClock, NoSleep, Shop
 from tests.sandbox.sns_endpoint import Endpoint
 from vextrus_payments_sandbox import SandboxServer, create_app, sns
-from vextrus_payments_sandbox.delivery import Courier, checked_endpoint
+from vextrus_payments_sandbox.delivery import Courier
 from vextrus_payments_sandbox.faults import KINDS
+from vextrus_payments_sandbox.subscriptions import checked_endpoint
 from vextrus_payments_sandbox.world import SandboxError
 
 URL = "http://127.0.0.1:8000/payments/bkash/webhook"
@@ -390,6 +391,22 @@ async def test_the_question_is_asked_again_too(scene: Scene) -> None:
     await scene.put()
     await scene.courier.drain()
     assert len(scene.endpoint.received) == 2 and (await scene.state())["confirmed"] is True
+
+
+async def test_an_endpoint_that_is_busy_does_not_hold_up_who_subscribes_it(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vextrus_payments_sandbox.delivery.ASK_WAIT_S", 0.01)
+    gate = asyncio.Event()
+
+    async def hold(_: object) -> None:
+        await gate.wait()
+
+    scene.endpoint.on_request = hold
+    assert (await scene.put()).json()["confirmed"] is False
+    gate.set()
+    await scene.courier.drain()
+    assert (await scene.state())["confirmed"] is True
 
 
 async def test_a_reset_stops_what_is_on_its_way_and_keeps_the_endpoint(told: Scene) -> None:

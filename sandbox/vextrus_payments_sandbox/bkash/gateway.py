@@ -12,8 +12,8 @@ from vextrus_payments_sandbox.bkash.pages import BkashPages
 from vextrus_payments_sandbox.bkash.records import GATEWAY, Refusal, Rules
 from vextrus_payments_sandbox.bkash.rules import BkashRules
 from vextrus_payments_sandbox.bkash.tokens import GrantLog, Merchant
-from vextrus_payments_sandbox.delivery import Notice
 from vextrus_payments_sandbox.exchange import Exchange
+from vextrus_payments_sandbox.subscriptions import Notice
 from vextrus_payments_sandbox.world import BookRow, SandboxError, World, to_paisa, to_text
 
 

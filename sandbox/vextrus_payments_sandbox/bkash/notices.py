@@ -8,7 +8,7 @@ from typing import Final
 
 from vextrus_payments.gateways.bkash import models as m
 from vextrus_payments_sandbox.bkash.records import GATEWAY, Payment
-from vextrus_payments_sandbox.delivery import Notice
+from vextrus_payments_sandbox.subscriptions import Notice
 from vextrus_payments_sandbox.world import CURRENCY, SandboxError, to_text
 
 API: Final = "api"
