@@ -16,12 +16,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Final, Never
+from typing import Final, NamedTuple, Never
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
+from cryptography.x509.verification import PolicyBuilder, Store
 
 from vextrus_payments.clock import Clock
 from vextrus_payments.errors import (
@@ -243,17 +243,33 @@ def read_certificate(pem: bytes, policy: CertificatePolicy, now: datetime) -> Si
         SignatureError: it is none, or not what the policy asks for. Its dates are the caller's to ask.
     """
     chain = _parsed(pem)
-    leaf = chain[0]
-    key = _usable_key(leaf)
-    name = _name_of(leaf, policy)
-    if leaf.issuer == leaf.subject and not policy.own:
+    leaf = _read(chain[0])
+    if not isinstance(leaf.key, RSAPublicKey) or not KEY_BITS_MIN <= leaf.key.key_size <= KEY_BITS_MAX:
+        raise _bad(f"has no RSA key of {KEY_BITS_MIN} to {KEY_BITS_MAX} bits")
+    if leaf.usages is not None and ExtendedKeyUsageOID.SERVER_AUTH not in leaf.usages:
+        raise _bad("is not made for a server")
+    name = _allowed_name(leaf.names, policy)
+    if leaf.signs_itself and not policy.own:
         raise _bad("is signed by itself")
-    if _is_authority(leaf) and not policy.own:
+    if leaf.is_authority and not policy.own:
         raise _bad("is an authority's own, which signs no messages")
     trusted = policy.anchors or (policy.roots() if len(chain) > 1 else ())
     if trusted:
         _check_chain(chain, trusted, name, now)
-    return Signing(key, leaf.not_valid_before_utc, leaf.not_valid_after_utc)
+    return Signing(leaf.key, leaf.not_before, leaf.not_after)
+
+
+class _Leaf(NamedTuple):
+    """What is asked of a leaf."""
+
+    key: object
+    names: tuple[str, ...]
+    """Its subject alternative names, or where it has none the name of its subject."""
+    usages: tuple[x509.ObjectIdentifier, ...] | None
+    is_authority: bool
+    signs_itself: bool
+    not_before: datetime
+    not_after: datetime
 
 
 def _parsed(pem: bytes) -> list[x509.Certificate]:
@@ -268,54 +284,51 @@ def _parsed(pem: bytes) -> list[x509.Certificate]:
     return chain
 
 
-def _usable_key(leaf: x509.Certificate) -> RSAPublicKey:
+def _read(certificate: x509.Certificate) -> _Leaf:
     try:
-        key = leaf.public_key()
-    except Exception:  # noqa: BLE001 - a hostile key may break the parser in its own ways; it is no key then
-        key = None
-    if not isinstance(key, RSAPublicKey) or not KEY_BITS_MIN <= key.key_size <= KEY_BITS_MAX:
-        raise _bad(f"has no RSA key of {KEY_BITS_MIN} to {KEY_BITS_MAX} bits")
-    return key
+        found = _leaf_of(certificate)
+    except Exception:  # noqa: BLE001 - parsed only when asked for, and a hostile one breaks its parser in many ways
+        found = None
+    if found is None:
+        raise _bad("cannot be read: a part of it is broken")
+    return found
 
 
-def _name_of(leaf: x509.Certificate, policy: CertificatePolicy) -> str:
-    """The allowed name that it is for: of its subject alternative names, or where it has none of its subject."""
+def _leaf_of(certificate: x509.Certificate) -> _Leaf:
+    extensions = certificate.extensions
     names: list[str] = []
-    problem = ""
     try:
-        extensions = leaf.extensions
-        try:
-            found = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-            names = found.get_values_for_type(x509.DNSName)
-        except x509.ExtensionNotFound:
-            names = [str(part.value) for part in leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
-        usages = _usages(extensions)
-    except ValueError:  # duplicate or unreadable extensions
-        problem, usages = "has extensions that cannot be read", None
-    if problem:
-        raise _bad(problem)
-    if usages is not None and ExtendedKeyUsageOID.SERVER_AUTH not in usages:
-        raise _bad("is not made for a server")
+        alternatives = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        names = alternatives.get_values_for_type(x509.DNSName)
+    except x509.ExtensionNotFound:
+        names = [str(part.value) for part in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    usages: tuple[x509.ObjectIdentifier, ...] | None = None
+    try:
+        usages = tuple(extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+    except x509.ExtensionNotFound:
+        usages = None
+    try:
+        is_authority = extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        is_authority = False
+    return _Leaf(
+        certificate.public_key(),
+        tuple(name.lower() for name in names),
+        usages,
+        is_authority,
+        certificate.issuer == certificate.subject,
+        certificate.not_valid_before_utc,
+        certificate.not_valid_after_utc,
+    )
+
+
+def _allowed_name(names: tuple[str, ...], policy: CertificatePolicy) -> str:
     if not policy.names:
         return names[0] if names else ""
-    allowed = sorted(policy.names.intersection(name.lower() for name in names))
+    allowed = sorted(policy.names.intersection(names))
     if not allowed:
         raise _bad("is for another name than the sender's")
     return allowed[0]
-
-
-def _usages(extensions: x509.Extensions) -> list[x509.ObjectIdentifier] | None:
-    try:
-        return list(extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
-    except x509.ExtensionNotFound:
-        return None
-
-
-def _is_authority(leaf: x509.Certificate) -> bool:
-    try:
-        return leaf.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        return False
 
 
 def _check_chain(
@@ -331,7 +344,7 @@ def _check_chain(
             .build_server_verifier(x509.DNSName(name))
         )
         verifier.verify(chain[0], chain[1:])
-    except (VerificationError, ValueError):
+    except Exception:  # noqa: BLE001 - VerificationError, and whatever a hostile file makes the verifier raise
         why = "does not lead up to an authority that is trusted"
     if why:
         raise _bad(why)

@@ -15,8 +15,10 @@ A repeat of a notification is the same message with the same `MessageId`, `Times
 import base64
 import binascii
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -407,12 +409,19 @@ def _signature(text: str) -> bytes:
     return raw
 
 
+@cache
 def _tls_roots() -> "tuple[x509.Certificate, ...]":
-    """The roots of the SDK's own TLS policy."""
+    """The roots of the SDK's own TLS policy. Read once, when a signing certificate first comes with its chain."""
     from cryptography import x509
 
     from vextrus_payments.transport.httpx_transport import default_ssl_context
 
-    return tuple(
-        x509.load_der_x509_certificate(der) for der in default_ssl_context().get_ca_certs(binary_form=True)
-    )
+    roots: list[x509.Certificate] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # some old roots break today's rules, which is nobody's business here
+        for der in default_ssl_context().get_ca_certs(binary_form=True):
+            try:
+                roots.append(x509.load_der_x509_certificate(der))
+            except ValueError:
+                continue
+    return tuple(roots)
