@@ -1,7 +1,8 @@
 """The same kills for as long as one likes: `python -m tests.crashes.soak --kills 2000`.
 
 Goes round after round over all points and stores, a fresh gateway for each round, and stops at the first problem.
-`run()` is the same for a program that soaks more than this.
+`run()` is the same for a program that soaks more than this. `--acks` kills the web process that takes webhooks instead,
+under load after 10,000 answers each; fifty times where no other number is given.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from tests.crashes.acks import campaign as acks_campaign
 from tests.crashes.places import stores_found
 from tests.crashes.points import Point
 from tests.crashes.supervisor import (
@@ -86,6 +88,32 @@ def run(
     return summary
 
 
+def run_acks(
+    kills: int,
+    folder: Path,
+    *,
+    acks: int = 10_000,
+    say: Callable[[str], None] = print,
+    go_on: Callable[[], bool] = lambda: True,
+) -> Summary:
+    """Kill at least so many web processes under load, in rounds of five, on each store in turn."""
+    summary = Summary()
+    folder.mkdir(parents=True, exist_ok=True)
+    with stores_found(folder) as stores:
+        names = list(stores)
+        while summary.kills < kills and not summary.problems and go_on():
+            name = names[(summary.kills // 5) % len(names)]
+            report = acks_campaign(
+                stores[name]()(), folder / f"acks-{summary.kills}", kills=min(5, kills), acks=acks
+            )
+            place = f"acks {name}"
+            summary.kills += report.kills
+            summary.by_place[place] = summary.by_place.get(place, 0) + report.kills
+            summary.problems += [f"{place}: {problem}" for problem in report.problems]
+            say(str(report))
+    return summary
+
+
 def _round(
     zygote: Zygote, sandbox: Sandbox, place: Path, stores: dict[str, Callable[[], Callable[[], str]]]
 ) -> list[Report]:
@@ -102,7 +130,10 @@ def _round(
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=2000, help="at least so many (default: %(default)s)")
+    parser.add_argument("--kills", type=int, help="at least so many (default: 2000, with --acks 50)")
+    parser.add_argument(
+        "--acks", action="store_true", help="kill what takes webhooks, under load after 10,000 answers"
+    )
     parser.add_argument(
         "--folder", type=Path, help="where to leave what was written (default: a temporary one)"
     )
@@ -111,7 +142,9 @@ def main() -> int:
         print("There is no kill -9 on this system.", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory() as temporary:
-        summary = run(asked.kills, asked.folder or Path(temporary), say=lambda line: print(line, flush=True))
+        soak, kills = (run_acks, 50) if asked.acks else (run, 2000)
+        folder = asked.folder or Path(temporary)
+        summary = soak(asked.kills or kills, folder, say=lambda line: print(line, flush=True))
     print(json.dumps(asdict(summary), indent=2))
     return 1 if summary.problems else 0
 
