@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import random
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
@@ -37,6 +39,12 @@ TEN = Rate(10, per_s=60)
 
 async def taken(counters: LocalCounters | RedisCounters | CountersThatRest, rate: Rate, times: int) -> int:
     return [await counters.hit("a", rate) for _ in range(times)].count(None)
+
+
+def as_user(url: str, who: str) -> str:
+    """The same Redis, for somebody else."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=f"{who}@{parts.hostname}:{parts.port}").geturl()
 
 
 # --- in the process -----------------------------------------------------------------------------------------------
@@ -238,11 +246,30 @@ async def test_a_redis_that_hangs_is_not_waited_for(private_servers: Callable[..
 async def test_a_wrong_password_is_in_no_log(redis_url: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     ear = Ear()
-    url = redis_url.replace("redis://", "redis://shop:CANARY-not-a-password@")
+    url = as_user(redis_url, "shop:CANARY-not-a-password")
     counters = counters_of(url, ca_file=None, timeout_s=5, clock=FakeClock(), observer=ear)
     assert await taken(counters, TEN, 12) == 10
     assert "CANARY" not in f"{ear.heard}{caplog.text}{counters!r}"
     await counters.aclose()
+
+
+async def test_the_rights_that_the_page_names_are_enough(redis_url: str) -> None:
+    from redis.asyncio import Redis
+
+    page = Path(__file__).resolve().parents[2] / "docs" / "webhooks-limits.md"
+    named = re.search(r"`(~vextrus_payments:doors:[^`]+)`", page.read_text(encoding="utf-8"))
+    assert named is not None
+    async with Redis.from_url(redis_url) as admin:
+        rules = named[1].split()
+        await admin.execute_command("ACL", "SETUSER", "doors", "reset", "on", ">let-me-count", *rules)
+        await admin.execute_command("SCRIPT", "FLUSH")
+        try:
+            counters = RedisCounters(as_user(redis_url, "doors:let-me-count"), timeout_s=5)
+            assert await taken(counters, Rate(5, per_s=1), 7) == 5
+            assert await taken(counters, TEN, 12) == 10
+            await counters.aclose()
+        finally:
+            await admin.execute_command("ACL", "DELUSER", "doors")
 
 
 async def test_tls_is_checked_to_the_name(private_servers: Callable[..., Held], tmp_path: Path) -> None:

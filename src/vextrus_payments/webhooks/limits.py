@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from vextrus_payments.errors import ConfigurationError
 from vextrus_payments.secret import Secret
+from vextrus_payments.sink_port import check_coroutine_function
 from vextrus_payments.webhooks.sources import ForwardedHeader, Source, networks_of
 
 _DAY_S: Final = 86_400
@@ -149,6 +150,8 @@ class DoorLimits:
                 "least 4 bodies fit into memory, and their bytes into bodies_max_bytes; forwarded is "
                 '"x-forwarded-for" or "forwarded".',
             )
+        if self.allow is not None:
+            check_coroutine_function("allow", self.allow)
         networks_of("trusted_proxies", self.trusted_proxies, everyone=False)
         networks_of("allow_from", self.allow_from)
         networks_of("known_senders", self.known_senders, everyone=False)
