@@ -1,0 +1,1 @@
+"""A shop on Django, with a Celery worker that looks after its payments."""
