@@ -1,4 +1,4 @@
-"""`vextrus-pay webhooks`: what came is listed and shown without secrets, replayed without harm, forwarded as it came."""
+"""`vextrus-pay webhooks`: what came is shown without secrets, replayed without harm, forwarded as it came."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ from vextrus_payments.snapshots import PaymentSnapshot, SnapshotState
 from vextrus_payments.stores import SqliteStore
 
 _NUMBERS = count(1)
-BODY = b'{"trxID": "TRX1", "debitMSISDN": "8801770618575", "note": "\x1b[31mred\\u202e"}'
+BODY = b'{"trxID": "TRX1", "debitMSISDN": "8801770618575", "note": "\\u001b[31mred\\u202e"}'
 HEADERS = {
     "content-type": "text/plain",
     "x-signature": "canary-signature-of-the-sender",
@@ -223,13 +223,6 @@ def test_a_replay_here_and_now_is_applied(here: Here, shop: ShopApp, reference: 
     found = done.document["webhook"]
     assert (found["payment_id"], found["state"]) == (session.payment_id, "waiting")
     assert found["note"] == "The gateway's look-up does not show it yet."
-    assert (
-        session.payment_id
-        in here.run("webhooks", "list", "--app", shop.app, env=shop.env)
-        .out.replace("\n", "")
-        .replace(" ", "")
-        or True
-    )
 
 
 # --- forward --------------------------------------------------------------------------------------------------------
