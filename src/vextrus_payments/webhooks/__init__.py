@@ -7,18 +7,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from vextrus_payments.webhooks.asgi import AsgiDoors
     from vextrus_payments.webhooks.limits import AllowHook, DoorLimits, Rate, Rates
     from vextrus_payments.webhooks.sources import Source
+    from vextrus_payments.webhooks.wsgi import WsgiDoors
 
-__all__ = ["AllowHook", "DoorLimits", "Rate", "Rates", "Source"]
+__all__ = ["AllowHook", "AsgiDoors", "DoorLimits", "Rate", "Rates", "Source", "WsgiDoors"]
 
 #: Loaded on first use: the parts of this package import each other by their own names.
 _HOME: Final = {
     "AllowHook": "limits",
+    "AsgiDoors": "asgi",
     "DoorLimits": "limits",
     "Rate": "limits",
     "Rates": "limits",
     "Source": "sources",
+    "WsgiDoors": "wsgi",
 }
 
 
