@@ -1,16 +1,6 @@
 """bKash Tokenized Checkout v1.2.0-beta: the words on the wire, shared by adapter, sandbox and tests.
 
-Two attitudes live here. A **body** is what we send: strict, every value a string, no unknown field
-(dossier §4: "every value is a JSON string"). An **answer** is what the gateway says: tolerant, because one
-missing or odd field that proves nothing must not hide the field that does. Whatever an answer holds:
-
-* a JSON number is kept as the exact text that stood on the wire (``100.00`` stays ``"100.00"``; no float is
-  ever made), so that amounts are parsed by ``Money`` and by nothing else;
-* an unknown field is ignored, an absent or ``null`` one is ``None``;
-* a value of a shape that cannot be text (object, list, boolean) counts as absent, so a proof field of the
-  wrong shape proves nothing;
-* a repeated key, ``NaN``, ``Infinity``, invalid UTF-8 or anything but one JSON object is refused by
-  :func:`read_json` with :class:`UnreadableBodyError`: nobody may pick the reading that suits him.
+How bodies are written and answers are read stands in `gateways/bodies.py`.
 
 Judging an answer (which envelope, success or refusal, is it ours) is the work of ``protocol.py`` and
 ``errors.py``; nothing here decides anything about money.
@@ -21,9 +11,12 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta, timezone
 from typing import Annotated, Any, ClassVar, Final, Self
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasChoices, BeforeValidator, Field
 
-from vextrus_payments.strict_json import UnreadableJsonError, read_object
+from vextrus_payments.gateways.bodies import Body as Body
+from vextrus_payments.gateways.bodies import Lenient, Text, as_text
+from vextrus_payments.gateways.bodies import UnreadableBodyError as UnreadableBodyError
+from vextrus_payments.gateways.bodies import read_json as read_json
 
 # --------------------------------------------------------------------------------------------- routes (§2-4)
 
@@ -69,57 +62,7 @@ PAYMENT_LIFE: Final = timedelta(hours=24)
 """A created paymentID is good for one execution and expires after this (§4.2)."""
 
 
-# ----------------------------------------------------------------------------------------------- raw bodies
-
-
-class UnreadableBodyError(ValueError):
-    """The bytes are not one JSON object that can be read in exactly one way. Holds no part of the body."""
-
-
-def read_json(raw: bytes) -> dict[str, Any]:
-    """Read one JSON object; every number becomes the exact text that stood in the body: see strict_json.py.
-
-    Raises :class:`UnreadableBodyError` for anything else: broken UTF-8, HTML, an array, a repeated key,
-    ``NaN``, a nesting that is too deep. The error quotes nothing of the body and has no cause chain.
-    """
-    try:
-        return read_object(raw, what="the body")
-    except UnreadableJsonError as error:
-        problem = str(error)
-    raise UnreadableBodyError(problem)
-
-
-def _as_text(value: object) -> str | None:
-    if isinstance(value, str):
-        # A lone surrogate cannot be stored or logged later; it can prove nothing, so it may change.
-        return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return None  # objects, lists, booleans, null; floats too: their text is already lost
-
-
-Text = Annotated[str | None, BeforeValidator(_as_text)]
-"""Optional wire text of an answer: string or number on the wire, exact text here, ``None`` when absent."""
-
-
 # ---------------------------------------------------------------------------------------- what we send (§4)
-
-
-class Body(BaseModel):
-    """A request body: strict strings, no unknown field. Its repr and its errors show no secret."""
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(
-        strict=True,
-        extra="forbid",
-        frozen=True,
-        populate_by_name=True,
-        hide_input_in_errors=True,
-        defer_build=True,  # made at first use: most programs never send most of them
-    )
-
-    def to_json(self) -> bytes:
-        """The bytes to send: wire names, absent fields left out, UTF-8."""
-        return self.model_dump_json(by_alias=True, exclude_none=True).encode("utf-8")
 
 
 class GrantBody(Body):
@@ -220,19 +163,7 @@ def _named(name: str, *, repr: bool = True) -> Any:
     return Field(default=None, alias=name, repr=repr)
 
 
-class _Lenient(BaseModel):
-    """An answer's base: what it does not know is left out, what it knows is frozen."""
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(
-        extra="ignore",
-        frozen=True,
-        populate_by_name=True,
-        hide_input_in_errors=True,
-        defer_build=True,  # as above
-    )
-
-
-class Answer(_Lenient):
+class Answer(Lenient):
     """Any answer, with the fields of all envelopes of §10: v1, iframe, v2, API gateway, failed grant.
 
     Every field may be ``None``. Which envelope it is, and what it means, is not decided here.
@@ -271,7 +202,7 @@ class TokenAnswer(Answer):
 
 def _whole_seconds(value: object) -> int | None:
     """An integer in the OPS trace, a string in one client's types (§3.1): both are read."""
-    text = _as_text(value)
+    text = as_text(value)
     if text is None or not re.fullmatch(r"[0-9]{1,9}(\.0+)?", text):
         return None
     return int(text.partition(".")[0])
@@ -433,7 +364,7 @@ class RefundV2Answer(Answer):
     reason: Text = None
 
 
-class RefundTransaction(_Lenient):
+class RefundTransaction(Lenient):
     """One entry of the v2 refund list. It carries no sku, no reason: only the amount correlates (§4.11)."""
 
     refund_trx_id: Text = _either("refundTrxId", "refundTrxID")
@@ -493,7 +424,7 @@ class RefundStatusV1Answer(RefundStatusV2Answer):
 # ------------------------------------------------------------------------------- notifications (IPN, §8.3)
 
 
-class NotificationMessage(_Lenient):
+class NotificationMessage(Lenient):
     """The inner message of a payment notification. It names no paymentID: only the invoice number binds it."""
 
     date_time: Text = _named("dateTime")
