@@ -12,6 +12,7 @@ from vextrus_payments.cli.application import APP_HELP
 from vextrus_payments.cli.doctor_gateways import Source, gateway_findings, grant_findings
 from vextrus_payments.cli.doctor_store import (
     epoch_findings,
+    inbox_findings,
     open_findings,
     outbox_findings,
     store_findings,
@@ -97,6 +98,7 @@ async def _of_place(
     checks: list[Check] = [
         ("store", partial(store_findings, store, payments, clock)),
         ("outbox", partial(outbox_findings, store, payments)),
+        ("inbox", partial(inbox_findings, store, payments)),
         ("unknown", partial(open_findings, store, payments)),
         ("watches", partial(watch_findings, store, payments)),
         ("epoch", partial(epoch_findings, store, payments)),

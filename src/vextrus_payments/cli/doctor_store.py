@@ -132,6 +132,23 @@ def _is_taken(kind: OutboxKind, payments: "Payments | None") -> bool:
     return setup.takes_entries if kind is OutboxKind.LEDGER else setup.takes_events
 
 
+async def inbox_findings(store: PaymentStore, payments: "Payments | None") -> list[Finding]:
+    """News from gateways that nobody has worked on."""
+    backlog, now = await store.inbox_backlog(), store.now()
+    oldest = backlog.oldest_received_at
+    parked = f" {backlog.parked} came early and wait for what they name." if backlog.parked else ""
+    if oldest is not None and now - oldest > _OLD_ENTRY:
+        return [
+            fail(
+                "inbox",
+                f"{backlog.waiting} webhooks wait to be worked on, the oldest for {ago(oldest, now)}.{parked}",
+                "See that a worker runs (vextrus-pay worker), and why they wait: vextrus-pay webhooks list.",
+            )
+        ]
+    waits = f"{backlog.waiting} webhooks wait" if backlog.waiting else "No webhook waits"
+    return [ok("inbox", f"{waits} to be worked on.{parked}")]
+
+
 async def open_findings(store: PaymentStore, payments: "Payments | None") -> list[Finding]:
     """What nobody knows the end of."""
     page = await store.list_operations(

@@ -122,9 +122,11 @@ class _Worker:
         return self._ended(drained, taken=taken, looked_at=looked_at)
 
     async def _due(self) -> tuple[int, int]:
-        """How many rows were taken and payments looked at. What a look settles goes out as well."""
+        """How many rows were taken (of the outbox, of the inbox) and payments looked at. What a look or a webhook
+        settles goes out as well."""
         taken, looked_at = await self._payments.deliver(), 0
         with suppress(ConfigurationError):  # told to stop: it is closing
+            taken += await self._payments.process_inbox()
             report = await self._payments.reconcile_due()
             looked_at = report.looked_at
             taken += await self._payments.deliver()

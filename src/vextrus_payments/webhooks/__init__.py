@@ -1,6 +1,7 @@
 """Doors: the webhook receiver, and what mounts it in a web application.
 
-`Payments` makes them (`asgi()`, `wsgi()`); `DoorLimits` says what they take, how often and from whom.
+`Payments` makes them (`asgi()`, `wsgi()`); `DoorLimits` says what they take, how often and from whom, `InboxLimits` how
+what they took is worked on.
 """
 
 from importlib import import_module
@@ -8,17 +9,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from vextrus_payments.webhooks.asgi import AsgiDoors
+    from vextrus_payments.webhooks.inbox import InboxLimits
     from vextrus_payments.webhooks.limits import AllowHook, DoorLimits, Rate, Rates
     from vextrus_payments.webhooks.sources import Source
     from vextrus_payments.webhooks.wsgi import WsgiDoors
 
-__all__ = ["AllowHook", "AsgiDoors", "DoorLimits", "Rate", "Rates", "Source", "WsgiDoors"]
+__all__ = ["AllowHook", "AsgiDoors", "DoorLimits", "InboxLimits", "Rate", "Rates", "Source", "WsgiDoors"]
 
 #: Loaded on first use: the parts of this package import each other by their own names.
 _HOME: Final = {
     "AllowHook": "limits",
     "AsgiDoors": "asgi",
     "DoorLimits": "limits",
+    "InboxLimits": "inbox",
     "Rate": "limits",
     "Rates": "limits",
     "Source": "sources",
