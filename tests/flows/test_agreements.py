@@ -16,6 +16,7 @@ from vextrus_payments import (
     Paid,
     PaymentRequest,
 )
+from vextrus_payments.engine.agreeing import Agreeing
 from vextrus_payments.gateways.bkash import BkashCheckout
 from vextrus_payments.payment import ConsentRequest
 from vextrus_payments.records import Agreement, AgreementLife, OperationState
@@ -182,6 +183,35 @@ async def test_one_that_was_never_given_is_closed_in_time(shop: Shop) -> None:
     approve_late = await shop.payments.execute_agreement(asked.agreement_key)
     assert approve_late.state is AgreementLife.CLOSED
     assert shop.calls("execute") == 0
+
+
+async def test_one_whose_process_died_while_it_asked_is_closed_in_time(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def dies(*_: object) -> None:
+        raise RuntimeError("the process died here")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Agreeing, "_submit", dies)
+        with pytest.raises(RuntimeError):
+            await shop.payments.create_agreement(consent())
+    asked = (await shop.payments.store.list_agreements(None)).rows[0]
+    assert [one.state for one in asked.operations] == [OperationState.SUBMITTING]
+    engine = shop.payments._open_engine()
+    shop.clock.advance(86_000)
+    assert (await engine.look_agreement("default", asked.agreement_key)).state is AgreementLife.CREATED
+    shop.clock.advance(2_000)
+    assert (await engine.look_agreement("default", asked.agreement_key)).state is AgreementLife.CLOSED
+
+
+async def test_a_page_that_ended_in_failure_gives_nothing(shop: Shop) -> None:
+    """bKash shows the session as Failed, which is no agreement's own word."""
+    asked = await shop.payments.create_agreement(consent())
+    approve(shop, asked, "failure")
+    seen = await shop.payments.execute_agreement(asked.agreement_key)
+    assert seen.state is AgreementLife.CLOSED
+    assert execute_of(seen) is OperationState.DECLINED
+    assert shop.calls("execute") == 1
 
 
 async def test_an_id_of_an_agreement_is_no_id_of_a_payment(shop: Shop) -> None:

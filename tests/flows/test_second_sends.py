@@ -202,7 +202,7 @@ async def test_a_refund_that_left_after_the_backup_is_not_sent_again(
         async with shop.payments:
             if claimed:
                 # A clock set back, or a quick hand: by these records it may be on its way at this moment.
-                clock.step_wall(-LONG_S)
+                clock.step_wall(-LONG_S - 60)
                 report = await shop.payments.reconcile_since(clock.now() - timedelta(days=1))
                 assert (report.failed, report.accepted_restored) == (1, False)
                 assert report.failures[0].problems[0].code == "still_at_work"
@@ -276,6 +276,46 @@ async def test_a_database_put_back_under_a_running_process_is_noticed_at_the_nex
     clock.advance(1)
     with pytest.raises(ReconciliationRequiredError):
         await guard.check()
+
+
+async def test_nothing_is_asked_before_what_left_in_the_last_moment_must_have_taken_effect() -> None:
+    guard, mark, clock, _ = await world()
+    assert await guard.unsettled_s(90) == 0
+    mark.text = "epo_other 1"
+    clock.advance(61)
+    with pytest.raises(ReconciliationRequiredError):
+        await guard.check()
+    assert await guard.unsettled_s(90) == 90
+    clock.step_wall(86_400)  # no clock that is set makes it shorter
+    clock.advance(89)
+    assert await guard.unsettled_s(90) == 1
+    clock.advance(1)
+    assert await guard.unsettled_s(90) == 0
+    await guard.accept()
+    await guard.check()
+
+
+@pytest.mark.parametrize("lost", [True, False])
+async def test_an_execute_that_left_just_before_the_loss_is_not_sent_again(tmp_path: Path, lost: bool) -> None:
+    """It takes effect half a minute after the restore. Asked at once, the gateway shows it as never made."""
+    clock = FakeClock()
+    async with shop_open(tmp_path, clock, epoch=FileEpochMark(tmp_path / "epoch")) as shop:
+        session = await shop.approved()
+        await shop.payments.aclose()
+        backed_up(tmp_path)
+        if lost:
+            async with shop.payments:  # what it sends is under way for longer than this process lives
+                clock.advance(61)
+        restored(tmp_path)
+        async with shop.payments:
+            began = clock.monotonic()
+            report = await shop.payments.reconcile_since(clock.now() - timedelta(days=1))
+            assert report.accepted_restored
+            limits = shop.payments._open_engine().context.limits
+            waited_s = clock.monotonic() - began
+            assert waited_s == (limits.send_window_s + 60 if lost else 0)
+            assert isinstance(await shop.payments.execute(session.payment_id), Paid)
+            assert shop.calls("execute") == 1
 
 
 # --- the same call again --------------------------------------------------------------------------------------------

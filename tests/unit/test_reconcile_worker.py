@@ -89,6 +89,9 @@ class Engine:
     async def look_agreement(self, tenant: str, agreement_key: str) -> Agreement:
         raise AssertionError("there are none here")
 
+    async def restored_wait_s(self, capabilities: Capabilities) -> float:
+        return 0.0
+
     async def accept_restored(self) -> None:
         self.accepted += 1
 

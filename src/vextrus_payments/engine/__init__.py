@@ -9,6 +9,7 @@ and evidence becomes outcomes (states.py). The store decides every race.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from vextrus_payments.capabilities import Capabilities
 from vextrus_payments.engine.agreeing import Agreeing
 from vextrus_payments.engine.applying import Applied, Applying, Verdict, tells_of_money
 from vextrus_payments.engine.context import (
@@ -267,6 +268,18 @@ class Engine:
     async def look_agreement(self, tenant: str, agreement_key: str) -> Agreement:
         """Ask about everything of an agreement that is open, and close one that was never given in time."""
         return await self._agreeing.look(tenant, agreement_key)
+
+    async def restored_wait_s(self, capabilities: Capabilities) -> float:
+        """How long to wait before a restored store's questions prove anything at this gateway, in seconds: until what
+        was sent just before the loss can no longer take effect there. 0 where nothing has been restored.
+
+        Raises:
+            StorageError: nobody can tell.
+        """
+        terms = self.context.terms(capabilities)
+        if self.context.epochs is None:
+            return 0.0
+        return await self.context.epochs.unsettled_s(terms.send_window_s + terms.settle_s)
 
     async def accept_restored(self) -> None:
         """The store has been reconciled after a restore: what moves money may leave again. Else it does nothing.

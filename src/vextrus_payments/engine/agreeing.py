@@ -38,7 +38,7 @@ from vextrus_payments.plans import Committed, OperationTaken
 from vextrus_payments.reasons import Reason, ReasonCode
 from vextrus_payments.records import Agreement, AgreementLife, OperationState
 from vextrus_payments.snapshots import AgreementSession, AgreementSnapshot
-from vextrus_payments.states import OPEN_STATES
+from vextrus_payments.states import OPEN_STATES, claim_is_over
 from vextrus_payments.wire import CallContext, SendBy
 
 Sender = Callable[[Agreement, CallContext], Awaitable[AgreementSession | AgreementSnapshot]]
@@ -101,7 +101,16 @@ class Agreeing:
         ends = agreement.expires_at or agreement.created_at + capabilities.session_life
         if context.store.now() < ends + timedelta(seconds=capabilities.polling.end_margin_s):
             return agreement
+        await self._abandon_asking(agreement, context.terms(capabilities).settle_s)
         return await self._desk.record(agreement, lambda now: plan_consent_over(now, context.store.now()))
+
+    async def _abandon_asking(self, agreement: Agreement, settle_s: int) -> None:
+        """A process died while it asked for the session, and nobody asked again: nothing holds by it."""
+        own = (execute_id(agreement.agreement_key), cancel_id(agreement.agreement_key))
+        for operation in agreement.operations:
+            asks = operation.operation_id not in own and operation.state is OperationState.SUBMITTING
+            if asks and claim_is_over(operation, settle_s, self._context.store.now()):
+                await self._unsent(agreement, operation.operation_id, operation.fence)
 
     async def applied(self, tenant: str, request: PaymentRequest, gateway: PaymentGateway) -> PaymentRequest:
         """The request as the adapter is to have it: charging the agreement that it names.

@@ -84,6 +84,7 @@ class EpochGuard:
         self._interval_s = interval_s
         self._rolled_at: float | None = None
         self._rolled: _Epoch | None = None
+        self._noticed_at: float | None = None
         self._moved = asyncio.Event()
         self._stopping = asyncio.Event()
         self._rolling = asyncio.Lock()
@@ -111,6 +112,7 @@ class EpochGuard:
             # Under this very process, since it rolled: the outside tells.
             await self.roll()
             epoch = _Epoch.read(await self._store.get_mark(MARK))
+        self._notice(epoch)
         if epoch is not None and epoch.restored is not None:
             raise ReconciliationRequiredError(
                 f"The store was restored from a backup: {epoch.restored}. What happened since is not in it, so nothing "
@@ -154,12 +156,14 @@ class EpochGuard:
             outside = await mark.read()  # before the store: it may only be older
             stored = await self._store.get_mark(MARK)
             known = _Epoch.read(stored)
+            self._notice(known)
             if known is not None and known.restored is not None:
                 self._rolled_at = began
                 return
             after = self._next(known, outside)
             if not await self._store.put_mark(MARK, after.stored(), expected=stored):
                 continue  # another process was quicker
+            self._notice(after)
             if after.restored is not None:
                 self._observer.event("epoch.restored", why=after.restored)
             else:
@@ -200,8 +204,27 @@ class EpochGuard:
                 if self._mark is not None:
                     await self._mark.write(after.outside())
                 self._observer.event("epoch.accepted", number=number)
+                self._notice(after)
                 return
         raise StorageError("The epoch is changed by others all the time.", code="epoch_mark")
+
+    async def unsettled_s(self, needed_s: float) -> float:
+        """How long to wait until `needed_s` seconds have passed since this process noticed that the store was restored,
+        in seconds; 0 where nothing has been restored.
+
+        What was sent in the last moments before the loss may take effect at its gateway yet, and no record tells of it.
+        Counted by this process's own monotonic clock: no clock that was set can shorten it.
+        """
+        self._notice(_Epoch.read(await self._store.get_mark(MARK)))
+        if self._noticed_at is None:
+            return 0.0
+        return max(0.0, self._noticed_at + needed_s - self._clock.monotonic())
+
+    def _notice(self, epoch: _Epoch | None) -> None:
+        if epoch is None or epoch.restored is None:
+            self._noticed_at = None
+        elif self._noticed_at is None:
+            self._noticed_at = self._clock.monotonic()
 
     async def state(self) -> EpochState:
         """What is known now."""

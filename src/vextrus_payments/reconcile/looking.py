@@ -64,6 +64,10 @@ class Recovery(Protocol):
         """Ask about everything of an agreement that is open."""
         ...
 
+    async def restored_wait_s(self, capabilities: Capabilities) -> float:
+        """How long to wait before questions about a restored store prove anything at this gateway, in seconds."""
+        ...
+
     async def accept_restored(self) -> None:
         """The store has been reconciled after a restore: go on with it."""
         ...

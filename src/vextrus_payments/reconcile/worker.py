@@ -220,6 +220,10 @@ class Reconciler:
                 if lane.pause_s > _WAIT_S:
                     return untouched(subject, problem=_NOT_NOW)
                 await self._ports.sleeper.sleep(lane.pause_s)
+            unsettled_s = await self._ports.engine.restored_wait_s(capabilities) if restored else 0.0
+            if unsettled_s:
+                # What left just before the loss may take effect yet, and is in no record: an answer now proves nothing.
+                await self._ports.sleeper.sleep(unsettled_s)
             if isinstance(subject, Agreement):
                 return await self._looker.do_agreement(subject, (Action.LOOK,), lane, capabilities)
             now = self._ports.store.now()

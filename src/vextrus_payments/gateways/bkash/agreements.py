@@ -46,6 +46,11 @@ _STATES: Final[Mapping[str, AgreementState]] = MappingProxyType(
         "Cancelled": AgreementState.CANCELLED,
     }
 )
+#: Of the session in which the payer was to consent, which ends as a payment's does (§4.5): with any end but his
+#: consent, nothing holds by it.
+_SESSION_STATES: Final[Mapping[str, AgreementState]] = MappingProxyType(
+    {**_STATES, **dict.fromkeys(("Failed", "Expired", "Declined"), AgreementState.CANCELLED)}
+)
 
 
 def create_agreement(api: Api, payer_reference: str, callback_url: str) -> WireCall[Created]:
@@ -169,7 +174,7 @@ def _of_payment(answer: m.PaymentAnswer, payment_id: str) -> AgreementSnapshot |
     """The agreement that a mode 0000 paymentID made; None where the answer is about something else."""
     if answer.payment_id != payment_id or not answer.agreement_status:
         return None
-    state = _STATES.get(answer.agreement_status, AgreementState.UNRECOGNIZED)
+    state = _SESSION_STATES.get(answer.agreement_status, AgreementState.UNRECOGNIZED)
     if state is AgreementState.ACTIVE and not is_id(answer.agreement_id):
         return None
     return AgreementSnapshot(
