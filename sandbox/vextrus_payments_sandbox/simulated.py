@@ -22,15 +22,15 @@ from vextrus_payments.gateways.base import Adapter
 from vextrus_payments.gateways.bkash import BkashConfig, adapter
 from vextrus_payments.gateways.bkash import models as m
 from vextrus_payments.secret import Secret
-from vextrus_payments.testing.simulation import HttpAnswer, HttpAsk, Movement, WireFact, WorldPorts
+from vextrus_payments.testing.simulation import Consent, HttpAnswer, HttpAsk, Movement, WireFact, WorldPorts
 from vextrus_payments_sandbox.bkash.api import BkashApi
 from vextrus_payments_sandbox.bkash.pages import BkashPages
-from vextrus_payments_sandbox.bkash.records import GATEWAY, Payment, Rules, State
+from vextrus_payments_sandbox.bkash.records import GATEWAY, Payment, Refusal, Rules, State
 from vextrus_payments_sandbox.bkash.rules import BkashRules
 from vextrus_payments_sandbox.bkash.tokens import GRANTS_PER_WINDOW, GrantLog, Merchant
 from vextrus_payments_sandbox.exchange import Exchange
 from vextrus_payments_sandbox.faults import FaultPlans
-from vextrus_payments_sandbox.world import WALLETS, SandboxClock, World, to_paisa
+from vextrus_payments_sandbox.world import WALLETS, SandboxClock, World, to_paisa, to_text
 
 _HARD_LIMIT_S: Final = 60.0
 """Thirty seconds of bKash's own and thirty of margin: what the adapter's capabilities say."""
@@ -159,6 +159,30 @@ class SimulatedBkash:
         )
         return True
 
+    def give_back(self, reference: str, amount_minor: int) -> bool:
+        """A refund in the merchant portal."""
+        payment = self._rules.payments.get(reference)
+        if payment is None or payment.trx_id is None:
+            return False
+        wish = {"amount": to_text(amount_minor), "sku": "portal", "reason": "in the portal"}
+        try:
+            self._rules.refund(payment.merchant, reference, payment.trx_id, wish)
+        except Refusal:
+            return False
+        return True
+
+    def consents(self) -> Sequence[Consent]:
+        """The agreements, ended ones included."""
+        return [
+            Consent(
+                tenant=self._tenants[agreement.merchant.app_key],
+                reference=agreement.payment_id,
+                agreement_id=agreement.agreement_id,
+                ended=agreement.voided_at is not None,
+            )
+            for agreement in self._rules.agreements.values()
+        ]
+
     def return_params(self, reference: str, verdict: str) -> Mapping[str, str]:
         """As bKash appends them (dossier §4.3)."""
         return {"paymentID": reference, "status": verdict, "signature": "sig", "apiVersion": m.API_VERSION}
@@ -242,6 +266,8 @@ def _granted(asked: dict[str, Any], said: dict[str, Any], who: dict[str, Any]) -
 def _created(asked: dict[str, Any], said: dict[str, Any], who: dict[str, Any]) -> list[WireFact]:
     if not said.get("paymentID"):
         return []
+    if asked.get("mode") == m.MODE_AGREEMENT:
+        return [WireFact(kind="consent_created", reference=said["paymentID"], **who)]
     order_id, amount = str(asked.get("merchantInvoiceNumber", "")), _amount(asked.get("amount"))
     return [
         WireFact(kind="created", reference=said["paymentID"], order_id=order_id, amount_minor=amount, **who)
@@ -259,9 +285,33 @@ def _moved(kind: str, asks: str) -> Any:
                     kind=kind, reference=reference, amount_minor=amount, transaction_id=transaction_id, **who
                 )
             )
+        if said.get("agreementStatus") == "Completed" and said.get("agreementID") and not said.get("trxID"):
+            facts.append(
+                WireFact(kind="consented", reference=reference, agreement_id=said["agreementID"], **who)
+            )
         return facts
 
     return read
+
+
+def _consent_ended(asked: dict[str, Any], said: dict[str, Any], who: dict[str, Any]) -> list[WireFact]:
+    if said.get("agreementStatus") != "Cancelled":
+        return []
+    return [WireFact(kind="consent_ended", agreement_id=str(said.get("agreementID", "")), **who)]
+
+
+def _refunds_listed(asked: dict[str, Any], said: dict[str, Any], who: dict[str, Any]) -> list[WireFact]:
+    reference = str(asked.get("paymentId", ""))
+    return [
+        WireFact(
+            kind="refund_listed",
+            reference=reference,
+            amount_minor=_amount(one.get("refundAmount")),
+            transaction_id=str(one.get("refundTrxId", "")),
+            **who,
+        )
+        for one in said.get("refundTransactions") or ()
+    ]
 
 
 def _refunded(asked: dict[str, Any], said: dict[str, Any], who: dict[str, Any]) -> list[WireFact]:
@@ -283,5 +333,7 @@ _READERS: Final[Mapping[str, Any]] = {
     m.ROOT_PATH + m.PATH_CREATE: _created,
     m.ROOT_PATH + m.PATH_EXECUTE: _moved("executed", "execute_asked"),
     m.ROOT_PATH + m.PATH_CAPTURE: _moved("captured", "capture_asked"),
+    m.ROOT_PATH + m.PATH_AGREEMENT_CANCEL: _consent_ended,
     m.HOST_PATH_REFUND_V2: _refunded,
+    m.HOST_PATH_REFUND_STATUS_V2: _refunds_listed,
 }

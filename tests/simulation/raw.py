@@ -19,10 +19,11 @@ from vextrus_payments.config import GatewayConfig
 from vextrus_payments.errors import GatewayError, OutcomeUnknownError
 from vextrus_payments.events import HintVerdict, ReturnHint
 from vextrus_payments.gateways.base import Adapter, Authorization
+from vextrus_payments.money import Money
 from vextrus_payments.payment import Evidence, PaymentRequest, RefundCall
 from vextrus_payments.secret import Secret
-from vextrus_payments.snapshots import RefundSnapshot
-from vextrus_payments.testing.simulation import HttpAnswer, HttpAsk, Movement, WireFact, WorldPorts
+from vextrus_payments.snapshots import RefundSnapshot, RefundState
+from vextrus_payments.testing.simulation import Consent, HttpAnswer, HttpAsk, Movement, WireFact, WorldPorts
 from vextrus_payments.wire import CallContext, OnCheckpoint, Safety, WireCall
 
 _VERDICTS = {"success": HintVerdict.SUCCESS, "cancel": HintVerdict.CANCEL, "failure": HintVerdict.FAILURE}
@@ -80,6 +81,23 @@ class RawGateway(ToyGateway):
         self, call: RefundCall, *, resume: Evidence | None, context: CallContext | None = None
     ) -> RefundSnapshot | None:
         return await self.drive(self._of_id(call), context=context)
+
+    async def get_refund_status(
+        self, call: RefundCall, *, context: CallContext | None = None
+    ) -> tuple[RefundSnapshot, ...]:
+        return await self.drive(self._listed(call), context=context)
+
+    def _listed(self, call: RefundCall) -> WireCall[tuple[RefundSnapshot, ...]]:
+        return tuple(
+            RefundSnapshot(
+                state=RefundState.COMPLETED,
+                transaction_id=one["trx"],
+                original_transaction_id=one["original"],
+                amount=Money(one["amount"], "BDT"),
+                raw_state="done",
+            )
+            for one in (yield from self._refunds(call))
+        )
 
     def _once(self, call: RefundCall) -> WireCall[RefundSnapshot]:
         body = {"ref": call.gateway_reference, "amount": call.amount.amount, "id": call.operation_id}
@@ -304,6 +322,12 @@ class RawWorld:
             return False
         payment["amount"] = f"{amount_minor // 100}.{amount_minor % 100:02d}"
         return True
+
+    def give_back(self, reference: str, amount_minor: int) -> bool:
+        return False  # it has no portal: whoever refunds here twice gives back twice
+
+    def consents(self) -> Sequence[Consent] | None:
+        return None
 
     def return_params(self, reference: str, verdict: str) -> Mapping[str, str]:
         return {"ref": reference, "status": verdict}

@@ -3,8 +3,12 @@
 from dataclasses import replace
 
 from tests.simulation.raw import page, raw
-from vextrus_payments.testing.simulation import Setting, Weather, WireFault
+from vextrus_payments.app import Payments
+from vextrus_payments.testing.simulation import ServicePorts, Setting, Weather, WireFault
 from vextrus_payments.testing.simulation.story import hard_story, shop_story
+from vextrus_payments.testing.simulation.story_consent import consent_story
+from vextrus_payments.testing.simulation.story_people import people_story
+from vextrus_payments.testing.simulation.story_restore import restore_story
 from vextrus_payments_sandbox.simulated import bkash
 
 SETTINGS = {
@@ -13,6 +17,21 @@ SETTINGS = {
     "raw": Setting(worlds=[raw], story=shop_story),
     "tenants": Setting(worlds=[bkash, raw], story=shop_story, tenants=("acme", "zeta"), processes=2),
     "page": Setting(worlds=[page, bkash], story=shop_story),
+}
+
+
+def marked(ports: ServicePorts) -> Payments:
+    """The mark outside is renewed before every call that moves money: then no backup can be too old to be noticed."""
+    return ports.payments(epoch_interval_s=0.001)
+
+
+#: Their own stories, in every weather but the hard ones.
+PEOPLE = {
+    "people": Setting(worlds=[bkash, raw], story=people_story, processes=2),
+    "people-bkash": Setting(worlds=[bkash], story=people_story),
+    "consent": Setting(worlds=[bkash], story=consent_story, processes=2),
+    "consent-tenants": Setting(worlds=[bkash], story=consent_story, tenants=("acme", "zeta")),
+    "restored": Setting(worlds=[bkash, raw], story=restore_story, service=marked, processes=2, epoch=True),
 }
 
 #: Nearly everything fails now and then: what has to be found is found sooner.
@@ -39,6 +58,8 @@ BOOKS = Weather(disk=0.02, ledger=0.9, latency_s=0.05)
 CASES: dict[str, tuple[Setting, Weather | None]] = {
     **{name: (setting, None) for name, setting in SETTINGS.items()},
     **{f"{name}-foul": (setting, FOUL) for name, setting in SETTINGS.items()},
+    **{name: (setting, None) for name, setting in PEOPLE.items()},
+    **{f"{name}-lossy": (setting, LOSSY) for name, setting in PEOPLE.items()},
     **{f"{name}-lossy": (replace(setting, story=hard_story), LOSSY) for name, setting in SETTINGS.items()},
     **{f"{name}-late": (replace(setting, story=hard_story), LATE) for name, setting in SETTINGS.items()},
     **{f"{name}-books": (replace(setting, story=hard_story), BOOKS) for name, setting in SETTINGS.items()},

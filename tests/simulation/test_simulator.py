@@ -109,7 +109,7 @@ def test_a_kill_in_finally_blocks_reaches_nobody() -> None:
             done.append("went on")
 
     async def watch() -> None:
-        process.create_task(work())
+        _ = process.create_task(work())
         await asyncio.sleep(1)
         process.drop()
         await asyncio.sleep(20)

@@ -23,6 +23,7 @@ from vextrus_payments.testing.simulation.simulation import Run, Setting, Simulat
 from vextrus_payments.testing.simulation.story import hard_story, shop_story
 from vextrus_payments.testing.simulation.town import Story, Town
 from vextrus_payments.testing.simulation.world import (
+    Consent,
     HttpAnswer,
     HttpAsk,
     Movement,
@@ -33,6 +34,7 @@ from vextrus_payments.testing.simulation.world import (
 )
 
 __all__ = [
+    "Consent",
     "CrashSimulator",
     "Faults",
     "HttpAnswer",

@@ -178,10 +178,18 @@ class BooksAudit:
             if entry.kind.value == "payment.refunded"
         }
         said: dict[str, set[str]] = defaultdict(set)
+        # What only a person called not made, the gateway may show all the same: later, or made in its portal.
+        on_word = {
+            (told.tenant, told.arguments[0].operation_id)
+            for told in self._run.told
+            if told.verb == "resolve" and told.arguments[0].verdict == "not_made" and told.error is None
+        }
         for told in self._run.told:
             answer = getattr(told.answer, "outcome", told.answer)
             word = type(answer).__name__
-            if word == "Declined" and told.verb.startswith("refund"):
+            if word == "Declined" and (told.tenant, answer.operation_id) in on_word:
+                continue
+            if word == "Declined" and told.verb in ("refund", "refund_status", "withdraw"):
                 said[f"refund {told.tenant} {answer.operation_id}"].add(word)
                 if (told.tenant, answer.operation_id) in by_operation:
                     self._found.add(("called_failed", answer.operation_id))
@@ -207,7 +215,12 @@ class BooksAudit:
                 self._found.add(("contradiction", subject))
 
     def _amounts_agreed(self) -> None:
-        """Money at another amount than was asked for is in suspense, and nobody was told that it was paid."""
+        """Money at another amount than was asked for is in suspense, and nobody was told that it was paid, unless a
+        person had cleared it before."""
+        cleared: dict[str, int] = {}
+        for told in self._run.told:
+            if told.verb == "resolve" and told.arguments[0].verdict == "cleared" and told.error is None:
+                cleared.setdefault(told.arguments[0].payment_id, told.number)
         for move in self._moves:
             payment = self._payment_of(move)
             if payment is None or move.kind != "capture" or move.amount_minor == _minor(payment["amount"]):
@@ -219,7 +232,9 @@ class BooksAudit:
                     self._found.add(("unchecked_amount", payment_id))
             for told in self._run.told:
                 answer = getattr(told.answer, "outcome", told.answer)
-                if type(answer).__name__ == "Paid" and answer.payment_id == payment_id:
+                if type(answer).__name__ != "Paid" or answer.payment_id != payment_id:
+                    continue
+                if told.number < cleared.get(payment_id, told.number + 1):
                     self._found.add(("unchecked_amount", payment_id))
 
     def _ends(self) -> None:

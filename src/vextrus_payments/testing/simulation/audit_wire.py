@@ -29,6 +29,8 @@ class Seen:
     asked_minor: int
     charges: dict[str, int] = field(default_factory=dict)
     refunds: dict[str, int] = field(default_factory=dict)
+    listed: dict[str, int] = field(default_factory=dict)
+    """Refunds that the gateway showed and that were not made over this wire: somebody made them elsewhere."""
     payment_id: str | None = None
 
 
@@ -93,6 +95,11 @@ def _pictures(run: Run, wrong: set[Wrong]) -> dict[str, Seen]:
             picture.refunds[fact.transaction_id] = fact.amount_minor
             if sum(picture.refunds.values()) > sum(picture.charges.values()):
                 wrong.add(("over_refunded", picture.reference))
+        elif fact.kind == "refund_listed":
+            picture.listed[fact.transaction_id] = fact.amount_minor
+    for picture in pictures.values():
+        for transaction_id in picture.refunds:
+            picture.listed.pop(transaction_id, None)
     return pictures
 
 
@@ -134,7 +141,8 @@ def _compare(pictures: dict[str, Seen], ledger: dict[str, Booked], wrong: set[Wr
     for book in ledger.values():
         open_entries[book.entry.kind.value, book.entry.transaction_id].append(book.entry)
     for picture in pictures.values():
-        for kind, lines in (("payment.received", picture.charges), ("payment.refunded", picture.refunds)):
+        lines_of = {"payment.received": picture.charges, "payment.refunded": picture.refunds | picture.listed}
+        for kind, lines in lines_of.items():
             for transaction_id, amount_minor in lines.items():
                 entries = open_entries.pop((kind, transaction_id), [])
                 if len(entries) != 1:
@@ -194,10 +202,13 @@ def _words(pictures: dict[str, Seen], ledger: dict[str, Booked], run: Run, wrong
         if book.entry.kind.value == "payment.refunded"
     }
     claims: dict[str, str] = {}
+    denied = _denied_by_people(run)
     for told in run.told:
         outcome = getattr(told.answer, "outcome", told.answer)
         match type(outcome).__name__:
-            case "Declined" if told.verb in ("refund", "refund_status"):
+            case "Declined" if (told.tenant, outcome.operation_id) in denied:
+                continue  # the gateway's own word outranks it whenever it comes
+            case "Declined" if told.verb in ("refund", "refund_status", "withdraw"):
                 if (told.tenant, outcome.operation_id) in refund_of:
                     wrong.add(("called_failed", outcome.operation_id))
                 _claim(claims, f"refund {told.tenant} {outcome.operation_id}", "declined", wrong)
@@ -218,17 +229,40 @@ def _words(pictures: dict[str, Seen], ledger: dict[str, Booked], run: Run, wrong
                 if outcome.late and claims.get(outcome.payment_id) == "declined":
                     del claims[outcome.payment_id]
                 _claim(claims, outcome.payment_id, outcome.transaction_id, wrong)
-                _paid_as_asked(of_payment.get(outcome.payment_id, ()), outcome, wrong)
+                if not _was_cleared(run, outcome.payment_id, told.told_at_s):
+                    _paid_as_asked(of_payment.get(outcome.payment_id, ()), outcome, wrong)
             case "Refunded":
                 _claim(claims, f"refund {told.tenant} {outcome.operation_id}", outcome.transaction_id, wrong)
                 _claim(claims, f"receipt {told.tenant} {outcome.transaction_id}", outcome.operation_id, wrong)
-            case "Pending" if outcome.sent is False:
+            case "Pending" if outcome.sent is False and not run.restores.is_amnesiac(told.asked_at_s):
                 _said_unsent(told, outcome, run, of_payment, wrong)
 
 
 def _claim(claims: dict[str, str], subject: str, word: str, wrong: set[Wrong]) -> None:
     if claims.setdefault(subject, word) != word:
         wrong.add(("contradiction", subject))
+
+
+def _denied_by_people(run: Run) -> frozenset[tuple[str, str | None]]:
+    """The operations that an operator called not made."""
+    answers = [told for told in run.told if told.verb == "resolve" and told.error is None]
+    return frozenset(
+        (told.tenant, told.arguments[0].operation_id)
+        for told in answers
+        if told.arguments[0].verdict.value == "not_made"
+    )
+
+
+def _was_cleared(run: Run, payment_id: str, at_s: float | None) -> bool:
+    """A person had looked by then, and let the payment go on as it is."""
+    return any(
+        told.verb == "resolve"
+        and told.error is None
+        and (told.arguments[0].payment_id, told.arguments[0].verdict.value) == (payment_id, "cleared")
+        and at_s is not None
+        and told.asked_at_s <= at_s
+        for told in run.told
+    )
 
 
 def _paid_as_asked(pictures: Any, outcome: Any, wrong: set[Wrong]) -> None:
@@ -242,7 +276,7 @@ def _said_unsent(
     told: Told, outcome: Any, run: Run, of_payment: dict[str, list[Seen]], wrong: set[Wrong]
 ) -> None:
     """Somebody was told that nothing is on its way, while an execute that moved money had arrived before he asked."""
-    if told.verb in ("refund", "refund_status"):
+    if told.verb in ("refund", "refund_status", "withdraw"):
         return
     references = {picture.reference for picture in of_payment.get(outcome.payment_id, ())}
     for exchange in run.wire:
@@ -266,7 +300,9 @@ def _sequence(run: Run, wrong: set[Wrong]) -> None:
     for told in run.told:
         if told.verb == "initialize" and told.answer is not None:
             reference_of[told.answer.payment_id] = told.answer.gateway_reference
-        elif told.verb == "execute":
+        elif told.verb == "create_agreement" and told.answer is not None:
+            reference_of[told.answer.agreement_key] = told.answer.gateway_reference
+        elif told.verb in ("execute", "execute_agreement"):
             wished.setdefault(reference_of.get(told.arguments[0], ""), told.asked_at_s)
         elif told.verb == "handle_return":
             for reference in _returned(told):
@@ -294,8 +330,8 @@ def _budget(run: Run, wrong: set[Wrong]) -> None:
             granted.setdefault((exchange.world.gateway, fact.mode, fact.tenant), []).append(at_s)
     for (gateway, mode, tenant), moments in granted.items():
         limit = limits[gateway, mode]
-        if limit is None or run.clock_stepped:
-            continue
+        if limit is None or run.clock_stepped or run.restores.restored_at_s is not None:
+            continue  # what was granted since a backup was taken is not in it
         for number in range(len(moments) - limit):
             if moments[number + limit] - moments[number] < _HOUR_S - 120.0:
                 wrong.add(("grant_budget", tenant))

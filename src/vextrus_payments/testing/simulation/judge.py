@@ -8,16 +8,22 @@ from pathlib import Path
 from typing import Final
 
 from vextrus_payments.testing.simulation.audit_books import BooksAudit
+from vextrus_payments.testing.simulation.audit_consents import audit_consents
 from vextrus_payments.testing.simulation.audit_wire import replay
 from vextrus_payments.testing.simulation.faults import Weather
 from vextrus_payments.testing.simulation.process import Deaths
+from vextrus_payments.testing.simulation.replay_consents import replay_consents
 from vextrus_payments.testing.simulation.simulation import Run, Setting, Simulation
 
 #: What both checkers look for, each in its own sources: here they have to agree.
 SHARED: Final = frozenset(
     {
         "called_failed",
+        "consent_denied",
+        "consent_lost",
+        "consent_phantom",
         "contradiction",
+        "double_consent",
         "double_charge",
         "doubled",
         "lost",
@@ -59,7 +65,8 @@ class Verdict:
 
 def judge(run: Run) -> Verdict:
     """Ask both checkers."""
-    books, wire = BooksAudit(run).findings(), replay(run)
+    books = BooksAudit(run).findings() | audit_consents(run)
+    wire = replay(run) | replay_consents(run)
     extra = set()
     if run.dead_writes:
         extra.add(("dead_effect", f"{run.dead_writes} writes"))

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, Final, Protocol, TypeVar
 
+from vextrus_payments.errors import StorageError
 from vextrus_payments.testing.simulation.loop import Scheduler
 
 T = TypeVar("T")
@@ -61,6 +62,33 @@ class SimEntropy:
     def token_bytes(self, count: int) -> bytes:
         """The next ones."""
         return self._rng.randbytes(count)
+
+
+class SimEpochMark:
+    """The epoch's mark on another volume, which fails now and then: nothing, or everything, was written then."""
+
+    def __init__(self, rng: Random, rate: Callable[[], float]) -> None:
+        self._rng = rng
+        self._rate = rate
+        self._text: str | None = None
+
+    async def read(self) -> str | None:
+        """The text."""
+        await asyncio.sleep(0)
+        self._may_fail()
+        return self._text
+
+    async def write(self, text: str) -> None:
+        """Replace it."""
+        await asyncio.sleep(0)
+        self._may_fail()
+        self._text = text
+        await asyncio.sleep(0)
+        self._may_fail()
+
+    def _may_fail(self) -> None:
+        if self._rng.random() < self._rate():
+            raise StorageError("The volume of the mark does not answer.", code="epoch_mark")
 
 
 class Life(Protocol):

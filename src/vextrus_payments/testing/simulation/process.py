@@ -11,6 +11,7 @@ from vextrus_payments.app import Payments
 from vextrus_payments.clock import Clock, Sleeper
 from vextrus_payments.config import CredentialSource, GatewayConfig
 from vextrus_payments.engine import EngineLimits
+from vextrus_payments.epoch import EpochMark
 from vextrus_payments.events import PaymentEvent
 from vextrus_payments.gateways.base import Adapter
 from vextrus_payments.ids import Entropy
@@ -50,13 +51,14 @@ class ServicePorts:
     limits: EngineLimits
     outbox_limits: OutboxLimits
     reconcile_limits: ReconcileLimits
+    epoch: EpochMark | None = None
 
     def payments(self, **changes: Any) -> Payments:
         """`Payments` over these ports; `changes` are further arguments of `Payments`, or replace some."""
         names = ("store", "clock", "sleeper", "entropy", "ledger", "on_event", "public_url", "workers")
         limits = ("limits", "outbox_limits", "reconcile_limits")
         given: dict[str, Any] = {name: getattr(self, name) for name in (*names, *limits)}
-        for name in ("gateways", "credentials", "adapters"):
+        for name in ("gateways", "credentials", "adapters", "epoch"):
             if getattr(self, name) is not None:
                 given[name] = getattr(self, name)
         return Payments(**{**given, **changes})
@@ -260,6 +262,9 @@ class Stage(Protocol):
     tenants: tuple[str, ...]
     worlds: tuple[World, ...]
     network: Network
+    to_ask: set[tuple[str, str]]
+    """(tenant, payment id) of payments of which a person knows that something was done behind the SDK's back."""
+    restores: "Restores"
 
     def note(self, text: str) -> None:
         """A line for the journal."""
@@ -268,6 +273,31 @@ class Stage(Protocol):
     async def process(self, slot: int | None = None) -> SimProcess:
         """A living process of the service."""
         ...
+
+    def back_up(self) -> bool:
+        """Copy the store as it is. False: something is on its way to a gateway, and a backup now would be one that no
+        mark outside can tell from the real thing."""
+        ...
+
+    def restore(self) -> None:
+        """The machine with the store is lost with every process; the next one opens the copy."""
+        ...
+
+
+@dataclass(slots=True)
+class Restores:
+    """What became of backups, in virtual seconds."""
+
+    taken_at_s: float | None = None
+    restored_at_s: float | None = None
+    accepted_at_s: float | None = None
+    """When the service said that the restored store has been reconciled."""
+
+    def is_amnesiac(self, at_s: float) -> bool:
+        """Whether somebody who asked then may have been answered out of restored records."""
+        if self.restored_at_s is None:
+            return False
+        return self.restored_at_s <= at_s and (self.accepted_at_s is None or at_s <= self.accepted_at_s)
 
 
 def _answer(waiting: "asyncio.Future[T]", result: T) -> None:

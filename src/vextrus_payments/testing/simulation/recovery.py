@@ -4,12 +4,23 @@ Nothing is looked up from here: the service's own reconciler and outbox do it, c
 """
 
 import asyncio
+import sqlite3
+from contextlib import closing
+from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from vextrus_payments.app import Payments
 from vextrus_payments.errors import PaymentsError
-from vextrus_payments.records import Flag, OperationKind, OperationState, OutboxKind, PaymentState
+from vextrus_payments.records import (
+    AgreementLife,
+    Flag,
+    OperationKind,
+    OperationState,
+    OutboxKind,
+    PaymentState,
+)
 from vextrus_payments.testing.simulation.process import ProcessDiedError, SimProcess, Stage
 
 _ROUNDS_MAX: Final = 60
@@ -19,6 +30,9 @@ _PAUSES_S: Final = (1.0, 60.0, 120.0, 300.0, 1200.0, 3600.0, 7200.0, 14400.0)
 _PAGE: Final = 1000
 _OPEN: Final = (OperationState.SUBMITTING, OperationState.PENDING, OperationState.UNKNOWN)
 _WAITING: Final = (PaymentState.CREATED, PaymentState.AWAITING_PAYER)
+_UNDECIDED: Final = (AgreementLife.CREATED, AgreementLife.AWAITING_PAYER)
+#: How long before a backup a person who restored one lets the questions begin: clocks may have been wrong.
+_BEFORE_BACKUP: Final = timedelta(hours=12)
 
 
 async def settle(stage: Stage) -> bool:
@@ -27,7 +41,7 @@ async def settle(stage: Stage) -> bool:
         await asyncio.sleep(_PAUSES_S[min(number, len(_PAUSES_S) - 1)])
         try:
             process = await stage.process()
-            left = await process.call(partial(_round, process))
+            left = await process.call(partial(_round, stage, process))
         except (ProcessDiedError, PaymentsError) as error:
             stage.note(f"round {number}: {type(error).__name__}")
             continue
@@ -39,14 +53,21 @@ async def settle(stage: Stage) -> bool:
     return False
 
 
-async def _round(process: SimProcess, payments: Payments) -> int:
+async def _round(stage: Stage, process: SimProcess, payments: Payments) -> int:
     """Do what is due. How many things are still open; negative: all of them wait for a person (refunds whose end
     the gateway cannot tell, payments in quarantine)."""
+    left = for_people = 0
+    if not await accept_restored(stage, payments):
+        left += 1
     await payments.reconcile_due()
+    await _ask_what_people_know(stage, payments)
     await payments.deliver()
     store = process.store
     assert store is not None, "it has started"
-    left = for_people = 0
+    left += len(stage.to_ask)
+    for agreement in (await store.list_agreements(None, limit=_PAGE)).rows:
+        left += agreement.state in _UNDECIDED
+        left += sum(operation.state in _OPEN for operation in agreement.operations)
     quarantined: set[tuple[str, str]] = set()
     for state in _WAITING:
         for payment in (await store.list(None, state=state, limit=_PAGE)).rows:
@@ -66,3 +87,33 @@ async def _round(process: SimProcess, payments: Payments) -> int:
     for kind in (OutboxKind.LEDGER, OutboxKind.EVENT):
         left += (await store.backlog(kind)).waiting
     return left or -for_people
+
+
+async def accept_restored(stage: Stage, payments: Payments) -> bool:
+    """After a restored backup: ask about everything since, as a person would. False: not everything was answered."""
+    if (await payments.epoch()).restored is None:
+        return True
+    now_s, taken_at_s = asyncio.get_running_loop().time(), stage.restores.taken_at_s or 0.0
+    since = payments.store.now() - timedelta(seconds=now_s - taken_at_s) - _BEFORE_BACKUP
+    report = await payments.reconcile_since(since)
+    if report.accepted_restored:
+        stage.restores.accepted_at_s = now_s
+        stage.note("the restored store is accepted")
+    return report.accepted_restored
+
+
+async def _ask_what_people_know(stage: Stage, payments: Payments) -> None:
+    for tenant, payment_id in sorted(stage.to_ask):
+        handle = payments.for_tenant(tenant)
+        if not (await handle.reconcile(payment_id)).problems:
+            stage.to_ask.discard((tenant, payment_id))
+
+
+def is_sending(store: Path) -> bool:
+    """Whether anything that moves money is about to be sent, or is out, in this copy of a store."""
+    with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as connection:
+        found = connection.execute(
+            "SELECT count(*) FROM operations WHERE state IN ('reserved', 'submitting') AND"
+            " json_extract(document, '$.kind') <> 'initialize'"
+        )
+        return bool(found.fetchone()[0])

@@ -28,6 +28,11 @@ VERBS: Final = (
     "refund_status",
     "handle_return",
     "resolve",
+    "withdraw",
+    "create_agreement",
+    "execute_agreement",
+    "agreement_status",
+    "cancel_agreement",
 )
 _HANGS_S: Final = 3_600.0
 

@@ -26,6 +26,7 @@ from vextrus_payments.testing.simulation.ports import (
     Machine,
     SimClock,
     SimEntropy,
+    SimEpochMark,
     SimRunner,
     SimSleeper,
     stream,
@@ -33,12 +34,13 @@ from vextrus_payments.testing.simulation.ports import (
 from vextrus_payments.testing.simulation.process import (
     Deaths,
     ProcessDiedError,
+    Restores,
     Service,
     ServicePorts,
     SimProcess,
     plain_service,
 )
-from vextrus_payments.testing.simulation.recovery import settle
+from vextrus_payments.testing.simulation.recovery import is_sending, settle
 from vextrus_payments.testing.simulation.shop import Desk, Finance, Taken, Told
 from vextrus_payments.testing.simulation.town import Story, Town
 from vextrus_payments.testing.simulation.world import World, WorldMaker, WorldPorts
@@ -64,6 +66,7 @@ class Setting:
         tenants: more than one, or other than "default": every call then goes through `for_tenant`.
         processes: how many processes of the service share the store file.
         workers: whether `Payments` runs its own workers.
+        epoch: whether the store's epoch is marked outside of it, so that a restored backup is noticed.
     """
 
     worlds: Sequence[WorldMaker]
@@ -72,6 +75,7 @@ class Setting:
     tenants: tuple[str, ...] = (DEFAULT_TENANT,)
     processes: int = 1
     workers: bool = True
+    epoch: bool = False
     world_options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -100,6 +104,7 @@ class Run:
     virtual_s: float
     struck: int
     clock_stepped: bool
+    restores: Restores = field(default_factory=Restores)
 
 
 class Simulation:
@@ -141,6 +146,10 @@ class Simulation:
         )
         self.finance: Finance = Finance(stream(seed, "finance"), self.faults, self.note)
         self.desk: Desk = Desk(self.note)
+        self.to_ask: set[tuple[str, str]] = set()
+        self.restores: Restores = Restores()
+        self._mark = SimEpochMark(stream(seed, "epoch"), lambda: 0.0 if self.peace else self.weather.disk)
+        self._backup: Path | None = None
         self.deaths: Deaths = Deaths() if deaths is None else deaths
         self.workers: bool = setting.workers
         self.peace: bool = False
@@ -269,6 +278,7 @@ class Simulation:
             steps=self.scheduler.steps,
             virtual_s=self.scheduler.now_s,
             clock_stepped=bool(self.weather.clock),
+            restores=self.restores,
             struck=sum(self.faults.struck.values()) + sum(p.disk.struck for p in self._processes),
         )
 
@@ -295,6 +305,8 @@ class Simulation:
         if number and all(process.dead or process.retired for process in self._processes):
             # What a kill leaves is the file and its log. The dead process's own handles stay on the old one.
             left, self.store = self.store, self.store.with_name(f"store-{number}.db")
+            if self._backup is not None and self.restores.restored_at_s is not None:
+                left, self._backup = self._backup, None
             copy_as_left(left, self.store)
         name = f"p{number}"
         self.note(f"{name} starts")
@@ -318,6 +330,26 @@ class Simulation:
             return
         except PaymentsError as error:
             process.give_up(f"{type(error).__name__} {error.code}")
+
+    def back_up(self) -> bool:
+        """Copy the store's file and its log, as they are at this moment; once in a run."""
+        copy = self.store.with_name("backup.db")
+        copy_as_left(self.store, copy)
+        if self.restores.taken_at_s is not None or is_sending(copy):
+            return False
+        self._backup, self.restores.taken_at_s = copy, self.scheduler.now_s
+        self.note("a backup is taken")
+        return True
+
+    def restore(self) -> None:
+        """Everything dies at once, and what the next process opens is the backup."""
+        if self._backup is None:
+            return
+        self.restores.restored_at_s = self.scheduler.now_s
+        self.note("the store is lost; the backup takes its place")
+        for process in self._processes:
+            if not process.dead and not process.retired:
+                process.give_up("its machine is gone")
 
     def _point(self, process: SimProcess, what: str) -> None:
         self.points += 1
@@ -353,6 +385,7 @@ class Simulation:
             limits=_ENGINE,
             outbox_limits=_OUTBOX,
             reconcile_limits=_RECONCILE,
+            epoch=self._mark if self.setting.epoch else None,
         )
 
     async def _clock_is_stepped(self) -> None:

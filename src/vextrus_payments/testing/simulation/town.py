@@ -8,8 +8,10 @@ from typing import Any, Final, TypeVar
 from vextrus_payments.app import Payments, TenantPayments
 from vextrus_payments.errors import PaymentsError
 from vextrus_payments.outcomes import Outcome, RefundOutcome
-from vextrus_payments.payment import PaymentRequest, PaymentSession, RefundRequest
+from vextrus_payments.payment import ConsentRequest, PaymentRequest, PaymentSession, RefundRequest
+from vextrus_payments.records import Agreement
 from vextrus_payments.testing.simulation.process import ProcessDiedError, Stage
+from vextrus_payments.testing.simulation.recovery import accept_restored
 from vextrus_payments.testing.simulation.world import World
 
 T = TypeVar("T")
@@ -113,6 +115,69 @@ class Town:
         return await self._quietly(
             lambda payments: self._handle(payments, tenant).refund_status(operation_id)
         )
+
+    async def withdraw(
+        self, operation_id: str, *, tenant: str | None = None
+    ) -> Outcome | RefundOutcome | None:
+        """Take an operation back that was not let out; None when it raised or the process died."""
+        return await self._quietly(lambda payments: self._handle(payments, tenant).withdraw(operation_id))
+
+    async def create_agreement(
+        self, request: ConsentRequest, *, tenant: str | None = None, tries: int = 12
+    ) -> Agreement | None:
+        """Ask a payer for his consent, trying again while that makes sense. None: it is not to be."""
+        for number in range(tries):
+            try:
+                return await self.ask(
+                    lambda payments: self._handle(payments, tenant).create_agreement(request)
+                )
+            except PaymentsError as error:
+                self._stage.note(f"shop: create_agreement {request.operation_id}: {type(error).__name__}")
+                if type(error).__name__ in _IN_VAIN:
+                    return None
+            await asyncio.sleep(1.0 + 3.0 * number)
+        return None
+
+    async def execute_agreement(self, key: str, *, tenant: str | None = None) -> Agreement | None:
+        """Make a consent hold; None when it raised or the process died."""
+        return await self._quietly(lambda payments: self._handle(payments, tenant).execute_agreement(key))
+
+    async def agreement_status(self, key: str, *, tenant: str | None = None) -> Agreement | None:
+        """Look an agreement up; None when it raised or the process died."""
+        return await self._quietly(lambda payments: self._handle(payments, tenant).agreement_status(key))
+
+    async def cancel_agreement(self, key: str, *, tenant: str | None = None) -> Agreement | None:
+        """End an agreement; None when it raised or the process died."""
+        return await self._quietly(lambda payments: self._handle(payments, tenant).cancel_agreement(key))
+
+    async def give_back(
+        self, world: World, reference: str, amount_minor: int, payment_id: str, *, tenant: str | None = None
+    ) -> bool:
+        """Refund in the gateway's own portal. A person knows of it, and has the payment looked at in the end."""
+        done = world.give_back(reference, amount_minor)
+        if done:
+            self._stage.note(f"portal: {reference} {amount_minor}")
+            self._stage.to_ask.add((tenant or "default", payment_id))
+        return done
+
+    # --- backups ------------------------------------------------------------------------------------------------
+
+    def back_up(self) -> bool:
+        """Take a backup of the store. False: something is just being sent."""
+        return self._stage.back_up()
+
+    def restore(self) -> None:
+        """Lose the machine; what the next process opens is the backup."""
+        self._stage.restore()
+
+    @property
+    def is_restored(self) -> bool:
+        """Whether the backup has taken the store's place."""
+        return self._stage.restores.restored_at_s is not None
+
+    async def accept_restored(self) -> bool:
+        """As a person does after a restore: `reconcile_since`. False: it was not accepted, or the process died."""
+        return bool(await self._quietly(lambda payments: accept_restored(self._stage, payments)))
 
     async def come_back(
         self, world: World, reference: str, verdict: str, *, tenant: str | None = None

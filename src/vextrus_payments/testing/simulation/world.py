@@ -58,11 +58,23 @@ class Movement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Consent:
+    """One payer's agreement in a gateway's books."""
+
+    tenant: str
+    reference: str
+    """The gateway's handle of the session in which he gave it."""
+    agreement_id: str = field(repr=False)
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WireFact:
     """What one exchange proves to a bystander who reads the gateway's own answer, before any fault spoils it.
 
     `kind`: `created`, `executed`, `captured`, `refunded`: it was done by this exchange. `execute_asked`,
-    `refund_asked`: it was asked for, whatever came of it. `granted`: a token was given out.
+    `refund_asked`: it was asked for, whatever came of it. `granted`: a token was given out. `refund_listed`: a refund
+    was shown, whoever made it. `consent_created`, `consented`, `consent_ended`: of an agreement.
     """
 
     kind: str
@@ -72,6 +84,7 @@ class WireFact:
     order_id: str = ""
     amount_minor: int = 0
     transaction_id: str = ""
+    agreement_id: str = field(default="", repr=False)
 
 
 class World(Protocol):
@@ -135,6 +148,14 @@ class World(Protocol):
 
     def change_amount(self, reference: str, amount_minor: int) -> bool:
         """From now on the gateway believes that this is the payment's amount. False: it cannot any more."""
+        ...
+
+    def give_back(self, reference: str, amount_minor: int) -> bool:
+        """The merchant refunds in the gateway's own portal, behind the SDK's back. False: it is not to be had."""
+        ...
+
+    def consents(self) -> Sequence[Consent] | None:
+        """The agreements in its books; None where payers can give none."""
         ...
 
     def return_params(self, reference: str, verdict: str) -> Mapping[str, str]:

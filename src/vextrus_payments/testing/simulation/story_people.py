@@ -1,0 +1,174 @@
+"""People at work beside the service: operators who answer what no gateway has, withdraw, clear, and refund in the
+gateway's own portal. What they say is true: they read the gateway's books, as at its portal."""
+
+from random import Random
+from typing import Final
+
+from vextrus_payments.app import Payments
+from vextrus_payments.errors import PaymentsError
+from vextrus_payments.money import Money
+from vextrus_payments.payment import Intent
+from vextrus_payments.records import (
+    Flag,
+    Operation,
+    OperationKind,
+    OperationState,
+    Payment,
+    PaymentFacts,
+    PaymentState,
+    ResolutionVerdict,
+)
+from vextrus_payments.resolving import ResolveRequest
+from vextrus_payments.testing.simulation.process import ProcessDiedError
+from vextrus_payments.testing.simulation.story import hard_story
+from vextrus_payments.testing.simulation.town import Town
+from vextrus_payments.testing.simulation.world import Movement, World
+
+_SEEN_BY: Final = (PaymentState.PAID, PaymentState.AWAITING_PAYER, PaymentState.AUTHORIZED)
+_PAGE: Final = 50
+
+
+async def people_story(town: Town) -> None:
+    """Orders as in `hard_story`, and people beside them until some time after the last one."""
+    people = [Operator(town), Operator(town), Portal(town), Withdrawer(town)]
+    await town.together(hard_story(town), *(person.work() for person in people))
+
+
+class _Person:
+    """Somebody who looks at the records now and then, and acts."""
+
+    def __init__(self, town: Town) -> None:
+        self._town = town
+        self._rng = Random(town.rng.random())
+
+    async def work(self) -> None:
+        """Now and then, for a few hours at most."""
+        town, rng = self._town, self._rng
+        for _ in range(rng.choice((1, 2, 3))):
+            await town.sleep(rng.choice((3.0, 20.0, 90.0, 200.0, 600.0)))
+            try:
+                await town.call(self._look)
+            except (PaymentsError, ProcessDiedError):
+                continue
+
+    async def _look(self, payments: Payments) -> None:
+        raise NotImplementedError
+
+    async def _payments(self, payments: Payments) -> list[Payment]:
+        found: list[Payment] = []
+        for state in _SEEN_BY:
+            found += (await payments.store.list(None, state=state, limit=_PAGE)).rows
+        return found
+
+    def _world(self, payment: Payment) -> World:
+        return self._town.world(payment.gateway, payment.mode.value)
+
+
+class Operator(_Person):
+    """Answers unknowns and clears quarantines, by what the gateway's books say."""
+
+    async def _look(self, payments: Payments) -> None:
+        states = (OperationState.UNKNOWN, OperationState.SUBMITTING)
+        unknown = [
+            one
+            for one in (await payments.store.list_operations(None, states=states, limit=_PAGE)).rows
+            if one.kind is not OperationKind.INITIALIZE
+        ]
+        strange = [one for one in await self._payments(payments) if Flag.QUARANTINED in one.flags]
+        if unknown and (not strange or self._rng.random() < 0.8):
+            operation = self._rng.choice(unknown)
+            await self._answer(payments, operation)
+        elif strange:
+            await self._clear(payments, self._rng.choice(strange))
+
+    async def _answer(self, payments: Payments, operation: Operation) -> None:
+        facts = await payments.store.get(operation.tenant, operation.payment_id)
+        current = facts.operation(operation.operation_id) if facts is not None else None
+        if facts is None or current is None or not _is_shown_in_books(facts, current):
+            return
+        await self._town.sleep(self._rng.choice((0.0, 1.0, 30.0)))  # while he reads, things go on
+        made = _movement_of(facts, current, self._world(facts.payment))
+        verdict = ResolutionVerdict.MADE if made is not None else ResolutionVerdict.NOT_MADE
+        request = ResolveRequest(
+            payment_id=operation.payment_id,
+            verdict=verdict,
+            actor="operator@shop.test",
+            reason="It is so in the gateway's portal.",
+            evidence=("the portal's list of today",),
+            reviewed_version=facts.payment.version,
+            operation_id=operation.operation_id,
+            transaction_id=None if made is None else made.transaction_id,
+            amount=None if made is None else Money.from_minor(made.amount_minor, "BDT"),
+        )
+        await payments.for_tenant(operation.tenant).resolve(request)
+
+    async def _clear(self, payments: Payments, payment: Payment) -> None:
+        request = ResolveRequest(
+            payment_id=payment.payment_id,
+            verdict=ResolutionVerdict.CLEARED,
+            actor="operator@shop.test",
+            reason="The customer was asked: it is as it is.",
+            evidence=("a call",),
+            reviewed_version=payment.version,
+        )
+        await payments.for_tenant(payment.tenant).resolve(request)
+
+
+class Portal(_Person):
+    """Refunds in the gateway's own portal."""
+
+    async def _look(self, payments: Payments) -> None:
+        paid = [one for one in await self._payments(payments) if one.state is PaymentState.PAID]
+        if not paid:
+            return
+        payment = self._rng.choice(paid)
+        facts = await payments.store.get(payment.tenant, payment.payment_id)
+        if facts is None or facts.submission.gateway_reference is None:
+            return
+        share = self._rng.choice((2, 2, 3, 1))
+        await self._town.give_back(
+            self._world(payment),
+            facts.submission.gateway_reference,
+            payment.amount.amount_minor // share,
+            payment.payment_id,
+            tenant=payment.tenant,
+        )
+
+
+class Withdrawer(_Person):
+    """Takes refunds back that were not let out yet."""
+
+    async def _look(self, payments: Payments) -> None:
+        states = (OperationState.RESERVED, OperationState.SUBMITTING, OperationState.UNKNOWN)
+        rows = (await payments.store.list_operations(None, states=states, limit=_PAGE)).rows
+        refunds = [one for one in rows if one.kind is OperationKind.REFUND]
+        if refunds:
+            chosen = self._rng.choice(refunds)
+            await payments.for_tenant(chosen.tenant).withdraw(chosen.operation_id)
+
+
+def _is_shown_in_books(facts: PaymentFacts, operation: Operation) -> bool:
+    """A hold is no line of the books, nor is what lets it go; everything else is."""
+    sale = facts.payment.intent is Intent.SALE
+    return operation.kind in (OperationKind.CAPTURE, OperationKind.REFUND) or (
+        operation.kind is OperationKind.EXECUTE and sale
+    )
+
+
+def _movement_of(facts: PaymentFacts, operation: Operation, world: World) -> Movement | None:
+    """The line that the operation made, as far as the portal lets a person tell."""
+    order_id = facts.submission_numbered(operation.submission_no).gateway_order_id
+    kind = "refund" if operation.kind is OperationKind.REFUND else "capture"
+    booked = {receipt.transaction_id for receipt in facts.receipts if receipt.operation_id}
+    lines = [
+        one
+        for one in world.movements()
+        if (one.kind, one.order_id, one.tenant) == (kind, order_id, facts.payment.tenant)
+    ]
+    if kind == "capture":
+        return lines[0] if lines else None
+    if world.refunds_by_own_id:
+        return next((one for one in lines if one.correlation == operation.operation_id), None)
+    amount = operation.amount.amount_minor if operation.amount is not None else 0
+    fitting = (one for one in lines if one.amount_minor == amount and one.transaction_id not in booked)
+    return next(fitting, None)
