@@ -10,6 +10,7 @@ from statistics import median
 from typing import Final
 
 from bench.authority import make_authority
+from bench.door_goals import p8, p8_effects, p9, p10, p10_tail, p11
 from bench.outbox_goals import outbox, outbox_postgres
 from bench.reconcile_goals import reconcile
 from bench.results import Result, result
@@ -438,6 +439,12 @@ GOALS: Final[dict[str, Callable[[], Result]]] = {
     "P4": p4,
     "P5": p5,
     "P6": p6,
+    "P8": p8,
+    "P8EFFECTS": p8_effects,
+    "P9": p9,
+    "P10": p10,
+    "P10TAIL": p10_tail,
+    "P11": p11,
     "P12": p12,
     "P13": p13,
     "P14": p14,

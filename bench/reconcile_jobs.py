@@ -50,7 +50,7 @@ async def _sweep(told: dict[str, Any], groups: int, callers: int, base_calls: in
             await _base(config.api_url, headers, payments_there[:base_calls], callers)  # warms the sandbox
             for number in range(groups):
                 group = payments_there[number * size : (number + 1) * size]
-                await _seeded(payments.store, group)
+                await seeded(payments.store, group)
                 found["base"].append(await _base(config.api_url, headers, group[:base_calls], callers))
                 at, cpu = time.perf_counter(), time.process_time_ns()
                 report = await payments.reconcile_due()
@@ -88,8 +88,11 @@ async def _base(api_url: str, headers: dict[str, str], group: list[Any], callers
         return (time.process_time_ns() - cpu) / len(group) / 1000
 
 
-async def _seeded(store: Any, group: list[Any]) -> None:
-    """Payments as a crash in mid-execute leaves them: the money is there, and nobody here knows."""
+async def seeded(store: Any, group: list[Any], *, is_due: bool = True) -> None:
+    """Payments as a crash in mid-execute leaves them: the money is there, and nobody here knows.
+
+    `is_due`: the reconciler is to look at them now, and not in a day.
+    """
     from vextrus_payments.mode import Mode
     from vextrus_payments.money import Money
     from vextrus_payments.payment import Intent
@@ -154,7 +157,7 @@ async def _seeded(store: Any, group: list[Any]) -> None:
                     send_by=then + timedelta(seconds=20),
                 ),
             ),
-            watch_at=then + timedelta(seconds=20),
+            watch_at=then + timedelta(seconds=20) if is_due else then + timedelta(days=1),
         )
 
     for start in range(0, len(group), 500):
