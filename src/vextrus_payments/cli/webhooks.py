@@ -30,6 +30,7 @@ from vextrus_payments.cli.output import console, emit_json, say
 from vextrus_payments.cli.params import WHEN, WholeNumber
 from vextrus_payments.cli.records import Place, places
 from vextrus_payments.cli.webhooks_forward import forward
+from vextrus_payments.cli.webhooks_verify import verify
 from vextrus_payments.errors import ConfigurationError
 from vextrus_payments.inbox import InboxRow, InboxState
 from vextrus_payments.paging import Page
@@ -79,6 +80,7 @@ def command() -> None:
 
 
 command.add_command(forward)
+command.add_command(verify)
 
 
 @command.command("list")

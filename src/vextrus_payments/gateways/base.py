@@ -131,6 +131,11 @@ class PaymentGateway(ABC):
         """What this gateway, as configured, can do."""
 
     @property
+    def config(self) -> GatewayConfig:
+        """What it was made from."""
+        return self._config
+
+    @property
     def mode(self) -> Mode:
         """Whose money it moves."""
         return self._config.mode

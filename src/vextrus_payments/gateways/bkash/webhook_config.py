@@ -49,7 +49,7 @@ def check(field: str, value: str | Secret | None) -> None:
             case _:
                 recurring_keys(Secret(text))
     except ConfigurationError as error:
-        problem = f"{error.what} {error.next_step}"
+        problem = f"{error.what} {error.next_step}".rstrip(".")
     if not problem and field != "sns_anchors_pem" and not 1 <= len(listed(text)) <= KEYS_MAX:
         problem = f"must be a list of 1 to {KEYS_MAX}, by commas"
     if problem:
