@@ -1,6 +1,8 @@
 """What becomes of a browser that comes back: where it is sent, what it is shown, and what it can make happen."""
 
 import asyncio
+import base64
+import hashlib
 import re
 from html.parser import HTMLParser
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.doors.agreements import given_agreement
 from tests.doors.keeper import SHOP, ScriptedKeeper, keeper, result
 from vextrus_payments import Authorized, Declined, Money, Paid, Pending, Reason, ReasonCode, Review, Unknown
 from vextrus_payments.errors import (
@@ -22,7 +25,7 @@ from vextrus_payments.errors import (
     TenantSuspendedError,
     UnknownGatewayError,
 )
-from vextrus_payments.webhooks import returning
+from vextrus_payments.webhooks import pages, returning
 from vextrus_payments.webhooks.messages import Reply
 from vextrus_payments.webhooks.pages import Sight, locale_of
 from vextrus_payments.webhooks.returning import Back, receive
@@ -70,12 +73,16 @@ def test_the_shops_address_is_only_added_to(stored: str, wanted: str) -> None:
 
 
 def test_an_agreement_is_named_by_its_key() -> None:
-    from tests.doors.agreements import given_agreement
-
     reply = returning.to_the_shop(
         result(SHOP, payment_id=None, outcome=None, agreement=given_agreement("agr_1"))
     )
     assert header(reply, "location") == f"{SHOP}?agreement_key=agr_1"
+
+
+def test_a_name_cannot_change_the_address() -> None:
+    """Ours are plain; a store of the host's own may hold others."""
+    reply = returning.to_the_shop(result(SHOP, payment_id="1&paid=yes#ক/"))
+    assert header(reply, "location") == f"{SHOP}?payment_id=1%26paid%3Dyes%23%E0%A6%95%2F"
 
 
 @given(query=st.text(max_size=200), form=st.none() | st.binary(max_size=200))
@@ -133,8 +140,6 @@ async def test_without_a_shops_address_there_is_a_page(outcome: Any, sight: Sigh
     assert (header(reply, "refresh") is not None) == looks_again
     assert header(reply, "content-language") == "bn"
     text = reply.body.decode("utf-8")
-    from vextrus_payments.webhooks import pages
-
     for locale in ("bn", "en"):  # both languages stand on it
         assert pages._TEXTS[locale][sight].title in text  # type: ignore[index]
     assert text.index(pages._BANGLA[sight].title) < text.index(pages._ENGLISH[sight].title)
@@ -164,9 +169,6 @@ class Balanced(HTMLParser):
 
 
 async def test_the_style_is_the_one_that_the_policy_allows() -> None:
-    import base64
-    import hashlib
-
     asked = keeper()
     asked.result = result(None)
     reply = await receive(asked, back())

@@ -6,7 +6,8 @@ judged. Lifespan events are answered and change nothing: whoever mounts it opens
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 from vextrus_payments.webhooks.doorway import TOO_SLOW, Doorway, Errand, Head, headers_of
 from vextrus_payments.webhooks.messages import DoorKeeper, Reply
@@ -105,8 +106,17 @@ async def _body(receive: Receive, errand: Errand) -> bytes | Reply | None:
         return TOO_SLOW
 
 
+def _encoded(reply: Reply) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in headers_of(reply))
+
+
+#: Most answers are one of a few, which come again and again; pages and other long ones are made anew.
+_headers_of = lru_cache(maxsize=64)(_encoded)
+_KEPT_BYTES: Final = 512
+
+
 async def _answer(scope: Scope, send: Send, reply: Reply, *, read: bool) -> None:
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers_of(reply)]
+    headers = list(_headers_of(reply) if len(reply.body) < _KEPT_BYTES else _encoded(reply))
     if not read and reply.status >= 400 and scope.get("http_version", "1.1").startswith("1"):
         headers.append((b"connection", b"close"))  # what is left of the body is not read
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})

@@ -46,7 +46,7 @@ _LENGTH: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 _log = logging.getLogger("vextrus_payments")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Head:
     """A request's head, as every door can tell it."""
 
@@ -64,7 +64,7 @@ class Head:
     peer: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Errand:
     """A request that was let in, and the bounds within which its body is read."""
 

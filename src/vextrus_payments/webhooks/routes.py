@@ -7,6 +7,7 @@ address: gateways' forms and proxies add and drop it.
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 
@@ -45,8 +46,12 @@ def route_of(path: str, root_path: str = "") -> Route | None:
         path: percent-decoded. Some frameworks hand over the whole path, some what is left under the mount.
         root_path: where the application is mounted, as ASGI's `root_path` or WSGI's SCRIPT_NAME tell; "" without.
     """
-    if len(path) > _PATH_MAX:
-        return None
+    return _route_of(path, root_path) if len(path) + len(root_path) <= _PATH_MAX else None
+
+
+@lru_cache(maxsize=1_024)
+def _route_of(path: str, root_path: str) -> Route | None:
+    """Kept: nearly every request is for one of a few addresses, and what is kept is short and bounded."""
     left = _under_the_mount(path, root_path)
     named = _ROUTE.fullmatch(left)
     if named is not None:
