@@ -443,6 +443,7 @@ def test_doctor_before_going_live(here: Here, shop: ShopApp) -> None:
     assert found["live.credentials"]["level"] == "fail" and "sandbox" in found["live.credentials"]["what"]
     assert found["live.public_url"]["level"] == "ok"
     assert "https://shop.example/payments/bkash/return" in found["live.return_url"]["what"]
+    assert "https://shop.example/payments/bkash/webhook is registered" in found["live.webhook"]["what"]
     assert found["live.store"]["level"] == found["live.ledger"]["level"] == "ok"
     assert found["live.backups"]["level"] == "skipped"
     alone = _findings(here.run("doctor", "--go-live", "bkash", "--json", env=shop.env))

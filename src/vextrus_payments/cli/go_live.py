@@ -7,6 +7,7 @@ from vextrus_payments.cli.findings import Finding, fail, ok, skipped, warn
 from vextrus_payments.config import is_loopback
 from vextrus_payments.errors import PaymentsError
 from vextrus_payments.mode import Mode
+from vextrus_payments.webhooks.routes import webhook_address
 
 if TYPE_CHECKING:
     from vextrus_payments.app import Payments
@@ -100,6 +101,11 @@ def _addresses(payments: "Payments", setup: "Setup", gateway: str, tenant: str) 
         ok("live.public_url", f"Payers come back to {door}."),
         skipped(
             "live.return_url", f"By hand: where {gateway} wants return addresses registered, register {door}."
+        ),
+        skipped(
+            "live.webhook",
+            f"By hand: {webhook_address(url, gateway, tenant if setup.has_tenants else None)} is registered at {gateway} "
+            "for its notifications (vextrus-pay urls tells how).",
         ),
     ]
 
