@@ -97,6 +97,7 @@ def _addresses(payments: "Payments", setup: "Setup", gateway: str, tenant: str) 
             )
         ]
     door = payments.return_door(tenant, gateway)
+    webhook = webhook_address(url, gateway, tenant if setup.has_tenants else None)
     return [
         ok("live.public_url", f"Payers come back to {door}."),
         skipped(
@@ -104,8 +105,7 @@ def _addresses(payments: "Payments", setup: "Setup", gateway: str, tenant: str) 
         ),
         skipped(
             "live.webhook",
-            f"By hand: {webhook_address(url, gateway, tenant if setup.has_tenants else None)} is registered at {gateway} "
-            "for its notifications (vextrus-pay urls tells how).",
+            f"By hand: {webhook} is registered at {gateway} for its notifications (vextrus-pay urls tells how).",
         ),
     ]
 
