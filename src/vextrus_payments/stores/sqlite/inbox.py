@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from vextrus_payments.inbox import (
@@ -44,10 +45,17 @@ from vextrus_payments.stores.sqlite.handle import SqliteHandle
 _STRETCH: Final = 2_000
 
 _KEY: Final = "tenant = ? AND gateway = ? AND mode = ? AND event_id = ?"
-_ACCEPT: Final = (
-    "INSERT INTO inbox (tenant, gateway, mode, event_id, news_key, state, received_at, due_at, document, headers,"
-    " body) VALUES (?, ?, ?, ?, ?, 'waiting', ?, 0, ?, ?, ?) ON CONFLICT DO NOTHING"
-)
+_ROW: Final = "(?, ?, ?, ?, ?, 'waiting', ?, 0, ?, ?, ?)"
+_MOST_ROWS: Final = 64
+# Statements of 1, 2, 4 ... 64 rows, which any number of rows is made of: SQLite is entered once for each, and not once
+# for each row. On every way out of it a busy event loop may keep the interpreter for milliseconds.
+_ACCEPT: Final = {
+    count: "INSERT INTO inbox (tenant, gateway, mode, event_id, news_key, state, received_at, due_at,"  # noqa: S608
+    f" document, headers, body) VALUES {', '.join([_ROW] * count)} ON CONFLICT DO NOTHING"
+    for count in (1 << power for power in range(_MOST_ROWS.bit_length()))
+}
+_LAST: Final = "SELECT max(id) FROM inbox"
+_SINCE: Final = "SELECT tenant, gateway, mode, event_id, news_key FROM inbox WHERE id > ? ORDER BY id LIMIT ?"
 _ANY_DUE: Final = "SELECT 1 FROM inbox WHERE due_at <= ? LIMIT 1"
 _DUE: Final = f"SELECT {COLUMNS}, id FROM inbox WHERE due_at <= ? ORDER BY due_at, id LIMIT ?"  # noqa: S608 - constants
 _LEASE: Final = "UPDATE inbox SET due_at = ?, leased_until = ?, fence = ?, tries = ? WHERE id = ?"
@@ -95,29 +103,42 @@ class Stretch(NamedTuple):
 Add = Callable[[OutboxRow], None]
 
 
-def accept(connection: sqlite3.Connection, events: Sequence[NewInboxEvent]) -> tuple[bool, ...]:
+def values_of(events: Sequence[NewInboxEvent]) -> list[tuple[Any, ...]]:
+    """The rows of these, as they are written."""
+    return [
+        (
+            event.tenant,
+            event.gateway,
+            event.mode.value,
+            event.event_id,
+            event.news_key,
+            received_us(event),
+            event.document,
+            header_text(event.headers),
+            event.body,
+        )
+        for event in events
+    ]
+
+
+def accept(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> tuple[bool, ...]:
     """See InboxRows.accept_events."""
     execute = connection.execute
-    return tuple(
-        [
-            execute(
-                _ACCEPT,
-                (
-                    event.tenant,
-                    event.gateway,
-                    event.mode.value,
-                    event.event_id,
-                    event.news_key,
-                    received_us(event),
-                    event.document,
-                    header_text(event.headers),
-                    event.body,
-                ),
-            ).rowcount
-            > 0
-            for event in events
-        ]
-    )
+    (last,) = execute(_LAST).fetchone()
+    written = at = 0
+    while at < len(rows):
+        count = min(_MOST_ROWS, 1 << (len(rows) - at).bit_length() - 1)
+        written += execute(_ACCEPT[count], list(chain.from_iterable(rows[at : at + count]))).rowcount
+        at += count
+    if written == len(rows):
+        return (True,) * written
+    # A new row has a number above all that were there before. Of several alike the first was written.
+    fresh = set(execute(_SINCE, (last or 0, written)).fetchall())
+    answers = []
+    for row in rows:
+        answers.append(row[:5] in fresh)
+        fresh.discard(row[:5])
+    return tuple(answers)
 
 
 def any_due(connection: sqlite3.Connection, now: datetime) -> bool:
@@ -242,7 +263,8 @@ class SqliteInbox(SqliteHandle):
         check_events(events)
         if not events:
             return ()
-        return await self._write(lambda c: accept(c, events))
+        rows = values_of(events)
+        return await self._write(lambda c: accept(c, rows))
 
     async def lease_events(self, *, limit: int, lease_s: int) -> tuple[InboxRow, ...]:
         """Lease due rows, oldest due first."""
