@@ -313,7 +313,7 @@ async def test_before_it_is_open(doors: AsgiDoors, asked: ScriptedKeeper) -> Non
     assert b"<h1>Just a moment</h1>" in answer.body
     answer = await ask(doors, "GET", "/health")
     assert answer is not None and answer.status == 503 and json.loads(answer.body)["store"] == "closed"
-    assert asked.asked == asked.took == asked.returns == []
+    assert (asked.asked, asked.took, asked.returns) == ([], [], [])
     asked.is_open = True
     answer = await ask(doors)
     assert answer is not None and answer.status == 200

@@ -211,7 +211,7 @@ class Loop:
     def __call__(self, question: Question[Any], /) -> Any:
         import asyncio
 
-        return asyncio.run(question(self.asked))  # type: ignore[arg-type]
+        return asyncio.run(question(self.asked))
 
 
 @pytest.fixture

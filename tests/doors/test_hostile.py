@@ -107,7 +107,7 @@ def test_over_wsgi(
     asked = keeper()
 
     def ask(question: Question[Any], /) -> Any:
-        return asyncio.run(question(asked))  # type: ignore[arg-type]
+        return asyncio.run(question(asked))
 
     environ: dict[str, Any] = {"REQUEST_METHOD": method, "PATH_INFO": path, "QUERY_STRING": query}
     for name, value in given_headers:

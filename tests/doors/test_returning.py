@@ -141,7 +141,7 @@ async def test_without_a_shops_address_there_is_a_page(outcome: Any, sight: Sigh
     assert header(reply, "content-language") == "bn"
     text = reply.body.decode("utf-8")
     for locale in ("bn", "en"):  # both languages stand on it
-        assert pages._TEXTS[locale][sight].title in text  # type: ignore[index]
+        assert pages._TEXTS[locale][sight].title in text
     assert text.index(pages._BANGLA[sight].title) < text.index(pages._ENGLISH[sight].title)
     if sight is not Sight.DECLINED:
         assert "failed" not in text and "Nothing was taken" not in text
@@ -166,6 +166,16 @@ class Balanced(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
+
+
+async def test_a_gateways_own_words_are_only_words() -> None:
+    asked = keeper()
+    own = {"en": "<script>alert(1)</script> & more", "bn": "<b>না</b>"}
+    reason = Reason(code=ReasonCode.UNKNOWN_ERROR, own_words=own)
+    asked.result = result(None, Declined(payment_id="pay_1", reason=reason))
+    text = (await receive(asked, back())).body.decode()
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in text and "&lt;b&gt;না&lt;/b&gt;" in text
+    assert "<script" not in text and "<b>" not in text
 
 
 async def test_the_style_is_the_one_that_the_policy_allows() -> None:
