@@ -293,9 +293,10 @@ def verify(
                 good |= key.verifies(message, signature)
     if not good:
         raise SignatureError("No signature of the message is one of a live key.")
-    signed_at = datetime.fromtimestamp(int(timestamp), UTC) if int(timestamp) < 253_402_300_800 else None
-    if signed_at is None:
+    seconds = int(timestamp)
+    if seconds >= 253_402_300_800:
         raise TimestampOutsideWindowError("The message was signed in a year that no calendar has.")
+    signed_at = datetime.fromtimestamp(seconds, UTC)
     check_window(signed_at, now, past_s=window_s, future_s=window_s)
     return SignedMessage(message_id, signed_at)
 
@@ -305,18 +306,24 @@ def _signed(message_id: str, timestamp: str, body: bytes) -> bytes:
 
 
 def _headers(headers: Mapping[str, str]) -> dict[str, str]:
-    wanted = (ID_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER)
     found: dict[str, str] = {}
     for name, value in headers.items():
-        if name.lower() not in wanted:
+        if len(name) not in _NAME_LENGTHS:
             continue
-        if name.lower() in found:
-            raise _malformed(f"{name.lower()} came twice")
-        found[name.lower()] = value
-    for name in wanted:
-        if name not in found:
-            raise _malformed(f"{name} is missing")
+        key = name.lower()
+        if key not in _WANTED:
+            continue
+        if key in found:
+            raise _malformed(f"{key} came twice")
+        found[key] = value
+    if len(found) != len(_WANTED):
+        missing = next(name for name in _WANTED if name not in found)
+        raise _malformed(f"{missing} is missing")
     return found
+
+
+_WANTED: Final = (ID_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER)
+_NAME_LENGTHS: Final = frozenset(map(len, _WANTED))
 
 
 def _signatures(header: str) -> list[tuple[str, bytes]]:
@@ -327,10 +334,10 @@ def _signatures(header: str) -> list[tuple[str, bytes]]:
     found = []
     for part in parts:
         version, comma, text = part.partition(",")
-        if not comma or not _VERSION.fullmatch(version):
-            raise _malformed(f"{SIGNATURE_HEADER} is not a list of versions and signatures")
-        length = _LENGTHS.get(version)
+        length = _LENGTHS.get(version) if comma else None
         if length is None:
+            if not comma or not _VERSION.fullmatch(version):
+                raise _malformed(f"{SIGNATURE_HEADER} is not a list of versions and signatures")
             continue
         raw = _bytes_of(text)
         if raw is None or len(raw) != length:

@@ -43,10 +43,11 @@ def read_object(raw: bytes, *, what: str = "the text") -> dict[str, Any]:
             is too deep. The error quotes nothing of it and has no cause chain.
     """
     problem: str
-    found: Any = None
     try:
         found = _DECODER.decode(raw.removeprefix(codecs.BOM_UTF8).decode("utf-8"))
-        problem = "" if isinstance(found, dict) else "it is JSON but not an object"
+        if isinstance(found, dict):
+            return found
+        problem = "it is JSON but not an object"
     except _NotOneReading as refused:
         problem = str(refused)
     except UnicodeDecodeError:
@@ -55,6 +56,4 @@ def read_object(raw: bytes, *, what: str = "the text") -> dict[str, Any]:
         problem = "it is nested too deeply"
     except ValueError:
         problem = "it is not JSON"
-    if problem:
-        raise UnreadableJsonError(f"{what} of {len(raw)} bytes is unreadable: {problem}")
-    return dict(found)
+    raise UnreadableJsonError(f"{what} of {len(raw)} bytes is unreadable: {problem}")

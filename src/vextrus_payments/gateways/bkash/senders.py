@@ -28,13 +28,15 @@ from vextrus_payments.transport import Transport
 from vextrus_payments.verifier_port import Verified, VerifiedKind, WebhookVerifier
 from vextrus_payments.verifiers.recurring import RecurringVerifier
 from vextrus_payments.verifiers.relay import RelayVerifier
-from vextrus_payments.verifiers.shape import one_header
 from vextrus_payments.verifiers.standard import StandardVerifier
 
 if TYPE_CHECKING:
     from vextrus_payments.verifiers.sns import SnsVerifier
 
-Read = Callable[[Verified], GatewayEvent | Ignored]
+_Marked = tuple[
+    StandardVerifier | RelayVerifier | RecurringVerifier, Callable[[Verified], GatewayEvent | Ignored]
+]
+"""A verifier that a header marks, and who reads what it has proven."""
 
 _SNS_HEADER: Final = "x-amz-sns-message-type"
 
@@ -58,17 +60,23 @@ class Senders:
         verifier: WebhookVerifier | None = None,
     ) -> None:
         self._tenant = tenant
-        self._marked: list[tuple[str, StandardVerifier | RelayVerifier | RecurringVerifier, Read]] = []
+        marked: list[tuple[str, _Marked]] = []
         keys, secrets = config.relay_keys()
         if keys:
             standard = StandardVerifier(keys, clock=clock)
-            self._marked.append((standard.header, standard, relayed_event))
+            marked.append((standard.header, (standard, relayed_event)))
         if secrets:
             relay = RelayVerifier(secrets, clock=clock)
-            self._marked.append((relay.header, relay, relayed_event))
+            marked.append((relay.header, (relay, relayed_event)))
         if recurring_keys := config.recurring_keys():
             recurring = RecurringVerifier(recurring_keys, clock=clock)
-            self._marked += [(header, recurring, recurring_event) for header in recurring.headers]
+            marked += [(header, (recurring, recurring_event)) for header in recurring.headers]
+        # Header -> its place in the list, the first one wins; Amazon's own is before all others.
+        self._marked = [one for _, one in marked]
+        self._marks = {header: place for place, (header, _) in enumerate(marked)}
+        if marked:
+            self._marks[_SNS_HEADER] = -1
+        self._mark_lengths = frozenset(map(len, self._marks))
         self._own: SnsVerifier | None = None
         if verifier is None and config.sns_topic_arn:
             verifier = self._own = _sns(config, clock, transport)
@@ -125,15 +133,19 @@ class Senders:
         if self._own is not None:
             await self._own.aclose()
 
-    def _marked_by(
-        self, delivery: Delivery
-    ) -> tuple[StandardVerifier | RelayVerifier | RecurringVerifier, Read] | None:
-        if not self._marked or one_header(delivery.headers, _SNS_HEADER) is not None:
+    def _marked_by(self, delivery: Delivery) -> _Marked | None:
+        marks = self._marks
+        if not marks:
             return None
-        for header, verifier, read in self._marked:
-            if one_header(delivery.headers, header) is not None:
-                return verifier, read
-        return None
+        best = len(self._marked)
+        for name in delivery.headers:
+            # Names come in lower case from every door; from others they may come in any.
+            place = marks.get(name)
+            if place is None and len(name) in self._mark_lengths:
+                place = marks.get(name.lower())
+            if place is not None and place < best:
+                best = place
+        return None if best < 0 or best == len(self._marked) else self._marked[best]
 
     def _no_verifier(self) -> SignatureError:
         return SignatureError(
