@@ -281,6 +281,35 @@ def test_a_slow_body_is_given_up(asked: ScriptedKeeper) -> None:
     assert status == 503 and stream.given < 100_000 and asked.took == []
 
 
+def test_a_piece_that_is_there_is_taken_and_a_full_one_not_waited_for(asked: ScriptedKeeper) -> None:
+    clock = FakeClock()
+
+    class Drip(io.RawIOBase):
+        def read1(self, size: int = -1) -> bytes:
+            clock.advance(1.0)
+            return b"x"
+
+        def read(self, size: int = -1) -> bytes:
+            raise AssertionError("it would wait for all of it")
+
+    status, _ = call(asked, clock, CONTENT_LENGTH="900", **{"wsgi.input": Drip()})
+    assert status == 503 and asked.took == []
+
+
+def test_another_keeper_is_asked_from_then_on(asked: ScriptedKeeper) -> None:
+    """A child of a fork has one of its own."""
+    now = [asked]
+
+    def ask(question: Question[Any], /) -> Any:
+        return Loop(now[0])(question)
+
+    doors = BlockingDoors(ask)
+    for keeper_ in (asked, keeper()):
+        now[0] = keeper_
+        assert doors.answer(head_of(environ()), io.BytesIO(b"{}"), ends=False).status == 200
+        assert len(keeper_.took) == 1 and keeper_.inside == 0
+
+
 @pytest.mark.parametrize(("error", "status"), [(ConnectionResetError(), 400), (TimeoutError(), 503)])
 def test_a_stream_that_breaks(asked: ScriptedKeeper, error: OSError, status: int) -> None:
     class Broken(io.RawIOBase):
