@@ -33,6 +33,8 @@ class Run:
     per_second: float
     cpu_us: float
     """The server's processor time per delivery."""
+    loop_us: float
+    """Its event loop's alone: of one process no more deliveries come than this allows."""
     p50_us: float
     p99_us: float
 
@@ -144,6 +146,9 @@ def _detail(found: dict[str, list[Run]]) -> dict[str, Any]:
         "deliveries/s": {who: round(median(r.per_second for r in runs)) for who, runs in found.items()},
         "the server's CPU µs each": {
             who: round(median(r.cpu_us for r in runs)) for who, runs in found.items()
+        },
+        "the event loop's alone": {
+            who: round(median(r.loop_us for r in runs)) for who, runs in found.items()
         },
         "p50, p99 in ms": {
             who: f"{median(r.p50_us for r in runs) / 1000:.1f}, {median(r.p99_us for r in runs) / 1000:.1f}"

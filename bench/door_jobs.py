@@ -16,6 +16,7 @@ Found = dict[str, Any]
 
 _ROUNDS: Final = 5
 _SENDERS: Final = 64
+_LOOK_S: Final = 0.02
 _OPEN: Final = 512
 """How many deliveries may be without their effects before senders wait."""
 
@@ -75,10 +76,10 @@ async def _sustained(told: Found) -> Found:
     secrets: dict[str, Any] = {name: Secret(given[name]) for name in names}
     config = BkashConfig(api_url=given["base_url"], webhook_secret=Secret(SECRET), **secrets)
     there = [json.loads(line) for line in Path(told["payments"]).read_text(encoding="utf-8").splitlines()]
-    entries: set[str] = set()
+    booked: set[str] = set()
 
     async def ledger(entry: LedgerEntry) -> None:
-        entries.add(entry.id)
+        booked.add(entry.transaction_id)
 
     found: Found = {"wall_us": [], "cpu_us": [], "backlog": [], "longest": 0, "kept": 0}
     size = len(there) // _ROUNDS
@@ -97,15 +98,15 @@ async def _sustained(told: Found) -> Found:
                 wall, cpu = time.perf_counter(), time.process_time()
                 longest = await _deliver(payments, group, number * size)
                 backlog = await _finished(payments)
-                while len(entries) < (number + 1) * size:
-                    await asyncio.sleep(0.005)
+                while len(booked) < (number + 1) * size:
+                    await asyncio.sleep(_LOOK_S)
                 found["wall_us"].append(1e6 * (time.perf_counter() - wall) / size)
                 found["cpu_us"].append(1e6 * (time.process_time() - cpu) / size)
                 found["backlog"].append(backlog)
                 found["longest"] = max(found["longest"], longest)
                 found["kept"] += size
             found["done"] = await _done(payments.store)
-            found["paid"] = len(entries)
+            found["paid"] = len(booked)
     return found
 
 
@@ -114,15 +115,22 @@ async def _deliver(payments: Any, group: list[Any], first: int) -> int:
     from vextrus_payments.webhooks.messages import Incoming
 
     todo = iter(enumerate(group, first))
+    room = asyncio.Event()
+    room.set()
     longest = 0
 
-    async def sender() -> None:
+    async def watch() -> None:
         nonlocal longest
-        for number, (_, invoice, amount) in todo:
-            while (waiting := (await payments.store.inbox_backlog()).waiting) > _OPEN:
-                longest = max(longest, waiting)
-                await asyncio.sleep(0.01)
-            body = message(number, invoice=invoice, amount=amount)
+        while True:
+            waiting = (await payments.store.inbox_backlog()).waiting
+            longest = max(longest, waiting)
+            room.clear() if waiting > _OPEN else room.set()
+            await asyncio.sleep(_LOOK_S)
+
+    async def sender() -> None:
+        for number, (_, invoice, amount, trx_id) in todo:
+            await room.wait()
+            body = message(number, invoice=invoice, amount=amount, trx=trx_id)
             reply = await payments.keeper.webhook(
                 Incoming(
                     gateway="bkash",
@@ -136,7 +144,9 @@ async def _deliver(payments: Any, group: list[Any], first: int) -> int:
             if reply.status != 200:
                 raise RuntimeError(f"the door answered {reply.status}")
 
+    watching = asyncio.create_task(watch())
     await asyncio.gather(*(sender() for _ in range(_SENDERS)))
+    watching.cancel()
     return longest
 
 
@@ -145,7 +155,7 @@ async def _finished(payments: Any) -> int:
     backlog = await payments.store.inbox_backlog()
     left = int(backlog.waiting + backlog.parked)
     while backlog.waiting or backlog.parked:
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(_LOOK_S)
         backlog = await payments.store.inbox_backlog()
     return left
 

@@ -1,6 +1,6 @@
 """A sandbox in a process of its own with payments that were executed: `python -m bench.sandbox_of_many COUNT`.
 
-Prints one JSON line, `{"url", "pid", "gateways", "payments": PATH}`; PATH holds one line `[paymentID, invoice, amount]`
+Prints one JSON line, `{"url", "pid", "gateways", "payments": PATH}`; PATH holds one line `[paymentID, invoice, amount, trxID]`
 per payment. It serves until its stdin is closed.
 """
 
@@ -35,8 +35,8 @@ def _filled(server: SandboxServer, count: int, place: Path) -> None:
             )
             wallet = ("01770618575", "01929918378", "01770618576", "01877722345")[number % 4]
             gateway.approve(payment.payment_id, "success", wallet)
-            gateway.rules.execute(gateway.merchant, payment.payment_id)
-            file.write(json.dumps([payment.payment_id, invoice, amount]) + "\n")
+            made = gateway.rules.execute(gateway.merchant, payment.payment_id)
+            file.write(json.dumps([payment.payment_id, invoice, amount, made.trx_id]) + "\n")
 
 
 async def _serve(count: int) -> None:
