@@ -4,14 +4,16 @@
 200     accepted: it is kept durably, or was before. Or it asks for nothing: a confirmation was given, none of ours
 400     malformed: no message of this sender's kind, whoever sent it
 401     wrong signature, or signed outside the window of time
+403     whom the operator's lists or his hook do not let send, now or later (see limits.py)
 404     no such gateway, or no such tenant: which of the two is not told
 405     not a POST
+411     a body that tells no length, where the WSGI server cannot tell its end either
 413     a body that is too long
 415     a compressed body
 429     too many from there, or blocked (see limits.py)
 431     too many headers
-503     it cannot be decided or kept now: the database, the sender's certificate, our own settings. Sent again, it is
-        taken
+503     it cannot be decided or kept now: the database, the sender's certificate, our own settings, a body that did not
+        come in time. Sent again, it is taken
 ======  ==========================================================================================================
 
 A sender gives up after a 4xx and repeats after a 5xx (Amazon SNS; Standard Webhooks repeats both). So what is our own
