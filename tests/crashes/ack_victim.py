@@ -21,7 +21,7 @@ from vextrus_payments.outbox import OutboxLimits
 from vextrus_payments.records import OutboxKind
 from vextrus_payments.store import PaymentStore
 from vextrus_payments.stores import open_store
-from vextrus_payments.webhooks.inbox import InboxLimits
+from vextrus_payments.webhooks.inbox_limits import InboxLimits
 
 #: Short, so that what a dead process held is soon taken up.
 LEASE_S = 1

@@ -1,15 +1,21 @@
 """What an event changes: it says where to look, and decides only where the look cannot."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.unit.toy import ToyConfig
 from tests.webhooks.world import Town, town_open, toy_config
-from vextrus_payments import Money, Paid, Pending, RefundRequest, Review
+from vextrus_payments import Money, Paid, Pending, RefundRequest, Review, Unknown
 from vextrus_payments.config import GatewayConfig
 from vextrus_payments.inbox import InboxState
 from vextrus_payments.mode import Mode
+from vextrus_payments.records import ResolutionVerdict
+from vextrus_payments.resolving import ResolveRequest
+from vextrus_payments.webhooks import DoorLimits
+from vextrus_payments.webhooks.messages import Incoming
 
 
 async def test_the_news_is_looked_up_and_recorded(town: Town) -> None:
@@ -398,3 +404,79 @@ async def test_a_gateway_that_is_for_the_other_mode_now_is_waited_for(town: Town
     town.clock.advance(5)
     await town.payments.process_inbox()
     assert isinstance(await town.payments.status(session.payment_id), Paid)
+
+
+# --- what else is in the records ----------------------------------------------------------------------------------
+
+
+async def test_what_only_an_operator_has_said_is_looked_up_still(town: Town) -> None:
+    session = await town.approved()
+    town.server.lose("execute")
+    assert isinstance(await town.payments.execute(session.payment_id), Unknown)
+    town.clock.advance(300)
+    facts = await town.payments.get(session.payment_id)
+    assert facts is not None
+    await town.payments.resolve(
+        ResolveRequest(
+            payment_id=session.payment_id,
+            operation_id=f"execute/{session.payment_id}/1",
+            verdict=ResolutionVerdict.MADE,
+            actor="asha",
+            reason="It stands in the statement.",
+            evidence=("statement",),
+            reviewed_version=facts.payment.version,
+            transaction_id="TRX1",
+            amount=Money("100", "BDT"),
+        )
+    )
+    town.paid_there(session, "TRX1")
+    asked = town.server.sent("query")
+    await town.deliver(town.told(session))
+    await town.payments.process_inbox()
+    assert town.server.sent("query") == asked + 1
+    assert isinstance(await town.payments.status(session.payment_id), Paid)
+    assert await town.booked() == {("payment.received", "TRX1"): 1}
+    assert (await town.row()).state is InboxState.DONE
+
+
+async def test_modes_never_meet(tmp_path: Path) -> None:
+    """The same tenant and the same order id, in sandbox and live: each mode's news is its own."""
+    store = f"sqlite:///{tmp_path / 'shop.db'}"
+    live = ToyConfig(mode=Mode.LIVE)
+    async with town_open(store) as testing, town_open(store, gateways={"toy": live}, seed=9) as real:
+        ours = await testing.approved("INV-1")
+        theirs = await real.approved("INV-2")
+        assert (ours.gateway_order_id, theirs.gateway_order_id) == ("INV-1", "INV-2")
+        testing.paid_there(ours)
+        await real.deliver(testing.told(ours))
+        assert await real.payments.process_inbox() == 1
+        assert (await real.row()).state is InboxState.PARKED, "live knows no such order"
+        paid = await real.payments.get(ours.payment_id)
+        assert paid is not None and paid.payment.state == "awaiting_payer"
+        await testing.deliver(testing.told(ours))
+        rows = (await testing.payments.store.list_inbox(None)).rows
+        assert {row.mode for row in rows} == {Mode.SANDBOX, Mode.LIVE}
+
+
+async def test_the_guard_learns_who_forges_and_who_has_proven_himself() -> None:
+    limits = DoorLimits(block_after=3, block_window_s=60, block_s=600)
+    async with town_open(door_limits=limits) as town:
+        news = {"id": "e-1", "amount": "1", "trx": "T"}
+
+        def incoming(peer: str) -> Incoming:
+            return Incoming(
+                gateway="toy", tenant=None, method="POST", query="", headers={}, body=b"", peer=peer
+            )
+
+        async def knock(peer: str, header: str) -> int:
+            refused = await town.payments.keeper.admit(incoming(peer))
+            if refused is not None:
+                return refused.status
+            reply = await town.deliver(news, headers={"x-toy": header}, peer=peer)
+            town.payments.keeper.leave(incoming(peer))
+            return reply.status
+
+        assert [await knock("192.0.2.1", "forged") for _ in range(5)] == [401, 401, 401, 429, 429]
+        assert [await knock("192.0.2.2", "late") for _ in range(5)] == [401] * 5, "late is not forged"
+        assert await knock("192.0.2.3", "signed for default") == 200
+        assert [await knock("192.0.2.3", "forged") for _ in range(5)] == [401] * 5, "it may be shared"

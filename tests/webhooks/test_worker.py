@@ -1,6 +1,7 @@
 """The inbox's worker: crashes are redone, stale leases end nothing, one gateway's silence hinders no other."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -12,11 +13,14 @@ import pytest
 from tests.unit.toy import a_request
 from tests.webhooks.world import Town, town_open, toy_config
 from vextrus_payments import Paid, Pending
+from vextrus_payments.clock import SystemClock
 from vextrus_payments.config import GatewayConfig
 from vextrus_payments.engine import Applied, Engine
-from vextrus_payments.errors import StorageError
+from vextrus_payments.errors import ConfigurationError, StorageError
 from vextrus_payments.inbox import KEEP_DAYS, InboxEnd, InboxState
-from vextrus_payments.webhooks.inbox import InboxLimits, InboxPorts, InboxWorker
+from vextrus_payments.outbox import OutboxLimits
+from vextrus_payments.webhooks.inbox import InboxPorts, InboxWorker
+from vextrus_payments.webhooks.inbox_limits import InboxLimits
 
 
 async def paid_and_told(town: Town, reference: str = "INV-1", event_id: str = "e-1") -> Any:
@@ -398,3 +402,136 @@ async def test_no_more_look_ups_at_once_than_the_gateways_manners_allow(
     assert await town.payments.process_inbox() == 20
     assert 1 < most <= 8
     assert len(await town.booked()) == 20
+
+
+async def test_a_gateway_whose_work_hangs_leaves_places_to_the_others() -> None:
+    limits = InboxLimits(at_once=8, at_once_per_gateway=4, batch=10, poll_s=0.02)
+
+    async def credentials(tenant: str, gateway: str) -> GatewayConfig:
+        return toy_config()
+
+    async with town_open(gateways=None, credentials=credentials) as town:
+        for number in range(60):
+            await town.deliver({"id": f"a-{number}", "amount": "1", "trx": f"A{number}"}, tenant="a")
+        await town.deliver({"id": "b-1", "amount": "1", "trx": "B"}, tenant="b")
+        begun: Counter[str] = Counter()
+        leases: list[int] = []
+        lease_events = town.payments.store.lease_events
+
+        async def counted(*, limit: int, lease_s: int) -> Any:
+            rows = await lease_events(limit=limit, lease_s=lease_s)
+            leases.append(len(rows))
+            return rows
+
+        class Hangs:
+            async def apply_event(self, tenant: str, *args: Any, **named: Any) -> Applied:
+                begun[tenant] += 1
+                if tenant == "a":
+                    await asyncio.Event().wait()
+                return await Engine.apply_event(town.payments._engine, tenant, *args, **named)
+
+        town.payments.store.lease_events = counted  # type: ignore[method-assign]
+        worker = InboxWorker(replace(ports(town, Hangs()), clock=SystemClock()), limits)
+        running = asyncio.create_task(worker.run())
+
+        async def b_is_done() -> bool:
+            town.clock.advance(0.01)
+            return (await town.row("b-1", "b")).state is InboxState.UNMATCHED
+
+        await until(b_is_done)
+        assert begun["a"] == 4, "its share, and no more"
+        assert max(leases) <= 10
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_full_lane_is_refilled_as_its_rows_end_and_not_looked_through_each_time(town: Town) -> None:
+    limits = InboxLimits(at_once=8, at_once_per_gateway=4, batch=10, poll_s=60)
+    for number in range(100):
+        await town.deliver({"id": f"a-{number}", "amount": "1", "trx": f"A{number}"})
+    leased = 0
+    lease_events = town.payments.store.lease_events
+
+    async def counted(*, limit: int, lease_s: int) -> Any:
+        nonlocal leased
+        rows = await lease_events(limit=limit, lease_s=lease_s)
+        leased += len(rows)
+        return rows
+
+    class Slow:
+        async def apply_event(self, *args: Any, **named: Any) -> Applied:
+            await asyncio.sleep(0.002)
+            return await Engine.apply_event(town.payments._engine, *args, **named)
+
+    town.payments.store.lease_events = counted  # type: ignore[method-assign]
+    worker = InboxWorker(ports(town, Slow()), limits)
+    running = asyncio.create_task(worker.run())
+
+    async def most_are_done() -> bool:
+        rows = (await town.payments.store.list_inbox(None, limit=1000)).rows
+        return sum(row.state is InboxState.UNMATCHED for row in rows) >= 80  # some were put off
+
+    await until(most_are_done)
+    worker.stop()
+    await running
+    assert leased <= 120, "a row is leased about once"
+
+
+async def test_what_was_parked_gets_its_patience_when_it_is_found(town: Town) -> None:
+    """Two hours early: by its age alone the first look-up's denial would count."""
+    await town.deliver({"id": "e-1", "order": "INV-1", "amount": "100", "trx": "TRX1"})
+    await town.payments.process_inbox()
+    town.clock.advance(2 * 3600)
+    session = await town.approved("INV-1")
+    await town.payments.process_inbox()
+    row = await town.row()
+    assert (row.state, row.payment_id) == (InboxState.WAITING, session.payment_id)
+    assert isinstance(await town.payments.status(session.payment_id), Pending)
+
+
+async def test_an_announcement_wakes_the_outbox(tmp_path: Path) -> None:
+    limits = OutboxLimits(poll_s=3600, peek_s=None)
+    async with town_open("memory://", workers=True, outbox_limits=limits) as town:
+        await asyncio.sleep(0.05)
+        await town.deliver({"id": "e-1", "amount": "40", "trx": "QR1"})
+
+        async def told() -> bool:
+            return [event.kind.value for event in town.events] == ["receipt.unmatched"]
+
+        await until(told)
+
+
+async def test_closing_waits_for_what_is_being_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    town = Town(f"sqlite:///{tmp_path / 'shop.db'}")
+    async with town.payments:
+        accept = town.payments.store.accept_events
+
+        async def slow(events: Any) -> tuple[bool, ...]:
+            await asyncio.sleep(0.05)
+            return await accept(events)
+
+        monkeypatch.setattr(town.payments.store, "accept_events", slow)
+        delivering = asyncio.create_task(town.deliver({"id": "e-1", "amount": "40", "trx": "QR1"}))
+        await asyncio.sleep(0.01)
+    assert (await delivering).status == 200
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"at_once": 0},
+        {"at_once": 1_001},
+        {"at_once": 4},
+        {"batch": 1_001},
+        {"lease_s": 0},
+        {"poll_s": float("inf")},
+        {"poll_s": -1},
+        {"poll_s": True},
+        {"keep_s": 60},
+    ],
+    ids=str,
+)
+def test_limits_that_do_not_fit_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        InboxLimits(**wrong)
+    assert caught.value.code == "inbox_limits"

@@ -104,15 +104,23 @@ def _event(one: Mapping[str, Any]) -> GatewayEvent:
 
 
 class NewsServer(ToyServer):
-    """The toy's server, which can be away."""
+    """The toy's server, which can be away, or lose a request."""
 
     down: bool = False
+    _losing: str | None = None
+
+    def lose(self, operation: str) -> None:
+        """The next request of this operation comes to nothing, and nobody hears."""
+        self._losing = operation
 
     async def send(
         self, request: WireRequest, *, safety: Safety, timeout_s: float, send_by: SendBy | None = None
     ) -> WireResponse:
         if self.down:
             raise AnswerTimeoutError("No answer came.", effect=None)
+        if self._losing is not None and request.url.endswith(f"/{self._losing}"):
+            self._losing = None
+            raise AnswerTimeoutError("No answer came.")
         return await super().send(request, safety=safety, timeout_s=timeout_s, send_by=send_by)
 
 

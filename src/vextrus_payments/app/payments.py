@@ -54,7 +54,8 @@ from vextrus_payments.tokens import StoreTokenBackend, TokenCache
 from vextrus_payments.transport import Transport
 from vextrus_payments.webhooks.asgi import AsgiDoors
 from vextrus_payments.webhooks.guard import Guard
-from vextrus_payments.webhooks.inbox import InboxLimits, InboxPorts, InboxWorker
+from vextrus_payments.webhooks.inbox import InboxPorts, InboxWorker
+from vextrus_payments.webhooks.inbox_limits import InboxLimits
 from vextrus_payments.webhooks.keeper import Behind, Keeper
 from vextrus_payments.webhooks.limits import DoorLimits
 from vextrus_payments.webhooks.messages import DoorKeeper
@@ -100,7 +101,7 @@ class Payments(SingleTenantVerbs):
         reconcile_limits: how many payments are looked at at once, and the like.
         outbox_limits: how many entries and events are handed over at once, and when one is set aside.
         inbox_limits: how many pieces of news from gateways are worked on at once, and how long one may wait.
-        door_limits: what the webhook door takes, how often and from whom; by default nothing is counted.
+        door_limits: what the doors take, how often and from whom; by default nothing is counted.
 
     Raises:
         ConfigurationError: the arguments do not go together.
@@ -494,6 +495,7 @@ class Payments(SingleTenantVerbs):
             unknown=unknown,
             inbox=inbox,
             restored=restored,
+            forwarder=self._guard.forwarder,
         )
 
     async def _inbox_health(self) -> InboxHealth:

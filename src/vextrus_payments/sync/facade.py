@@ -37,7 +37,7 @@ from vextrus_payments.token_port import TokenBackend
 from vextrus_payments.transport import Transport
 from vextrus_payments.webhooks.blocking import Question
 from vextrus_payments.webhooks.django import AsyncView, View, django_async_view, django_view
-from vextrus_payments.webhooks.inbox import InboxLimits
+from vextrus_payments.webhooks.inbox_limits import InboxLimits
 from vextrus_payments.webhooks.limits import DoorLimits
 from vextrus_payments.webhooks.wsgi import WsgiDoors
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from vextrus_payments.webhooks.asgi import AsgiDoors
-    from vextrus_payments.webhooks.inbox import InboxLimits
+    from vextrus_payments.webhooks.inbox_limits import InboxLimits
     from vextrus_payments.webhooks.limits import AllowHook, DoorLimits, Rate, Rates
     from vextrus_payments.webhooks.sources import Source
     from vextrus_payments.webhooks.wsgi import WsgiDoors
@@ -21,7 +21,7 @@ _HOME: Final = {
     "AllowHook": "limits",
     "AsgiDoors": "asgi",
     "DoorLimits": "limits",
-    "InboxLimits": "inbox",
+    "InboxLimits": "inbox_limits",
     "Rate": "limits",
     "Rates": "limits",
     "Source": "sources",

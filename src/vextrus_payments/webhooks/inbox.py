@@ -7,26 +7,28 @@ is due again after a pause that doubles; what comes early waits for us to learn 
 ours is announced, for a person.
 
 A gateway that does not answer is left alone for a while, and one gateway's news never takes all the places: what is
-leased beyond a lane's own share goes back at once.
+leased beyond a lane's own share goes back, behind what nobody has looked at yet. So while a lane is full, a whole batch
+is looked through once in a `poll_s`, for news of other gateways behind it; in between, only what has ended is replaced.
 """
 
 import asyncio
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from vextrus_payments.clock import Clock
-from vextrus_payments.documents import from_json, to_json
+from vextrus_payments.documents import from_json
 from vextrus_payments.engine import Applied, Verdict, tells_of_money
 from vextrus_payments.errors import PaymentsError, StorageError
-from vextrus_payments.events import EventKind, GatewayEvent, PaymentEvent
+from vextrus_payments.events import GatewayEvent
 from vextrus_payments.ids import Entropy
-from vextrus_payments.inbox import KEEP_DAYS, PARK_HOURS, InboxEnd, InboxRow, InboxState
+from vextrus_payments.inbox import InboxEnd, InboxRow, InboxState
 from vextrus_payments.inbox_port import InboxRows
 from vextrus_payments.mode import Mode
 from vextrus_payments.observe import Observer
+from vextrus_payments.webhooks.announcing import announcement_of
+from vextrus_payments.webhooks.inbox_limits import InboxLimits
 
 _PRUNE_AT_ONCE: Final = 1_000
 _NOTE_MAX: Final = 300
@@ -70,31 +72,6 @@ class OnCommit(Protocol):
     def __call__(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InboxLimits:
-    """The inbox's own limits; times in seconds."""
-
-    at_once: int = 32
-    """How many rows are applied side by side."""
-    at_once_per_gateway: int = 16
-    """Of one tenant's gateway, while others have news too."""
-    lease_s: int = 120
-    """How long a row belongs to the worker that took it: well beyond a look-up. What a dead worker held is taken up
-    after this."""
-    poll_s: float = 1.0
-    """How often the store is asked for rows when nothing has told of any."""
-    longest_pause_s: int = 300
-    """Pauses double with each try of a row, up to this. Of what is parked, too."""
-    patience_s: int = 1_800
-    """So long a gateway may take to show what a signed event tells of; then its denial counts."""
-    park_s: int = PARK_HOURS * 3_600
-    """So long news of what is not known here waits for it."""
-    keep_s: int = KEEP_DAYS * 86_400
-    """So long what is over is kept, to know its repeats by."""
-    prune_s: float = 3_600.0
-    """How often what is too old is deleted."""
-
-
 @dataclass(slots=True)
 class _Lane:
     """One tenant's gateway: how many of its rows are in hand, and until when it is left alone (monotonic)."""
@@ -120,6 +97,11 @@ class InboxWorker:
         self._news = asyncio.Event()
         self._stopping = False
         self._pruned_at: float | None = None
+        self._crowded = False
+        """Whether there is more of some gateway's news than it has places."""
+        self._looked_through_at = 0.0
+        self._ended = 0
+        """How many rows have ended since the last lease."""
         self.handled: int = 0
         """How many rows were applied or put off so far."""
 
@@ -163,7 +145,7 @@ class InboxWorker:
                 due_at = await self._ports.store.next_event_at()
                 if due_at is None or due_at > began:
                     break
-                if not await self._take(patient=True):
+                if not await self._take(self._limits.at_once, shares=False):
                     break  # others hold what is due
                 await self._settle()
         finally:
@@ -179,10 +161,21 @@ class InboxWorker:
         wait_s = (due_at - self._ports.store.now()).total_seconds()
         if wait_s > 0:
             return min(wait_s, self._limits.poll_s)
-        room = len(self._tasks) < self._limits.at_once
-        taken = await self._take() if room else 0
+        wanted = self._wanted()
+        taken = await self._take(wanted) if wanted > 0 else 0
         # Nothing was got although something is due: others hold it. With no room left, a task that ends wakes us.
-        return 0.0 if taken else self._limits.poll_s
+        return 0.0 if taken and not self._crowded else self._limits.poll_s
+
+    def _wanted(self) -> int:
+        """How many rows to lease now."""
+        room = self._limits.at_once - len(self._tasks)
+        if not self._crowded:
+            return room
+        now = self._ports.clock.monotonic()
+        if now - self._looked_through_at >= self._limits.poll_s:
+            self._looked_through_at = now
+            return self._limits.batch
+        return min(room, self._ended)
 
     async def _pause(self, wait_s: float) -> None:
         if self._stopping or wait_s <= 0:
@@ -209,31 +202,41 @@ class InboxWorker:
 
     # --- rows in hand -------------------------------------------------------------------------------------------
 
-    async def _take(self, *, patient: bool = False) -> int:
-        """Lease rows and begin them; how many. `patient`: each waits for its lane rather than going back."""
+    async def _take(self, wanted: int, *, shares: bool = True) -> int:
+        """Lease rows and begin them; how many were leased. What its lane has no place for goes back.
+
+        `shares`: without, a lane may take all the places.
+        """
         limits = self._limits
-        rows = await self._ports.store.lease_events(
-            limit=limits.at_once - len(self._tasks), lease_s=limits.lease_s
-        )
+        rows = await self._ports.store.lease_events(limit=wanted, lease_s=limits.lease_s)
+        self._ended, beyond = 0, 0
         for row in rows:
             self.handled += 1
             lane = self._lanes.setdefault((row.tenant, row.gateway), _Lane())
             rest_s = lane.rest_until - self._ports.clock.monotonic()
-            crowded = lane.in_hand >= limits.at_once_per_gateway and len(self._tasks) > lane.in_hand
+            full = len(self._tasks) >= limits.at_once or (
+                shares and lane.in_hand >= limits.at_once_per_gateway
+            )
             if rest_s > 0:
                 pause_s = max(rest_s, self._pause_s(row))
                 self._end(self._put_off(row, pause_s, "Its gateway did not answer a moment ago."))
-            elif crowded and not patient:
-                self._end(self._put_off(row, limits.poll_s, "News of other gateways is looked at first."))
+            elif full:
+                beyond += 1
+                self._end(self._put_off(row, limits.poll_s, "It waits for its turn."))
             else:
                 lane.in_hand += 1
                 task = asyncio.create_task(self._handle(row, lane))
                 self._tasks.add(task)
                 task.add_done_callback(self._done)
+        if beyond:
+            self._crowded = True
+        elif wanted >= limits.at_once or len(rows) < wanted:
+            self._crowded = False  # it was a whole look, or there is no more
         return len(rows)
 
     def _done(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
+        self._ended += 1
         self._news.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             self._ports.observer.event("inbox.failed", error=type(error).__name__)
@@ -377,31 +380,3 @@ def _over(
         note=applied.note[:_NOTE_MAX],
         announcement=announcement,
     )
-
-
-def announcement_of(row: InboxRow, event: GatewayEvent, now: datetime) -> tuple[str, str]:
-    """The id and the document of the news that money came which names nothing of ours: fixed by the row."""
-    seed = "\x1f".join(("unmatched", row.tenant, row.gateway, row.mode.value, row.event_id))
-    amount = transaction_id = order_id = None
-    after = "unmatched"
-    if event.refund is not None:
-        amount, transaction_id, after = event.refund.amount, event.refund.transaction_id, "unmatched_refund"
-    elif event.snapshot is not None:
-        amount, transaction_id = event.snapshot.amount, event.snapshot.transaction_id
-        order_id = event.snapshot.gateway_order_id
-    told = PaymentEvent(
-        id=f"evt_{hashlib.sha256(seed.encode('utf-8')).hexdigest()[:40]}",
-        kind=EventKind.UNMATCHED_RECEIPT,
-        tenant=row.tenant,
-        gateway=row.gateway,
-        mode=row.mode,
-        payment_id=None,
-        merchant_reference=None,
-        occurred_at=now,
-        before=None,
-        after=after,
-        amount=amount,
-        transaction_id=transaction_id,
-        metadata={"inbox_event_id": row.event_id, **({"gateway_order_id": order_id} if order_id else {})},
-    )
-    return told.id, to_json(told)

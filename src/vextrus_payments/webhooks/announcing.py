@@ -1,0 +1,36 @@
+"""The news of money that names nothing of ours."""
+
+import hashlib
+from datetime import datetime
+
+from vextrus_payments.documents import to_json
+from vextrus_payments.events import EventKind, GatewayEvent, PaymentEvent
+from vextrus_payments.inbox import InboxRow
+
+
+def announcement_of(row: InboxRow, event: GatewayEvent, now: datetime) -> tuple[str, str]:
+    """The id and the document of the news that money came which names nothing of ours: fixed by the row."""
+    seed = "\x1f".join(("unmatched", row.tenant, row.gateway, row.mode.value, row.event_id))
+    amount = transaction_id = order_id = None
+    after = "unmatched"
+    if event.refund is not None:
+        amount, transaction_id, after = event.refund.amount, event.refund.transaction_id, "unmatched_refund"
+    elif event.snapshot is not None:
+        amount, transaction_id = event.snapshot.amount, event.snapshot.transaction_id
+        order_id = event.snapshot.gateway_order_id
+    told = PaymentEvent(
+        id=f"evt_{hashlib.sha256(seed.encode('utf-8')).hexdigest()[:40]}",
+        kind=EventKind.UNMATCHED_RECEIPT,
+        tenant=row.tenant,
+        gateway=row.gateway,
+        mode=row.mode,
+        payment_id=None,
+        merchant_reference=None,
+        occurred_at=now,
+        before=None,
+        after=after,
+        amount=amount,
+        transaction_id=transaction_id,
+        metadata={"inbox_event_id": row.event_id, **({"gateway_order_id": order_id} if order_id else {})},
+    )
+    return told.id, to_json(told)
