@@ -90,7 +90,13 @@ def _loaded(who: str, store: str, requests: Path) -> tuple[Run, int]:
     if told["not_2xx"] or told["broken"] or not told["requests"] or (told["wrapped"] and who != "hello"):
         raise RuntimeError(f"{who}: not every delivery was new and answered 2xx: {told}")
     answered = told["requests"]
-    run = Run(answered / told["duration_s"], 1e6 * told["cpu_s"] / answered, told["p50_us"], told["p99_us"])
+    run = Run(
+        answered / told["duration_s"],
+        1e6 * told["cpu_s"] / answered,
+        1e6 * told["loop_cpu_s"] / answered,
+        told["p50_us"],
+        told["p99_us"],
+    )
     return run, answered
 
 

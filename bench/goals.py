@@ -17,6 +17,7 @@ from bench.results import Result, result
 from bench.serving import ROOT, Server, in_fresh_process
 from bench.stats import Estimate, estimate, ratios
 from bench.store_goals import group, p6, p13
+from bench.verify_goals import p7
 from scripts.private_servers import holding, why_missing
 
 _ROUNDS: Final = 120
@@ -439,6 +440,7 @@ GOALS: Final[dict[str, Callable[[], Result]]] = {
     "P4": p4,
     "P5": p5,
     "P6": p6,
+    "P7": p7,
     "P8": p8,
     "P8EFFECTS": p8_effects,
     "P9": p9,
