@@ -41,7 +41,7 @@ _MOST_SIGNATURES: Final = 16
 _LONGEST_HEADER: Final = 4096
 # No full stop: it parts the id from the time in what is signed.
 _MESSAGE_ID: Final = re.compile(r"[!-\-/-~]{1,200}", re.ASCII)
-_TIMESTAMP: Final = re.compile(r"[0-9]{1,12}", re.ASCII)
+_TIMESTAMP_LENGTH: Final = 12
 _VERSION: Final = re.compile(r"v[0-9]{1,3}[a-z]?", re.ASCII)
 
 
@@ -133,7 +133,7 @@ class HmacKey:
 
     def verifies(self, message: bytes, signature: bytes) -> bool:
         """See Verifier."""
-        return is_signed((self.key,), message, signature)
+        return hmac.compare_digest(hmac.digest(self.key, message, "sha256"), signature)
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +282,7 @@ def verify(
     message_id, timestamp = found[ID_HEADER], found[TIMESTAMP_HEADER]
     if not _MESSAGE_ID.fullmatch(message_id):
         raise _malformed(f"{ID_HEADER} is not 1-200 visible characters without a full stop")
-    if not _TIMESTAMP.fullmatch(timestamp):
+    if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= _TIMESTAMP_LENGTH):
         raise _malformed(f"{TIMESTAMP_HEADER} is not a count of seconds")
     signatures = _signatures(found[SIGNATURE_HEADER])
     message = _signed(message_id, timestamp, body)

@@ -4,7 +4,6 @@ Two readers of one message must not see two messages. A repeated key, `NaN`, `In
 but one object are refused: nobody may pick the reading that suits him.
 """
 
-import codecs
 import json
 from typing import Any, Final
 
@@ -28,9 +27,11 @@ def _no_constant(name: str) -> str:
     raise _NotOneReading(f"{name} is not JSON")
 
 
-_DECODER: Final = json.JSONDecoder(
+#: The scanner itself: what the decoder adds around it is dearer than a short message.
+_SCAN: Final = json.JSONDecoder(
     object_pairs_hook=_unique_keys, parse_float=str, parse_int=str, parse_constant=_no_constant
-)
+).scan_once
+_BLANKS: Final = " \t\n\r"
 
 
 def read_object(raw: bytes, *, what: str = "the text") -> dict[str, Any]:
@@ -44,16 +45,22 @@ def read_object(raw: bytes, *, what: str = "the text") -> dict[str, Any]:
     """
     problem: str
     try:
-        found = _DECODER.decode(raw.removeprefix(codecs.BOM_UTF8).decode("utf-8"))
-        if isinstance(found, dict):
+        text = raw.decode("utf-8")
+        if not text.startswith("{"):
+            text = text.removeprefix("\ufeff").lstrip(_BLANKS)
+        found, end = _SCAN(text, 0)
+        if end != len(text) and text[end:].strip(_BLANKS):
+            problem = "there is something behind it"
+        elif isinstance(found, dict):
             return found
-        problem = "it is JSON but not an object"
+        else:
+            problem = "it is JSON but not an object"
     except _NotOneReading as refused:
         problem = str(refused)
     except UnicodeDecodeError:
         problem = "it is not UTF-8"
     except RecursionError:
         problem = "it is nested too deeply"
-    except ValueError:
+    except (ValueError, StopIteration):  # the scanner's own way to say that nothing begins here
         problem = "it is not JSON"
     raise UnreadableJsonError(f"{what} of {len(raw)} bytes is unreadable: {problem}")
