@@ -95,7 +95,7 @@ async def test_a_repeat_is_answered_like_the_first_time_and_kept_once(town: Town
         ({"said": {"kind": "undecided"}}, 503),
         ({"said": {"kind": "broken"}}, 503),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:40],
 )
 async def test_every_answer_of_the_table(town: Town, changes: dict[str, Any], status: int) -> None:
     reply = await town.deliver(NEWS, **changes)
