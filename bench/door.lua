@@ -1,6 +1,6 @@
 -- wrk's script: sends the requests of a file one after the other, and says how it went as one line of JSON.
-local requests, at = {}, 0
-wrapped = 0
+local requests = {}
+at, wrapped = 0, 0
 
 function init(args)
   local file = assert(io.open(args[1], "rb"))
@@ -24,8 +24,8 @@ function setup(thread) thread_of = thread end
 function done(summary, latency)
   local errors = summary.errors
   print(string.format(
-    '{"requests": %d, "duration_s": %.6f, "not_2xx": %d, "broken": %d, "wrapped": %d, "p50_us": %d, "p99_us": %d}',
+    '{"requests": %d, "duration_s": %.6f, "not_2xx": %d, "broken": %d, "taken": %d, "wrapped": %d, "p50_us": %d, "p99_us": %d}',
     summary.requests, summary.duration / 1e6, errors.status,
     errors.connect + errors.read + errors.write + errors.timeout,
-    tonumber(thread_of:get("wrapped")) or 0, latency:percentile(50), latency:percentile(99)))
+    thread_of:get("at"), thread_of:get("wrapped"), latency:percentile(50), latency:percentile(99)))
 end

@@ -1,7 +1,7 @@
 """A sandbox in a process of its own with payments that were executed: `python -m bench.sandbox_of_many COUNT`.
 
-Prints one JSON line, `{"url", "pid", "gateways", "payments": PATH}`; PATH holds one line `[paymentID, invoice, amount, trxID]`
-per payment. It serves until its stdin is closed.
+Prints one JSON line, `{"url", "pid", "gateways", "payments": PATH}`; PATH holds one line per payment,
+`[paymentID, invoice, amount, trxID]`. It serves until its stdin is closed.
 """
 
 import asyncio
