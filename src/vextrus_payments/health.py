@@ -108,6 +108,9 @@ class Health:
     """None where the store did not answer."""
     restored: str | None = None
     """Why the store counts as a restored backup, over which nothing that moves money is sent."""
+    forwarder: str | None = None
+    """A proxy by which requests reach the doors and which their limits do not name, while limits go by where requests
+    come from; None: none was seen since this was made."""
 
     @property
     def ok(self) -> bool:
@@ -174,6 +177,15 @@ class Health:
             )
         for queue in self.queues:
             found += self._of_queue(queue)
+        if self.forwarder is not None:
+            what = f"Requests reach the doors through {self.forwarder}, and count as its own for the doors' limits."
+            found.append(
+                Trouble(
+                    code="proxy_untrusted",
+                    what=what,
+                    next_step="If it is your proxy, name it in DoorLimits(trusted_proxies=...).",
+                )
+            )
         return found
 
     def _of_queue(self, queue: QueueHealth) -> "list[Trouble]":
@@ -230,6 +242,7 @@ class Health:
             "workers": {
                 worker.name: {"alive": worker.alive, "deaths": worker.deaths} for worker in self.workers
             },
+            "forwarder": self.forwarder,
             "observer_failures": self.observer_failures,
             "troubles": [
                 {"code": one.code, "what": one.what, "next_step": one.next_step} for one in self.troubles

@@ -29,6 +29,7 @@ from vextrus_payments.engine.recorder import Recorder
 from vextrus_payments.engine.refund_looking import RefundLooking
 from vextrus_payments.engine.refunding import Refunding
 from vextrus_payments.engine.resolving import Resolving
+from vextrus_payments.engine.returning import Returning
 from vextrus_payments.engine.settling import Settling
 from vextrus_payments.engine.tending import Tending
 from vextrus_payments.errors import InvalidRequestError
@@ -89,6 +90,7 @@ class Engine:
         self._opening = Opening(context, self._agreeing)
         self._looking = Looking(context)
         self._settling = Settling(context, self._looking)
+        self._returning = Returning(context, self._looking, self._settling, self._agreeing)
         refunds = RefundLooking(context)
         self._refunding = Refunding(context, refunds)
         self._resolving = Resolving(context)
@@ -135,14 +137,14 @@ class Engine:
         if not found:
             return await self._agreement_returned(tenant, gateway, hint, wait_s)
         facts = found[0]
-        payment_id = facts.payment.payment_id
+        payment = facts.payment
         is_current = facts.submission.gateway_reference == hint.gateway_reference
         if hint.verdict is HintVerdict.SUCCESS and is_current:
-            outcome = await self.execute(tenant, payment_id, wait_s=wait_s)
+            outcome = await self._returning.execute(facts, wait_s)
         else:
             # A cancel or failure is a hint of a browser: it never executes, and it closes nothing by itself.
-            outcome = await self._looking.status(tenant, payment_id, wait_s)
-        return ReturnResult(payment_id=payment_id, outcome=outcome, redirect_to=facts.payment.return_url)
+            outcome = await self._returning.look(facts, wait_s)
+        return ReturnResult(payment_id=payment.payment_id, outcome=outcome, redirect_to=payment.return_url)
 
     async def _agreement_returned(
         self, tenant: str, gateway: PaymentGateway, hint: ReturnHint, wait_s: float | None
@@ -155,11 +157,10 @@ class Engine:
                 field="params",
                 rule="a gateway reference that initialize gave",
             ).about(gateway=gateway.name, tenant=tenant)
-        key = found[0].agreement_key
         if hint.verdict is HintVerdict.SUCCESS:
-            agreement = await self.execute_agreement(tenant, key, wait_s=wait_s)
+            agreement = await self._returning.execute_agreement(found[0], wait_s)
         else:
-            agreement = await self._agreeing.status(tenant, key, wait_s)
+            agreement = await self._returning.look_agreement(found[0], wait_s)
         return ReturnResult(
             payment_id=None, outcome=None, redirect_to=agreement.return_url, agreement=agreement
         )

@@ -60,6 +60,9 @@ class EngineLimits:
     """How long a caller waits for work that somebody else does, before it gets Pending."""
     max_submissions_per_call: int = 3
     """How many sessions one initialize asks for when answers get lost."""
+    return_pause_s: float = 3.0
+    """Browsers' returns that name one unfinished payment make this process ask the gateway once in so many seconds, not
+    once each: they are anybody's word. Below the 5 s that a door waits; 0: each of them asks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,9 @@ make, and goes by the wall clock, which is set back sometimes.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from limits import RateLimitItemPerSecond
@@ -19,6 +20,8 @@ from vextrus_payments.clock import Clock
 from vextrus_payments.errors import ConfigurationError
 from vextrus_payments.observe import Observer
 from vextrus_payments.webhooks.limits import Counters, Rate, wait_s
+
+T = TypeVar("T")
 
 #: The most sources (or tenants) that are counted for one length of window; the longest unseen one is forgotten first.
 KEYS_MAX: Final = 50_000
@@ -144,6 +147,10 @@ class LocalCounters:
         """See Counters."""
         return await _hit(self._limiter, self._storage, key, rate)
 
+    async def wait_s(self, key: str, rate: Rate) -> float:
+        """See Counters."""
+        return await _wait_s(self._storage, key, rate)
+
     async def aclose(self) -> None:
         """Nothing to let go of."""
 
@@ -181,6 +188,16 @@ class RedisCounters:
         link = self._linked()
         async with asyncio.timeout(self._timeout_s), link.places:
             return await _hit(link.limiter, link.storage, key, rate)
+
+    async def wait_s(self, key: str, rate: Rate) -> float:
+        """See Counters.
+
+        Raises:
+            TimeoutError, Exception: as `hit`.
+        """
+        link = self._linked()
+        async with asyncio.timeout(self._timeout_s), link.places:
+            return await _wait_s(link.storage, key, rate)
 
     async def aclose(self) -> None:
         """Close the connections; the next use connects again."""
@@ -227,15 +244,11 @@ class CountersThatRest:
 
     async def hit(self, key: str, rate: Rate) -> float | None:
         """See Counters."""
-        if self._rests_until is None or self._clock.monotonic() >= self._rests_until:
-            try:
-                waits = await self._shared.hit(key, rate)
-            except Exception as error:  # noqa: BLE001 - whatever a counter does, it decides about no money
-                self._fell_silent(type(error).__name__)
-            else:
-                self._answers()
-                return waits
-        return await self._own.hit(key, rate)
+        return await self._of_either(lambda counters: counters.hit(key, rate))
+
+    async def wait_s(self, key: str, rate: Rate) -> float:
+        """See Counters."""
+        return await self._of_either(lambda counters: counters.wait_s(key, rate))
 
     async def aclose(self) -> None:
         """Close both."""
@@ -244,6 +257,17 @@ class CountersThatRest:
         except Exception as error:  # noqa: BLE001 - closing what is broken
             self._observer.event("doors.counters.unclosed", error=type(error).__name__)
         await self._own.aclose()
+
+    async def _of_either(self, ask: Callable[[Counters], Awaitable[T]]) -> T:
+        if self._rests_until is None or self._clock.monotonic() >= self._rests_until:
+            try:
+                answer = await ask(self._shared)
+            except Exception as error:  # noqa: BLE001 - whatever a counter does, it decides about no money
+                self._fell_silent(type(error).__name__)
+            else:
+                self._answers()
+                return answer
+        return await ask(self._own)
 
     def _fell_silent(self, error: str) -> None:
         if self._rests_until is None:
@@ -275,8 +299,11 @@ async def _hit(
     limiter: SlidingWindowCounterRateLimiter, storage: SlidingWindowCounterSupport, key: str, rate: Rate
 ) -> float | None:
     item = RateLimitItemPerSecond(rate.count, rate.per_s)
-    if await limiter.hit(item, key):
-        return None
+    return None if await limiter.hit(item, key) else await _wait_s(storage, key, rate)
+
+
+async def _wait_s(storage: SlidingWindowCounterSupport, key: str, rate: Rate) -> float:
+    item = RateLimitItemPerSecond(rate.count, rate.per_s)
     previous, _, current, ends_s = await storage.get_sliding_window(item.key_for(key), rate.per_s)
     # `ends_s` counts the whole next window too, in which the current one fades.
     return wait_s(rate, previous=previous, current=current, left_s=ends_s - rate.per_s)

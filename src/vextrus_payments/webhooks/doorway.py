@@ -102,9 +102,7 @@ class Doorway:
         if not self._keeper.is_open:
             return UNAVAILABLE if door is Door.WEBHOOK else _page(Sight.CLOSED, head)
         errand = self._errand(route, head)
-        if isinstance(errand, Errand) and door is Door.WEBHOOK:
-            return await self._admitted(errand)
-        return errand
+        return errand if isinstance(errand, Reply) else await self._admitted(errand, head)
 
     async def finish(self, errand: Errand, body: bytes) -> Reply:
         """The answer, with the body read. Never raises, but passes a cancellation on."""
@@ -130,8 +128,7 @@ class Doorway:
 
     def leave(self, errand: Errand) -> None:
         """The request is over, however it ended."""
-        if errand.door is Door.WEBHOOK:
-            self._keeper.leave(errand.incoming)
+        self._keeper.leave(errand.incoming)
 
     def _errand(self, route: Route, head: Head) -> Reply | Errand:
         most, length = 0, None
@@ -154,19 +151,22 @@ class Doorway:
                 headers=head.headers,
                 body=b"",
                 peer=head.peer,
+                door=route.door,
             ),
             body_max_bytes=most,
             read_deadline_s=self._keeper.read_deadline_s,
             length=length,
         )
 
-    async def _admitted(self, errand: Errand) -> Reply | Errand:
+    async def _admitted(self, errand: Errand, head: Head) -> Reply | Errand:
         try:
             sent_away = await self._keeper.admit(errand.incoming)
         except Exception as error:  # noqa: BLE001 - as in finish
-            _log.error("The webhook door's keeper failed with %s.", type(error).__name__)
+            _log.error("The %s door's keeper failed with %s.", errand.door.value, type(error).__name__)
             sent_away = UNAVAILABLE
-        return errand if sent_away is None else sent_away
+        if sent_away is None:
+            return errand
+        return sent_away if errand.door is Door.WEBHOOK else _sent_away(sent_away, head)
 
     async def _healthy(self) -> Reply:
         """How things stand, at most a second ago. Everybody who asks meanwhile waits for the same look."""
@@ -203,8 +203,17 @@ def _bad_body(headers: Mapping[str, str], most: int, *, form: bool) -> Reply | N
     return TOO_LARGE if given is not None and int(given) > most else None
 
 
-def _page(sight: Sight, head: Head) -> Reply:
-    return returning.refused(sight, head.headers.get("accept-language"))
+def _page(sight: Sight, head: Head, *, wait_s: int = RETRY_AFTER_S) -> Reply:
+    return returning.refused(
+        sight, head.headers.get("accept-language"), wait_s=wait_s, posted=head.method == "POST"
+    )
+
+
+def _sent_away(reply: Reply, head: Head) -> Reply:
+    """What a browser is shown where a sender would read a number."""
+    told = dict(reply.headers).get("retry-after", "")
+    wait_s = int(told) if _LENGTH.fullmatch(told) else RETRY_AFTER_S
+    return _page(Sight.CROWDED if reply.status == 429 else Sight.CLOSED, head, wait_s=wait_s)
 
 
 def _back(came: Incoming, form: bytes | None) -> Back:

@@ -1,4 +1,4 @@
-"""Stands at the webhook door: who may come in, how many at once, and how often.
+"""Stands at the doors: who may come in, how many at once, and how often.
 
 It judges heads, before a body is read, in this order: the bounds of one request, the lists, the blocked, a place in
 memory, the rates. Whatever it cannot find out (a Redis that is down, a hook that fails) it lets pass: behind it the
@@ -9,6 +9,9 @@ with strangers, and never with those who have proven themselves: whose signature
 whose networks are `known_senders`. These have their own counts per tenant and gateway and the last quarter of the
 places, and are not blocked for wrong signatures: an address may be shared by an honest sender and a forger, as those
 of Amazon SNS are.
+
+Browsers that come back are nobody: there is no signature to prove, no list to be on, and an address may be a whole
+mobile network's. They are counted per source, apart from senders; a posted return takes a stranger's place in memory.
 """
 
 import asyncio
@@ -25,7 +28,9 @@ from vextrus_payments.secret import Secret
 from vextrus_payments.webhooks.limits import Counters, DoorLimits, Rate, as_rates, retry_after
 from vextrus_payments.webhooks.messages import Incoming, Reply
 from vextrus_payments.webhooks.replies import HEADERS_TOO_MANY, MALFORMED, TOO_LARGE, refusal
-from vextrus_payments.webhooks.sources import Source, SourceFinder, networks_of
+from vextrus_payments.webhooks.returning import FORM_MAX_BYTES
+from vextrus_payments.webhooks.routes import Door
+from vextrus_payments.webhooks.sources import Source, SourceFinder, is_near, networks_of
 
 #: For so long a right signature sets its source apart from strangers.
 _PROVEN_S: Final = 86_400.0
@@ -60,7 +65,7 @@ class _Told:
 
 
 class Guard:
-    """The limits of the webhook door. Belongs to one event loop; building one does no I/O.
+    """The limits of the doors. Belongs to one event loop; building one does no I/O.
 
     Args:
         limits: what the operator has set; the default counts nothing.
@@ -96,6 +101,7 @@ class Guard:
         self._blocked: OrderedDict[str, float] = OrderedDict()
         self._told: dict[str, _Told] = {}
         self._hinted = False
+        self._forwarder: str | None = None
 
     @property
     def body_max_bytes(self) -> int:
@@ -106,6 +112,12 @@ class Guard:
     def read_deadline_s(self) -> float:
         """See DoorLimits."""
         return self._limits.read_deadline_s
+
+    @property
+    def forwarder(self) -> str | None:
+        """The address of a proxy that no setting names, while settings go by where requests come from: all of its
+        requests then count as its own. Only of a network of our own, for any stranger can write such a header."""
+        return self._forwarder if self._limits.by_source else None
 
     def source(self, incoming: Incoming) -> Source:
         """Where a request comes from, as far as our own proxies say. Never raises."""
@@ -120,12 +132,20 @@ class Guard:
         if isinstance(announced, Reply):
             return announced
         source = self.source(incoming)
-        refused = self._barred(source, incoming) or self._take_place(source, announced)
+        self._hint(source, incoming)
+        returned = incoming.door is Door.RETURN
+        refused = None if returned else self._barred(source)
+        refused = refused or self._take_place(
+            source, announced, apart=not returned and self._is_apart(source)
+        )
         if refused is not None:
             return refused
         let_in = False
         try:
-            refused = await self._asked(source) or await self._counted(source, incoming)
+            if returned:
+                refused = await self._counted_return(source)
+            else:
+                refused = await self._asked(source) or await self._counted(source, incoming)
             let_in = refused is None
         finally:
             if not let_in:
@@ -167,21 +187,34 @@ class Guard:
 
     # --- by the head alone ------------------------------------------------------------------------------------------
 
-    def _announced(self, incoming: Incoming) -> int | Reply:
-        """How many bytes its body may take; a reply where that is too many, or the head is unfit."""
-        if len(incoming.headers) > self._limits.headers_max:
+    def _announced(self, incoming: Incoming) -> int | Reply | None:
+        """How many bytes its body may take, None for no body at all; a reply where that is too many, or the head is
+        unfit. Browsers send more headers than servers, and those are the door's to bound."""
+        most = self._limits.body_max_bytes
+        if incoming.door is Door.RETURN:
+            if incoming.method != "POST":
+                return None
+            most = min(most, FORM_MAX_BYTES)
+        elif len(incoming.headers) > self._limits.headers_max:
             return HEADERS_TOO_MANY
         given = incoming.headers.get("content-length")
         if given is None:
-            return self._limits.body_max_bytes
+            return most
         if not _LENGTH.fullmatch(given):
             return MALFORMED
-        return int(given) if int(given) <= self._limits.body_max_bytes else TOO_LARGE
+        return int(given) if int(given) <= most else TOO_LARGE
 
-    def _barred(self, source: Source, incoming: Incoming) -> Reply | None:
-        if not self._hinted and self._finder.is_unread(incoming.headers):
+    def _hint(self, source: Source, incoming: Incoming) -> None:
+        """Somebody between us and the sender said where it comes from, and nobody is trusted to say so."""
+        if (self._hinted and self._forwarder is not None) or not self._finder.is_unread(incoming.headers):
+            return
+        if not self._hinted:
             self._hinted = True
             self._observer.event("doors.proxy_untrusted", peer=source.address)
+        if is_near(source):
+            self._forwarder = source.address
+
+    def _barred(self, source: Source) -> Reply | None:
         if self._allow_from and not self._allow_from.holds_source(source):
             self._tell("not_in_allow_from", source)
             return FORBIDDEN
@@ -197,15 +230,17 @@ class Guard:
 
     # --- places in memory -------------------------------------------------------------------------------------------
 
-    def _take_place(self, source: Source, size: int) -> Reply | None:
+    def _take_place(self, source: Source, size: int | None, *, apart: bool) -> Reply | None:
+        if size is None:
+            return None
         bodies, total = self._limits.bodies_max, self._limits.bodies_max_bytes
-        if not self._is_apart(source):
+        if not apart:
             bodies, total = bodies - bodies // 4, total - total // 4
         if self._all.bodies >= bodies or self._all.size + size > total:
             self._tell("memory_full", source)
             return refusal(503, "busy", ("retry-after", str(_FULL_RETRY_S)))
         own = self._places.get(source.key)
-        if own is not None and not self._known.holds_source(source):
+        if own is not None and not (apart and self._known.holds_source(source)):
             fits = own.bodies < self._limits.bodies_max // 4
             if not fits or own.size + size > self._limits.bodies_max_bytes // 4:
                 self._tell("source_full", source)
@@ -217,10 +252,10 @@ class Guard:
             places.size += size
         return None
 
-    def _give_back(self, source: Source, size: int) -> None:
+    def _give_back(self, source: Source, size: int | None) -> None:
         own = self._places.get(source.key)
-        if own is None:
-            return  # left twice: it has no place to give
+        if own is None or size is None:
+            return  # left twice, or without a body: it has no place to give
         for places in (own, self._all):
             places.bodies -= 1
             places.size -= size
@@ -252,19 +287,32 @@ class Guard:
             return None
         limits, apart = self._limits, "senders" if self._is_apart(source) else "strangers"
         if not self._known.holds_source(source):
-            for rate in as_rates(limits.per_source):
-                waits = await self._hit(f"source/{source.key}", rate)
-                if waits is not None:
-                    return self._too_many("source_rate", source, waits)
+            waits = await self._hit_all(f"source/{source.key}", as_rates(limits.per_source))
+            if waits is not None:
+                return self._too_many("source_rate", source, waits)
         tenant, gateway = _bucket(incoming.tenant or "-"), _bucket(incoming.gateway)
-        for rate in limits.rates_of_tenant(tenant):
-            waits = await self._hit(f"tenant/{tenant}/{apart}", rate)
+        waits = await self._hit_all(f"tenant/{tenant}/{apart}", limits.rates_of_tenant(tenant))
+        if waits is not None:
+            return self._too_many("tenant_rate", source, waits)
+        waits = await self._hit_all(f"gateway/{gateway}/{apart}", limits.rates_of_gateway(gateway))
+        if waits is not None:
+            return self._too_many("gateway_rate", source, waits)
+        return None
+
+    async def _counted_return(self, source: Source) -> Reply | None:
+        """The one rate of browsers. A tenant's or a gateway's would let anybody turn all its payers away."""
+        if self._counters is None:
+            return None
+        waits = await self._hit_all(f"return/{source.key}", as_rates(self._limits.returns_per_source))
+        return None if waits is None else self._too_many("return_rate", source, waits)
+
+    async def _hit_all(self, key: str, rates: tuple[Rate, ...]) -> float | None:
+        """Count one more if all of the rates have room. If not: how many seconds until all of them have."""
+        for rate in rates:
+            waits = await self._hit(key, rate)
             if waits is not None:
-                return self._too_many("tenant_rate", source, waits)
-        for rate in limits.rates_of_gateway(gateway):
-            waits = await self._hit(f"gateway/{gateway}/{apart}", rate)
-            if waits is not None:
-                return self._too_many("gateway_rate", source, waits)
+                others = [await self._wait_s(key, other) for other in rates if other is not rate]
+                return max(waits, *others, 0.0)
         return None
 
     async def _hit(self, key: str, rate: Rate) -> float | None:
@@ -274,6 +322,14 @@ class Guard:
         except Exception as error:  # noqa: BLE001 - a counter that cannot count turns nobody away
             self._observer.event("doors.counters.failed", error=type(error).__name__)
             return None
+
+    async def _wait_s(self, key: str, rate: Rate) -> float:
+        assert self._counters is not None
+        try:
+            return await self._counters.wait_s(key, rate)
+        except Exception as error:  # noqa: BLE001 - then the wait that is known has to do
+            self._observer.event("doors.counters.failed", error=type(error).__name__)
+            return 0.0
 
     def _too_many(self, kind: str, source: Source, waits_s: float) -> Reply:
         self._tell(kind, source)

@@ -1,5 +1,8 @@
 """The doors' limits, as their operator sets them. What each of them answers is in docs/webhooks-limits.md.
 
+They are the webhook door's, except where "returns" are named; of a browser's return nobody knows who it comes from, so
+no list and no block holds for it.
+
 The layers that need no counting work in every installation: bounds on one request, on the bodies in memory, and the
 lists of who may send. Rates and the blocking of forgers count, by the `limits` package (extra `limits`).
 """
@@ -17,6 +20,7 @@ from vextrus_payments.webhooks.sources import ForwardedHeader, Source, networks_
 _DAY_S: Final = 86_400
 #: More is no limit, and the fewer a window holds, the less a counter of a shared Redis is worth.
 _COUNT_MAX: Final = 1_000_000
+_MARGIN_S: Final = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,14 @@ class Counters(Protocol):
         """
         ...
 
+    async def wait_s(self, key: str, rate: Rate) -> float:
+        """How many seconds until one more fits, 0 if it does now. Nothing is counted.
+
+        Raises:
+            Exception: as `hit`.
+        """
+        ...
+
     async def aclose(self) -> None:
         """Let go of connections; the next use connects again."""
         ...
@@ -65,7 +77,7 @@ class Counters(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoorLimits:
-    """What the webhook door takes, and from whom.
+    """What the doors take, and from whom.
 
     Raises:
         ConfigurationError: limits that do not fit, or networks that are none.
@@ -109,6 +121,9 @@ class DoorLimits:
     """Other rates for single tenants."""
     gateways: Mapping[str, Rates] = field(default_factory=dict)
     """Other rates for single gateways."""
+    returns_per_source: Rates | None = None
+    """Of browsers that come back, from one source. A mobile network brings thousands of payers from a few addresses,
+    and a page that waits looks again by itself about ten times, so set it for a crowd and not for one payer."""
     block_after: int | None = None
     """A source that has sent so many wrong signatures within `block_window_s` is answered 429 for `block_s`."""
     block_window_s: int = 60
@@ -167,6 +182,19 @@ class DoorLimits:
             or self.tenants
             or self.gateways
             or self.block_after
+            or self.returns_per_source
+        )
+
+    @property
+    def by_source(self) -> bool:
+        """Whether anything that is set goes by where a request comes from."""
+        return bool(
+            self.per_source
+            or self.returns_per_source
+            or self.block_after
+            or self.allow_from
+            or self.known_senders
+            or self.allow
         )
 
     def rates_of_tenant(self, tenant: str) -> tuple[Rate, ...]:
@@ -191,7 +219,7 @@ class DoorLimits:
                 )
 
 
-_RATES: Final = ("per_source", "per_tenant", "per_gateway")
+_RATES: Final = ("per_source", "per_tenant", "per_gateway", "returns_per_source")
 _NAMED: Final = ("tenants", "gateways")
 
 
@@ -221,8 +249,9 @@ def wait_s(rate: Rate, *, previous: int, current: int, left_s: float) -> float:
 
 
 def retry_after(seconds: float) -> str:
-    """Whole seconds for the header, never none: at the very instant the last one may not have faded yet."""
-    return str(floor(max(seconds, 0.0)) + 1)
+    """Whole seconds for the header, never none: at the very instant the last one may not have faded yet, nor by the
+    last digit of a fraction."""
+    return str(floor(max(seconds, 0.0) + _MARGIN_S) + 1)
 
 
 def _is_count(value: object) -> bool:

@@ -6,6 +6,7 @@ from typing import Final, Protocol
 
 from vextrus_payments.engine import ReturnResult
 from vextrus_payments.health import Health
+from vextrus_payments.webhooks.routes import Door
 
 JSON: Final = "application/json"
 TEXT: Final = "text/plain; charset=utf-8"
@@ -14,8 +15,8 @@ HTML: Final = "text/html; charset=utf-8"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incoming:
-    """One request to the webhook door, its body read whole. Header names are lower case; of several headers of one
-    name the door keeps the values joined by ", "."""
+    """One request to a door, its body read whole. Header names are lower case; of several headers of one name the
+    door keeps the values joined by ", "."""
 
     gateway: str
     tenant: str | None
@@ -26,6 +27,8 @@ class Incoming:
     body: bytes = field(repr=False)
     peer: str | None = None
     """The address of the socket's other end; None for a Unix socket."""
+    door: Door = Door.WEBHOOK
+    """Which door it came to: a sender's webhook, or a browser's return."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +61,9 @@ class DoorKeeper(Protocol):
         ...
 
     async def admit(self, incoming: Incoming) -> Reply | None:
-        """Judge a request by its head, before its body is read (`body` is empty): None lets it in, a reply sends it
-        away (limits, allow-lists, blocked sources). Who is let in must be `leave`d."""
+        """Judge a request to the webhook or the return door by its head, before its body is read (`body` is empty):
+        None lets it in, a reply sends it away (limits, allow-lists, blocked sources). Who is let in must be `leave`d.
+        """
         ...
 
     def leave(self, incoming: Incoming) -> None:

@@ -36,6 +36,8 @@ class Sight(StrEnum):
     UNREADABLE = "unreadable"
     CLOSED = "closed"
     """This process cannot look now."""
+    CROWDED = "crowded"
+    """Too many come from there at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,11 @@ _ENGLISH: Final[Mapping[Sight, _Words]] = MappingProxyType(
         ),
         Sight.CLOSED: _Words(
             "Just a moment",
-            "Your payment cannot be looked at right now. Please do not pay again; this page tries again by itself.",
+            "Your payment cannot be looked at right now. Please do not pay again; load this page again in a moment.",
+        ),
+        Sight.CROWDED: _Words(
+            "Just a moment",
+            "Many people come from your network right now. Please do not pay again; load this page again in a while.",
         ),
     }
 )
@@ -106,7 +112,11 @@ _BANGLA: Final[Mapping[Sight, _Words]] = MappingProxyType(
         Sight.UNREADABLE: _Words("এই লিংকটি পড়া যাচ্ছে না", "পেমেন্ট পেজ এভাবে পাঠায় না। অনুগ্রহ করে দোকানে ফিরে যান।"),
         Sight.CLOSED: _Words(
             "একটু অপেক্ষা করুন",
-            "এই মুহূর্তে আপনার পেমেন্টটি দেখা যাচ্ছে না। আবার পেমেন্ট করবেন না; এই পেজ নিজেই আবার চেষ্টা করবে।",
+            "এই মুহূর্তে আপনার পেমেন্টটি দেখা যাচ্ছে না। আবার পেমেন্ট করবেন না; একটু পরে এই পেজটি আবার খুলুন।",
+        ),
+        Sight.CROWDED: _Words(
+            "একটু অপেক্ষা করুন",
+            "আপনার নেটওয়ার্ক থেকে এখন অনেকে একসাথে আসছেন। আবার পেমেন্ট করবেন না; কিছুক্ষণ পরে এই পেজটি আবার খুলুন।",
         ),
     }
 )
@@ -118,6 +128,7 @@ _STATUS: Final[Mapping[Sight, int]] = MappingProxyType(
         Sight.UNKNOWN: 404,
         Sight.UNREADABLE: 400,
         Sight.CLOSED: 503,
+        Sight.CROWDED: 429,
     }
 )
 

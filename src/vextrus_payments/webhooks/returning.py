@@ -42,6 +42,8 @@ _NAME_MAX, _VALUE_MAX = 128, 2_048
 #: After how many seconds a page looks again by itself, the first time, the second time ...; then it waits for a click.
 _PACE_S: Final = (2, 3, 5, 8, 13, 20, 30, 30, 30, 30)
 _ROUND: Final = "vextrus_look"
+#: A payer does not sit before a page for longer without its trying again: to be refused is not counted.
+_REFRESH_MAX_S: Final = 60
 
 _log = logging.getLogger("vextrus_payments")
 
@@ -97,9 +99,18 @@ async def receive(keeper: DoorKeeper, back: Back) -> Reply:
     return Page(sight=sight, locale=locale, reason=reason).as_reply()
 
 
-def refused(sight: Sight, accept_language: str | None) -> Reply:
-    """The page for a browser whose return is not even looked at."""
-    headers = (("retry-after", "5"), ("refresh", "5")) if sight is Sight.CLOSED else ()
+def refused(sight: Sight, accept_language: str | None, *, wait_s: int, posted: bool) -> Reply:
+    """The page for a browser whose return is not even looked at.
+
+    Args:
+        wait_s: when it may come again, where it may: the page then looks again by itself.
+        posted: what was posted cannot be asked for again by an address: such a page waits for its reader.
+    """
+    headers: tuple[tuple[str, str], ...] = ()
+    if sight in (Sight.CLOSED, Sight.CROWDED):
+        headers = (("retry-after", str(wait_s)),)
+        if not posted:
+            headers += (("refresh", str(min(wait_s, _REFRESH_MAX_S))),)
     return Page(sight=sight, locale=locale_of(accept_language), headers=headers).as_reply()
 
 

@@ -102,6 +102,14 @@ def networks_of(name: str, written: Sequence[str], *, everyone: bool = True) -> 
     return Networks(tuple(ipv4), tuple(ipv6), UNIX in written)
 
 
+def is_near(source: Source) -> bool:
+    """Whether it can only be one of our own networks': no address that the internet reaches."""
+    if source.address == UNIX:
+        return True
+    address = _read(source.address)
+    return address is not None and not address.is_global
+
+
 class SourceFinder:
     """Finds the source of a request.
 
