@@ -10,7 +10,7 @@
 411     a body that tells no length, where the WSGI server cannot tell its end either
 413     a body that is too long
 415     a compressed body
-429     too many from there, or blocked (see limits.py)
+429     too many from there, or blocked (see limits.py); or more signing certificates asked for than are fetched
 431     too many headers
 503     it cannot be decided or kept now: the database, the sender's certificate, our own settings, a body that did not
         come in time. Sent again, it is taken
@@ -26,6 +26,7 @@ from vextrus_payments.errors import (
     InvalidRequestError,
     PaymentsError,
     SignatureError,
+    ThrottledError,
     TimestampOutsideWindowError,
     WebhookError,
 )
@@ -70,6 +71,9 @@ def reply_to(error: Exception) -> Reply:
         return MALFORMED
     if isinstance(error, InvalidRequestError) and not _is_ours(error):
         return MALFORMED
+    if isinstance(error, ThrottledError):
+        # Names of certificates are guessed by strangers only; an honest sender's new one is repeated after a 429 too.
+        return refusal(429, "too_many_requests", ("retry-after", str(error.retry_after_s or RETRY_AFTER_S)))
     return UNAVAILABLE
 
 
