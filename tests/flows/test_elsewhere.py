@@ -95,6 +95,22 @@ async def test_a_portal_refund_is_adopted_once(shop: Shop) -> None:
     assert shop.clearing() == 0
 
 
+@pytest.mark.parametrize(("amount", "is_certain"), [("20", True), ("40", False)])
+async def test_a_portal_refund_is_booked_while_ours_is_unknown_unless_it_may_be_ours(
+    shop: Shop, amount: str, is_certain: bool
+) -> None:
+    session = await paid(shop)
+    shop.fault("refund", "drop_before")
+    assert isinstance(await shop.payments.refund(refund(session, "r-1", "40")), Unknown)
+    shop.clock.advance(LONG_S)
+    trx = shop.portal(session, amount=amount)
+    done = await shop.payments.reconcile(session.payment_id)
+    assert not done.problems
+    receipts = [r for r in (await facts_of(shop, session)).receipts if r.kind is ReceiptKind.REFUND]
+    assert [(r.transaction_id, r.operation_id) for r in receipts] == [(trx, None if is_certain else "r-1")]
+    await shop.check_books()
+
+
 async def test_the_list_before_our_own_refund_counts(shop: Shop) -> None:
     session = await paid(shop)
     shop.portal(session, amount="30")

@@ -174,8 +174,6 @@ class Looker:
         doing = _Doing(lane)
         facts = before
         for action in actions:
-            if action is Action.ADOPT_REFUNDS and open_operations(facts.operations, OperationKind.REFUND):
-                continue  # one of them may be ours, whose end is not known yet
             done = await doing.run(self._act(action, tenant, payment_id, closed))
             if doing.problems and (done is None or action is Action.LOOK):
                 break
@@ -287,14 +285,12 @@ class Looker:
         return at + timedelta(seconds=share * most_s)
 
 
-def open_operations(operations: tuple[Operation, ...], kind: OperationKind | None = None) -> tuple[str, ...]:
+def open_operations(operations: tuple[Operation, ...]) -> tuple[str, ...]:
     """The operations that were let out and have not come back; what only opened a session moves nothing."""
     return tuple(
         o.operation_id
         for o in operations
-        if o.state in OPEN_STATES
-        and o.kind is not OperationKind.INITIALIZE
-        and (kind is None or o.kind is kind)
+        if o.state in OPEN_STATES and o.kind is not OperationKind.INITIALIZE
     )
 
 
