@@ -10,6 +10,7 @@ refusal of a second payment of the same payer and amount within two minutes is o
 """
 
 import asyncio
+import hmac
 import json
 from collections.abc import Mapping, Sequence
 from random import Random
@@ -22,7 +23,15 @@ from vextrus_payments.gateways.base import Adapter
 from vextrus_payments.gateways.bkash import BkashConfig, adapter
 from vextrus_payments.gateways.bkash import models as m
 from vextrus_payments.secret import Secret
-from vextrus_payments.testing.simulation import Consent, HttpAnswer, HttpAsk, Movement, WireFact, WorldPorts
+from vextrus_payments.testing.simulation import (
+    Consent,
+    HttpAnswer,
+    HttpAsk,
+    Movement,
+    Notice,
+    WireFact,
+    WorldPorts,
+)
 from vextrus_payments_sandbox.bkash.api import BkashApi
 from vextrus_payments_sandbox.bkash.pages import BkashPages
 from vextrus_payments_sandbox.bkash.records import GATEWAY, Payment, Refusal, Rules, State
@@ -64,7 +73,10 @@ class SimulatedBkash:
         chance = Random(f"{ports.seed}/bkash/{mode}")
         self._world = World(SandboxClock(ports.clock), chance)
         window_s = float(ports.options.get("duplicate_window_s", 0))
-        self._rules = BkashRules(self._world, Rules(duplicate_window_s=window_s))
+        self._rules = BkashRules(
+            self._world, Rules(duplicate_window_s=window_s), on_completed=self._completed
+        )
+        self._relayed = 0
         self._grants = GrantLog(self._world, strict=bool(ports.options.get("strict_grants", False)))
         exchange = Exchange(self._world, FaultPlans(), _Waits())
         api = BkashApi(self._world, self._rules, self._grants, exchange, list(self._merchants.values()))
@@ -85,6 +97,54 @@ class SimulatedBkash:
             app_secret=Secret(merchant.app_secret),
             username=Secret(merchant.username),
             password=Secret(merchant.password),
+            webhook_secret=Secret(_relay_secret(tenant, self.mode).decode()),
+        )
+
+    # --- webhooks: relayed by a service of the merchant's own -----------------------------------------------------
+
+    def _completed(self, payment: Payment) -> None:
+        self._relay(
+            self._tenants[payment.merchant.app_key],
+            payment.trx_id or "",
+            payment.amount_minor,
+            {"gateway_order_id": payment.invoice, "gateway_reference": payment.payment_id},
+        )
+
+    def take_stray(self, tenant: str, amount_minor: int) -> None:
+        """A QR payment at the counter."""
+        self._relay(tenant, f"QR{self._relayed + 1:08d}", amount_minor, {})
+
+    def sign(self, body: bytes, key: bytes) -> Mapping[str, str]:
+        """As the relay does: hex HMAC-SHA256 of the raw body."""
+        return {
+            "content-type": "application/json",
+            "x-webhook-signature": hmac.digest(key, body, "sha256").hex(),
+        }
+
+    def _relay(self, tenant: str, transaction_id: str, amount_minor: int, ours: Mapping[str, str]) -> None:
+        self._relayed += 1
+        told = {
+            "id": f"relay-{self._relayed}",
+            "type": "payment.success",
+            "timestamp": self._ports.clock.now().isoformat(),
+            "data": {
+                **ours,
+                "transaction_id": transaction_id,
+                "amount": to_text(amount_minor),
+                "currency": m.CURRENCY,
+            },
+        }
+        body = json.dumps(told).encode()
+        self._ports.tell(
+            self,
+            Notice(
+                tenant=tenant,
+                event_id=f"relay/relay-{self._relayed}",
+                headers=self.sign(body, _relay_secret(tenant, self.mode)),
+                body=body,
+                transaction_id=transaction_id,
+                is_stray=not ours,
+            ),
         )
 
     # --- the wire -------------------------------------------------------------------------------------------------
@@ -245,6 +305,10 @@ def _merchant(tenant: str, mode: str) -> Merchant:
         password=f"simulated@Password<{mode}>{tenant}",
         name=f"Merchant{tenant}",
     )
+
+
+def _relay_secret(tenant: str, mode: str) -> bytes:
+    return f"simulated-relay-secret-of-{tenant}-in-{mode}".encode()
 
 
 def _json(raw: bytes) -> dict[str, Any]:

@@ -6,6 +6,7 @@ the checkers, this one shows. `page` is its other kind: the payer completes on t
 as he has tabs open.
 """
 
+import hmac
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,14 +17,29 @@ from pydantic import Field
 from tests.unit.toy import CAPABILITIES, ToyGateway
 from vextrus_payments.capabilities import Capabilities, Completion, RefundCorrelation
 from vextrus_payments.config import GatewayConfig
-from vextrus_payments.errors import GatewayError, OutcomeUnknownError
-from vextrus_payments.events import HintVerdict, ReturnHint
+from vextrus_payments.errors import GatewayError, OutcomeUnknownError, SignatureError
+from vextrus_payments.events import (
+    Delivery,
+    Events,
+    GatewayEvent,
+    HintVerdict,
+    ReturnHint,
+    payment_news_key,
+)
 from vextrus_payments.gateways.base import Adapter, Authorization
 from vextrus_payments.money import Money
 from vextrus_payments.payment import Evidence, PaymentRequest, RefundCall
 from vextrus_payments.secret import Secret
-from vextrus_payments.snapshots import RefundSnapshot, RefundState
-from vextrus_payments.testing.simulation import Consent, HttpAnswer, HttpAsk, Movement, WireFact, WorldPorts
+from vextrus_payments.snapshots import PaymentSnapshot, RefundSnapshot, RefundState, SnapshotState
+from vextrus_payments.testing.simulation import (
+    Consent,
+    HttpAnswer,
+    HttpAsk,
+    Movement,
+    Notice,
+    WireFact,
+    WorldPorts,
+)
 from vextrus_payments.wire import CallContext, OnCheckpoint, Safety, WireCall
 
 _VERDICTS = {"success": HintVerdict.SUCCESS, "cancel": HintVerdict.CANCEL, "failure": HintVerdict.FAILURE}
@@ -59,6 +75,24 @@ class RawGateway(ToyGateway):
 
     async def initialize_payment(self, request: PaymentRequest, **more: Any) -> Any:
         return replace(await super().initialize_payment(request, **more), gateway=self.name)
+
+    async def handle_webhook(self, delivery: Delivery) -> Events:
+        told = delivery.headers.get("x-raw-signature", "")
+        assert isinstance(self._config, RawConfig)
+        key = self._config.password.reveal().encode()
+        if not hmac.compare_digest(told.encode(), _signature(key, delivery.body)):
+            raise SignatureError("It is not signed by this merchant's gateway.", gateway=self.name)
+        found = json.loads(delivery.body)
+        snapshot = PaymentSnapshot(
+            state=SnapshotState.PAID,
+            gateway_reference=found["ref"],
+            raw_state="paid",
+            gateway_order_id=found["order"] or None,
+            amount=Money(found["amount"], "BDT"),
+            transaction_id=found["trx"],
+        )
+        event = GatewayEvent(event_id=found["id"], snapshot=snapshot, news_key=payment_news_key(snapshot))
+        return Events((event,))
 
     def _grant(self) -> WireCall[Authorization]:
         assert isinstance(self._config, RawConfig)
@@ -156,6 +190,7 @@ class RawWorld:
         self.tokens: dict[str, str] = {}
         self._made: dict[str, float] = {}
         self._holds = 0
+        self._told = 0
 
     @property
     def sites(self) -> Sequence[tuple[str, int]]:
@@ -249,6 +284,8 @@ class RawWorld:
 
     def _move(self, kind: str, payment: dict[str, Any], amount: str, our_id: str | None = None) -> str:
         transaction_id = f"{self.gateway.upper()}{kind[0].upper()}{len(self.lines) + 1}"
+        if kind == "capture":
+            self._tell(payment["tenant"], payment["ref"], payment["order"], amount, transaction_id)
         self.lines.append(
             Movement(
                 kind=kind,
@@ -264,6 +301,29 @@ class RawWorld:
             )
         )
         return transaction_id
+
+    def _tell(self, tenant: str, reference: str, order: str, amount: str, transaction_id: str) -> None:
+        self._told += 1
+        event_id = f"{self.gateway}-{self._told}"
+        body = json.dumps(
+            {"id": event_id, "ref": reference, "order": order, "amount": amount, "trx": transaction_id}
+        ).encode()
+        notice = Notice(
+            tenant=tenant,
+            event_id=event_id,
+            headers=self.sign(body, f"raw-password-{tenant}".encode()),
+            body=body,
+            transaction_id=transaction_id,
+            is_stray=not order,
+        )
+        self.ports.tell(self, notice)
+
+    def take_stray(self, tenant: str, amount_minor: int) -> None:
+        amount = f"{amount_minor // 100}.{amount_minor % 100:02d}"
+        self._tell(tenant, "", "", amount, f"{self.gateway.upper()}Q{self._told + 1}")
+
+    def sign(self, body: bytes, key: bytes) -> Mapping[str, str]:
+        return {"content-type": "application/json", "x-raw-signature": _signature(key, body).decode()}
 
     def token_rejected(self) -> HttpAnswer | None:
         return _say({"message": "expired"}, 401)
@@ -348,6 +408,10 @@ def _moved(kind: str, said: dict[str, Any], transaction_id: str, who: dict[str, 
         transaction_id=transaction_id,
         **who,
     )
+
+
+def _signature(key: bytes, body: bytes) -> bytes:
+    return hmac.digest(key, body, "sha256").hex().encode()
 
 
 def _minor(text: str) -> int:

@@ -34,6 +34,16 @@ PEOPLE = {
     "restored": Setting(worlds=[bkash, raw], story=restore_story, service=marked, processes=2, epoch=True),
 }
 
+#: Gateways send webhooks, strangers forge them, browsers come back through the doors.
+DOORS = {
+    "doors": Setting(worlds=[bkash, raw], story=shop_story, processes=2, doors=True),
+    "doors-bkash": Setting(worlds=[bkash], story=shop_story, doors=True),
+    "doors-page": Setting(worlds=[page, raw], story=shop_story, doors=True),
+    "doors-tenants": Setting(
+        worlds=[bkash, raw], story=shop_story, tenants=("acme", "zeta"), processes=2, doors=True
+    ),
+}
+
 #: Nearly everything fails now and then: what has to be found is found sooner.
 FOUL = Weather(wire=0.35, connect=0.05, disk=0.01, ledger=0.6)
 
@@ -58,8 +68,8 @@ BOOKS = Weather(disk=0.02, ledger=0.9, latency_s=0.05)
 CASES: dict[str, tuple[Setting, Weather | None]] = {
     **{name: (setting, None) for name, setting in SETTINGS.items()},
     **{f"{name}-foul": (setting, FOUL) for name, setting in SETTINGS.items()},
-    **{name: (setting, None) for name, setting in PEOPLE.items()},
-    **{f"{name}-lossy": (setting, LOSSY) for name, setting in PEOPLE.items()},
+    **{name: (setting, None) for name, setting in (PEOPLE | DOORS).items()},
+    **{f"{name}-lossy": (setting, LOSSY) for name, setting in (PEOPLE | DOORS).items()},
     **{f"{name}-lossy": (replace(setting, story=hard_story), LOSSY) for name, setting in SETTINGS.items()},
     **{f"{name}-late": (replace(setting, story=hard_story), LATE) for name, setting in SETTINGS.items()},
     **{f"{name}-books": (replace(setting, story=hard_story), BOOKS) for name, setting in SETTINGS.items()},

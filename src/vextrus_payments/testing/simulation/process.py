@@ -265,6 +265,8 @@ class Stage(Protocol):
     to_ask: set[tuple[str, str]]
     """(tenant, payment id) of payments of which a person knows that something was done behind the SDK's back."""
     restores: "Restores"
+    has_doors: bool
+    """Whether gateways send webhooks and browsers come back, through the service's own doors."""
 
     def note(self, text: str) -> None:
         """A line for the journal."""
@@ -272,6 +274,11 @@ class Stage(Protocol):
 
     async def process(self, slot: int | None = None) -> SimProcess:
         """A living process of the service."""
+        ...
+
+    @property
+    def deliveries(self) -> int:
+        """How many webhooks are still to come."""
         ...
 
     def back_up(self) -> bool:

@@ -59,12 +59,15 @@ async def _round(stage: Stage, process: SimProcess, payments: Payments) -> int:
     left = for_people = 0
     if not await accept_restored(stage, payments):
         left += 1
+    await payments.process_inbox()
     await payments.reconcile_due()
     await _ask_what_people_know(stage, payments)
     await payments.deliver()
     store = process.store
     assert store is not None, "it has started"
-    left += len(stage.to_ask)
+    left += len(stage.to_ask) + stage.deliveries
+    inbox = await store.inbox_backlog()
+    left += inbox.waiting + inbox.parked
     for agreement in (await store.list_agreements(None, limit=_PAGE)).rows:
         left += agreement.state in _UNDECIDED
         left += sum(operation.state in _OPEN for operation in agreement.operations)

@@ -31,6 +31,7 @@ from vextrus_payments.testing.simulation.ports import (
     SimSleeper,
     stream,
 )
+from vextrus_payments.testing.simulation.post import Knock, Post
 from vextrus_payments.testing.simulation.process import (
     Deaths,
     ProcessDiedError,
@@ -43,7 +44,7 @@ from vextrus_payments.testing.simulation.process import (
 from vextrus_payments.testing.simulation.recovery import is_sending, settle
 from vextrus_payments.testing.simulation.shop import Desk, Finance, Taken, Told
 from vextrus_payments.testing.simulation.town import Story, Town
-from vextrus_payments.testing.simulation.world import World, WorldMaker, WorldPorts
+from vextrus_payments.testing.simulation.world import Notice, World, WorldMaker, WorldPorts
 
 #: Looking around as often as a service does would be most of what a run costs; nothing else is changed.
 _ENGINE: Final = EngineLimits(wait_s=8.0)
@@ -66,6 +67,7 @@ class Setting:
         tenants: more than one, or other than "default": every call then goes through `for_tenant`.
         processes: how many processes of the service share the store file.
         workers: whether `Payments` runs its own workers.
+        doors: whether gateways send webhooks, and strangers forge some, to the service's own doors.
         epoch: whether the store's epoch is marked outside of it, so that a restored backup is noticed.
     """
 
@@ -76,6 +78,7 @@ class Setting:
     processes: int = 1
     workers: bool = True
     epoch: bool = False
+    doors: bool = False
     world_options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -105,6 +108,7 @@ class Run:
     struck: int
     clock_stepped: bool
     restores: Restores = field(default_factory=Restores)
+    knocks: tuple[Knock, ...] = ()
 
 
 class Simulation:
@@ -139,7 +143,10 @@ class Simulation:
             seed=f"{seed}",
             tenants=setting.tenants,
             options=setting.world_options,
+            tell=self._told_of,
         )
+        self.has_doors: bool = setting.doors
+        self.post: Post = Post(self, self.outside, stream(seed, "post"))
         self.worlds: tuple[World, ...] = tuple(make(ports) for make in setting.worlds)
         self.network: Network = Network(
             self.outside, self.worlds, self.faults, stream(seed, "network"), self.note
@@ -229,6 +236,8 @@ class Simulation:
             self._prepare(self)
         town = Town(self, stream(self.seed, "story"))
         steps = self.outside.create_task(self._clock_is_stepped())
+        if self.has_doors:
+            self.post.begin(self.worlds)
         await self.setting.story(town)
         steps.cancel()
         await asyncio.wait({steps})
@@ -279,8 +288,20 @@ class Simulation:
             virtual_s=self.scheduler.now_s,
             clock_stepped=bool(self.weather.clock),
             restores=self.restores,
+            knocks=tuple(self.post.knocks),
             struck=sum(self.faults.struck.values()) + sum(p.disk.struck for p in self._processes),
         )
+
+    # --- webhooks -----------------------------------------------------------------------------------------------
+
+    @property
+    def deliveries(self) -> int:
+        """How many webhooks are still to come."""
+        return self.post.busy
+
+    def _told_of(self, world: World, notice: Notice) -> None:
+        if self.has_doors:
+            self.post.tell(world, notice)
 
     # --- processes ----------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from vextrus_payments.errors import PaymentsError
 from vextrus_payments.outcomes import Outcome, RefundOutcome
 from vextrus_payments.payment import ConsentRequest, PaymentRequest, PaymentSession, RefundRequest
 from vextrus_payments.records import Agreement
+from vextrus_payments.testing.simulation.post import partial_request
 from vextrus_payments.testing.simulation.process import ProcessDiedError, Stage
 from vextrus_payments.testing.simulation.recovery import accept_restored
 from vextrus_payments.testing.simulation.world import World
@@ -184,6 +185,11 @@ class Town:
     ) -> None:
         """The payer's browser comes back with this verdict, true or not."""
         params: Mapping[str, str] = world.return_params(reference, verdict)
+        if self._stage.has_doors:
+            middle = "" if tenant is None else f"/t/{tenant}"
+            path = f"/payments{middle}/{world.gateway}/return"
+            await self._quietly(partial_request("GET", path, query=params, peer="198.51.100.7"))
+            return
         await self._quietly(
             lambda payments: self._handle(payments, tenant).handle_return(world.gateway, params)
         )

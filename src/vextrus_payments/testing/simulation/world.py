@@ -69,6 +69,20 @@ class Consent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """One webhook that a gateway has to send, signed, to be delivered as often as it takes."""
+
+    tenant: str
+    event_id: str
+    """The sender's own id of it."""
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    transaction_id: str
+    is_stray: bool = False
+    """Money that names no order of ours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WireFact:
     """What one exchange proves to a bystander who reads the gateway's own answer, before any fault spoils it.
 
@@ -154,6 +168,14 @@ class World(Protocol):
         """The merchant refunds in the gateway's own portal, behind the SDK's back. False: it is not to be had."""
         ...
 
+    def take_stray(self, tenant: str, amount_minor: int) -> None:
+        """Somebody pays that merchant without any order of ours. It is told as a webhook, if any are."""
+        ...
+
+    def sign(self, body: bytes, key: bytes) -> Mapping[str, str]:
+        """The headers of a webhook with that body, signed with that key."""
+        ...
+
     def consents(self) -> Sequence[Consent] | None:
         """The agreements in its books; None where payers can give none."""
         ...
@@ -184,6 +206,8 @@ class WorldPorts:
     seed: str
     tenants: tuple[str, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
+    tell: Callable[[Any, Notice], None] = lambda world, notice: None
+    """Takes each webhook that the world (the first argument) has to send, when it has it to send."""
 
 
 WorldMaker = Callable[[WorldPorts], World]
