@@ -20,6 +20,7 @@ from vextrus_payments.errors import (
     SignatureError,
     StorageError,
     TenantSuspendedError,
+    ThrottledError,
     TimestampOutsideWindowError,
     UnsupportedOperationError,
 )
@@ -121,6 +122,7 @@ async def test_an_empty_body_is_malformed(town: Town) -> None:
         (InvalidRequestError("x"), 400),
         (UnsupportedOperationError("x"), 503),
         (NotSentError("x"), 503),
+        (ThrottledError("x"), 429),
         (StorageError("x"), 503),
         (ConfigurationError("x"), 503),
         (PaymentsError("x"), 503),
