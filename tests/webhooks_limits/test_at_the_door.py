@@ -72,3 +72,19 @@ async def test_a_redis_that_is_not_there_keeps_nothing_out() -> None:
     async with town_open(door_limits=limits) as town:
         answers = [(await knock(town, OTHER, news(), signed=True)).status_code for _ in range(7)]
         assert answers == [200] * 5 + [429] * 2
+
+
+async def test_health_tells_of_a_proxy_that_is_not_named_and_the_door_does_not_say_which() -> None:
+    async with town_open(door_limits=DoorLimits(per_source=Rate(5, per_s=60))) as town:
+        assert (await town.payments.health()).ok
+        await knock(town, PROXY, news(), signed=True, x_forwarded_for=OTHER)
+        health = await town.payments.health()
+        (trouble,) = health.troubles
+        assert trouble.code == "proxy_untrusted" and PROXY in trouble.what
+        assert health.as_document()["forwarder"] == PROXY
+        assert health.ready and not health.ok
+        transport = httpx.ASGITransport(app=town.payments.asgi())
+        async with httpx.AsyncClient(transport=transport, base_url="http://shop.test") as probe:
+            told = await probe.get("/health")
+        assert told.status_code == 200 and told.json()["troubles"] == ["proxy_untrusted"]
+        assert PROXY not in told.text

@@ -185,6 +185,13 @@ async def test_a_refusal_says_when_the_next_one_fits() -> None:
     assert await counters.hit("a", TEN) is None
 
 
+async def test_to_ask_how_long_counts_nothing() -> None:
+    counters = LocalCounters(FakeClock(monotonic=6_000.0))
+    assert [await counters.wait_s("a", TEN) for _ in range(50)] == [0.0] * 50
+    assert await taken(counters, TEN, 50) == 10
+    assert await counters.wait_s("a", TEN) == await counters.hit("a", TEN) == pytest.approx(60)
+
+
 # --- in a Redis -----------------------------------------------------------------------------------------------------
 
 
@@ -194,6 +201,8 @@ async def test_two_processes_count_together(redis_url: str) -> None:
     assert answers.count(None) == 10
     assert all(0 < waits <= 120 for waits in answers if waits is not None)
     assert await one.hit("b", TEN) is None
+    assert 0 < await two.wait_s("a", TEN) <= 120
+    assert [await two.wait_s("b", TEN) for _ in range(12)] == [0.0] * 12
     for counters in (one, two):
         await counters.aclose()
 
@@ -222,6 +231,7 @@ async def test_a_redis_that_dies_hands_over_to_each_process_and_back(
     assert await taken(counters, TEN, 12) == 10
     held.crash("redis")
     assert await taken(counters, TEN, 12) == 10, "within this process a flood is still one"
+    assert await counters.wait_s("a", TEN) > 0
     assert ear.names() == ["doors.counters.down"]
     held.start("redis")
     assert await taken(counters, TEN, 12) == 0, "it rests"

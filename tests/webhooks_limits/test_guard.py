@@ -186,6 +186,29 @@ async def test_a_burst_and_a_longer_run_both_hold() -> None:
     assert await post.retry_after_s(request()) > 2
 
 
+async def test_who_is_told_to_wait_is_told_the_longest_wait() -> None:
+    """Told the shorter one, he would come back in vain."""
+    rates = (Rate(5, per_s=1), Rate(5, per_s=100), Rate(7, per_s=1_000))
+    for order in (rates, rates[::-1], (rates[1], rates[2], rates[0])):
+        post = Post(DoorLimits(per_source=order, per_tenant=Rate(100, per_s=1)))
+        assert await post.let_in(request(), 9) == 5
+        post.clock.advance(await post.retry_after_s(request()))
+        assert await post.visit(request()) == 200
+        post.clock.advance(100)
+        assert await post.let_in(request(), 9) == 1
+        assert await post.retry_after_s(request()) > 100, "the longest run is full by now"
+        post.clock.advance(await post.retry_after_s(request()))
+        assert await post.visit(request()) == 200
+
+
+async def test_to_be_told_how_long_costs_nothing() -> None:
+    post = Post(DoorLimits(per_source=(Rate(2, per_s=1), Rate(4, per_s=100))))
+    for _ in range(2):
+        assert await post.let_in(request(), 100) == 2, "98 refusals of the first second are none of the run's"
+        post.clock.advance(2)
+    assert await post.visit(request()) == 429
+
+
 async def test_names_that_are_none_share_one_count() -> None:
     post = Post(DoorLimits(per_tenant=Rate(3, per_s=60)))
     odd = ["../x", "a/b", "x" * 65, "\x00", "ü"]
@@ -287,6 +310,9 @@ class Broken:
     async def hit(self, key: str, rate: Rate) -> float | None:
         raise ConnectionError("redis://CANARY")
 
+    async def wait_s(self, key: str, rate: Rate) -> float:
+        raise ConnectionError("redis://CANARY")
+
     async def aclose(self) -> None:
         raise ConnectionError("redis://CANARY")
 
@@ -296,6 +322,19 @@ async def test_counters_that_break_turn_nobody_away_and_tell_no_secret() -> None
     assert await post.let_in(request(), 30) == 30
     await forge(post, STRANGER, 30)
     assert await post.visit(request()) == 200
+    assert "CANARY" not in str(post.ear.heard)
+
+
+class HalfBroken(Broken):
+    """It can still refuse."""
+
+    async def hit(self, key: str, rate: Rate) -> float | None:
+        return 7.5
+
+
+async def test_a_wait_that_cannot_be_asked_leaves_the_one_that_is_known() -> None:
+    post = Post(DoorLimits(per_source=(TEN, Rate(20, per_s=600))), counters=HalfBroken())
+    assert await post.retry_after_s(request()) == 8
     assert "CANARY" not in str(post.ear.heard)
 
 
@@ -313,6 +352,30 @@ async def test_a_forwarded_header_without_a_trusted_proxy_is_told_once() -> None
     for _ in range(3):
         await post.visit(request("10.0.0.1", x_forwarded_for=STRANGER))
     assert post.ear.heard == [("doors.proxy_untrusted", {"peer": "10.0.0.1"})]
+
+
+async def test_a_proxy_of_ours_that_is_not_named_is_known() -> None:
+    post = Post(DoorLimits(per_source=TEN))
+    assert post.guard.forwarder is None
+    await post.visit(request("8.8.8.8", x_forwarded_for="9.9.9.9"))
+    assert post.guard.forwarder is None, "anybody can write that"
+    await post.visit(request("10.0.0.1", x_forwarded_for=STRANGER))
+    await post.visit(request("10.0.0.2", forwarded=f"for={STRANGER}"))
+    assert post.guard.forwarder == "10.0.0.1"
+    assert post.ear.names() == ["doors.proxy_untrusted"]
+    for near in ("fd00::1", "127.0.0.1", None):
+        other = Post(DoorLimits(block_after=3))
+        await other.visit(request(near, x_forwarded_for=STRANGER))
+        assert other.guard.forwarder == (near or "unix")
+
+
+async def test_a_proxy_that_changes_nothing_is_no_trouble() -> None:
+    named = Post(DoorLimits(per_source=TEN, trusted_proxies=("10.0.0.0/8",)))
+    uncounted = Post(DoorLimits(per_gateway=TEN))
+    unread = Post(DoorLimits(per_source=TEN))
+    for post in (named, uncounted, unread):
+        await post.visit(request("nonsense" if post is unread else "10.0.0.1", x_forwarded_for=STRANGER))
+        assert post.guard.forwarder is None
 
 
 # --- settings -------------------------------------------------------------------------------------------------------
@@ -361,7 +424,9 @@ def test_a_rate_that_is_none_is_refused(count: Any, per_s: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "setting", [{"per_source": TEN}, {"tenants": {"a": TEN}}, {"block_after": 3}], ids=str
+    "setting",
+    [{"per_source": TEN}, {"tenants": {"a": TEN}}, {"block_after": 3}, {"returns_per_source": TEN}],
+    ids=str,
 )
 def test_counting_without_the_extra_names_the_extra(
     setting: dict[str, Any], monkeypatch: pytest.MonkeyPatch

@@ -224,10 +224,11 @@ _NAMED: Final = ("tenants", "gateways")
 
 
 def as_rates(rates: Rates | None) -> tuple[Rate, ...]:
-    """Always several."""
+    """Always several, the shortest window first: they are asked in turn, and what one of them refuses was counted by
+    those before it. A window that is over soon forgets that soon."""
     if rates is None:
         return ()
-    return (rates,) if isinstance(rates, Rate) else rates
+    return (rates,) if isinstance(rates, Rate) else tuple(sorted(rates, key=lambda rate: rate.per_s))
 
 
 def wait_s(rate: Rate, *, previous: int, current: int, left_s: float) -> float:
