@@ -15,7 +15,6 @@ from vextrus_payments.records import OutboxKind, OutboxRow
 from vextrus_payments.store import PaymentStore
 from vextrus_payments.stores import MemoryStore
 from vextrus_payments.testing import FakeClock, check_store
-from vextrus_payments.testing.store_checks_inbox import CHECKS
 
 
 class KeepsText(MemoryStore):
@@ -280,7 +279,3 @@ async def test_a_wrong_inbox_is_caught(broken: Callable[..., PaymentStore], caug
     clock = FakeClock()
     with pytest.raises(AssertionError, match=f"^{caught_by}: "):
         await check_store(lambda: broken(clock=clock), advance=clock.advance, only=[caught_by])
-
-
-def test_every_check_of_the_inbox_catches_somebody() -> None:
-    assert {caught_by for _, caught_by in BROKEN} == {check.__name__ for check in CHECKS}
