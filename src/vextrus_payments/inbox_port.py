@@ -12,7 +12,10 @@ from vextrus_payments.paging import Page
 class InboxRows(Protocol):
     """Rows keyed (tenant, gateway, mode, event id), and by (tenant, gateway, mode, news key) too.
 
-    All methods raise StorageError when the database fails: nothing is half-written.
+    All methods raise StorageError when the database fails: nothing is half-written. What could not be kept or found
+    again is refused whole, with InvalidRequestError (a ValueError): more than 1,000 at once; an event id or a news key
+    that is empty, longer than 256 characters, or holds a NUL; an end whose state and due time do not go together; a
+    time without a zone.
     """
 
     async def accept_events(self, events: Sequence[NewInboxEvent]) -> tuple[bool, ...]:
