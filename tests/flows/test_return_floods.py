@@ -187,6 +187,17 @@ async def test_what_was_settled_otherwise_meanwhile_is_not_waited_for(tmp_path: 
         assert not sleeper.asleep
 
 
+async def test_two_tabs_of_which_one_was_read_before_the_other_paid_wait_for_nothing(tmp_path: Path) -> None:
+    async with dozing_shop(tmp_path) as (shop, sleeper):
+        session = await shop.approved()
+        before = await shop.payments.store.get("default", session.payment_id)
+        assert before is not None
+        await back(shop, session)
+        late = asyncio.ensure_future(shop.payments._engine._returning.execute(before, None))
+        await asyncio.wait({late}, timeout=PATIENCE_S)
+        assert not sleeper.asleep and isinstance(late.result(), Paid)
+
+
 async def test_what_our_own_records_forbid_is_told_at_once_each_time(tmp_path: Path) -> None:
     async with dozing_shop(tmp_path) as (shop, sleeper):
         first = await shop.approved()
