@@ -9,6 +9,7 @@ from vextrus_payments.testing.simulation.story import hard_story, shop_story
 from vextrus_payments.testing.simulation.story_consent import consent_story
 from vextrus_payments.testing.simulation.story_people import people_story
 from vextrus_payments.testing.simulation.story_restore import restore_story
+from vextrus_payments.webhooks.limits import DoorLimits, Rate
 from vextrus_payments_sandbox.simulated import bkash
 
 SETTINGS = {
@@ -34,10 +35,18 @@ PEOPLE = {
     "restored": Setting(worlds=[bkash, raw], story=restore_story, service=marked, processes=2, epoch=True),
 }
 
+
+def limited(ports: ServicePorts) -> Payments:
+    """Sources are counted, and one that sends wrong signatures is blocked: it must not be in a real sender's way."""
+    strict = DoorLimits(per_source=Rate(20, per_s=60), block_after=3, block_s=300, headers_max=20)
+    return ports.payments(door_limits=strict)
+
+
 #: Gateways send webhooks, strangers forge them, browsers come back through the doors.
 DOORS = {
     "doors": Setting(worlds=[bkash, raw], story=shop_story, processes=2, doors=True),
     "doors-bkash": Setting(worlds=[bkash], story=shop_story, doors=True),
+    "doors-limited": Setting(worlds=[bkash, raw], story=hard_story, service=limited, processes=2, doors=True),
     "doors-page": Setting(worlds=[page, raw], story=shop_story, doors=True),
     "doors-tenants": Setting(
         worlds=[bkash, raw], story=shop_story, tenants=("acme", "zeta"), processes=2, doors=True
@@ -64,12 +73,17 @@ LATE = Weather(wire=0.3, ledger=0.2, latency_s=1.0, only=(WireFault.ZOMBIE,))
 #: The finance system is down most of the time, and the disk fails now and then.
 BOOKS = Weather(disk=0.02, ledger=0.9, latency_s=0.05)
 
+#: The disk is full or locked much of the time.
+FULL = Weather(disk=0.15)
+
 #: What can be played again by name: a setting, and a weather (None: drawn from the seed).
 CASES: dict[str, tuple[Setting, Weather | None]] = {
     **{name: (setting, None) for name, setting in SETTINGS.items()},
     **{f"{name}-foul": (setting, FOUL) for name, setting in SETTINGS.items()},
     **{name: (setting, None) for name, setting in (PEOPLE | DOORS).items()},
     **{f"{name}-lossy": (setting, LOSSY) for name, setting in (PEOPLE | DOORS).items()},
+    "restored-late": (PEOPLE["restored"], LATE),
+    "doors-disk": (DOORS["doors"], FULL),
     **{f"{name}-lossy": (replace(setting, story=hard_story), LOSSY) for name, setting in SETTINGS.items()},
     **{f"{name}-late": (replace(setting, story=hard_story), LATE) for name, setting in SETTINGS.items()},
     **{f"{name}-books": (replace(setting, story=hard_story), BOOKS) for name, setting in SETTINGS.items()},
@@ -78,14 +92,20 @@ CASES: dict[str, tuple[Setting, Weather | None]] = {
 #: planted bug -> in which case it is hunted, and within how many seeds, counted from 0, it has to be found.
 HUNTS = {
     "timeout_not_sent": ("raw-lossy", 40),
-    "early_look_up_trusted": ("two-late", 60),
+    "early_look_up_trusted": ("two-late", 80),
     "executed_after_cancel": ("bkash-lossy", 30),
-    "late_answer_dropped": ("raw-lossy", 60),
-    "freed_on_unknown": ("raw-lossy", 100),
-    "adopted_twice": ("bkash-lossy", 80),
+    "late_answer_dropped": ("raw-lossy", 120),
+    "freed_on_unknown": ("raw-lossy", 200),
+    "adopted_twice": ("bkash-lossy", 120),
     "expiry_is_decline": ("raw-lossy", 60),
     "second_entry_first": ("bkash-books", 60),
     "amount_unchecked": ("raw-lossy", 60),
     "tenant_missing": ("tenants-lossy", 60),
     "slot_unreserved": ("two-lossy", 100),
+    "dedupe_at_seen": ("doors-disk", 80),
+    "any_signature": ("doors-bkash", 30),
+    "portal_ignored": ("people-bkash", 40),
+    "restore_unnoticed": ("restored-lossy", 30),
+    "accepted_at_once": ("restored-late", 150),
+    "lost_consent_denied": ("consent-lossy", 60),
 }

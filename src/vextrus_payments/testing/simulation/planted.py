@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
 
-from vextrus_payments import judging, states
-from vextrus_payments.engine import Engine, refund_looking
+from vextrus_payments import consenting, judging, signing, states
+from vextrus_payments.engine import Engine, epochs, refund_looking
+from vextrus_payments.engine.tending import Tending
 from vextrus_payments.gateways.bkash import refunds as bkash_refunds
 from vextrus_payments.gateways.registry import Registry
 from vextrus_payments.outcomes import Pending
@@ -24,6 +25,7 @@ from vextrus_payments.snapshots import SnapshotState
 from vextrus_payments.stores.sqlite import SqliteStore
 from vextrus_payments.token_budget import GrantReserved
 from vextrus_payments.transport.failures import Trial
+from vextrus_payments.webhooks.writer import InboxWriter
 
 Patch = Callable[[], AbstractContextManager[None]]
 
@@ -45,20 +47,19 @@ class PlantedBug:
 @contextmanager
 def _everywhere(original: Any, substitute: Any) -> Iterator[None]:
     """Put a function in the place of another in every module that holds it by any name."""
-    places = [
-        (module, name)
-        for key, module in list(sys.modules.items())
-        if key.partition(".")[0] in ("vextrus_payments", "tests")
-        for name, value in list(vars(module).items())
-        if value is original
-    ]
-    for module, name in places:
-        setattr(module, name, substitute)
+    _replace(original, substitute)
     try:
         yield
     finally:
-        for module, name in places:
-            setattr(module, name, original)
+        # Also in modules that were imported meanwhile, and took the substitute for it.
+        _replace(substitute, original)
+
+
+def _replace(old: Any, new: Any) -> None:
+    for key, module in list(sys.modules.items()):
+        if key.partition(".")[0] in ("vextrus_payments", "tests"):
+            for name in [name for name, value in vars(module).items() if value is old]:
+                setattr(module, name, new)
 
 
 @contextmanager
@@ -198,7 +199,51 @@ def _slot_unreserved() -> AbstractContextManager[None]:
     return _member(SqliteStore, "grant_reserve", grant_reserve)
 
 
-#: By name. `dedupe at seen` concerns the inbox of the webhook doors, and comes with them.
+def _dedupe_at_seen() -> AbstractContextManager[None]:
+    original = InboxWriter.accept
+
+    async def accept(self: InboxWriter, events: Any) -> tuple[bool, ...]:
+        seen = self.__dict__.setdefault("_seen_before", set())
+        ids = {(event.tenant, event.gateway, event.event_id) for event in events}
+        if ids <= seen:
+            return tuple(False for _ in events)
+        seen |= ids
+        return await original(self, events)
+
+    return _member(InboxWriter, "accept", accept)
+
+
+def _any_signature() -> AbstractContextManager[None]:
+    return _everywhere(signing.is_signed, lambda *_, **__: True)
+
+
+def _portal_ignored() -> AbstractContextManager[None]:
+    async def adopt_refunds(self: Tending, tenant: str, payment_id: str, **_: Any) -> Any:
+        return await self._context.payment(tenant, payment_id)
+
+    return _member(Tending, "adopt_refunds", adopt_refunds)
+
+
+def _restore_unnoticed() -> AbstractContextManager[None]:
+    return _everywhere(epochs._why_restored, lambda known, outside: None)
+
+
+def _accepted_at_once() -> AbstractContextManager[None]:
+    async def unsettled_s(self: epochs.EpochGuard, needed_s: float) -> float:
+        return 0.0
+
+    return _member(epochs.EpochGuard, "unsettled_s", unsettled_s)
+
+
+def _lost_consent_denied() -> AbstractContextManager[None]:
+    def plan_agreed_lost(agreement: Any, operation_id: str, fence: int, now: Any) -> Any:
+        reason = Reason(code=ReasonCode.INVALID_AGREEMENT)
+        return consenting.plan_agreed_refused(agreement, operation_id, fence, reason, final=True, now=now)
+
+    return _everywhere(consenting.plan_agreed_lost, plan_agreed_lost)
+
+
+#: By name.
 PLANTED: Final[Mapping[str, PlantedBug]] = MappingProxyType(
     {
         bug.name: bug
@@ -235,6 +280,28 @@ PLANTED: Final[Mapping[str, PlantedBug]] = MappingProxyType(
                 "slot_unreserved",
                 "A token is asked for without taking a slot of the budget",
                 _slot_unreserved,
+            ),
+            PlantedBug(
+                "dedupe_at_seen",
+                "A webhook counts as known from when it was first seen, kept or not",
+                _dedupe_at_seen,
+            ),
+            PlantedBug("any_signature", "Nobody compares a webhook's signature", _any_signature),
+            PlantedBug(
+                "portal_ignored", "Refunds made in the gateway's portal are not looked for", _portal_ignored
+            ),
+            PlantedBug(
+                "restore_unnoticed", "A restored backup is taken for the real thing", _restore_unnoticed
+            ),
+            PlantedBug(
+                "accepted_at_once",
+                "A restored store is accepted while what left before the loss may take effect yet",
+                _accepted_at_once,
+            ),
+            PlantedBug(
+                "lost_consent_denied",
+                "A consent whose execute got no answer counts as never given",
+                _lost_consent_denied,
             ),
         )
     }
