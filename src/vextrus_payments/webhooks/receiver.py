@@ -9,11 +9,11 @@ Sameness is the store's: the sender's event id, and the news itself (`news_key`)
 mode. A repeat is answered like the first time.
 """
 
-import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final
 
 from vextrus_payments.clock import Clock
 from vextrus_payments.config import NOT_CONFIGURED
@@ -23,6 +23,7 @@ from vextrus_payments.errors import (
     MalformedWebhookError,
     PaymentsError,
     SignatureError,
+    StorageError,
     UnknownGatewayError,
 )
 from vextrus_payments.events import Confirm, Delivery, Events, GatewayEvent, Ignored
@@ -43,6 +44,7 @@ from vextrus_payments.webhooks.replies import (
     UNAVAILABLE,
     reply_to,
 )
+from vextrus_payments.webhooks.waiting import within
 from vextrus_payments.webhooks.writer import InboxWriter
 
 _GATEWAY: Final = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
@@ -59,7 +61,7 @@ _UNKEPT: Final = re.compile(
 )
 
 #: (tenant, gateway name) -> the ready gateway; raises as Payments.gateway_of.
-GatewayOf = Callable[[str, str], Awaitable[PaymentGateway]]
+GatewayOf = Callable[[str, str], Coroutine[Any, Any, PaymentGateway]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +84,8 @@ class ReceiverLimits:
 
     body_max_bytes: int = 262_144
     decide_s: float = 12.0
-    """How long the proof of a sender may take: a certificate may have to be fetched, and senders wait 15 s."""
+    """How long finding the gateway, and then the proof of a sender, may take: a certificate may have to be fetched,
+    and senders wait 15 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +119,7 @@ class Receiver:
         if tenant is None or not _GATEWAY.fullmatch(incoming.gateway):
             return Judged(NOT_FOUND)
         try:
-            # On the loop's clock: it bounds the wait for others' sockets, as a door's own time-out does.
-            async with asyncio.timeout(self._limits.decide_s):
-                return await self._decide(tenant, incoming)
+            return await self._decide(tenant, incoming)
         except TimeoutError:
             self._tell("webhook.undecided", tenant, incoming.gateway, code="decide_timeout")
         except Exception as error:  # noqa: BLE001 - a mistake of ours is a 503: the sender repeats, nothing is lost
@@ -152,8 +153,9 @@ class Receiver:
     async def _decide(self, tenant: str, incoming: Incoming) -> Judged:
         name = incoming.gateway
         received_at = self._ports.clock.now()
+        limit_s = self._limits.decide_s
         try:
-            gateway = await self._ports.gateway(tenant, name)
+            gateway = await within(limit_s, self._ports.gateway(tenant, name))
         except PaymentsError as error:
             if self._names_nothing(error):
                 return Judged(NOT_FOUND)
@@ -168,7 +170,7 @@ class Receiver:
         )
         proven = False
         try:
-            read = await gateway.handle_webhook(delivery)
+            read = await within(limit_s, gateway.handle_webhook(delivery))
             proven = True
             match read:
                 case Events():
@@ -179,7 +181,7 @@ class Receiver:
                     self._tell("webhook.kept", tenant, name, new=sum(kept), of=len(rows))
                     return Judged(ACCEPTED, proven=True)
                 case Confirm():
-                    await gateway.confirm_webhook(read)
+                    await within(limit_s, gateway.confirm_webhook(read))
                     self._tell("webhook.confirmed", tenant, name)
                     return Judged(CONFIRMED, proven=True)
                 case Ignored():
@@ -217,7 +219,7 @@ class Receiver:
                     mode=gateway.mode,
                     event_id=event.event_id,
                     news_key=event.news_key,
-                    document=to_json(event),
+                    document=_document(event),
                     headers=headers,
                     body=delivery.body,
                     received_at=delivery.received_at,
@@ -229,10 +231,20 @@ class Receiver:
         self._ports.observer.event(event, tenant=tenant, gateway=gateway, **fields)
 
 
+def _document(event: GatewayEvent) -> str:
+    try:
+        return to_json(event)
+    except StorageError:
+        pass  # raised below, outside, so that it is not chained
+    raise MalformedWebhookError("An event holds what is no text.", code="event_text")
+
+
 def _kept(headers: Mapping[str, str]) -> dict[str, str]:
     """The headers that stay with the row: what its signature needs, and no credential."""
-    return {
-        name: value
-        for name, value in headers.items()
-        if len(name) <= 256 and len(value) <= _HEADER_MAX and not _UNKEPT.search(name)
-    }
+    return {name: value for name, value in headers.items() if len(value) <= _HEADER_MAX and _is_kept(name)}
+
+
+# Senders send the same names each time; hostile ones push them out of a cache that is small.
+@lru_cache(maxsize=256)
+def _is_kept(name: str) -> bool:
+    return len(name) <= 256 and not _UNKEPT.search(name)
