@@ -16,6 +16,7 @@ from vextrus_payments.testing import (
     store_checks_commit,
     store_checks_flow,
     store_checks_inbox,
+    store_checks_news,
     store_checks_outbox,
     store_checks_queue,
     store_checks_races,
@@ -38,6 +39,7 @@ _ALL: Final[dict[str, Check]] = {
         store_checks_watches.CHECKS,
         store_checks_agreements.CHECKS,
         store_checks_books.CHECKS,
+        store_checks_news.CHECKS,
         store_checks_inbox.CHECKS,
     )
     for check in checks
