@@ -274,6 +274,16 @@ async def test_the_published_wrong_ways_fail() -> None:
     await checker.verify(golden(signature=GOLDEN_SIGNATURE.rstrip("=")))
 
 
+async def test_a_signature_is_written_in_one_way_only() -> None:
+    """The last letter of 43 says two bits that nobody reads."""
+    checker = RecurringVerifier([recurring_key(Secret(GOLDEN_KEY))], clock=THEN)
+    for last in "Zab":
+        await refused(
+            checker, golden(signature=GOLDEN_SIGNATURE.replace("Y=", f"{last}=")), MalformedWebhookError
+        )
+    await refused(checker, golden(signature=GOLDEN_SIGNATURE.replace("Y=", "c=")))
+
+
 async def test_the_published_vector_is_old_now() -> None:
     checker = RecurringVerifier([recurring_key(Secret(GOLDEN_KEY))], clock=CLOCK)
     await refused(checker, golden(), TimestampOutsideWindowError)
