@@ -107,6 +107,7 @@ class NewsServer(ToyServer):
     """The toy's server, which can be away, or lose a request."""
 
     down: bool = False
+    unanswered: int = 0
     _losing: str | None = None
 
     def lose(self, operation: str) -> None:
@@ -117,6 +118,7 @@ class NewsServer(ToyServer):
         self, request: WireRequest, *, safety: Safety, timeout_s: float, send_by: SendBy | None = None
     ) -> WireResponse:
         if self.down:
+            self.unanswered += 1
             raise AnswerTimeoutError("No answer came.", effect=None)
         if self._losing is not None and request.url.endswith(f"/{self._losing}"):
             self._losing = None

@@ -34,6 +34,19 @@ from vextrus_payments.states import has_money, is_taken_back
 _MONEY: Final = frozenset({SnapshotState.PAID, SnapshotState.AUTHORIZED, SnapshotState.REVIEW})
 
 
+#: So long after an unanswered question no other piece of a gateway's news asks it.
+_SILENT_S: Final = 2.0
+
+
+@dataclass(slots=True)
+class _Line:
+    """The way to one tenant's gateway."""
+
+    places: asyncio.Semaphore
+    silent_until: float = 0.0
+    """Monotonic."""
+
+
 class Verdict(StrEnum):
     """What came of applying an event."""
 
@@ -73,7 +86,7 @@ class Applying:
         self._context = context
         self._looking = looking
         self._tending = tending
-        self._places: dict[tuple[str, str], asyncio.Semaphore] = {}
+        self._lines: dict[tuple[str, str], _Line] = {}
 
     async def apply(
         self, tenant: str, gateway_name: str, mode: Mode, event: GatewayEvent, *, patient: bool
@@ -165,11 +178,18 @@ class Applying:
         return await self._quarantined(facts, snapshot, "The gateway's look-up denies it: quarantined.")
 
     async def _ask(self, facts: PaymentFacts, submission: Submission, gateway: PaymentGateway) -> Seen | None:
-        """Ask, with as many at once as the gateway's manners allow."""
+        """Ask, with as many at once as the gateway's manners allow. None: no answer, or none a moment ago."""
         key = facts.payment.tenant, gateway.name
-        places = self._places.setdefault(key, asyncio.Semaphore(gateway.capabilities.polling.at_once))
-        async with places:
-            return await self._looking.ask(facts, submission, gateway)
+        line = self._lines.get(key)
+        if line is None:
+            line = self._lines[key] = _Line(asyncio.Semaphore(gateway.capabilities.polling.at_once))
+        async with line.places:
+            if self._context.clock.monotonic() < line.silent_until:
+                return None  # those who stood behind whoever got no answer need not find out one by one
+            seen = await self._looking.ask(facts, submission, gateway)
+            if seen is None:
+                line.silent_until = self._context.clock.monotonic() + _SILENT_S
+            return seen
 
     async def _without_a_look(
         self,

@@ -18,9 +18,9 @@ class InboxLimits:
         ConfigurationError: a limit is none, or a lease could end before what is done under it.
     """
 
-    at_once: int = 32
+    at_once: int = 128
     """How many rows are applied side by side."""
-    at_once_per_gateway: int = 16
+    at_once_per_gateway: int = 96
     """Of one tenant's gateway."""
     batch: int = 256
     """How many rows are looked through at once for news of other gateways, while one gateway's share is full."""
