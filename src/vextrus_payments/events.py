@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
@@ -136,7 +137,12 @@ def _news_key(kind: str, transaction_id: str | None, state: str, amount: Money |
     if not transaction_id:
         return None
     told = "" if amount is None else f"{amount.amount_minor}{amount.currency}"
-    return f"{kind}/{transaction_id}/{state}/{told}"
+    key = f"{kind}/{transaction_id}/{state}/{told}"
+    return key if len(key) <= _KEY_MAX else None
+
+
+#: As long as an event's id: a transaction id that no gateway has could bring it beyond.
+_KEY_MAX: Final = 256
 
 
 @dataclass(frozen=True, slots=True)

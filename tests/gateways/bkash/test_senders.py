@@ -151,6 +151,13 @@ async def test_a_relayed_amount_may_be_a_number_and_stays_exact() -> None:
     assert event.snapshot is not None and event.snapshot.amount == Money("1250.50")
 
 
+async def test_a_transaction_id_that_no_gateway_has_makes_no_key() -> None:
+    """A key is as long as the inbox takes; such news is known by its event id alone."""
+    event = await told(by_relay(relayed(transaction_id="X" * 255)))
+    assert event.news_key is None and event.snapshot is not None
+    assert len((await told(by_relay(relayed(transaction_id="X" * 230)))).news_key or "") == 253
+
+
 @pytest.mark.parametrize("data", [None, [], "x", 5])
 async def test_relayed_data_that_is_no_object(data: Any) -> None:
     with pytest.raises(MalformedWebhookError, match="data is no object"):
