@@ -49,6 +49,17 @@ def _refuse(host: object) -> BeyondLoopbackError:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _home_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What would be kept for this user (tokens, the sandbox's keys) goes to a folder of the session's own."""
+    before = os.environ.get("VEXTRUS_PAY_HOME")
+    os.environ["VEXTRUS_PAY_HOME"] = str(tmp_path_factory.mktemp("home"))
+    yield
+    os.environ.pop("VEXTRUS_PAY_HOME")
+    if before is not None:
+        os.environ["VEXTRUS_PAY_HOME"] = before
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _wall_around_the_machine() -> Iterator[None]:
     """Refuse look-ups and connections that leave loopback, for the whole session."""
     # typeshed gives no single type for a socket address

@@ -84,6 +84,7 @@ class Admin:
         """Every route below ``/_sandbox``."""
         table: tuple[tuple[str, str, Endpoint], ...] = (
             ("GET", "health", self.health),
+            ("GET", "gateways", self.gateways),
             ("GET", "wire", self.wire),
             ("GET", "books", self.books),
             ("GET", "grants", self.grants),
@@ -109,6 +110,12 @@ class Admin:
         return json_response(
             {"status": "ok", "now": iso(self._world.now()), "gateways": list(self._world.gateways)}
         )
+
+    async def gateways(self, request: Request) -> Response:
+        """Of each gateway what a client of this sandbox needs."""
+        url = str(request.base_url).rstrip("/")
+        known = {name: dict(gateway.describe(url)) for name, gateway in self._world.gateways.items()}
+        return json_response({"gateways": known})
 
     async def wire(self, request: Request) -> Response:
         """Every API call, in order of arrival."""

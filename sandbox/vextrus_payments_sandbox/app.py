@@ -1,9 +1,10 @@
 """The sandbox as one ASGI application: the gateways' APIs and pages, and the sandbox's own ``/_sandbox`` routes."""
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib import metadata
+from pathlib import Path
 from random import Random, SystemRandom
 from typing import Final
 
@@ -24,8 +25,19 @@ from vextrus_payments_sandbox.bkash.records import GATEWAY, Rules
 from vextrus_payments_sandbox.delivery import Courier
 from vextrus_payments_sandbox.exchange import Dropped, Exchange
 from vextrus_payments_sandbox.faults import KINDS, FaultPlans
+from vextrus_payments_sandbox.nagad import NagadSandbox
+from vextrus_payments_sandbox.nagad.keys import KeyFolder
+from vextrus_payments_sandbox.nagad.records import Rules as NagadRules
+from vextrus_payments_sandbox.nagad.wallets import WALLETS as NAGAD_WALLETS
 from vextrus_payments_sandbox.rendering import STYLE_PATH, html, style
-from vextrus_payments_sandbox.world import CUSTOMER, SandboxClock, World, to_text
+from vextrus_payments_sandbox.world import (
+    CUSTOMER,
+    SandboxClock,
+    SandboxError,
+    SandboxGateway,
+    World,
+    to_text,
+)
 
 RECENT_MAX: Final = 20
 TOPICS: Final = {GATEWAY: sns.BKASH_TOPIC}
@@ -47,6 +59,8 @@ def create_app(
     strict_manners: bool = False,
     sleeper: Sleeper | None = None,
     bkash: Rules | None = None,
+    nagad: NagadRules | None = None,
+    nagad_keys: Path | None = None,
     webhook_transport: httpx.AsyncBaseTransport | None = None,
 ) -> Starlette:
     """The sandbox's application. Its world is ``app.state.world``, its gateways ``app.state.world.gateways``.
@@ -58,9 +72,13 @@ def create_app(
             then an hour's block; an invoice number used once.
         sleeper: how faults wait.
         bkash: the knobs of bKash's rules; ``strict_manners`` adds to them.
+        nagad: the knobs of Nagad's rules.
+        nagad_keys: the folder with the keys of the Nagad sandbox, made at first need; without one it lies in the
+            user's state folder (``VEXTRUS_PAY_HOME``).
         webhook_transport: how webhooks reach their endpoint, where that is not a socket.
     """
-    world = World(SandboxClock(clock or SystemClock()), SystemRandom() if seed is None else Random(seed))
+    chance = SystemRandom() if seed is None else Random(seed)
+    world = World(SandboxClock(clock or SystemClock()), chance, more_wallets=NAGAD_WALLETS)
     faults = FaultPlans()
     sleeper = sleeper or SystemSleeper()
     courier = Courier(world, faults, sleeper, TOPICS, transport=webhook_transport)
@@ -68,6 +86,8 @@ def create_app(
     rules = bkash or Rules(unique_invoices=strict_manners)
     gateway = BkashSandbox(world, exchange, rules, strict_manners=strict_manners, announce=courier.announce)
     world.gateways[gateway.name] = gateway
+    second = NagadSandbox(world, exchange, nagad or NagadRules(), KeyFolder(nagad_keys))
+    world.gateways[second.name] = second
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -104,6 +124,7 @@ def create_app(
             Route("/SimpleNotificationService-{name}.pem", certificate),
             *Admin(world, faults, courier).routes(),
             *gateway.routes(),
+            *second.routes(),
         ],
         lifespan=lifespan,
         exception_handlers={404: refused, 405: refused, ClientDisconnect: gone},
@@ -161,7 +182,14 @@ def welcome(request: Request, world: World) -> Response:
         url=url,
         customer=CUSTOMER,
         wallets=list(world.wallets.values()),
-        gateways={name: gateway.describe(url) for name, gateway in world.gateways.items()},
+        gateways={name: _described(gateway, url) for name, gateway in world.gateways.items()},
         faults=list(KINDS.values()),
         recent=recent,
     )
+
+
+def _described(gateway: SandboxGateway, url: str) -> Mapping[str, str]:
+    try:
+        return gateway.describe(url)
+    except SandboxError as broken:
+        return {"not usable": str(broken)}

@@ -5,11 +5,18 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from vextrus_payments.config import is_loopback
-from vextrus_payments.errors import InvalidRequestError, UnknownGatewayError
+from vextrus_payments.errors import ConfigurationError, InvalidRequestError, UnknownGatewayError
 from vextrus_payments.money import Money
 from vextrus_payments_sandbox.app import TOPICS
-from vextrus_payments_sandbox.serve import gateways_at
+from vextrus_payments_sandbox.nagad.keys import KeysError
+from vextrus_payments_sandbox.serve import facts_of, played
 
+#: What a variable is called where it is not called like the fact that it holds.
+_NAMES: Final[Mapping[str, str]] = {
+    "base_url": "API_URL",
+    "merchant_private_key_file": "PRIVATE_KEY_FILE",
+    "gateway_public_key_file": "PUBLIC_KEY_FILE",
+}
 SHELLS: Final = ("sh", "powershell", "dotenv")
 _RULE: Final = "the address that `sandbox serve` shows, such as http://127.0.0.1:28600"
 
@@ -60,26 +67,40 @@ def variables(gateway: str, url: str) -> dict[str, str]:
 
     Raises:
         UnknownGatewayError: the sandbox does not play this gateway.
+        ConfigurationError: its keys cannot be kept on this machine.
     """
-    known = gateways_at(url)
-    facts = known.get(gateway)
-    if facts is None:
+    known = played()
+    if gateway not in known:
         raise UnknownGatewayError(
             f"The sandbox does not play {gateway!r}; it plays {', '.join(known)}.",
             gateway=gateway,
             next_step="Name one of them.",
         )
-    prefix = gateway.upper()
-    named = {
-        f"{prefix}_{'API_URL' if key == 'base_url' else key.upper()}": value for key, value in facts.items()
-    }
+    prefix, facts, problem = gateway.upper(), {}, ""
+    try:
+        facts = dict(facts_of(known[gateway], url))
+    except KeysError as error:
+        problem = str(error)
+    if problem:
+        raise keys_refusal(problem)
+    named = {f"{prefix}_{_NAMES.get(key, key.upper())}": value for key, value in facts.items()}
     topic = TOPICS.get(gateway)
     return {**named, f"{prefix}_MODE": "sandbox", **({f"{prefix}_SNS_TOPIC_ARN": topic} if topic else {})}
 
 
+def keys_refusal(problem: str) -> ConfigurationError:
+    """What a command says where the sandbox's keys cannot be kept."""
+    return ConfigurationError(
+        f"{problem[:1].upper()}{problem[1:]}.",
+        code="sandbox_keys",
+        next_step="Name a folder that can be written to in VEXTRUS_PAY_HOME.",
+        gateway="nagad",
+    )
+
+
 def all_variables(url: str) -> dict[str, str]:
     """The environment variables of every gateway of the sandbox at `url`."""
-    return {name: value for gateway in gateways_at(url) for name, value in variables(gateway, url).items()}
+    return {name: value for gateway in played() for name, value in variables(gateway, url).items()}
 
 
 def script(named: Mapping[str, str], shell: str) -> str:

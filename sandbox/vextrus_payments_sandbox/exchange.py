@@ -115,7 +115,7 @@ class Exchange:
     def fault_of(self, request: Request, gateway: str, operation: str) -> Fault | None:
         """The fault of this call: the header's, else one ordered ahead. Raises :class:`SandboxError`."""
         named = request.headers.get(HEADER)
-        return parse_fault(named) if named else self.faults.take(gateway, operation)
+        return parse_fault(named, gateway) if named else self.faults.take(gateway, operation)
 
     async def carry(
         self,
@@ -196,14 +196,17 @@ class Exchange:
             "malformed_before": lambda: _cut(
                 json_response({"statusCode": "0000", "statusMessage": "Successful"})
             ),
-            "html_before": lambda: Response(
-                _BLOCKED.format(support_id=self.world.text("0123456789", 19)), 403, media_type="text/html"
-            ),
+            "html_before": lambda: self._firewall(403),
+            "html_200_before": lambda: self._firewall(200),
             "message_only_before": lambda: json_response({"message": "Internal server error"}),
             "code_before": lambda: coded(fault.code),
         }
         strike = strikes.get(fault.name)
         return None if strike is None else strike()
+
+    def _firewall(self, status: int) -> Response:
+        page = _BLOCKED.format(support_id=self.world.text("0123456789", 19))
+        return Response(page, status, media_type="text/html")
 
     @staticmethod
     def _after(fault: Fault, response: Response, coded: Callable[[str], Response]) -> Response:

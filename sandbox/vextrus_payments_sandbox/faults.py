@@ -31,6 +31,8 @@ class Kind:
     phase: Literal["before", "after", "webhook"]
     about: str
     seconds: float = 0.0
+    only: str = ""
+    """The one gateway that it can strike; every one when empty."""
 
 
 KINDS: Final[dict[str, Kind]] = {
@@ -51,21 +53,38 @@ KINDS: Final[dict[str, Kind]] = {
         Kind("malformed_before", "before", "200 with half a JSON document; nothing happened"),
         Kind("html", "after", "works, then answers 502 with an HTML page"),
         Kind("html_before", "before", "403 with a firewall's HTML page; nothing happened"),
+        Kind("html_200_before", "before", "200 with a firewall's HTML page; nothing happened"),
         Kind("message_only", "after", "works, then answers 200 with only a message"),
         Kind("message_only_before", "before", "200 with only a message; nothing happened"),
         Kind("code_before", "before", "refuses with code=NNNN (9999 unless told); nothing happened"),
         Kind("code_after", "after", "works, then claims the refusal code=NNNN (9999 unless told)"),
         Kind("stale", "before", "a look-up answers as if the latest change had not arrived yet"),
-        Kind("webhook_never", "webhook", "the payment is never announced"),
-        Kind("webhook_delayed", "webhook", "it is announced late", 30.0),
-        Kind("webhook_early", "webhook", "it is announced before the call that made it is answered"),
-        Kind("webhook_out_of_order", "webhook", "it is announced after the next one"),
-        Kind("webhook_duplicate", "webhook", "the same message comes twice, at the same moment"),
-        Kind("webhook_repeated", "webhook", "it is announced again, in a message of its own"),
-        Kind("webhook_other_amount", "webhook", "one taka more is announced than was paid"),
-        Kind("webhook_bad_signature", "webhook", "one bit of its signature is wrong"),
-        Kind("webhook_foreign_topic", "webhook", "it comes from somebody else's topic"),
-        Kind("webhook_foreign_cert_host", "webhook", "its certificate lies at a host that is not Amazon's"),
+        Kind("wrong_key", "after", "works, then signs its sealed answer with another key", only="nagad"),
+        Kind("tampered", "after", "works, then one bit of its sealed answer is wrong", only="nagad"),
+        Kind("replayed", "after", "works, then gives the sealed answer of an earlier call", only="nagad"),
+        Kind("random_nonce", "before", "calls its challenge random, as old versions did", only="nagad"),
+        Kind(
+            "clock_skew", "before", "takes the caller's time for a wrong one; nothing happened", only="nagad"
+        ),
+        Kind("webhook_never", "webhook", "the payment is never announced", only="bkash"),
+        Kind("webhook_delayed", "webhook", "it is announced late", 30.0, only="bkash"),
+        Kind(
+            "webhook_early",
+            "webhook",
+            "it is announced before the call that made it is answered",
+            only="bkash",
+        ),
+        Kind("webhook_out_of_order", "webhook", "it is announced after the next one", only="bkash"),
+        Kind(
+            "webhook_duplicate", "webhook", "the same message comes twice, at the same moment", only="bkash"
+        ),
+        Kind("webhook_repeated", "webhook", "it is announced again, in a message of its own", only="bkash"),
+        Kind("webhook_other_amount", "webhook", "one taka more is announced than was paid", only="bkash"),
+        Kind("webhook_bad_signature", "webhook", "one bit of its signature is wrong", only="bkash"),
+        Kind("webhook_foreign_topic", "webhook", "it comes from somebody else's topic", only="bkash"),
+        Kind(
+            "webhook_foreign_cert_host", "webhook", "its certificate does not lie at Amazon's", only="bkash"
+        ),
     )
 }
 
@@ -87,25 +106,32 @@ class Fault:
     def hides_the_answer(self) -> bool:
         """Whether the caller cannot be blamed for not having seen the true answer."""
         if self.kind.phase == "before":
-            return self.name not in ("delay", "stale")
+            return self.name not in ("delay", "stale", "random_nonce")
         return self.kind.phase == "after"
 
 
-def parse_fault(text: str) -> Fault:
+_CODE: Final = re.compile(r"[0-9]{3,4}|[0-9]{2}_[0-9]{4}_[0-9]{3}", re.ASCII)
+
+
+def parse_fault(text: str, gateway: str) -> Fault:
     """Read ``name[;seconds=..][;code=..]``; raises :class:`SandboxError` that says what is wrong with it."""
     name, *options = (part.strip() for part in text.split(";"))
     kind = KINDS.get(name)
     if kind is None:
         raise SandboxError(f"unknown fault {name[:40]!r}; the faults are {', '.join(KINDS)}")
+    if kind.only not in ("", gateway):
+        raise SandboxError(f"{name} can only strike {kind.only}")
     seconds, code = kind.seconds, "9999"
     for option in options:
         key, _, value = option.partition("=")
         if key == "seconds" and re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,6})?", value, re.ASCII):
             seconds = float(value)
-        elif key == "code" and re.fullmatch(r"[0-9]{3,4}", value, re.ASCII):
+        elif key == "code" and _CODE.fullmatch(value):
             code = value
         else:
-            raise SandboxError(f"a fault takes ;seconds=1.5 and ;code=9999, not {option[:40]!r}")
+            raise SandboxError(
+                f"a fault takes ;seconds=1.5 and ;code=9999 or 16_0006_058, not {option[:40]!r}"
+            )
     if seconds > SECONDS_MAX:
         raise SandboxError(f"a fault waits at most {SECONDS_MAX:.0f} seconds")
     return Fault(kind, seconds, code)
@@ -144,7 +170,7 @@ class FaultPlans:
             raise SandboxError(f"times is a whole number from 1 to {TIMES_MAX}")
         if not isinstance(fault, str):
             raise SandboxError(f"fault is one of {', '.join(KINDS)}")
-        of_a_webhook = parse_fault(fault).kind.phase == WEBHOOK
+        of_a_webhook = parse_fault(fault, gateway).kind.phase == WEBHOOK
         if of_a_webhook and operation == "*":
             operation = WEBHOOK
         if of_a_webhook != (operation == WEBHOOK):
@@ -165,7 +191,7 @@ class FaultPlans:
                 plan.times -= 1
                 if plan.times == 0:
                     self._plans.remove(plan)
-                return parse_fault(plan.fault)
+                return parse_fault(plan.fault, gateway)
         return None
 
     def clear(self) -> None:

@@ -9,7 +9,8 @@ import click
 from vextrus_payments.cli.exit_codes import Exit
 from vextrus_payments.cli.output import console, emit_json
 from vextrus_payments.cli.params import PORT
-from vextrus_payments_sandbox.environment import SHELLS, all_variables, checked_url, script
+from vextrus_payments_sandbox.environment import SHELLS, all_variables, checked_url, keys_refusal, script
+from vextrus_payments_sandbox.nagad.keys import KeysError
 from vextrus_payments_sandbox.serve import DEFAULT_PORT, PortTakenError, run
 from vextrus_payments_sandbox.world import SandboxError
 
@@ -50,13 +51,17 @@ def command(ctx: click.Context) -> None:
 )
 def serve(port: int, as_json: bool, strict_manners: bool, webhook_url: str | None) -> int:
     """Run the sandbox until Ctrl+C (or SIGTERM)."""
-    taken = wrong = ""
+    taken = wrong = keyless = ""
     try:
         run(port, emit_json if as_json else _welcome, strict_manners=strict_manners, webhook_url=webhook_url)
     except PortTakenError as error:
         taken = str(error)
+    except KeysError as error:
+        keyless = str(error)
     except SandboxError as error:
         wrong = str(error)
+    if keyless:
+        raise keys_refusal(keyless)
     if wrong:
         raise click.BadParameter(wrong, param_hint="--webhook-url")
     if taken:

@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final, Self
 
 import httpx
@@ -25,13 +26,18 @@ from vextrus_payments_sandbox.app import TOPICS, create_app, version
 from vextrus_payments_sandbox.bkash.records import GATEWAY, Rules
 from vextrus_payments_sandbox.delivery import Courier
 from vextrus_payments_sandbox.exchange import ABORT, Exchange
+from vextrus_payments_sandbox.nagad.keys import KeyFolder
+from vextrus_payments_sandbox.nagad.records import Rules as NagadRules
 from vextrus_payments_sandbox.subscriptions import checked_endpoint
-from vextrus_payments_sandbox.world import CUSTOMER, World
+from vextrus_payments_sandbox.world import CUSTOMER, SandboxGateway, World
 
 DEFAULT_PORT: Final = 28600
 _THIS_MACHINE: Final = re.compile(
     r"(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]{1,5})?", re.ASCII | re.IGNORECASE
 )
+_ASK_S: Final = 10.0
+#: The sandboxes of this process by their URL: to ask one over HTTP would wait for the very loop that serves it.
+_RUNNING: Final[dict[str, World]] = {}
 _GRACE_S: Final = 1  # how long a stop waits for answers under way
 
 
@@ -43,25 +49,51 @@ class PortTakenError(OSError):
     """The port cannot be had."""
 
 
-def gateways_at(url: str, *, world: World | None = None) -> dict[str, dict[str, str]]:
-    """Of each gateway what a client of the sandbox at `url` needs."""
-    known: World = world if world is not None else create_app().state.world
-    return {name: dict(gateway.describe(url)) for name, gateway in known.gateways.items()}
+def played() -> Mapping[str, SandboxGateway]:
+    """The gateways that a sandbox plays, by name, without a server."""
+    world: World = create_app().state.world
+    return world.gateways
+
+
+def facts_of(gateway: SandboxGateway, url: str) -> Mapping[str, str]:
+    """What a client needs of this gateway at the sandbox at `url`.
+
+    A sandbox of another process, perhaps of another user, is asked where it keeps its keys. When it does not answer,
+    it is taken for one that this user started. Raises :class:`KeysError`.
+    """
+    here = _RUNNING.get(url)
+    if here is not None:
+        return here.gateways[gateway.name].describe(url)
+    told: Any = None
+    if gateway.is_one_of_its_kind:
+        try:
+            answer = httpx.get(f"{url}/_sandbox/gateways", timeout=_ASK_S, trust_env=False)
+            told = answer.raise_for_status().json()["gateways"][gateway.name]
+        except (httpx.HTTPError, ValueError, KeyError, TypeError):
+            told = None
+    if isinstance(told, dict) and all(isinstance(value, str) for value in told.values()):
+        return told
+    return gateway.describe(url)
 
 
 def describe(url: str, *, world: World | None = None) -> dict[str, Any]:
     """The facts a client needs about the sandbox at `url` (``http://127.0.0.1:28600``), for ``serve --json``.
 
     ``{"version", "pid", "url", "customer": {"wallet", "otp", "pin"}, "gateways": {"bkash": {"base_url",
-    "app_key", "app_secret", "username", "password"}}, "sns": {"topic_arn", "cert_url"}}``; the credentials and
-    the topic are fixed across starts and fake, the key behind the certificate is this process's own.
+    "app_key", "app_secret", "username", "password"}, "nagad": {"base_url", "merchant_id",
+    "merchant_private_key_file", "gateway_public_key_file"}}, "sns": {"topic_arn", "cert_url"}}``; the credentials
+    and the topic are fixed across starts and fake, Nagad's keys are this user's own, made at the first start; the
+    key behind the certificate is this process's own.
+
+    Raises :class:`KeysError` where Nagad's keys cannot be kept.
     """
+    gateways = world.gateways if world is not None else played()
     return {
         "version": version(),
         "pid": os.getpid(),
         "url": url,
         "customer": dict(CUSTOMER),
-        "gateways": gateways_at(url, world=world),
+        "gateways": {name: dict(gateway.describe(url)) for name, gateway in gateways.items()},
         "sns": {"topic_arn": TOPICS[GATEWAY], "cert_url": url + sns.signing_key().path},
     }
 
@@ -203,6 +235,8 @@ class SandboxServer:
         strict_manners: bool = False,
         sleeper: Sleeper | None = None,
         bkash: Rules | None = None,
+        nagad: NagadRules | None = None,
+        nagad_keys: Path | None = None,
         webhook_transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.app = create_app(
@@ -211,6 +245,8 @@ class SandboxServer:
             strict_manners=strict_manners,
             sleeper=sleeper,
             bkash=bkash,
+            nagad=nagad,
+            nagad_keys=nagad_keys,
             webhook_transport=webhook_transport,
         )
         self._wanted = (port, host)
@@ -259,11 +295,13 @@ class SandboxServer:
             await asyncio.sleep(0.005)
         self._url = _url_of(bound)
         self.courier.base_url = self._url
+        _RUNNING[self._url] = self.world
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._server is None or self._task is None:
             return
+        _RUNNING.pop(self._url, None)
         self._server.should_exit = True
         await self._task
 
@@ -291,22 +329,31 @@ def run(
     seed: int | None = None,
     strict_manners: bool = False,
     bkash: Rules | None = None,
+    nagad: NagadRules | None = None,
     webhook_url: str | None = None,
 ) -> None:
     """Serve until SIGTERM or Ctrl+C, then return within two seconds even if clients keep connections open.
 
     `on_ready` is called once, with what :func:`describe` gives, when connections are accepted; then `webhook_url` is
-    asked whether it wants to be told of bKash's payments. Raises :class:`PortTakenError`, :class:`NotLoopbackError`
-    and :class:`SandboxError` (no address of this machine) before anything is served.
+    asked whether it wants to be told of bKash's payments. Raises :class:`PortTakenError`, :class:`NotLoopbackError`,
+    :class:`KeysError` (Nagad's keys cannot be kept) and another :class:`SandboxError` (no address of this machine)
+    before anything is served.
     """
     endpoint = None if webhook_url is None else checked_endpoint(webhook_url)
+    KeyFolder().ensure()
 
     async def serve() -> None:
         stop = asyncio.Event()
         asking: list[asyncio.Task[Any]] = []
         with _stop_on_signals(stop):
             async with SandboxServer(
-                port=port, host=host, clock=clock, seed=seed, strict_manners=strict_manners, bkash=bkash
+                port=port,
+                host=host,
+                clock=clock,
+                seed=seed,
+                strict_manners=strict_manners,
+                bkash=bkash,
+                nagad=nagad,
             ) as server:
                 if on_ready is not None:
                     on_ready(server.info)

@@ -271,6 +271,8 @@ class SandboxGateway(Protocol):
 
     name: str
     operations: Sequence[str]
+    is_one_of_its_kind: bool
+    """Whether `describe` says something that only this sandbox knows, such as where its keys are."""
 
     def routes(self) -> Sequence[BaseRoute]:
         """Its API and its pages."""
@@ -315,13 +317,15 @@ class World:
     wire: WireLog = field(init=False)
     wallets: dict[str, Wallet] = field(init=False)
     gateways: dict[str, SandboxGateway] = field(default_factory=dict)
+    more_wallets: Sequence[Wallet] = ()
+    """Wallets beside the published ones: those that a gateway lets go wrong in ways of its own."""
 
     def __post_init__(self) -> None:
         self._begin()
 
     def _begin(self) -> None:
-        self.wallets = {wallet.number: wallet for wallet in WALLETS}
-        self.books = Books({wallet.account: wallet.opening_minor for wallet in WALLETS})
+        self.wallets = {wallet.number: wallet for wallet in (*WALLETS, *self.more_wallets)}
+        self.books = Books({wallet.account: wallet.opening_minor for wallet in self.wallets.values()})
         self.wire = WireLog()
 
     def reset(self) -> None:

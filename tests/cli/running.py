@@ -214,3 +214,15 @@ class Gateway:
             "BKASH_MODE": "sandbox",
             "BKASH_SNS_TOPIC_ARN": self.info["sns"]["topic_arn"],
         }
+
+    def all_variables(self) -> dict[str, str]:
+        """The same of every gateway."""
+        nagad = self.info["gateways"]["nagad"]
+        return {
+            **self.variables(),
+            "NAGAD_API_URL": nagad["base_url"],
+            "NAGAD_MERCHANT_ID": nagad["merchant_id"],
+            "NAGAD_PRIVATE_KEY_FILE": nagad["merchant_private_key_file"],
+            "NAGAD_PUBLIC_KEY_FILE": nagad["gateway_public_key_file"],
+            "NAGAD_MODE": "sandbox",
+        }

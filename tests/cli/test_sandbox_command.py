@@ -123,7 +123,7 @@ def test_a_nasty_value_survives_a_real_shell() -> None:
 
 def test_env_as_a_document(sandbox: Gateway, capfd: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["sandbox", "env", "--url", sandbox.url + "/", "--json"]) == 0
-    assert json.loads(capfd.readouterr().out) == sandbox.variables()
+    assert json.loads(capfd.readouterr().out) == sandbox.all_variables()
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ async def test_health(shop: Shop) -> None:
     assert (await shop.http.get("/_sandbox/health")).json() == {
         "status": "ok",
         "now": "2026-01-31T12:00:00.000Z",
-        "gateways": ["bkash"],
+        "gateways": ["bkash", "nagad"],
     }
 
 

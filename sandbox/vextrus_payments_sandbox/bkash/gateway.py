@@ -22,6 +22,7 @@ class BkashSandbox:
 
     name = GATEWAY
     operations: Sequence[str] = OPERATIONS
+    is_one_of_its_kind = False
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ import hmac
 import re
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,12 +18,10 @@ from vextrus_payments_sandbox.bkash.answers import redirect_url
 from vextrus_payments_sandbox.bkash.records import Payment, State
 from vextrus_payments_sandbox.bkash.rules import TRIES_MAX, BkashRules
 from vextrus_payments_sandbox.bkash.texts import TEXTS
-from vextrus_payments_sandbox.exchange import BodyTooLargeError, read_body
+from vextrus_payments_sandbox.hosted import STEPS, form_of, see_other
 from vextrus_payments_sandbox.rendering import html
 from vextrus_payments_sandbox.world import CUSTOMER, SandboxError, to_text
 
-_STEPS: Final = ("wallet", "otp", "pin")
-_FORM_MAX: Final = 4_096
 _WALLET_NUMBER: Final = re.compile(r"01[0-9]{9}", re.ASCII)
 
 
@@ -53,16 +51,16 @@ class BkashPages:
         payment = self._payment(request)
         if payment is None:
             return _ended(_texts(request), "unknown", None, 404)
-        form = await _form(request)
+        form = await form_of(request)
         if form is None:
             return _ended(_texts(request), "unknown", None, 413)
         again = ""
         if self._rules.page_open(payment):
             again = self._apply(payment, form)
         if self._rules.page_open(payment):
-            return _see_other(_address(request, again=again))
+            return see_other(_address(request, again=again))
         way_back = _way_back(payment)
-        return _see_other(way_back) if way_back else _see_other(_address(request, again=""))
+        return see_other(way_back) if way_back else see_other(_address(request, again=""))
 
     def approve(self, payment: Payment, outcome: str, number: str | None) -> Mapping[str, Any]:
         """Walk the page in one go, as `outcome` says: ``success``, ``cancel`` or ``failure``."""
@@ -122,30 +120,12 @@ def _texts(request: Request) -> Mapping[str, str]:
     return TEXTS["bn" if request.query_params.get("lang") == "bn" else "en"]
 
 
-def _see_other(url: str) -> Response:
-    # What a URL may not hold (quotes, angle brackets) is escaped; what is escaped already stays as it is.
-    location = quote(url, safe="%/:=&?~#+!$,;'@()*[]")
-    return Response(status_code=303, headers={"Location": location, "Cache-Control": "no-store"})
-
-
 def _address(request: Request, **changes: str) -> str:
     """This page's own address with some parameters set, or dropped where they are empty."""
     kept = {key: value for key, value in request.query_params.items() if key != "again"} | changes
     return "/?" + urlencode(
         {key: value for key, value in kept.items() if value}, encoding="utf-8", errors="replace"
     )
-
-
-async def _form(request: Request) -> Mapping[str, str] | None:
-    """The fields of a urlencoded form, read within a limit; ``None`` when it is too long."""
-    try:
-        raw = await read_body(request, _FORM_MAX)
-    except BodyTooLargeError:
-        return None
-    try:
-        return dict(parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=20))
-    except ValueError:
-        return {}
 
 
 def _ending(payment: Payment) -> str:
@@ -178,7 +158,7 @@ def _step(request: Request, payment: Payment, texts: Mapping[str, str], error: s
     left = TRIES_MAX - (payment.wrong_otps if step == "otp" else payment.wrong_pins)
     prefill = payment.payer_reference if _WALLET_NUMBER.fullmatch(payment.payer_reference) else ""
     return html(
-        "bkash_step.html",
+        "step.html",
         t=texts,
         action=_address(request),
         other_language=_address(request, lang="en" if texts["lang"] == "bn" else "bn"),
@@ -190,7 +170,7 @@ def _step(request: Request, payment: Payment, texts: Mapping[str, str], error: s
         step=step,
         progress=None
         if with_agreement
-        else texts["step"].format(step=_STEPS.index(step) + 1, steps=len(_STEPS)),
+        else texts["step"].format(step=STEPS.index(step) + 1, steps=len(STEPS)),
         help=texts[f"{step}_help"].format(wallet=wallet),
         error=texts[f"wrong_{step}"].format(wallet=CUSTOMER["wallet"], left=left) if error == step else "",
         prefill=prefill,
@@ -200,7 +180,7 @@ def _step(request: Request, payment: Payment, texts: Mapping[str, str], error: s
 
 def _ended(texts: Mapping[str, str], ending: str, way_back: str | None, status: int = 200) -> Response:
     return html(
-        "bkash_ended.html",
+        "ended.html",
         status,
         t=texts,
         title=texts[f"{ending}_title"],

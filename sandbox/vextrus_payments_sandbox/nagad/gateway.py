@@ -1,0 +1,105 @@
+"""Nagad as a gateway of the sandbox: keys, rules, wire and pages put together."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+from starlette.routing import BaseRoute
+
+from vextrus_payments.gateways.nagad import models as m
+from vextrus_payments_sandbox.exchange import Exchange
+from vextrus_payments_sandbox.nagad.api import OPERATIONS, NagadApi
+from vextrus_payments_sandbox.nagad.keys import GATEWAY_PUBLIC, MERCHANT_PRIVATE, KeyFolder
+from vextrus_payments_sandbox.nagad.pages import NagadPages
+from vextrus_payments_sandbox.nagad.records import GATEWAY, Merchant, Payment, Refusal, Rules
+from vextrus_payments_sandbox.nagad.rules import NagadRules, state_of
+from vextrus_payments_sandbox.world import BookRow, SandboxError, World, to_paisa, to_text
+
+
+class NagadSandbox:
+    """The Nagad gateway of one sandbox. Its keys are made, or read, when they are first needed."""
+
+    name = GATEWAY
+    operations: Sequence[str] = OPERATIONS
+    is_one_of_its_kind = True
+
+    def __init__(self, world: World, exchange: Exchange, rules: Rules, keys: KeyFolder) -> None:
+        self.folder = keys
+        self.rules = NagadRules(world, rules)
+        self._merchants: dict[str, Merchant] = {}
+        self.api = NagadApi(
+            world, self.rules, exchange, gateway=self._gateway_key, merchants=lambda: self.merchants
+        )
+        self.pages = NagadPages(self.rules)
+
+    @property
+    def merchants(self) -> dict[str, Merchant]:
+        """The merchant accounts by id: one to begin with."""
+        if not self._merchants:
+            merchant = Merchant(self.folder.keys.merchant.public)
+            self._merchants[merchant.merchant_id] = merchant
+        return self._merchants
+
+    def _gateway_key(self) -> rsa.RSAPrivateKey:
+        return self.folder.keys.gateway.private
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """The API under both its mounts, and the hosted page."""
+        return [*self.api.routes(), *self.pages.routes()]
+
+    def rows(self) -> Iterable[BookRow]:
+        """Its payments for the books."""
+        return self.rules.rows()
+
+    def approve(self, reference: str, outcome: str, wallet: str | None) -> Mapping[str, Any]:
+        """Do what a payer would do on the hosted page, or end what is under way."""
+        return self.pages.approve(self._payment(reference), outcome, wallet)
+
+    def portal(self, reference: str, action: str, amount: str | None) -> Mapping[str, Any]:
+        """Refund as the merchant himself: under the same rules, past the API and its log."""
+        payment = self._payment(reference)
+        if action != "refund":
+            raise SandboxError("action is refund: Nagad holds nothing that could be captured or voided")
+        amount_minor = to_paisa(amount or to_text(payment.captured_minor - payment.refunded_minor))
+        why = "amount is taka with up to two decimals"
+        if amount_minor is not None:
+            try:
+                made = self.rules.give_back(payment, amount_minor, "portal")
+            except Refusal as refusal:
+                why = f"refused with code {refusal.code}: {refusal.detail}"
+            else:
+                return {
+                    "refund_transaction_id": made.trx_id,
+                    "amount": to_text(made.amount_minor),
+                    "state": state_of(payment).value,
+                }
+        raise SandboxError(why, 409)
+
+    def walk_in(self, amount: str, channel: str, wallet: str, reference: str) -> Mapping[str, Any]:
+        """Nagad announces nothing, so a payment past the API would be seen by nobody."""
+        raise SandboxError("Nagad has no webhook: what is paid past its API, the sandbox does not play", 409)
+
+    def describe(self, url: str) -> Mapping[str, str]:
+        """What a client needs: the base URL before ``/api/dfs`` (for ``NAGAD_API_URL``), and its keys' files."""
+        merchant = next(iter(self.merchants.values()))
+        return {
+            "base_url": url + m.CONTEXT_PATH,
+            "merchant_id": merchant.merchant_id,
+            "merchant_private_key_file": self.folder.path(MERCHANT_PRIVATE),
+            "gateway_public_key_file": self.folder.path(GATEWAY_PUBLIC),
+        }
+
+    def notes(self) -> Mapping[str, Any]:
+        """The manners missed; Nagad grants no tokens."""
+        return {"manners": list(self.api.manners)}
+
+    def reset(self) -> None:
+        """Forget every payment and missed manner; the keys stay."""
+        self.rules.reset()
+        self.api.reset()
+
+    def _payment(self, reference: str) -> Payment:
+        payment = self.rules.payments.get(reference)
+        if payment is None:
+            raise SandboxError("there is no payment with this reference", 404)
+        return payment
