@@ -118,6 +118,23 @@ async def test_posted_returns_share_the_strangers_places() -> None:
     assert (post.guard._all.bodies, post.guard._all.size, post.guard._places) == (0, 0, {})
 
 
+async def test_a_senders_last_quarter_is_no_payers_at_the_same_address() -> None:
+    post = Post(DoorLimits(bodies_max=8, known_senders=("192.0.2.0/24",)))
+    post.guard.good_signature(request(OTHER))
+    for number in range(6):
+        assert await post.visit(request(f"8.8.8.{number}"), stay=True) == 200
+    for sender in (OTHER, "192.0.2.1"):
+        assert await post.visit(browser(sender, method="POST")) == 503
+        assert await post.visit(request(sender)) == 200
+
+
+async def test_a_return_without_a_body_gives_back_no_place_of_another() -> None:
+    post = Post(DoorLimits())
+    await post.visit(browser(method="POST", length=900), stay=True)
+    assert await post.visit(browser()) == 200
+    assert (post.guard._all.bodies, post.guard._all.size) == (1, 900)
+
+
 async def test_a_refused_form_holds_no_place() -> None:
     post = Post(DoorLimits(returns_per_source=Rate(1, per_s=60)))
     assert await post.let_in(browser(method="POST"), 5) == 1
