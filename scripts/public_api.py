@@ -12,7 +12,7 @@ from pathlib import Path
 
 SNAPSHOT = Path(__file__).resolve().parent.parent / "tests" / "packaging" / "public_api.txt"
 PACKAGE = "vextrus_payments"
-_PUBLIC_PARTS = ("settlement", "sync", "webhooks", "stores", "sinks", "tokens", "testing")
+_PUBLIC_PARTS = ("settlement", "sync", "webhooks", "stores", "sinks", "tokens", "testing", "verifiers")
 
 
 def public_modules() -> list[str]:
