@@ -50,7 +50,7 @@ class PaymentEvent:
     gateway: str
     mode: Mode
     payment_id: str | None
-    """None for news of an agreement."""
+    """None for news of an agreement, and of money that names nothing of ours."""
     merchant_reference: str | None
     occurred_at: datetime
     before: str | None

@@ -91,7 +91,8 @@ class InboxWorker:
         self._ports = ports
         self._limits = limits or InboxLimits()
         self._lanes: dict[tuple[str, str], _Lane] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}
+        """In the order in which they were begun: a set's order would make no two simulated runs alike."""
         self._ends: list[InboxEnd] = []
         self._ending: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
@@ -226,7 +227,7 @@ class InboxWorker:
             else:
                 lane.in_hand += 1
                 task = asyncio.create_task(self._handle(row, lane))
-                self._tasks.add(task)
+                self._tasks[task] = None
                 task.add_done_callback(self._done)
         if beyond:
             self._crowded = True
@@ -235,7 +236,7 @@ class InboxWorker:
         return len(rows)
 
     def _done(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         self._ended += 1
         self._news.set()
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -361,8 +362,8 @@ class InboxWorker:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _under_way(self) -> set[asyncio.Task[None]]:
-        return self._tasks if self._ending is None else {*self._tasks, self._ending}
+    def _under_way(self) -> list[asyncio.Task[None]]:
+        return [*self._tasks, *([] if self._ending is None else [self._ending])]
 
     def _tell(self, event: str, row: InboxRow, **fields: object) -> None:
         self._ports.observer.event(
