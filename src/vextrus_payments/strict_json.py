@@ -27,10 +27,9 @@ def _no_constant(name: str) -> str:
     raise _NotOneReading(f"{name} is not JSON")
 
 
-#: The scanner itself: what the decoder adds around it is dearer than a short message.
-_SCAN: Final = json.JSONDecoder(
+_DECODER: Final = json.JSONDecoder(
     object_pairs_hook=_unique_keys, parse_float=str, parse_int=str, parse_constant=_no_constant
-).scan_once
+)
 _BLANKS: Final = " \t\n\r"
 
 
@@ -48,7 +47,7 @@ def read_object(raw: bytes, *, what: str = "the text") -> dict[str, Any]:
         text = raw.decode("utf-8")
         if not text.startswith("{"):
             text = text.removeprefix("\ufeff").lstrip(_BLANKS)
-        found, end = _SCAN(text, 0)
+        found, end = _DECODER.raw_decode(text)
         if end != len(text) and text[end:].strip(_BLANKS):
             problem = "there is something behind it"
         elif isinstance(found, dict):
@@ -61,6 +60,6 @@ def read_object(raw: bytes, *, what: str = "the text") -> dict[str, Any]:
         problem = "it is not UTF-8"
     except RecursionError:
         problem = "it is nested too deeply"
-    except (ValueError, StopIteration):  # the scanner's own way to say that nothing begins here
+    except ValueError:
         problem = "it is not JSON"
     raise UnreadableJsonError(f"{what} of {len(raw)} bytes is unreadable: {problem}")

@@ -137,7 +137,6 @@ def _lint(tmp_path: Path, name: str, source: str) -> list[str]:
         "ok = body['signature'] != sent",
         "ok = hmac.new(a, b, c).hexdigest() == sent",
         "ok = a.expected_mac == b",
-        "ok = digest in known",
         "ok = a == b != signature",
         "amount = 1\nx = float(amount)",
         "def f(total_amount: float) -> None: ...",
@@ -154,7 +153,6 @@ def test_the_linter_bites_anywhere(source: str, tmp_path: Path) -> None:
     [
         "ok = hmac.compare_digest(digest, other)",
         "ok = machine == other",
-        "ok = name in digest",
         "wait = float(seconds)",
         "def f(timeout_s: float = 0.5) -> None: ...",
     ],
