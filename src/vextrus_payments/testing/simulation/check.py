@@ -61,6 +61,8 @@ class CrashSimulator:
         worlds: Sequence[WorldMaker] | None = None,
         tenants: tuple[str, ...] = (DEFAULT_TENANT,),
         processes: int = 1,
+        doors: bool = False,
+        epoch: bool = False,
         seeds: Iterable[int] = range(20),
         kills: int | None = 10,
         weather: Weather | None = None,
@@ -73,6 +75,8 @@ class CrashSimulator:
             worlds: the gateways; None: those that are installed.
             tenants: whose payments there are.
             processes: how many processes of the service share the store.
+            doors: whether the gateways send webhooks, and strangers forge some, to the service's own doors.
+            epoch: whether the store's epoch is marked outside of it, so that a restored backup is noticed.
             kills: runs with a kill for each seed; None: one for every point, which may be thousands.
             weather: how bad things are; None: each seed's own.
 
@@ -85,6 +89,8 @@ class CrashSimulator:
             service=service,
             tenants=tenants,
             processes=processes,
+            doors=doors,
+            epoch=epoch,
         )
         for seed in seeds if self._seed is None else (self._seed,):
             if self._kill_at is not None:
