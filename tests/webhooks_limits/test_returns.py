@@ -83,7 +83,7 @@ async def test_no_list_hook_or_block_of_senders_is_a_payers() -> None:
     post = Post(DoorLimits(allow_from=(OTHER,), allow=nobody, block_after=1, headers_max=2))
     await post.guard.bad_signature(request())
     assert await post.visit(request()) == 403
-    chatty = {f"sec_{number}": "x" for number in range(30)}
+    chatty: dict[str, Any] = {f"sec_{number}": "x" for number in range(30)}
     assert await post.visit(browser(**chatty)) == 200
     assert await post.visit(browser(OTHER, **chatty)) == 200
 
