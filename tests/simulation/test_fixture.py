@@ -47,6 +47,14 @@ def test_a_service_of_ones_own_is_judged() -> None:
     assert tally.kills >= 15
 
 
+def test_a_service_is_judged_behind_its_doors_too() -> None:
+    simulator = CrashSimulator()
+    tally = simulator.check(story, service=service, doors=True, epoch=True, seeds=range(3), kills=3)
+    assert tally.runs == 12
+    with PLANTED["any_signature"].plant(), pytest.raises(SimulationFailedError, match="forgery_taken"):
+        simulator.check(story, service=service, doors=True, seeds=range(60), kills=0)
+
+
 def test_a_broken_promise_says_how_to_play_it_again() -> None:
     with PLANTED["expiry_is_decline"].plant(), pytest.raises(SimulationFailedError) as caught:
         CrashSimulator().check(story, worlds=[bkash], seeds=range(200), kills=10)
