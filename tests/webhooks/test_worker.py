@@ -474,6 +474,25 @@ async def test_a_full_lane_is_refilled_as_its_rows_end_and_not_looked_through_ea
     assert leased <= 120, "a row is leased about once"
 
 
+async def test_what_waits_for_its_turn_is_taken_as_soon_as_there_is_a_place(town: Town) -> None:
+    """A shop with one gateway, and more news than places: the look past the full lane leaves the lane its work."""
+    limits = InboxLimits(at_once=4, at_once_per_gateway=2, batch=100, poll_s=1)
+    for number in range(60):
+        await town.deliver({"id": f"a-{number}", "amount": "1", "trx": f"A{number}"})
+    began = town.clock.now()
+    worker = InboxWorker(ports(town), limits)
+    running = asyncio.create_task(worker.run())
+
+    async def all_are_done() -> bool:
+        rows = (await town.payments.store.list_inbox(None, limit=1000)).rows
+        return all(row.state is InboxState.UNMATCHED for row in rows)
+
+    await until(all_are_done)
+    assert town.clock.now() == began, "nobody had to wait until a pause was over"
+    worker.stop()
+    await running
+
+
 async def test_what_was_parked_gets_its_patience_when_it_is_found(town: Town) -> None:
     """Two hours early: by its age alone the first look-up's denial would count."""
     await town.deliver({"id": "e-1", "order": "INV-1", "amount": "100", "trx": "TRX1"})

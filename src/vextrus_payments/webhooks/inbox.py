@@ -223,7 +223,8 @@ class InboxWorker:
                 self._end(self._put_off(row, pause_s, "Its gateway did not answer a moment ago."))
             elif full:
                 beyond += 1
-                self._end(self._put_off(row, limits.poll_s, "It waits for its turn."))
+                # Due at once, which is behind what was never leased: a pause would leave its lane without work.
+                self._end(self._put_off(row, 0.0, "It waits for its turn."))
             else:
                 lane.in_hand += 1
                 task = asyncio.create_task(self._handle(row, lane))
