@@ -15,7 +15,6 @@ An amount is text in major units; a JSON number is read as the text it is writte
 it says, the payment is looked up at the gateway.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -30,7 +29,7 @@ PAYMENT_SUCCESS: Final = "payment.success"
 PAYMENT_FAILED: Final = "payment.failed"
 REFUND_SUCCESS: Final = "refund.success"
 
-_TEXT: Final = re.compile(r"[!-~]{1,255}", re.ASCII)
+_TEXT_MAX: Final = 255
 
 
 def relayed_event(verified: Verified) -> GatewayEvent | Ignored:
@@ -109,9 +108,16 @@ def _text(data: Mapping[str, Any], name: str) -> str | None:
     value = data.get(name)
     if value is None or value == "":
         return None
-    if not isinstance(value, str) or not _TEXT.fullmatch(value):
-        raise _malformed(f"{name} is not 1-255 visible ASCII characters")
-    return value
+    # What is printable, ASCII and no blank is visible; quicker than a pattern, and there are three in each message.
+    if (
+        isinstance(value, str)
+        and value.isascii()
+        and value.isprintable()
+        and " " not in value
+        and len(value) <= _TEXT_MAX
+    ):
+        return value
+    raise _malformed(f"{name} is not 1-{_TEXT_MAX} visible ASCII characters")
 
 
 def _needed(data: Mapping[str, Any], name: str) -> str:

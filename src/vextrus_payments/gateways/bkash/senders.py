@@ -71,12 +71,8 @@ class Senders:
         if recurring_keys := config.recurring_keys():
             recurring = RecurringVerifier(recurring_keys, clock=clock)
             marked += [(header, (recurring, recurring_event)) for header in recurring.headers]
-        # Header -> its place in the list, the first one wins; Amazon's own is before all others.
-        self._marked = [one for _, one in marked]
-        self._marks = {header: place for place, (header, _) in enumerate(marked)}
-        if marked:
-            self._marks[_SNS_HEADER] = -1
-        self._mark_lengths = frozenset(map(len, self._marks))
+        # In the order in which they are looked for; Amazon's own header is before all of them.
+        self._marked = marked
         self._own: SnsVerifier | None = None
         if verifier is None and config.sns_topic_arn:
             verifier = self._own = _sns(config, clock, transport)
@@ -134,18 +130,19 @@ class Senders:
             await self._own.aclose()
 
     def _marked_by(self, delivery: Delivery) -> _Marked | None:
-        marks = self._marks
-        if not marks:
+        if not self._marked:
             return None
-        best = len(self._marked)
-        for name in delivery.headers:
-            # Names come in lower case from every door; from others they may come in any.
-            place = marks.get(name)
-            if place is None and len(name) in self._mark_lengths:
-                place = marks.get(name.lower())
-            if place is not None and place < best:
-                best = place
-        return None if best < 0 or best == len(self._marked) else self._marked[best]
+        headers = delivery.headers
+        if _SNS_HEADER in headers:
+            return None
+        for header, marked in self._marked:
+            if header in headers:
+                return marked
+        # From a door names come in lower case; from other hands they may come in any.
+        lower = {name.lower() for name in headers}
+        if _SNS_HEADER in lower:
+            return None
+        return next((marked for header, marked in self._marked if header in lower), None)
 
     def _no_verifier(self) -> SignatureError:
         return SignatureError(
