@@ -62,6 +62,8 @@ class GatewayConfig(BaseModel):
     preset_urls: ClassVar[Mapping[Mode, str]] = MappingProxyType({})
     """The gateway's own root per mode; stands in where `api_url` is not given."""
     not_in_env: ClassVar[frozenset[str]] = frozenset({"ssl_context"})
+    plain_http_hosts: ClassVar[frozenset[str]] = frozenset()
+    """Hosts of a gateway's sandbox that answer by plain HTTP alone: what travels there can be read and altered."""
 
     mode: Mode = Field(
         default=Mode.SANDBOX,
@@ -126,7 +128,8 @@ class GatewayConfig(BaseModel):
         parts = _checked_url(value)
         if parts.query or parts.fragment or "?" in value or "#" in value:
             raise ValueError("must have neither a query nor a fragment")
-        if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        host = parts.hostname or ""
+        if parts.scheme != "https" and not is_loopback(host) and host not in cls.plain_http_hosts:
             raise ValueError("must be https for every host but this machine's own loopback")
         return value.rstrip("/")  # check_url has seen to it that its host has one reading: the modes go by it
 

@@ -43,6 +43,7 @@ class SubmissionState(StrEnum):
     CREATED = "created"
     OPEN = "open"
     SUPERSEDED = "superseded"
+    """No longer what the payer is sent to, and perhaps still before him: it is watched until its time is over."""
     CLOSED = "closed"
 
 

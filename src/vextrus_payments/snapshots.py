@@ -13,7 +13,7 @@ class SnapshotState(StrEnum):
     INITIATED = "initiated"
     """Created; the payer is not done."""
     APPROVED = "approved"
-    """The payer is done; we have not executed. Nothing moved."""
+    """The payer is done; we have not executed, and nothing moved (where the payer completes: it may be moving now)."""
     AUTHORIZED = "authorized"
     """Money is held."""
     PAID = "paid"

@@ -222,6 +222,12 @@ def _amount_of(claim: Claim | AgreementClaim) -> Money | None:
     return operation.amount if operation is not None else None
 
 
+def first_look_s(capabilities: Capabilities) -> int | None:
+    """How soon a page is looked at that its payer may be about to pay; None: not before its time is over."""
+    waits = capabilities.polling.session_s
+    return waits[0] if waits else None
+
+
 def in_doubt(error: Exception, log: AttemptLog | None = None) -> bool:
     """True when money may have moved by the call that raised this: everything not proven otherwise."""
     if isinstance(error, GatewayError | StorageError | ConflictError | ConfigurationError):

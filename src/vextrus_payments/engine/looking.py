@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from vextrus_payments.capabilities import Absence
-from vextrus_payments.engine.context import Context
+from vextrus_payments.capabilities import Absence, Completion
+from vextrus_payments.engine.context import Context, first_look_s
 from vextrus_payments.errors import GatewayError
 from vextrus_payments.gateways.base import PaymentGateway
 from vextrus_payments.outcomes import Outcome
@@ -139,6 +139,9 @@ class Looking:
             asked_at=asked_at,
             settle_s=self._context.terms(capabilities).settle_s,
             absence_is_proof=capabilities.absence is Absence.AUTHORITATIVE_AFTER_LIMIT,
+            again_s=first_look_s(capabilities)
+            if capabilities.completion is Completion.PAYER_COMPLETES
+            else None,
             fence=fence,
         )
 

@@ -3,9 +3,10 @@
 from dataclasses import replace
 from typing import NoReturn
 
+from vextrus_payments import halfway
 from vextrus_payments.capabilities import Capabilities
 from vextrus_payments.engine.agreeing import Agreeing
-from vextrus_payments.engine.context import AttemptLog, Context, answer_is_lost
+from vextrus_payments.engine.context import AttemptLog, Context, answer_is_lost, first_look_s
 from vextrus_payments.engine.recorder import OrderIdTakenError, Planner
 from vextrus_payments.errors import (
     AlreadyPaidError,
@@ -19,7 +20,7 @@ from vextrus_payments.errors import (
     StorageError,
 )
 from vextrus_payments.gateways.base import PaymentGateway
-from vextrus_payments.payment import PaymentRequest, PaymentSession
+from vextrus_payments.payment import Evidence, PaymentRequest, PaymentSession
 from vextrus_payments.plans import (
     Busy,
     Claim,
@@ -157,7 +158,14 @@ class Opening:
         """One session asked for. None: its answer got lost, and a fresh submission stands ready."""
         context, payment = self._context, claim.facts.payment
         submission = claim.facts.submission
+        operation = claim.facts.operation(claim.operation_id)
+        begun = halfway.begun(operation.evidence, submission.gateway_order_id) if operation else None
         failure: Exception
+
+        async def checkpoint(evidence: Evidence) -> None:
+            # Fenced: whoever lost the claim is stopped here, before a second page can become payable.
+            await context.store.checkpoint(claim, evidence)
+
         try:
             session = await gateway.initialize_payment(
                 request,
@@ -166,6 +174,8 @@ class Opening:
                 payment_id=payment.payment_id,
                 submission_no=submission.submission_no,
                 context=call,
+                resume=begun,
+                on_checkpoint=checkpoint,
             )
         except Exception as error:  # noqa: BLE001 - whatever an adapter raises, the claim must be settled
             failure = error
@@ -175,7 +185,11 @@ class Opening:
                 payment.tenant,
                 payment.payment_id,
                 lambda now_facts, _: plan_session_opened(
-                    now_facts, claim.operation_id, ours, context.store.now()
+                    now_facts,
+                    claim.operation_id,
+                    ours,
+                    context.store.now(),
+                    first_look_s=first_look_s(gateway.capabilities),
                 ),
             )
             await log.close("opened")

@@ -21,7 +21,9 @@ from vextrus_payments.records import (
     OperationState,
     PaymentFacts,
     PaymentState,
+    SubmissionState,
 )
+from vextrus_payments.snapshots import SnapshotState
 from vextrus_payments.states import (
     OPEN_STATES,
     answered_by_operator,
@@ -32,6 +34,8 @@ from vextrus_payments.states import (
 #: States in which a look-up of the payment can still teach something.
 _LIVING = frozenset({PaymentState.CREATED, PaymentState.AWAITING_PAYER, PaymentState.AUTHORIZED})
 _HOLDS = (OperationKind.CAPTURE, OperationKind.VOID)
+#: Pictures on which no session ends: the payer is done and the gateway is at it, or it does not know itself.
+_SETTLES_NOTHING = frozenset({SnapshotState.APPROVED, SnapshotState.UNRECOGNIZED})
 
 
 class Tending:
@@ -65,7 +69,9 @@ class Tending:
     async def _look(self, tenant: str, payment_id: str, closed: bool) -> PaymentFacts:
         facts = await self._context.payment(tenant, payment_id)
         gateway = await self._context.gateway_of(facts)
-        if (closed or _worth_asking(facts)) and not self._looking.in_flight(facts, gateway):
+        if (closed or _worth_asking(facts, gateway.capabilities)) and not self._looking.in_flight(
+            facts, gateway
+        ):
             facts = await self._looking.look_up(tenant, payment_id, gateway, closed=closed)
         for operation in facts.operations:
             if operation.kind is OperationKind.REFUND and operation.state in OPEN_STATES:
@@ -164,9 +170,16 @@ class Tending:
         )
 
     async def _last_look(self, facts: PaymentFacts, gateway: PaymentGateway) -> bool:
-        """Ask about every session that the payer may have completed; False: not all were answered."""
+        """Ask about every session that the payer may have completed.
+
+        False: not all were answered, or an answer settles nothing: the gateway is still at it, or does not know itself.
+        """
         for submission in watched(facts):
-            if await self._looking.look_at(facts, submission, gateway) is None:
+            seen = await self._looking.ask(facts, submission, gateway)
+            if seen is None:
+                return False
+            await self._looking.record_seen(facts.payment.tenant, facts.payment.payment_id, seen)
+            if seen.snapshot.state in _SETTLES_NOTHING:
                 return False
         return True
 
@@ -213,7 +226,11 @@ def session_over_at(facts: PaymentFacts, capabilities: Capabilities) -> datetime
     return max(ends) + timedelta(seconds=capabilities.polling.end_margin_s)
 
 
-def _worth_asking(facts: PaymentFacts) -> bool:
+def _worth_asking(facts: PaymentFacts, capabilities: Capabilities) -> bool:
     if facts.payment.state in _LIVING or open_operations(facts):
         return True
+    if capabilities.completion is Completion.PAYER_COMPLETES and any(
+        s.state is SubmissionState.SUPERSEDED and s.gateway_reference for s in facts.submissions
+    ):
+        return True  # an earlier page that its payer may still complete
     return any(answered_by_operator(facts, o.operation_id) is not None for o in facts.operations)

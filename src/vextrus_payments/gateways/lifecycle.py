@@ -22,10 +22,11 @@ from vextrus_payments.errors import (
 )
 from vextrus_payments.ids import Entropy, Ids
 from vextrus_payments.outcomes import Authorized, Declined, Outcome, Paid, Pending, Review, Unknown
-from vextrus_payments.payment import ExecuteCall, Intent, PaymentRequest, PaymentSession, StatusCall
+from vextrus_payments.payment import Evidence, ExecuteCall, Intent, PaymentRequest, PaymentSession, StatusCall
 from vextrus_payments.reasons import Reason, ReasonCode
 from vextrus_payments.retry import fraction
 from vextrus_payments.snapshots import PaymentSnapshot, SnapshotState
+from vextrus_payments.wire import OnCheckpoint
 
 Approve = Callable[[PaymentSession], Awaitable[None]]
 
@@ -47,6 +48,7 @@ class Verbs(Protocol):
         gateway_order_id: str | None = None,
         payment_id: str | None = None,
         submission_no: int = 1,
+        on_checkpoint: OnCheckpoint | None = None,
     ) -> PaymentSession: ...
 
     async def execute_payment(self, call: ExecuteCall) -> PaymentSnapshot: ...
@@ -106,6 +108,7 @@ async def _initialize(
                 ),
                 payment_id=payment_id,
                 submission_no=submission_no,
+                on_checkpoint=_keep_nothing,
             )
         except (NotSentError, OutcomeUnknownError) as error:
             # An answer that was lost on a step that moves nothing: its session can never be paid, a new one may.
@@ -238,3 +241,7 @@ class _Road:
     @property
     def _operation(self) -> str:
         return f"execute/{self.session.payment_id}/{self.session.submission_no}"
+
+
+async def _keep_nothing(evidence: Evidence) -> None:
+    """This road survives no crash, so nothing has to."""

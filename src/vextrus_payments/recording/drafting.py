@@ -44,12 +44,17 @@ class Draft:
         self._outbox: list[OutboxRow] = []
         self._guards: dict[str, int] = {}
         self._whole_reference = False
+        self._look_by: datetime | None = None
 
     def guard(self, siblings: tuple[PaymentFacts, ...]) -> None:
         """The plan relies on these siblings being as they were read, and on there being no others."""
         self._whole_reference = True
         for sibling in siblings:
             self._guards[sibling.payment.payment_id] = sibling.payment.version
+
+    def look_by(self, at: datetime) -> None:
+        """Have the payment looked at then at the latest, though its facts alone would let it wait longer."""
+        self._look_by = at
 
     def move(self, state: PaymentState, **changes: object) -> None:
         """Put the payment into a state, over an edge of the table."""
@@ -194,6 +199,12 @@ class Draft:
             reason=reason,
         )
 
+    def _watch_at(self, payment: Payment) -> datetime | None:
+        at = watch_after(self._after(payment), self.now)
+        if self._look_by is None:
+            return at
+        return self._look_by if at is None else min(at, self._look_by)
+
     def _post(self, kind: OutboxKind, row_id: str, document: str) -> None:
         seq = self.payment.outbox_seq + 1
         self.payment = replace(self.payment, outbox_seq=seq)
@@ -220,7 +231,7 @@ class Draft:
         return Plan(
             payment=payment,
             expected_version=version,
-            watch_at=watch_after(self._after(payment), self.now),
+            watch_at=self._watch_at(payment),
             submissions=tuple(self._submissions.values()),
             operations=tuple(self._operations.values()),
             receipts=tuple(self._receipts),

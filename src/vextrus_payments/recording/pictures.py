@@ -1,7 +1,7 @@
 """Plan functions for what the gateway shows of a payment: a look-up's or a submission's picture of it."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from vextrus_payments.events import EventKind
 from vextrus_payments.judging import judge_snapshot
@@ -21,6 +21,7 @@ from vextrus_payments.records import (
     ReceiptKey,
     ReceiptKind,
     ResolutionVerdict,
+    SubmissionState,
 )
 from vextrus_payments.snapshots import Mismatch, PaymentSnapshot, SnapshotState
 from vextrus_payments.states import (
@@ -318,3 +319,8 @@ def _over(draft: Draft, seen: Seen, execute: Operation | None) -> None:
         draft.operation(execute, OperationState.CANCELLED, reason=reason)
     if payment.state in (PaymentState.CREATED, PaymentState.AWAITING_PAYER):
         draft.close(EventKind.CLOSED, reason, execute.operation_id if execute else None)
+        if seen.again_s is not None:
+            # Its payer may still have the page before him: money that comes all the same is booked as late.
+            submission = draft.facts.submission_numbered(seen.submission_no)
+            draft.submission(replace(submission, state=SubmissionState.SUPERSEDED))
+            draft.look_by(draft.now + timedelta(seconds=seen.again_s))

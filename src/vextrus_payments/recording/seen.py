@@ -18,6 +18,9 @@ class Seen:
     """When the question left: an absence counts only if asked after the gateway's last possible moment."""
     settle_s: int
     absence_is_proof: bool
+    again_s: int | None = None
+    """Where the payer's own click moves the money: how soon to look again at a page that was called over. None: what
+    is over is over."""
     fence: int | None = None
     """Of the claim under which it came; None for a look-up."""
 

@@ -1,8 +1,9 @@
 """Plan functions for sessions: one reached us, its answer got lost, its time is over."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from vextrus_payments import halfway
 from vextrus_payments.events import EventKind
 from vextrus_payments.payment import PaymentSession
 from vextrus_payments.plans import Plan
@@ -10,6 +11,7 @@ from vextrus_payments.reasons import Reason, ReasonCode
 from vextrus_payments.recording.drafting import Draft
 from vextrus_payments.records import (
     Flag,
+    Operation,
     OperationKind,
     OperationState,
     PaymentFacts,
@@ -21,10 +23,20 @@ from vextrus_payments.states import OPEN_STATES
 
 
 def plan_session_opened(
-    facts: PaymentFacts, operation_id: str, session: PaymentSession, now: datetime
+    facts: PaymentFacts,
+    operation_id: str,
+    session: PaymentSession,
+    now: datetime,
+    *,
+    first_look_s: int | None = None,
 ) -> Plan | None:
-    """A session reached us. If its submission was superseded meanwhile, it is only watched."""
+    """A session reached us. If its submission was superseded meanwhile, it is only watched.
+
+    `first_look_s`: look at it so soon, while its payer may still be at it; None: not before it ends.
+    """
     draft = Draft(facts, now)
+    if first_look_s is not None:
+        draft.look_by(now + timedelta(seconds=first_look_s))
     submission = facts.submission_numbered(session.submission_no)
     is_current = session.submission_no == facts.payment.submission_no
     state = SubmissionState.OPEN if is_current else submission.state
@@ -48,14 +60,17 @@ def plan_session_opened(
 def plan_initialize_lost(
     facts: PaymentFacts, operation_id: str, fence: int, gateway_order_id: str, now: datetime
 ) -> Plan | None:
-    """The answer of a disposable initialize is lost: a fresh submission; the old one is superseded and watched."""
+    """The answer of a disposable initialize is lost: a fresh submission; the old one is superseded and watched.
+
+    Where it got as far as a reference of the gateway's, that is what it is watched by.
+    """
     operation = facts.operation(operation_id)
     if operation is None or operation.fence != fence or operation.state is not OperationState.SUBMITTING:
         return None
     draft = Draft(facts, now)
     old = facts.submission
     number = max(s.submission_no for s in facts.submissions) + 1
-    draft.submission(replace(old, state=SubmissionState.SUPERSEDED))
+    draft.submission(replace(_known(old, operation), state=SubmissionState.SUPERSEDED))
     draft.submission(
         Submission(
             tenant=old.tenant,
@@ -74,12 +89,29 @@ def plan_initialize_lost(
 
 
 def plan_initialize_abandoned(facts: PaymentFacts, now: datetime) -> Plan | None:
-    """Whoever asked for a session died over it. Nothing moves by it, so nothing is out: it may be withdrawn."""
+    """Whoever asked for a session died over it. Nothing moves by it, so nothing is out: it may be withdrawn.
+
+    The reference it got as far as is looked at all the same before its time is over.
+    """
     draft = Draft(facts, now)
     for operation in facts.operations:
         if operation.kind is OperationKind.INITIALIZE and operation.state is OperationState.SUBMITTING:
+            submission = facts.submission_numbered(operation.submission_no)
+            known = _known(submission, operation)
+            if known != submission:
+                draft.submission(known)
             draft.operation(operation, OperationState.RESERVED)
     return draft.plan()
+
+
+def _known(submission: Submission, operation: Operation) -> Submission:
+    """The submission, with the gateway's reference where a checkpoint of its opening has one."""
+    if submission.gateway_reference is not None:
+        return submission
+    evidence = halfway.begun(operation.evidence, submission.gateway_order_id)
+    if evidence is None:
+        return submission
+    return replace(submission, gateway_reference=halfway.reference_in(evidence, submission.gateway_order_id))
 
 
 def plan_session_over(facts: PaymentFacts, over_at: datetime, now: datetime, *, lapse: bool) -> Plan | None:

@@ -105,7 +105,7 @@ class UnderFault(Generic[W]):
         match self._verb:
             case Verb.INITIALIZE:
                 await stage.open("CHECK-0", approve=False)  # so that the token is there
-                return lambda: gateway.initialize_payment(stage.world.request("CHECK-1"))
+                return lambda: stage.initialize(stage.world.request("CHECK-1"))
             case Verb.EXECUTE:
                 await stage.open("CHECK-1")
                 return lambda: gateway.execute_payment(stage.call())

@@ -256,7 +256,7 @@ async def _bad_input_is_refused_unsent(
     bad: list[tuple[str, Callable[[], Awaitable[Any]]]] = []
 
     def with_amount(name: str, amount: Money) -> None:
-        bad.append((name, lambda: stage.gateway.initialize_payment(replace(good, amount=amount))))
+        bad.append((name, lambda: stage.initialize(replace(good, amount=amount))))
 
     if "XTS" not in can.currencies:
         with_amount("a currency it does not take", Money("10", "XTS"))
@@ -267,7 +267,7 @@ async def _bad_input_is_refused_unsent(
     bad.append(
         (
             "another gateway's request",
-            lambda: stage.gateway.initialize_payment(replace(good, gateway="another")),
+            lambda: stage.initialize(replace(good, gateway="another")),
         )
     )
     for name, order_id in (
@@ -275,7 +275,7 @@ async def _bad_input_is_refused_unsent(
         ("an empty order id", ""),
         ("an order id of control characters", "A\nB"),
     ):
-        bad.append((name, partial(stage.gateway.initialize_payment, good, gateway_order_id=order_id)))
+        bad.append((name, partial(stage.initialize, good, gateway_order_id=order_id)))
     for name, act in bad:
         outcome = await tried(act)
         if not isinstance(outcome.error, InvalidRequestError):

@@ -121,6 +121,9 @@ class Stage(Generic[W]):
     session: PaymentSession | None = None
     refund: RefundCall | None = None
     evidence: list[Evidence] = field(default_factory=list)
+    """Of refunds."""
+    begun: list[Evidence] = field(default_factory=list)
+    """Of sessions that take several calls."""
 
     @classmethod
     def over(cls, world: W, make_gateway: MakeGateway[W]) -> "Stage[W]":
@@ -145,10 +148,22 @@ class Stage(Generic[W]):
     ) -> PaymentSession:
         """A session, approved unless told otherwise."""
         request = self.world.request(reference, intent=intent)
-        self.session = await self.gateway.initialize_payment(request)
+        self.session = await self.initialize(request)
         if approve:
             await self.world.approve(self.session.gateway_reference)
         return self.session
+
+    async def initialize(
+        self, request: PaymentRequest, *, gateway_order_id: str | None = None
+    ) -> PaymentSession:
+        """Open a session; whoever opens it in several calls gets his checkpoints taken."""
+
+        async def take(evidence: Evidence) -> None:
+            self.begun.append(evidence)
+
+        return await self.gateway.initialize_payment(
+            request, gateway_order_id=gateway_order_id, on_checkpoint=take
+        )
 
     def call(self, intent: Intent = Intent.SALE) -> ExecuteCall:
         """The session's execute call."""

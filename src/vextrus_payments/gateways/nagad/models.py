@@ -37,6 +37,8 @@ PATH_CANCEL: Final = "/purchase/cancel"
 # -------------------------------------------------------------------------------------- words and limits (§3-§8)
 
 API_VERSION: Final = "v-0.2.0"
+API_VERSION_WITH_FEE: Final = "v-3.0.1"
+"""The same with a fee for the payer; the vendor's guide is its only source (§3)."""
 HEADER_API_VERSION: Final = "X-KM-Api-Version"
 HEADER_CLIENT_ADDRESS: Final = "X-KM-IP-V4"
 HEADER_CLIENT_TYPE: Final = "X-KM-Client-Type"
@@ -119,6 +121,12 @@ class InitializeBody(Body):
     signature: str = Field(min_length=1, repr=False)
 
 
+class OtherAmount(Body):
+    """What the payer pays on top, in API v-3.0.1 alone (§3, §5: the vendor's guide is its only source)."""
+
+    service_fee: str = Field(alias="serviceFee", min_length=1, max_length=AMOUNT_MAX_CHARACTERS)
+
+
 class CompleteText(Body):
     """The sealed text of complete; `challenge` is the one the gateway gave (§5)."""
 
@@ -127,6 +135,7 @@ class CompleteText(Body):
     currency_code: str = Field(alias="currencyCode", min_length=1)
     amount: str = Field(min_length=1, max_length=AMOUNT_MAX_CHARACTERS)
     challenge: str = Field(min_length=1, repr=False)
+    other_amount: OtherAmount | None = Field(default=None, alias="otherAmount")
 
 
 class CompleteBody(Body):
@@ -265,6 +274,8 @@ class CancelAnswerText(Lenient):
 
 #: What every real one is made of; a padded Base64 text never holds + or / here, for its own text is ASCII.
 _REFERENCE: Final = re.compile(r"[A-Za-z0-9]{1,200}={0,2}", re.ASCII)
+REFERENCE_MIN: Final = 8
+"""No real one is shorter than 76 characters (§0.7); what a browser names has to look like one at all."""
 _REFERENCE_PARTS: Final = 4
 
 
