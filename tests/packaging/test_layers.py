@@ -20,6 +20,7 @@ PLANTED = {
     "gateways": {"src/vextrus_payments/gateways/base.py": "import vextrus_payments.gateways.bkash.models"},
     "recording": {"src/vextrus_payments/recording/drafting.py": "import vextrus_payments.recording.holds"},
     "stores": {"src/vextrus_payments/stores/memory/store.py": "import vextrus_payments.stores.sqlite.store"},
+    "verifiers": {"src/vextrus_payments/verifiers/sns.py": "import vextrus_payments.verifiers.relay"},
     "backends": {"src/vextrus_payments/tokens/memory.py": "import vextrus_payments.tokens.file"},
     "circles": {
         "src/vextrus_payments/gateways/bkash/errors.py": "import vextrus_payments.gateways.bkash.planted",
@@ -32,6 +33,7 @@ PLANTED = {
     "structlog": {"src/vextrus_payments/breaker.py": "import structlog"},
     "terminal": {"src/vextrus_payments/app/payments.py": "import rich.table"},
     "redis": {"src/vextrus_payments/tokens/store.py": "import redis.asyncio"},
+    "limits": {"src/vextrus_payments/webhooks/guard.py": "import limits"},
     "spreadsheets": {"src/vextrus_payments/settlement/reading.py": "import openpyxl"},
     "doors": {"src/vextrus_payments/webhooks/wsgi.py": "import vextrus_payments.webhooks.asgi"},
     "django": {"src/vextrus_payments/webhooks/wsgi.py": "import django.http"},
