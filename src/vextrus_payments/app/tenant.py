@@ -232,7 +232,8 @@ class TenantPayments:
 
         They are an unauthenticated hint. A success hint executes; a cancel or failure hint only looks the payment
         up. So it is where the payer was asked for an agreement: then `agreement` is there, and `outcome` is None.
-        Returns of one unfinished payment share what they make us ask (`EngineLimits.return_pause_s`). Redirect the browser to the result's `redirect_to` and nowhere else.
+        Returns of one unfinished payment share what they make us ask (`EngineLimits.return_pause_s`). Redirect the
+        browser to the result's `redirect_to` and nowhere else.
 
         Args:
             wait_s: how long to wait for the gateway, in seconds; what is known by then is answered.
