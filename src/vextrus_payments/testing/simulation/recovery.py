@@ -96,11 +96,11 @@ async def accept_restored(stage: Stage, payments: Payments) -> bool:
     """After a restored backup: ask about everything since, as a person would. False: not everything was answered."""
     if (await payments.epoch()).restored is None:
         return True
-    now_s, taken_at_s = asyncio.get_running_loop().time(), stage.restores.taken_at_s or 0.0
-    since = payments.store.now() - timedelta(seconds=now_s - taken_at_s) - _BEFORE_BACKUP
+    loop, taken_at_s = asyncio.get_running_loop(), stage.restores.taken_at_s or 0.0
+    since = payments.store.now() - timedelta(seconds=loop.time() - taken_at_s) - _BEFORE_BACKUP
     report = await payments.reconcile_since(since)
     if report.accepted_restored:
-        stage.restores.accepted_at_s = now_s
+        stage.restores.accepted_at_s = loop.time()  # it has waited, and asked a good deal
         stage.note("the restored store is accepted")
     return report.accepted_restored
 
