@@ -9,7 +9,6 @@ refusal of a second payment of the same payer and amount within two minutes is o
 (`world_options={"duplicate_window_s": 120}`), because it would hide a double charge.
 """
 
-import asyncio
 import hmac
 import json
 from collections.abc import Mapping, Sequence
@@ -39,6 +38,7 @@ from vextrus_payments_sandbox.bkash.rules import BkashRules
 from vextrus_payments_sandbox.bkash.tokens import GRANTS_PER_WINDOW, GrantLog, Merchant
 from vextrus_payments_sandbox.exchange import Exchange
 from vextrus_payments_sandbox.faults import FaultPlans
+from vextrus_payments_sandbox.simulated_wire import VirtualSleeper, carried
 from vextrus_payments_sandbox.world import WALLETS, SandboxClock, World, to_paisa, to_text
 
 _HARD_LIMIT_S: Final = 60.0
@@ -78,7 +78,7 @@ class SimulatedBkash:
         )
         self._relayed = 0
         self._grants = GrantLog(self._world, strict=bool(ports.options.get("strict_grants", False)))
-        exchange = Exchange(self._world, FaultPlans(), _Waits())
+        exchange = Exchange(self._world, FaultPlans(), VirtualSleeper())
         api = BkashApi(self._world, self._rules, self._grants, exchange, list(self._merchants.values()))
         self._pages = BkashPages(self._rules)
         self._app = Starlette(routes=api.routes())
@@ -151,40 +151,7 @@ class SimulatedBkash:
 
     async def answer(self, ask: HttpAsk) -> HttpAnswer:
         """Carry one request through the sandbox's own application."""
-        status, content_type, body = 500, "application/json", b""
-        received = False
-
-        async def receive() -> dict[str, Any]:
-            nonlocal received
-            if received:
-                await asyncio.Event().wait()
-            received = True
-            return {"type": "http.request", "body": ask.body, "more_body": False}
-
-        async def send(message: Any) -> None:
-            nonlocal status, content_type, body
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                content_type = dict(message["headers"]).get(b"content-type", b"").decode()
-            else:
-                body += message.get("body", b"")
-
-        host, port = self.sites[0]
-        scope = {
-            "type": "http",
-            "http_version": "1.1",
-            "method": ask.method,
-            "scheme": "http" if self.mode == "sandbox" else "https",
-            "path": ask.path,
-            "raw_path": ask.path.encode(),
-            "root_path": "",
-            "query_string": b"",
-            "headers": [(name.encode(), value.encode()) for name, value in ask.headers.items()],
-            "server": (host, port),
-            "client": ("192.0.2.2", 50_000),
-        }
-        await self._app(scope, receive, send)
-        return HttpAnswer(status, body, content_type)
+        return await carried(self._app, ask, self.sites[0])
 
     def token_rejected(self) -> HttpAnswer | None:
         """The front door's answer to an expired token (dossier §3)."""
@@ -290,11 +257,6 @@ def bkash(ports: WorldPorts) -> SimulatedBkash:
 def live_bkash(ports: WorldPorts) -> SimulatedBkash:
     """The same at bKash's live host: nothing leaves the machine."""
     return SimulatedBkash(ports, mode="live")
-
-
-class _Waits:
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
 
 
 def _merchant(tenant: str, mode: str) -> Merchant:

@@ -54,7 +54,7 @@ def open_request(
     A block that was tampered with decrypts to nonsense instead of failing, so that nonsense counts as undecryptable.
     """
     try:
-        inside = gateway.decrypt(sealed, _PADDING)
+        inside = decrypted(sealed, gateway)
         found = json.loads(inside.decode("utf-8"), parse_float=NumberText, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         raise Refusal("057", "not one block of this gateway's public key") from None
@@ -67,6 +67,11 @@ def open_request(
     if not isinstance(found, dict) or not is_text(found):
         raise Refusal("060", "the sensitive data is no JSON object")
     return Opened(found, hash_name)
+
+
+def decrypted(sealed: bytes, key: rsa.RSAPrivateKey) -> bytes:
+    """What is in a block for this key. Raises ValueError for what is no block of its size, and for nothing else."""
+    return key.decrypt(sealed, _PADDING)
 
 
 def seal(inside: bytes, *, gateway: rsa.RSAPrivateKey, merchant: rsa.RSAPublicKey) -> dict[str, str]:

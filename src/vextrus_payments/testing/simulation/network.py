@@ -207,8 +207,8 @@ class Line:
             return
         self._received = rest[length:]
         method, target, _ = first.split(" ", 2)
-        host = headers.get("host", "")
-        self._network.serve(self, HttpAsk(method, host, target.partition("?")[0], headers, rest[:length]))
+        host, (path, _, query) = headers.get("host", ""), target.partition("?")
+        self._network.serve(self, HttpAsk(method, host, path, headers, rest[:length], query))
 
     async def send(self, answer: HttpAnswer, *, keep: float = 1.0, drip_s: float = 0.0) -> None:
         """Send an answer back; `keep` less than 1 breaks off within the body, `drip_s` pauses between drops."""

@@ -23,6 +23,8 @@ class HttpAsk:
     path: str
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    query: str = field(default="", repr=False)
+    """What stood behind the question mark, as it was sent."""
 
 
 @dataclass(frozen=True, slots=True)
