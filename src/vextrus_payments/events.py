@@ -150,6 +150,8 @@ class Events:
     """A verified delivery with news in it."""
 
     events: tuple[GatewayEvent, ...]
+    kept_body: bytes | None = field(default=None, repr=False)
+    """What may be kept of the delivery where the whole of it grants a right: still enough to be verified again."""
 
 
 @dataclass(frozen=True, slots=True)

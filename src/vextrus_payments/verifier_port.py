@@ -34,6 +34,8 @@ class Verified:
     scheme: str
     """By which rules it was proven: "sns/2", "standard/v1", "relay"."""
     signed_at: datetime | None = None
+    kept: bytes | None = field(default=None, repr=False)
+    """The delivery without what nobody signed: to be kept in its place where that holds a right. It verifies alike."""
     confirm: Confirm | None = None
     """Of a CONFIRMATION: the address to fetch, already held to the sender's host and region."""
 

@@ -117,6 +117,8 @@ async def test_a_payment_whose_answer_got_lost_is_found_by_its_webhook(scene: Sc
         assert await scene.arrived() == [200]
         (row,) = await scene.inbox()
         assert row.state is InboxState.WAITING and row.news_key is not None
+        # Whoever has that address can end the subscription: a store is no place for it.
+        assert b"Signature" in row.body and b"UnsubscribeURL" not in row.body
         assert await shop.fired() == ["payment.unknown_opened"]
 
         scene.server.app.state.faults.clear()

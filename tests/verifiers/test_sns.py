@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -87,6 +88,12 @@ async def test_fields_may_stand_in_any_order_and_beside_others() -> None:
     checker = verifier()
     for turned in ([*one.items()][n:] + [*one.items()][:n] for n in range(len(one))):
         assert (await checker.verify(delivery(dict(turned)))).message_id == one["MessageId"]
+    kept = (await checker.verify(delivery(one))).kept
+    assert kept is not None and json.loads(kept) == {n: v for n, v in one.items() if n != "UnsubscribeURL"}
+    again = replace(delivery(one), body=kept)
+    assert (await checker.verify(again)).message_id == one["MessageId"], (
+        "what is kept is proven like the whole"
+    )
     shown_empty = {
         **envelope(),
         "Token": "",

@@ -14,6 +14,7 @@ A repeat of a notification is the same message with the same `MessageId`, `Times
 
 import base64
 import binascii
+import json
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -198,6 +199,8 @@ class SnsVerifier:
             message=envelope["Message"].encode("utf-8"),
             scheme=f"sns/{envelope['SignatureVersion']}",
             signed_at=signed_at,
+            # Left out is the address by which anybody may end the subscription.
+            kept=json.dumps(envelope, ensure_ascii=False).encode("utf-8"),
             confirm=confirm if kind is VerifiedKind.CONFIRMATION else None,
         )
 

@@ -174,7 +174,7 @@ class Receiver:
             proven = True
             match read:
                 case Events():
-                    rows = self._rows(tenant, gateway, delivery, read.events)
+                    rows = self._rows(tenant, gateway, delivery, read)
                     kept = await self._ports.writer.accept(rows) if rows else ()
                     if any(kept):
                         self._ports.on_kept()
@@ -203,13 +203,14 @@ class Receiver:
         return self._ports.has_tenants or error.code == NOT_CONFIGURED
 
     def _rows(
-        self, tenant: str, gateway: PaymentGateway, delivery: Delivery, events: tuple[GatewayEvent, ...]
+        self, tenant: str, gateway: PaymentGateway, delivery: Delivery, read: Events
     ) -> list[NewInboxEvent]:
-        if len(events) > _EVENTS_MAX:
+        if len(read.events) > _EVENTS_MAX:
             raise MalformedWebhookError("The delivery holds too many events.", code="too_many_events")
         headers = _kept(delivery.headers)
+        body = delivery.body if read.kept_body is None else read.kept_body
         rows = []
-        for event in events:
+        for event in read.events:
             if not _ID.fullmatch(event.event_id) or not _ID.fullmatch(event.news_key or "-"):
                 raise MalformedWebhookError("An event has no usable id.", code="event_id")
             rows.append(
@@ -221,7 +222,7 @@ class Receiver:
                     news_key=event.news_key,
                     document=_document(event),
                     headers=headers,
-                    body=delivery.body,
+                    body=body,
                     received_at=delivery.received_at,
                 )
             )

@@ -89,7 +89,7 @@ class Senders:
         verified = await self._unmarked.verify(delivery)
         match verified.kind:
             case VerifiedKind.MESSAGE:
-                return _news(notification_event(verified))
+                return Events((notification_event(verified),), kept_body=verified.kept)
             case VerifiedKind.CONFIRMATION if verified.confirm is not None:
                 return verified.confirm
             case VerifiedKind.CONFIRMATION:
