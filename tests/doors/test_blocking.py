@@ -1,5 +1,6 @@
 """The doors of the blocking facade under servers that block: real payments, a real sandbox, real sockets."""
 
+import asyncio
 import io
 import os
 import threading
@@ -20,6 +21,7 @@ from vextrus_payments import PaymentSession
 from vextrus_payments.sync import Payments
 from vextrus_payments.testing import FakeClock
 from vextrus_payments.webhooks.blocking import BlockingDoors, Question, head_of
+from vextrus_payments.webhooks.django import django_async_view
 from vextrus_payments.webhooks.wsgi import WsgiDoors
 
 SHOP = "https://shop.example/orders/INV-1"
@@ -389,3 +391,34 @@ def test_a_child_of_a_fork_opens_its_own(payments: Payments) -> None:
     with open(reading, "rb") as pipe:
         assert pipe.read() == b"200 OK"
     os.waitpid(child, 0)
+
+
+@pytest.mark.parametrize("moment", [(1, "before"), (1, "after"), (2, "before"), (2, "after")])
+async def test_who_hangs_up_on_an_async_view_leaves_at_every_moment(
+    asked: ScriptedKeeper, moment: tuple[int, str]
+) -> None:
+    """Django cancels the view: what was let in on the other loop must not keep its place for ever."""
+    steps = count(1)
+
+    async def ask(question: Question[Any]) -> Any:
+        step = next(steps)
+        if moment == (step, "before"):
+            serving.cancel()
+            await asyncio.sleep(0)
+        answer = await question(asked)
+        if moment == (step, "after"):
+            serving.cancel()
+            await asyncio.sleep(0)
+        return answer
+
+    view = django_async_view(ask)
+    django_urls(view)
+    from django.test import AsyncRequestFactory
+
+    request = AsyncRequestFactory().post("/bkash/webhook", b"{}", content_type="application/json")
+    serving = asyncio.ensure_future(view(request, "bkash/webhook"))
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+    await asyncio.sleep(0.01)
+    assert asked.inside == 0
+    assert len(asked.asked) == 1 and len(asked.took) == 1, "and what he sent was not in vain"

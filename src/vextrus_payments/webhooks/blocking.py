@@ -196,7 +196,7 @@ def read_body(stream: Readable, errand: Errand, clock: Clock, *, ends: bool) -> 
         return _read(stream, errand, clock)
     except TimeoutError:  # the server's own limit on a single read
         return TOO_SLOW
-    except OSError:  # the sender is gone
+    except (OSError, ValueError):  # the sender is gone, and what he sent is closed
         return MALFORMED  # a sender that left in the middle of it will not read this
 
 

@@ -4,7 +4,8 @@ Under WSGI the body is read piece by piece. Under ASGI Django takes a whole body
 any view is called: there the limit for what is taken in is the server's or the proxy's to set.
 """
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from vextrus_payments.clock import Clock, SystemClock
@@ -39,12 +40,23 @@ def django_view(ask: Ask, *, clock: Clock | None = None) -> View:
 def django_async_view(ask: AskAsync, *, clock: Clock | None = None) -> AsyncView:
     """The same for Django under ASGI: waits without holding a thread."""
     steps, known_clock = Steps(), clock or SystemClock()
+    under_way: set[asyncio.Task[Reply]] = set()
 
     async def payments_doors(request: Any, route: str = "") -> Any:
-        return _response(request, await _answered(ask, steps, known_clock, _head(request, route), request))
+        answering = _answered(ask, steps, known_clock, _head(request, route), request)
+        return _response(request, await _to_its_end(answering, under_way))
 
     payments_doors.csrf_exempt = True  # type: ignore[attr-defined]
     return payments_doors
+
+
+async def _to_its_end(answering: Coroutine[Any, Any, Reply], under_way: set[asyncio.Task[Reply]]) -> Reply:
+    """What it answers. Django cancels the view of a sender who hangs up; the keeper, on a loop of its own, may just
+    have let him in, and then nobody would ever leave: the place in memory would be lost until the process ends."""
+    task = asyncio.create_task(answering, name="vextrus-payments-door")
+    under_way.add(task)
+    task.add_done_callback(under_way.discard)
+    return await asyncio.shield(task)
 
 
 async def _answered(ask: AskAsync, steps: Steps, clock: Clock, head: Head, request: Any) -> Reply:
