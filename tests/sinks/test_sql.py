@@ -194,7 +194,9 @@ async def generated(entry: LedgerEntry) -> Any:
 
 
 @pytest.mark.parametrize(
-    "given", [plain, generated, PlainObject().method, print, LedgerEntry, 7, "ledger"], ids=repr
+    "given",
+    [plain, generated, PlainObject().method, print, LedgerEntry, 7, "ledger"],
+    ids=lambda given: getattr(given, "__name__", str(given)),
 )
 @pytest.mark.parametrize("name", ["ledger", "on_event", "on_alarm"])
 def test_what_cannot_be_awaited_is_refused_at_once(name: str, given: Any) -> None:
