@@ -29,6 +29,7 @@ from vextrus_payments.errors import (
     Effect,
     GatewayError,
     NotSentError,
+    OutcomeUnknownError,
     SignatureError,
     ThrottledError,
     UnreadableAnswerError,
@@ -299,8 +300,9 @@ async def test_what_is_not_there_is_refused_and_remembered(served: int | bytes) 
     clock, amazon = FakeClock(NOW), Amazon(served={CERT_URL: served})
     checker = verifier(amazon, clock)
     for _ in range(3):
-        with pytest.raises(SignatureError):
+        with pytest.raises(SignatureError) as caught:
             await checker.verify(delivery(envelope()))
+        assert caught.value.code == ("certificate_absent" if isinstance(served, int) else "certificate")
     assert len(amazon.asked) == 1
     amazon.served[CERT_URL] = pem(leaf())
     clock.advance(ABSENT_S - 0.001)
@@ -351,6 +353,35 @@ async def test_guessed_names_cost_a_bounded_number_of_fetches_and_no_kept_certif
     with pytest.raises(SignatureError):
         await kept.signing(url(5000), POLICY)
     assert len(amazon.asked) == FETCHES_MAX + 1
+
+
+async def test_guesses_keep_no_certificate_out_whose_day_is_over() -> None:
+    clock, amazon = FakeClock(NOW), Amazon()
+    kept = cache(amazon, clock)
+    await kept.signing(CERT_URL, POLICY)
+    clock.advance(KEEP_S)
+    for number in range(FETCHES_MAX):
+        with pytest.raises(SignatureError):
+            await kept.signing(url(number), POLICY)
+    with pytest.raises(ThrottledError):
+        await kept.signing(url(1000), POLICY)
+    await kept.signing(CERT_URL, POLICY)
+    assert amazon.asked.count(CERT_URL) == 2
+    clock.advance(KEEP_S)
+    amazon.served[CERT_URL] = 503
+    for _ in range(2 * FETCHES_MAX):  # its host fails for longer than a budget lasts
+        with pytest.raises(OutcomeUnknownError):
+            await kept.signing(CERT_URL, POLICY)
+        clock.advance(FAILED_S)
+    amazon.served[CERT_URL] = 404
+    with pytest.raises(SignatureError):
+        await kept.signing(CERT_URL, POLICY)
+    clock.advance(ABSENT_S)
+    for number in range(2000, 2000 + FETCHES_MAX):
+        with pytest.raises(SignatureError):
+            await kept.signing(url(number), POLICY)
+    with pytest.raises(ThrottledError):
+        await kept.signing(CERT_URL, POLICY)
 
 
 async def test_what_is_kept_is_bounded() -> None:

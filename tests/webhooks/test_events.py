@@ -478,5 +478,6 @@ async def test_the_guard_learns_who_forges_and_who_has_proven_himself() -> None:
 
         assert [await knock("192.0.2.1", "forged") for _ in range(5)] == [401, 401, 401, 429, 429]
         assert [await knock("192.0.2.2", "late") for _ in range(5)] == [401] * 5, "late is not forged"
+        assert [await knock("192.0.2.4", "guessed") for _ in range(4)] == [401, 401, 401, 429]
         assert await knock("192.0.2.3", "signed for default") == 200
         assert [await knock("192.0.2.3", "forged") for _ in range(5)] == [401] * 5, "it may be shared"

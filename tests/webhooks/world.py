@@ -41,6 +41,8 @@ class NewsGateway(ToyGateway):
         signed = delivery.headers.get("x-toy")
         if signed == "late":
             raise TimestampOutsideWindowError("Signed an hour ago.")
+        if signed == "guessed":
+            raise SignatureError("Its certificate is not there.", code="certificate_absent")
         if signed != f"signed for {self.tenant}":
             raise SignatureError("Not signed.")
         try:

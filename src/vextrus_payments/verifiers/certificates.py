@@ -7,7 +7,8 @@ that its key is RSA of a length that can be trusted. Where anchors are given, or
 whole chain is verified too. docs/adr/0008-sns-trust.md says why that is enough.
 
 Whoever guesses names makes nobody fetch for long: what is not there is remembered for a minute, and a budget bounds
-how many fetches there can be at all. Certificates that are kept cost nothing of it.
+how many fetches there can be at all. Certificates that are kept cost nothing of it, nor does asking for one anew when
+its day is over: else guesses could use up the budget at that moment, and keep its sender out while they go on.
 """
 
 import asyncio
@@ -162,6 +163,8 @@ class CertificateCache:
             self._kept.popitem(last=False)
 
     def _miss(self, url: str, refuse: Callable[[], Never], for_s: float) -> None:
+        if for_s == ABSENT_S:
+            self._kept.pop(url, None)  # it is none any more: from now on it costs like any other name
         self._absent[url] = _Absent(refuse, self._clock.monotonic() + for_s)
         self._absent.move_to_end(url)
         while len(self._absent) > ABSENT_MAX:
@@ -172,7 +175,8 @@ class CertificateCache:
     async def _flown(self, url: str, policy: CertificatePolicy) -> Signing:
         task = self._flights.get(url)
         if task is None or task.get_loop() is not asyncio.get_running_loop():
-            self._spend()
+            if url not in self._kept:
+                self._spend()
             task = asyncio.create_task(self._fetch(url, policy), name="vextrus-payments-certificate")
             self._flights[url] = task
             task.add_done_callback(partial(self._landed, url))
@@ -362,7 +366,10 @@ def _refuse_bad(what: str) -> Never:
 
 
 def _refuse_absent() -> Never:
-    raise _bad("is not at the address that the message names")
+    # With a code of its own: no sender names what is not there, so it tells of a forger as a wrong signature does.
+    raise SignatureError(
+        "The signing certificate is not at the address that the message names.", code="certificate_absent"
+    )
 
 
 def _refuse_answer(status: int) -> Never:

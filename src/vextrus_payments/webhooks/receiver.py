@@ -54,7 +54,7 @@ _HEADERS_MAX: Final = 100
 _HEADER_MAX: Final = 8_192
 _EVENTS_MAX: Final = 100
 #: Of the reasons why a signature proves nothing, those by which somebody pretended: no other topic, no old certificate.
-_FORGED: Final = frozenset({SignatureError.default_code, "foreign_certificate"})
+_FORGED: Final = frozenset({SignatureError.default_code, "foreign_certificate", "certificate_absent"})
 #: What is never kept of a delivery: whatever may be a credential of ours, or of a proxy in front of us.
 _UNKEPT: Final = re.compile(
     r"cookie|authoriz|authentic|passw|secret|token|credential|api-?key", re.IGNORECASE
