@@ -10,6 +10,7 @@ from vextrus_payments.testing.simulation.story_consent import consent_story
 from vextrus_payments.testing.simulation.story_people import people_story
 from vextrus_payments.testing.simulation.story_restore import restore_story
 from vextrus_payments.webhooks.limits import DoorLimits, Rate
+from vextrus_payments_sandbox.nagad.simulated import nagad
 from vextrus_payments_sandbox.simulated import bkash
 
 SETTINGS = {
@@ -18,6 +19,9 @@ SETTINGS = {
     "raw": Setting(worlds=[raw], story=shop_story),
     "tenants": Setting(worlds=[bkash, raw], story=shop_story, tenants=("acme", "zeta"), processes=2),
     "page": Setting(worlds=[page, bkash], story=shop_story),
+    "nagad": Setting(worlds=[nagad], story=shop_story),
+    "nagad-two": Setting(worlds=[nagad, bkash], story=shop_story, processes=2),
+    "nagad-tenants": Setting(worlds=[nagad], story=shop_story, tenants=("acme", "zeta"), processes=2),
 }
 
 
@@ -30,6 +34,7 @@ def marked(ports: ServicePorts) -> Payments:
 PEOPLE = {
     "people": Setting(worlds=[bkash, raw], story=people_story, processes=2),
     "people-bkash": Setting(worlds=[bkash], story=people_story),
+    "people-nagad": Setting(worlds=[nagad], story=people_story, processes=2),
     "consent": Setting(worlds=[bkash], story=consent_story, processes=2),
     "consent-tenants": Setting(worlds=[bkash], story=consent_story, tenants=("acme", "zeta")),
     "restored": Setting(worlds=[bkash, raw], story=restore_story, service=marked, processes=2, epoch=True),
@@ -46,6 +51,7 @@ def limited(ports: ServicePorts) -> Payments:
 DOORS = {
     "doors": Setting(worlds=[bkash, raw], story=shop_story, processes=2, doors=True),
     "doors-bkash": Setting(worlds=[bkash], story=shop_story, doors=True),
+    "doors-nagad": Setting(worlds=[nagad], story=shop_story, doors=True),
     "doors-limited": Setting(worlds=[bkash, raw], story=hard_story, service=limited, processes=2, doors=True),
     "doors-page": Setting(worlds=[page, raw], story=shop_story, doors=True),
     "doors-tenants": Setting(
