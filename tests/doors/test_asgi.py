@@ -173,6 +173,23 @@ async def test_a_length_that_is_none(doors: AsgiDoors, asked: ScriptedKeeper, le
     assert answer is not None and answer.status == 400 and asked.took == []
 
 
+async def test_a_length_beside_chunks_is_none(doors: AsgiDoors, asked: ScriptedKeeper) -> None:
+    """A server that goes by the chunks would let in as one byte what is as long as its sender likes."""
+    answer = await ask(
+        doors, headers=[(b"content-length", b"1"), (b"transfer-encoding", b"chunked")], parts=[b"x" * 900]
+    )
+    assert answer is not None and answer.status == 400 and answer["connection"] == "close"
+    assert answer.read == 0 and asked.asked == []  # type: ignore[attr-defined]
+
+
+async def test_a_body_that_the_hosts_middleware_has_read_is_our_own_fault(
+    doors: AsgiDoors, asked: ScriptedKeeper
+) -> None:
+    answer = await ask(doors, headers=[(b"content-length", b"13")], parts=[b""])
+    assert answer is not None and answer.status == 503 and answer["retry-after"] == "5"
+    assert asked.took == [] and asked.inside == 0
+
+
 @pytest.mark.parametrize("coding", [b"gzip", b"GZIP", b"br", b"deflate, gzip", b"identity, gzip", b"x"])
 async def test_a_compressed_body_is_refused(doors: AsgiDoors, asked: ScriptedKeeper, coding: bytes) -> None:
     answer = await ask(doors, headers=[(b"content-encoding", coding)])

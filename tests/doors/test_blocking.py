@@ -328,6 +328,13 @@ def test_half_a_body_is_none(asked: ScriptedKeeper) -> None:
     assert asked.took == []
 
 
+def test_a_body_that_the_hosts_middleware_has_read_is_our_own_fault(asked: ScriptedKeeper) -> None:
+    """Amazon SNS gives a message up after a 4xx."""
+    status, body = call(asked, CONTENT_LENGTH="900", **{"wsgi.input": io.BytesIO()})
+    assert (status, body) == (503, b'{"error":"body_taken"}')
+    assert asked.took == []
+
+
 @pytest.mark.parametrize("path", ["/bkash/webhook\xff", "/\xe0\xa6\x95/webhook", "", "/"])
 def test_paths_that_are_none(asked: ScriptedKeeper, path: str) -> None:
     assert call(asked, PATH_INFO=path)[0] == 404
@@ -346,7 +353,7 @@ def test_whatever_breaks_behind_it_is_our_own_fault(
         return loop(question)
 
     stream = (
-        io.BytesIO(b"{}") if when != "leave" else io.BytesIO(b"")
+        io.BytesIO(b"{}") if when != "leave" else io.BytesIO(b"{")
     )  # a body that is cut off is left, not finished
     reply = BlockingDoors(ask).answer(head_of(environ()), stream, ends=False)
     assert reply.status == (400 if when == "leave" else 503)

@@ -84,6 +84,7 @@ class Doorway:
         self._keeper = keeper
         self._health: tuple[float, bool, Reply] | None = None
         self._looking: asyncio.Task[Reply] | None = None
+        self._told = False
 
     async def begin(self, head: Head) -> Reply | Errand:
         """Judge a request by its head. An answer ends it; an errand has to be finished or not, and then left."""
@@ -110,6 +111,13 @@ class Doorway:
         if errand.door is Door.RETURN:
             posted = came.method == "POST"
             return await returning.receive(self._keeper, _back(came, body if posted else None))
+        if errand.length and not body:
+            if not self._told:  # once: a sender that hangs up half-way under WSGI looks the same
+                self._told = True
+                _log.error(
+                    "A webhook's body was empty, against its head: does a middleware read it before the door?"
+                )
+            return BODY_TAKEN
         try:
             return await self._keeper.webhook(
                 Incoming(
@@ -198,7 +206,9 @@ def _bad_body(headers: Mapping[str, str], most: int, *, form: bool) -> Reply | N
     if form and headers.get("content-type", "").partition(";")[0].strip().lower() != returning.FORM:
         return refusal(415, "not_a_form")
     given = headers.get("content-length")
-    if given is not None and not _LENGTH.fullmatch(given):
+    if given is not None and ("transfer-encoding" in headers or not _LENGTH.fullmatch(given)):
+        # Chunked and with a length: some servers let it pass and go by the chunks, and a body that says it is one
+        # byte long is then as long as its sender likes. What bodies take in memory is counted by what they say.
         return MALFORMED
     return TOO_LARGE if given is not None and int(given) > most else None
 
@@ -235,6 +245,10 @@ _LOOKED_IN: Final = Reply(status=200, media_type=HTML)
 TOO_SLOW: Final = refusal(503, "body_too_slow", ("retry-after", str(RETRY_AFTER_S)))
 """For a body that did not come in time. Not a 4xx, although the sender was slow: nobody can tell a slow network from
 a slow sender or a busy machine of ours, and senders give a message up after a 4xx."""
+
+BODY_TAKEN: Final = refusal(503, "body_taken", ("retry-after", str(RETRY_AFTER_S)))
+"""For a body that has a length and nothing in it: a middleware of the host's has read it, which is our own fault. A
+sender whose connection broke is not there to be answered."""
 
 
 @lru_cache(maxsize=8)

@@ -200,7 +200,7 @@ class Guard:
         given = incoming.headers.get("content-length")
         if given is None:
             return most
-        if not _LENGTH.fullmatch(given):
+        if not _LENGTH.fullmatch(given) or "transfer-encoding" in incoming.headers:
             return MALFORMED
         return int(given) if int(given) <= most else TOO_LARGE
 

@@ -13,7 +13,7 @@
 429     too many from there, or blocked (see limits.py); or more signing certificates asked for than are fetched
 431     too many headers
 503     it cannot be decided or kept now: the database, the sender's certificate, our own settings, a body that did not
-        come in time. Sent again, it is taken
+        come in time, or that a middleware of the host's has read. Sent again, it is taken
 ======  ==========================================================================================================
 
 A sender gives up after a 4xx and repeats after a 5xx (Amazon SNS; Standard Webhooks repeats both). So what is our own
