@@ -12,6 +12,7 @@ from vextrus_payments.records import (
     OperationState,
     PaymentFacts,
     PaymentState,
+    Submission,
     SubmissionState,
 )
 
@@ -31,14 +32,23 @@ def watch_after(facts: PaymentFacts, now: datetime) -> datetime | None:
     times = [due for operation in facts.operations if (due := _due(operation, now)) is not None]
     if payment.state in (PaymentState.CREATED, PaymentState.AWAITING_PAYER, PaymentState.AUTHORIZED):
         times.append(facts.submission.expires_at or payment.created_at + _DAY)
-    for submission in facts.submissions:
-        if submission.state is SubmissionState.SUPERSEDED and submission.gateway_reference:
-            ends = submission.expires_at or submission.created_at + _DAY
-            if ends > now:
-                times.append(ends)
+    times += [_ends(submission) for submission in earlier_pages(facts, now)]
     if Flag.LATE in payment.flags and payment.state is PaymentState.PAID:
         times.append(now)
     return min(times, default=None)
+
+
+def earlier_pages(facts: PaymentFacts, now: datetime) -> tuple[Submission, ...]:
+    """The submissions that are no longer what the payer is sent to, and whose page he may still have before him."""
+    return tuple(
+        s
+        for s in facts.submissions
+        if s.state is SubmissionState.SUPERSEDED and s.gateway_reference and _ends(s) > now
+    )
+
+
+def _ends(submission: Submission) -> datetime:
+    return submission.expires_at or submission.created_at + _DAY
 
 
 def watch_agreement_after(agreement: Agreement, now: datetime) -> datetime | None:

@@ -33,6 +33,7 @@ from vextrus_payments.states import (
     is_taken_back,
     payment_receipts,
 )
+from vextrus_payments.watching import earlier_pages
 
 
 def plan_snapshot(
@@ -69,6 +70,9 @@ def plan_snapshot(
         _absent(draft, seen, execute)
     elif state in _OVER:
         _over(draft, seen, execute)
+    if seen.again_s is not None and earlier_pages(draft.facts, now):
+        # Money on one page is no reason to look away from another that its payer may still complete.
+        draft.look_by(now + timedelta(seconds=seen.again_s))
     return draft.plan()
 
 
