@@ -288,6 +288,12 @@ def _why_not_now(
     payment = facts.payment
     if Flag.QUARANTINED in payment.flags:
         return Refused("The payment is quarantined: a person has to look at it first.")
+    if operation.kind is OperationKind.INITIALIZE:
+        if payment.state is not PaymentState.CREATED:
+            # Its answer got lost, and a webhook told meanwhile how that session ended: no other page becomes payable.
+            return Refused("The payment has been settled by a session whose answer got lost.")
+        if siblings_decide(operation.kind, allow_repeat=payment.allow_repeat):
+            return live_sibling(siblings, payment.mode)
     if operation.kind is OperationKind.EXECUTE:
         if (
             payment.state is not PaymentState.AWAITING_PAYER

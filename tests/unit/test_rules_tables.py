@@ -256,12 +256,21 @@ def after_holds() -> Iterator[str]:
         )
 
 
+#: In which state of the payment an operation of a kind is submitted; AWAITING_PAYER for the others.
+_STATE_OF = {
+    K.INITIALIZE: P.CREATED,
+    K.CAPTURE: P.AUTHORIZED,
+    K.VOID: P.AUTHORIZED,
+    K.REFUND: P.PAID,
+}
+
+
 def answers() -> Iterator[str]:
     """No answer, a no, proof that nothing left, the claim given back: under the latest fence and others."""
     evidence = (Evidence("baseline"),)
     for kind, state, fence, baseline in product(K, Op, (2, 1), ((), evidence)):
         one = operation(kind, state, fence=2, send_by=OVER, evidence=baseline)
-        of = P.PAID if kind is K.REFUND else P.AUTHORIZED if kind in (K.CAPTURE, K.VOID) else P.AWAITING_PAYER
+        of = _STATE_OF.get(kind, P.AWAITING_PAYER)
         before = facts(of, one)
         name = f"{kind.value} {state.value}, fence {fence}, checkpoint {bool(baseline)}"
         asked = {
@@ -517,7 +526,7 @@ def claims() -> Iterator[str]:
             continue
         before = facts(payment(of, flags=flags), operation(kind, state, send_by=send_by))
         plan, answer = plan_claim(before, (), f"{kind.value}/pay_1/1", TERMS, NOW)
-        if of in (P.CREATED, P.LAPSED) and kind is not K.EXECUTE:
+        if of in (P.CREATED, P.LAPSED) and kind not in (K.EXECUTE, K.INITIALIZE):
             continue
         name = f"{of.value} {text(flags)}, {kind.value} {state.value} {text(send_by)}"
         yield f"{name} => {_answer(answer)} {short(before, plan)}"
@@ -548,7 +557,7 @@ def claims_beside() -> Iterator[str]:
             payment(theirs, payment_id="pay_2", mode=mode, flags=flags),
             operation(K.EXECUTE, execute, "execute/pay_2/1"),
         )
-        of = P.AUTHORIZED if kind in (K.CAPTURE, K.VOID) else P.AWAITING_PAYER
+        of = _STATE_OF.get(kind, P.AWAITING_PAYER)
         before = facts(payment(of, allow_repeat=repeat), operation(kind, Op.RESERVED))
         _, answer = plan_claim(before, (sibling,), f"{kind.value}/pay_1/1", TERMS, NOW)
         yield (

@@ -39,7 +39,7 @@ from vextrus_payments.plans import (
 from vextrus_payments.reasons import Reason, ReasonCode
 from vextrus_payments.recording import plan_initialize_lost, plan_refused, plan_session_opened
 from vextrus_payments.records import Operation, OperationState, PaymentFacts
-from vextrus_payments.states import SETTLED_STATES
+from vextrus_payments.states import SETTLED_STATES, has_money
 from vextrus_payments.wire import CallContext
 
 #: How many order numbers are passed over when references collide after shortening.
@@ -105,10 +105,7 @@ class Opening:
                     "This operation id was used before with other parameters."
                 ).about(**about)
             case SiblingLive(payment_id=other, paid=paid):
-                state = "is paid or authorized" if paid else "may turn out paid: its outcome is not known yet"
-                raise AlreadyPaidError(
-                    f"Another payment of this merchant reference {state}.", other_payment_id=other
-                ).about(**about)
+                raise _beside(other, paid).about(**about)
             case Refused(why=why):
                 raise ConflictError(why).about(**about)
             case OrderIdTaken():
@@ -143,8 +140,20 @@ class Opening:
                     if not paused_s:
                         raise _in_progress(after)
                     waited_s += paused_s
-                case SiblingLive() | Refused():
-                    raise ConflictError("Our records forbid it.").about(payment_id=payment.payment_id)
+                case SiblingLive(payment_id=other, paid=paid):
+                    raise _beside(other, paid).about(payment_id=payment.payment_id)
+                case Refused(why=why):
+                    await self._refuse_if_paid(payment.tenant, payment.payment_id)
+                    raise ConflictError(why).about(payment_id=payment.payment_id)
+
+    async def _refuse_if_paid(self, tenant: str, payment_id: str) -> None:
+        facts = await self._context.payment(tenant, payment_id)
+        if has_money(facts):
+            raise AlreadyPaidError(
+                "This payment has its money: a webhook told of the session whose answer got lost.",
+                other_payment_id=payment_id,
+                next_step="Look at it with status(): no other session was opened.",
+            ).about(payment_id=payment_id, tenant=tenant, gateway=facts.payment.gateway)
 
     async def _submit(
         self,
@@ -319,6 +328,11 @@ def _raise_declined(facts: PaymentFacts, operation: Operation) -> NoReturn:
         payment_id=facts.payment.payment_id,
         operation_id=operation.operation_id,
     )
+
+
+def _beside(other: str, paid: bool) -> AlreadyPaidError:
+    state = "is paid or authorized" if paid else "may turn out paid: its outcome is not known yet"
+    return AlreadyPaidError(f"Another payment of this merchant reference {state}.", other_payment_id=other)
 
 
 def _in_progress(facts: PaymentFacts) -> ConflictError:

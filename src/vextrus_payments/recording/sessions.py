@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Final
 
 from vextrus_payments import halfway
 from vextrus_payments.events import EventKind
@@ -20,6 +21,9 @@ from vextrus_payments.records import (
     SubmissionState,
 )
 from vextrus_payments.states import OPEN_STATES
+
+#: Where a lost answer leaves an operation; a quarantine meanwhile calls it unknown.
+_UNANSWERED: Final = frozenset({OperationState.SUBMITTING, OperationState.UNKNOWN})
 
 
 def plan_session_opened(
@@ -65,9 +69,13 @@ def plan_initialize_lost(
     Where it got as far as a reference of the gateway's, that is what it is watched by.
     """
     operation = facts.operation(operation_id)
-    if operation is None or operation.fence != fence or operation.state is not OperationState.SUBMITTING:
+    if operation is None or operation.fence != fence or operation.state not in _UNANSWERED:
         return None
     draft = Draft(facts, now)
+    if facts.payment.state is not PaymentState.CREATED:
+        # News of the lost session came first, and settled the payment: nobody needs another one.
+        draft.operation(operation, OperationState.RESERVED)
+        return draft.plan()
     old = facts.submission
     number = max(s.submission_no for s in facts.submissions) + 1
     draft.submission(replace(_known(old, operation), state=SubmissionState.SUPERSEDED))
