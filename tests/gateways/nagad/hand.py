@@ -137,7 +137,8 @@ class Drive:
                     step = call.send(None)
                     continue
                 self.sends.append(step)
-                reply = next(self._script)
+                reply = next(self._script, None)
+                assert reply is not None, f"the script has no answer to {step.name}"
                 step = call.throw(reply) if isinstance(reply, Exception) else call.send(reply)
             except StopIteration as end:
                 return end.value
