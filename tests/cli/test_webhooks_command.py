@@ -102,7 +102,7 @@ def inbox(tmp_path: Path, here: Here) -> Inbox:
     made.keep(
         lambda now: row("e-1", received_at=now),
         lambda now: row("e-2", tenant="acme", received_at=now, order="x" * 300),
-        lambda now: row("e-3", gateway="nagad", received_at=now),
+        lambda now: row("e-3", gateway="rocket", received_at=now),
         lambda now: row("both", received_at=now),
         lambda now: row("both", mode=Mode.LIVE, received_at=now),
     )
@@ -112,14 +112,14 @@ def inbox(tmp_path: Path, here: Here) -> Inbox:
 def test_it_lists_what_came_and_from_whom(inbox: Inbox) -> None:
     shown = inbox.run("list")
     assert shown.code == 0
-    for words in ("e-1", "acme", "nagad", "payment paid 12.50 BDT", "waiting"):
+    for words in ("e-1", "acme", "rocket", "payment paid 12.50 BDT", "waiting"):
         assert words in shown.out.replace("\n", " "), words
     (place,) = inbox.run("list", "--json").document["places"]
     assert [found["event_id"] for found in place["rows"]] == ["both", "both", "e-3", "e-2", "e-1"]
     assert place["rows"][-1]["told"]["payer_account"] == "017****8575"
     for arguments, expected in (
         (("--tenant", "acme"), ["e-2"]),
-        (("--gateway", "nagad"), ["e-3"]),
+        (("--gateway", "rocket"), ["e-3"]),
         (("--state", "parked"), []),
         (("--since", "1h", "--limit", "2"), ["both", "both"]),
     ):
@@ -172,7 +172,7 @@ def test_which_one_is_meant_has_to_be_said(inbox: Inbox) -> None:
     assert none.code == 2 and "No webhook of the id e-2" in none.error
     assert inbox.run("show", "e-2", "--tenant", "acme").code == 0
     assert inbox.run("show", "e-3").code == 2, "a gateway that is not installed has to be named"
-    assert inbox.run("show", "e-3", "--gateway", "nagad").code == 0
+    assert inbox.run("show", "e-3", "--gateway", "rocket").code == 0
 
 
 def test_a_replay_makes_it_due_again(inbox: Inbox) -> None:

@@ -5,7 +5,9 @@
 """
 
 import asyncio
+import faulthandler
 import json
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -98,7 +100,8 @@ async def drain(payments: Payments) -> None:
 
 
 def main() -> None:
-    """Be it."""
+    """Be it. Asked by SIGUSR1, it says where it stands."""
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     job = json.loads(sys.argv[1])
     payments = made(job)
     asyncio.run(drain(payments) if job.get("drain") else serve(payments))

@@ -19,7 +19,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
-from tests.crashes.supervisor import KILLED, ROOT
+from tests.crashes.supervisor import KILLED, ROOT, StuckError
 
 CONNECTIONS: Final = 64
 _PATIENCE_S: Final = 120
@@ -147,13 +147,21 @@ async def _load(process: "subprocess.Popen[bytes]", driver: Driver) -> None:
     line = await asyncio.to_thread(process.stdout.readline)
     port = json.loads(line)["port"]
     connections = [asyncio.create_task(driver.connection(port)) for _ in range(CONNECTIONS)]
-    async with asyncio.timeout(_PATIENCE_S):
-        ended = asyncio.gather(*connections)
-        enough = asyncio.create_task(driver.enough.wait())
-        await asyncio.wait({ended, enough}, return_when=asyncio.FIRST_COMPLETED)
-        enough.cancel()
-        os.kill(process.pid, signal.SIGKILL)
-        await ended  # what was on its way is read to its end
+    ended = asyncio.gather(*connections)
+    enough = asyncio.create_task(driver.enough.wait())
+    await asyncio.wait({ended, enough}, timeout=_PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
+    stuck = not enough.done() and not ended.done()
+    if stuck:
+        os.kill(process.pid, signal.SIGUSR1)
+        await asyncio.sleep(1)
+    enough.cancel()
+    os.kill(process.pid, signal.SIGKILL)
+    await ended  # what was on its way is read to its end
+    if stuck:
+        acked, others = len(driver.acked), dict(driver.others)
+        raise StuckError(
+            f"after {acked} acks (and {others}) nothing came any more; its log says where it stood"
+        )
 
 
 def _check_effects(store: str, told: Path, acked: set[str], report: AckReport) -> list[str]:
