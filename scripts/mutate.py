@@ -41,7 +41,7 @@ _STATE_TESTS = [
 GROUPS: dict[str, tuple[list[str], list[str]]] = {
     "money": (["money"], ["test_money.py"]),
     "retry": (["retry"], ["test_retry.py"]),
-    "signature": (["signing"], ["test_signing.py"]),
+    "signature": (["signing"], ["test_signing.py", "test_signing_rsa.py"]),
     "ledger": (["ledger"], _STATE_TESTS),
     "states": (["states", "watching", "reserving", "judging"], _STATE_TESTS),
     "recording": ([f"recording/{name}" for name in _RECORDING], _STATE_TESTS),
