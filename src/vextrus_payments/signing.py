@@ -38,6 +38,8 @@ SIGNATURE_HEADER: Final = "webhook-signature"
 WINDOW_S: Final = 300
 
 _MOST_SIGNATURES: Final = 16
+#: Of ed25519, each of which hashes the whole message again: a sender has a key, and a new one while they are exchanged.
+_MOST_ED25519: Final = 4
 _LONGEST_HEADER: Final = 4096
 # No full stop: it parts the id from the time in what is signed.
 _MESSAGE_ID: Final = re.compile(r"[!-\-/-~]{1,200}", re.ASCII)
@@ -115,8 +117,8 @@ class Verifier(Protocol):
         """The signatures it can judge: "v1" or "v1a"."""
         ...
 
-    def verifies(self, message: bytes, signature: bytes) -> bool:
-        """Whether the signature is this key's for the message."""
+    def verifies(self, message: bytes, signatures: Sequence[bytes]) -> bool:
+        """Whether one of the signatures is this key's for the message."""
         ...
 
 
@@ -131,9 +133,12 @@ class HmacKey:
         """See Signer."""
         return f"v1,{_text_of(hmac_digest(self.key, message))}"
 
-    def verifies(self, message: bytes, signature: bytes) -> bool:
-        """See Verifier."""
-        return hmac.compare_digest(hmac.digest(self.key, message, "sha256"), signature)
+    def verifies(self, message: bytes, signatures: Sequence[bytes]) -> bool:
+        """See Verifier. The message is hashed once, however many signatures a stranger puts beside it."""
+        digest, found = hmac_digest(self.key, message), False
+        for signature in signatures:
+            found |= hmac.compare_digest(digest, signature)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,17 +171,19 @@ class Ed25519Public:
     key: bytes
     version: str = "v1a"
 
-    def verifies(self, message: bytes, signature: bytes) -> bool:
+    def verifies(self, message: bytes, signatures: Sequence[bytes]) -> bool:
         """See Verifier."""
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
         public: Ed25519PublicKey = Ed25519PublicKey.from_public_bytes(self.key)
-        try:
-            public.verify(signature, message)
-        except InvalidSignature:
-            return False
-        return True
+        for signature in signatures:
+            try:
+                public.verify(signature, message)
+            except InvalidSignature:
+                continue
+            return True
+        return False
 
     def __str__(self) -> str:
         return f"whpk_{_text_of(self.key)}"
@@ -288,9 +295,9 @@ def verify(
     message = _signed(message_id, timestamp, body)
     good = False
     for key in keys:
-        for version, signature in signatures:
-            if version == key.version:
-                good |= key.verifies(message, signature)
+        its = [signature for version, signature in signatures if version == key.version]
+        if its:
+            good |= key.verifies(message, its)
     if not good:
         raise SignatureError("No signature of the message is one of a live key.")
     seconds = int(timestamp)
@@ -343,6 +350,8 @@ def _signatures(header: str) -> list[tuple[str, bytes]]:
         if raw is None or len(raw) != length:
             raise _malformed(f"{SIGNATURE_HEADER} holds what is no signature")
         found.append((version, raw))
+    if sum(version == "v1a" for version, _ in found) > _MOST_ED25519:
+        raise _malformed(f"{SIGNATURE_HEADER} holds more signatures of ed25519 than anybody has keys")
     return found
 
 

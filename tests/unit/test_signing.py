@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vextrus_payments import signing
 from vextrus_payments.errors import (
     ConfigurationError,
     MalformedWebhookError,
@@ -414,3 +415,24 @@ def test_the_last_second_of_the_calendar_and_the_one_after_are_outside_the_windo
 def test_two_seconds_off_are_old_and_not_early() -> None:
     with pytest.raises(TimestampOutsideWindowError, match="too old"):
         check_window(NOW - timedelta(seconds=1), NOW, past_s=0, future_s=0)
+
+
+def test_what_strangers_put_beside_a_message_costs_few_hashes_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[bytes] = []
+
+    def counted(key: bytes, message: bytes, algorithm: str = "sha256") -> bytes:
+        hashed.append(key)
+        return hmac.digest(key, message, algorithm)
+
+    monkeypatch.setattr(signing, "hmac_digest", counted)
+    wrong = " ".join(f"v1,{base64.b64encode(bytes([number] * 32)).decode()}" for number in range(16))
+    keys = [HmacKey(bytes([number] * 32)) for number in range(3)]
+    with pytest.raises(SignatureError):
+        verify(keys, {**GOOD, "webhook-signature": wrong}, BODY, now=NOW)
+    assert hashed == [key.key for key in keys]
+    four = [f"v1a,{base64.b64encode(bytes([number] * 64)).decode()}" for number in range(5)]
+    public = Ed25519Key(bytes(32)).public
+    with pytest.raises(SignatureError):
+        verify([public], {**GOOD, "webhook-signature": " ".join(four[:4])}, BODY, now=NOW)
+    with pytest.raises(MalformedWebhookError):
+        verify([public], {**GOOD, "webhook-signature": " ".join(four)}, BODY, now=NOW)
