@@ -212,6 +212,16 @@ async def test_no_credential_and_no_cookie_is_kept(town: Town) -> None:
         "x-auth-token": "canary-token",
         "x-forwarded-access-token": "canary-access",
         "x-shop-secret": "canary-secret",
+        # what a proxy in front of us lets its users in by
+        "x-goog-iap-jwt-assertion": "canary-iap",
+        "cf-access-jwt-assertion": "canary-access-jwt",
+        "x-amzn-oidc-data": "canary-oidc",
+        "x-ms-client-principal": "canary-principal",
+        "x-forwarded-client-cert": "canary-cert",
+        "x-bearer": "canary-bearer",
+        "x-auth": "canary-x-auth",
+        "x-session-id": "canary-session",
+        "x-csrftoken": "canary-csrf",
     }
     await town.deliver(NEWS, headers={**canaries, "x-signature": "kept", "x-long": "y" * 9000})
     row = await town.row()

@@ -57,7 +57,9 @@ _EVENTS_MAX: Final = 100
 _FORGED: Final = frozenset({SignatureError.default_code, "foreign_certificate", "certificate_absent"})
 #: What is never kept of a delivery: whatever may be a credential of ours, or of a proxy in front of us.
 _UNKEPT: Final = re.compile(
-    r"cookie|authoriz|authentic|passw|secret|token|credential|api-?key", re.IGNORECASE
+    r"cookie|auth|passw|secret|token|credential|api-?key|jwt|assertion|oidc|saml|sso(?:-|$)|session|principal"
+    r"|bearer|client-?cert|[cx]srf|remote-user",
+    re.IGNORECASE,
 )
 
 #: (tenant, gateway name) -> the ready gateway; raises as Payments.gateway_of.
