@@ -449,6 +449,7 @@ async def test_a_base_address_that_ends_in_a_slash(nagad: NagadShop) -> None:
         ("POST", "/purchase/refund"),
         ("GET", ""),
         ("GET", "/verify/payment"),
+        ("GET", "/../.."),
     ],
 )
 async def test_a_route_that_nagad_has_not(nagad: NagadShop, method: str, path: str) -> None:

@@ -30,6 +30,7 @@ from vextrus_payments_sandbox.world import SandboxError, World, iso
 OPERATIONS: Final = ("initialize", "complete", "verify", "refund")
 MANNERS_MAX: Final = 1_000
 _ROUTES: Final = (
+    m.CONTEXT_PATH,
     m.CONTEXT_PATH + "/{rest:path}",
     "/api/{rest:path}",
     "//api/{rest:path}",  # a base address that ended in a slash

@@ -1,7 +1,8 @@
 """A return door on loopback: the one page that the payer's browser comes back to while a command waits.
 
-It serves `GET .../{gateway}/return` and nothing else, on this machine's loopback (a tunnel may lead here from outside).
-What arrives is a browser's hint, believed by nobody: it is handed to `on_return`, whose answer becomes the page.
+It serves `GET .../{gateway}/return`, with or without a slash at its end, and nothing else, on this machine's loopback
+(a tunnel may lead here from outside). What arrives is a browser's hint, believed by nobody: it is handed to
+`on_return`, whose answer becomes the page.
 """
 
 import asyncio
@@ -117,7 +118,7 @@ class ReturnListener:
             params = dict(parse_qsl(target.query, keep_blank_values=True, max_num_fields=_MAX_FIELDS))
         except ValueError:
             return _UNREADABLE
-        steps = target.path.split("/")
+        steps = target.path.removesuffix("/").split("/")  # some gateways put a slash before the question mark
         if len(steps) < 3 or steps[-1] != "return":
             return _NOT_HERE
         if words[0] != "GET":

@@ -147,9 +147,10 @@ def required(target: Target | None, gateway: str) -> Target:
         CredentialsMissingError: none was named.
     """
     if target is None:
+        needed = ", ".join(row.name for row in load_adapter(gateway).config_class.env_rows() if row.required)
         raise CredentialsMissingError(
             f"Nothing says where to ask {gateway}: neither --sandbox nor the environment.",
-            next_step=f"Give --sandbox URL, or set {gateway.upper()}_APP_KEY and the others.",
+            next_step=f"Give --sandbox URL, or set {needed}.",
             gateway=gateway,
         )
     return target
