@@ -27,7 +27,7 @@ class InboxRows(Protocol):
 
     async def lease_events(self, *, limit: int, lease_s: int) -> tuple[InboxRow, ...]:
         """Take up to `limit` rows that are due and that nobody holds, oldest due first; each with a new fence. The
-        lease ends by the store's clock."""
+        lease ends by the store's clock. A row that cannot be read back waits its lease out, and holds no other up."""
         ...
 
     async def end_events(self, ends: Sequence[InboxEnd]) -> tuple[bool, ...]:

@@ -30,8 +30,13 @@ NEWS = NewInboxEvent(
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    made = SqliteStore(tmp_path / "payments.db", clock=FakeClock())
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def store(tmp_path: Path, clock: FakeClock) -> AsyncIterator[SqliteStore]:
+    made = SqliteStore(tmp_path / "payments.db", clock=clock)
     await made.open()
     yield made
     await made.close()
@@ -75,16 +80,26 @@ async def test_numbers_that_are_given_again_do_not_make_old_news_new(store: Sqli
 
 
 @pytest.mark.parametrize("change", ["state = 'lost'", "mode = 'other'", "headers = '{'"])
-async def test_a_row_that_this_release_cannot_read_is_not_quoted(store: SqliteStore, change: str) -> None:
-    await store.accept_events([NEWS])
+async def test_a_row_that_this_release_cannot_read_holds_no_other_up_and_is_not_quoted(
+    store: SqliteStore, clock: FakeClock, change: str
+) -> None:
+    await store.accept_events([replace(NEWS, event_id="bad")])
     await sql(store, f"UPDATE inbox SET {change}")
+    await store.accept_events([NEWS])
+    leased = await store.lease_events(limit=10, lease_s=60)
+    assert [row.event_id for row in leased] == ["e"], "the oldest due cannot be read"
+    assert await store.lease_events(limit=10, lease_s=60) == (), "it waits its lease out like any other"
+    assert (await store.inbox_backlog()).waiting == 2, "and is seen"
     with pytest.raises(StorageError) as caught:
-        await store.lease_events(limit=1, lease_s=60)
+        await store.list_inbox(None)
     assert caught.value.code == "storage_unreadable"
     assert caught.value.__cause__ is None and caught.value.__context__ is None
-    await sql(store, "UPDATE inbox SET state = 'waiting', mode = 'sandbox', headers = '{}'")
-    (row,) = await store.lease_events(limit=1, lease_s=60)
-    assert row.fence == 1, "nothing was leased by the one that failed"
+    await store.end_events([InboxEnd(row=leased[0], state=InboxState.DONE)])
+    await sql(store, "UPDATE inbox SET mode = 'sandbox', headers = '{}'")
+    await sql(store, "UPDATE inbox SET state = 'waiting' WHERE event_id = 'bad'")
+    clock.advance(61)
+    (row,) = await store.lease_events(limit=10, lease_s=60)
+    assert (row.event_id, row.fence, row.tries) == ("bad", 2, 2), "a release that can read it takes it up"
 
 
 async def test_what_no_store_can_keep_is_refused_whole_and_not_quoted(store: SqliteStore) -> None:

@@ -505,6 +505,30 @@ async def test_what_was_parked_gets_its_patience_when_it_is_found(town: Town) ->
     assert isinstance(await town.payments.status(session.payment_id), Pending)
 
 
+async def test_what_is_parked_stays_so_while_it_is_put_off_untried(town: Town) -> None:
+    """Called waiting because its gateway was silent about other news, it would have no patience left when found."""
+    await town.deliver({"id": "e-1", "order": "INV-1", "amount": "100", "trx": "TRX1"})
+    await town.payments.process_inbox()
+    other = await town.approved("INV-2")
+    town.server.down = True
+    await town.deliver(town.told(other, "e-2", trx="TRX2"))
+    worker = InboxWorker(ports(town))
+    await worker.process()
+    town.clock.advance(1.5)
+    await worker.process()
+    row = await town.row()
+    assert "did not answer a moment ago" in (row.note or "")
+    assert row.state is InboxState.PARKED
+    town.server.down = False
+    town.clock.advance(2 * 3600)
+    session = await town.approved("INV-1")
+    await town.payments.process_inbox()
+    assert (await town.row()).state is InboxState.WAITING
+    assert isinstance(await town.payments.status(session.payment_id), Pending), (
+        "not quarantined at first sight"
+    )
+
+
 async def test_an_announcement_wakes_the_outbox(tmp_path: Path) -> None:
     limits = OutboxLimits(poll_s=3600, peek_s=None)
     async with town_open("memory://", workers=True, outbox_limits=limits) as town:

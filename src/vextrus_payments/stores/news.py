@@ -157,6 +157,21 @@ def record(row: Sequence[Any]) -> InboxRow:
     )
 
 
+def leased(rows: Sequence[Sequence[Any]]) -> tuple[InboxRow, ...]:
+    """The records of rows that were just leased, without those that this release cannot read.
+
+    Such a row waits its lease out, is seen in the backlog, and holds nobody up: raised here, the oldest row due would
+    keep every other one from being worked on.
+    """
+    found = []
+    for row in rows:
+        try:
+            found.append(record(row))
+        except StorageError:
+            continue
+    return tuple(found)
+
+
 def announced(end: InboxEnd, now_us: int) -> OutboxRow | None:
     """The outbox row of what ends a row of the inbox, if it is announced."""
     if end.announcement is None or end.state in OPEN_INBOX_STATES:

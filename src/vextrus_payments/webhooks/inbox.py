@@ -277,7 +277,13 @@ class InboxWorker:
                 self._tell("inbox.applied", row, payment_id=applied.payment_id, tries=row.tries)
                 return _over(row, InboxState.DONE, applied)
             case Verdict.AGAIN:
-                return self._again(row, applied.note, applied.payment_id)
+                return self._put_off(
+                    row,
+                    self._pause_s(row),
+                    applied.note,
+                    state=InboxState.WAITING,
+                    payment_id=applied.payment_id,
+                )
             case Verdict.EARLY if age_s < self._limits.park_s:
                 pause_s = min(self._pause_s(row), self._limits.park_s - age_s)
                 return self._put_off(
@@ -302,8 +308,8 @@ class InboxWorker:
 
     # --- ends ---------------------------------------------------------------------------------------------------
 
-    def _again(self, row: InboxRow, note: str, payment_id: str | None = None) -> InboxEnd:
-        return self._put_off(row, self._pause_s(row), note, payment_id=payment_id)
+    def _again(self, row: InboxRow, note: str) -> InboxEnd:
+        return self._put_off(row, self._pause_s(row), note)
 
     def _put_off(
         self,
@@ -311,10 +317,15 @@ class InboxWorker:
         pause_s: float,
         note: str,
         *,
-        state: InboxState = InboxState.WAITING,
+        state: InboxState | None = None,
         payment_id: str | None = None,
     ) -> InboxEnd:
-        due_at = self._ports.store.now() + timedelta(seconds=pause_s)
+        now = self._ports.store.now()
+        if state is None:
+            # What could not even be tried is as early as it was: its patience begins when it is found.
+            early = (now - row.received_at).total_seconds() < self._limits.park_s
+            state = row.state if early else InboxState.WAITING
+        due_at = now + timedelta(seconds=pause_s)
         return InboxEnd(row=row, state=state, due_at=due_at, payment_id=payment_id, note=note[:_NOTE_MAX])
 
     def _pause_s(self, row: InboxRow) -> float:

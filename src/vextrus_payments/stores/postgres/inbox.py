@@ -30,6 +30,7 @@ from vextrus_payments.stores.news import (
     check_events,
     header_text,
     key_of,
+    leased,
     received_us,
     record,
     shown,
@@ -136,7 +137,7 @@ async def lease(session: Session, limit: int, lease_s: int, now: datetime) -> tu
     """See InboxRows.lease_events."""
     until_us = to_micros(now + timedelta(seconds=lease_s))
     rows = await session.all(_LEASE, to_micros(now), limit, until_us)
-    return tuple(record(row) for row in sorted(rows, key=lambda row: (row[-2], row[-1])))
+    return leased(sorted(rows, key=lambda row: (row[-2], row[-1])))
 
 
 async def end(session: Session, ends: Sequence[InboxEnd], now: datetime) -> tuple[bool, ...]:

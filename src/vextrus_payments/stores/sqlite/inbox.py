@@ -35,6 +35,7 @@ from vextrus_payments.stores.news import (
     check_events,
     header_text,
     key_of,
+    leased,
     received_us,
     record,
     shown,
@@ -58,7 +59,9 @@ _LAST: Final = "SELECT max(id) FROM inbox"
 _SINCE: Final = "SELECT tenant, gateway, mode, event_id, news_key FROM inbox WHERE id > ? ORDER BY id LIMIT ?"
 _ANY_DUE: Final = "SELECT 1 FROM inbox WHERE due_at <= ? LIMIT 1"
 _DUE: Final = f"SELECT {COLUMNS}, id FROM inbox WHERE due_at <= ? ORDER BY due_at, id LIMIT ?"  # noqa: S608 - constants
-_LEASE: Final = "UPDATE inbox SET due_at = ?, leased_until = ?, fence = ?, tries = ? WHERE id = ?"
+_LEASE: Final = (
+    "UPDATE inbox SET due_at = ?, leased_until = ?, fence = fence + 1, tries = tries + 1 WHERE id = ?"
+)
 _END: Final = (
     "UPDATE inbox SET state = ?, due_at = ?, leased_until = NULL, finished_at = ?,"  # noqa: S608 - from constants
     f" payment_id = coalesce(?, payment_id), note = ? WHERE {_KEY} AND fence = ? AND leased_until IS NOT NULL"
@@ -151,14 +154,11 @@ def lease(connection: sqlite3.Connection, limit: int, lease_s: int, now: datetim
     until = now + timedelta(seconds=lease_s)
     until_us = to_micros(until)
     due = connection.execute(_DUE, (to_micros(now), limit)).fetchall()
+    connection.executemany(_LEASE, [(until_us, until_us, kept[-1]) for kept in due])
     rows = [
         replace(row, fence=row.fence + 1, tries=row.tries + 1, due_at=until, leased_until=until)
-        for row in map(record, due)
+        for row in leased(due)
     ]
-    connection.executemany(
-        _LEASE,
-        [(until_us, until_us, row.fence, row.tries, kept[-1]) for row, kept in zip(rows, due, strict=True)],
-    )
     return tuple(rows)
 
 
