@@ -1,7 +1,7 @@
 """The other end of the wire: a process of its own that answers a fixed body as cheaply as asyncio can.
 
-`python -m bench.server [--cert FILE --key FILE] [--grant-delay-s 0.05]` prints one JSON line with its URL and pid,
-serves on a free loopback port, and ends when its stdin closes (so it never outlives the bench), on SIGTERM, or after
+`python -m bench.server [--cert FILE --key FILE] [--grant-delay-s 0.05] [--answers FILE]` prints one JSON line with
+its URL and pid, serves on a free loopback port, and ends when its stdin closes (so it never outlives the bench), on SIGTERM, or after
 15 minutes.
 
 It does the least that HTTP asks for (one request at a time per connection, Content-Length bodies) and counts what
@@ -53,8 +53,9 @@ class Counts:
 class Peer(asyncio.Protocol):
     """One connection."""
 
-    def __init__(self, counts: Counts) -> None:
+    def __init__(self, counts: Counts, answers: dict[bytes, bytes]) -> None:
         self._counts = counts
+        self._answers = answers
         self._unread = b""
         self._counted = False
         self._transport: asyncio.Transport
@@ -97,7 +98,8 @@ class Peer(asyncio.Protocol):
             counts.grants += 1
             asyncio.get_running_loop().call_later(counts.grant_delay_s, self._grant)
         else:
-            self._transport.write(_ANSWER)
+            own = (answer for part, answer in self._answers.items() if part in path)
+            self._transport.write(next(own, _ANSWER))
 
     def _grant(self) -> None:
         if not self._transport.is_closing():
@@ -112,7 +114,11 @@ async def serve(options: argparse.Namespace) -> None:
     if options.cert:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(options.cert, options.key)
-    server = await loop.create_server(lambda: Peer(counts), "127.0.0.1", 0, ssl=tls, backlog=1024)
+    answers: dict[bytes, bytes] = {}
+    if options.answers:
+        with open(options.answers, encoding="utf-8") as file:
+            answers = {part.encode(): _http(body.encode()) for part, body in json.load(file).items()}
+    server = await loop.create_server(lambda: Peer(counts, answers), "127.0.0.1", 0, ssl=tls, backlog=1024)
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_reader(sys.stdin.fileno(), stop.set)
@@ -132,5 +138,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--cert")
     parser.add_argument("--key")
+    parser.add_argument(
+        "--answers", help="JSON: part of a path, in lower case, and the body it is answered with"
+    )
     parser.add_argument("--grant-delay-s", type=float, default=0.0)
     asyncio.run(serve(parser.parse_args()))

@@ -17,12 +17,19 @@ class Server:
     are asked to keep off it (`server.clients_cpus`), so that neither's caches are the other's."""
 
     def __init__(
-        self, *, grant_delay_s: float = 0.0, cert: Path | None = None, key: Path | None = None
+        self,
+        *,
+        grant_delay_s: float = 0.0,
+        cert: Path | None = None,
+        key: Path | None = None,
+        answers: Path | None = None,
     ) -> None:
         self._command = [sys.executable, "-m", "bench.server", "--grant-delay-s", str(grant_delay_s)]
         self._cert = cert
         if cert is not None:
             self._command += ["--cert", str(cert), "--key", str(key)]
+        if answers is not None:
+            self._command += ["--answers", str(answers)]
         self.url = ""
         self.pid = 0
 
