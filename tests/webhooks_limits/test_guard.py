@@ -49,6 +49,19 @@ async def test_one_source_gets_a_quarter_of_the_bytes() -> None:
     assert await post.visit(request(OTHER, length=1)) == 200
 
 
+async def test_a_few_addresses_that_drip_leave_places_to_senders_who_are_new_here() -> None:
+    """By bodies, and by bytes where no length is told."""
+    for length in (1, None):
+        post = Post()
+        for number in range(5):
+            one = request(f"192.0.2.{number}", length=length)
+            while await post.visit(one, stay=True) == 200:
+                pass
+        sender = request(OTHER, length=1_000)
+        assert await post.visit(sender, stay=True) == 200
+        assert await post.visit(sender, stay=True) == 200
+
+
 async def test_strangers_leave_the_last_quarter_to_senders() -> None:
     post = Post(SMALL)
     post.guard.good_signature(request(OTHER))

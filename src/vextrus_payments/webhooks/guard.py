@@ -241,8 +241,13 @@ class Guard:
             return refusal(503, "busy", ("retry-after", str(_FULL_RETRY_S)))
         own = self._places.get(source.key)
         if own is not None and not (apart and self._known.holds_source(source)):
-            fits = own.bodies < self._limits.bodies_max // 4
-            if not fits or own.size + size > self._limits.bodies_max_bytes // 4:
+            own_bodies, own_bytes = self._limits.bodies_max // 4, self._limits.bodies_max_bytes // 4
+            if not apart:
+                # Never more than is left for all others: three addresses whose bodies drip would hold every place of
+                # strangers, and no sender would ever come in to prove himself. So each further one halves the rest.
+                own_bodies = min(own_bodies, bodies - self._all.bodies)
+                own_bytes = min(own_bytes, total - self._all.size)
+            if own.bodies >= own_bodies or own.size + size > own_bytes:
                 self._tell("source_full", source)
                 return refusal(429, "too_many_at_once", ("retry-after", str(_FULL_RETRY_S)))
         if own is None:

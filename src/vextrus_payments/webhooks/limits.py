@@ -94,7 +94,8 @@ class DoorLimits:
     bodies_max: int = 1_024
     bodies_max_bytes: int = 67_108_864
     """By what their heads announce; a body of unknown length counts as `body_max_bytes`. The last quarter of both is
-    kept for senders that are known or have proven themselves, and one source gets no more than a quarter."""
+    kept for senders that are known or have proven themselves, and one source gets no more than a quarter; of the
+    others, none gets more than is left for all the rest."""
 
     # --- who ---
     trusted_proxies: tuple[str, ...] = ()
