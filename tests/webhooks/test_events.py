@@ -10,6 +10,7 @@ from tests.unit.toy import ToyConfig
 from tests.webhooks.world import Town, town_open, toy_config
 from vextrus_payments import Money, Paid, Pending, RefundRequest, Review, Unknown
 from vextrus_payments.config import GatewayConfig
+from vextrus_payments.errors import StorageError
 from vextrus_payments.inbox import InboxState
 from vextrus_payments.mode import Mode
 from vextrus_payments.records import ResolutionVerdict
@@ -259,6 +260,39 @@ async def test_without_our_reference_it_is_unmatched_at_once(town: Town) -> None
     assert (await town.row("e-1")).state is InboxState.UNMATCHED
     assert (await town.row("e-2")).state is InboxState.DONE, "no money, no announcement"
     assert await town.fired() == ["receipt.unmatched"]
+
+
+@pytest.mark.parametrize("order", [None, "no order of ours!", "INV-1"])
+async def test_what_nobody_can_read_and_names_nothing_of_ours_is_for_a_person(
+    town: Town, order: str | None
+) -> None:
+    """Gateways tell of money; a status that nobody has documented is no reason to keep silent about it."""
+    await town.deliver({"id": "e-1", "order": order, "amount": "100", "trx": "TRX9", "state": "unrecognized"})
+    await town.payments.process_inbox()
+    town.clock.advance(25 * 3600)
+    await town.payments.process_inbox()
+    assert (await town.row()).state is InboxState.UNMATCHED
+    assert await town.fired() == ["receipt.unmatched"]
+
+
+@pytest.mark.parametrize("name", ["order", "ref", "trx"])
+async def test_an_id_that_no_database_can_be_asked_for_is_nobodys(
+    town: Town, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """PostgreSQL refuses a NUL in a text: asked for it, it would fail at every try."""
+    find = town.payments.store.find
+
+    async def as_postgres(tenant: str, **by: Any) -> Any:
+        if any("\0" in str(value) for value in by.values()):
+            raise StorageError("The database refused a value.", code="storage_bad_value")
+        return await find(tenant, **by)
+
+    monkeypatch.setattr(town.payments.store, "find", as_postgres)
+    await town.deliver({"id": "e-1", "amount": "100", "trx": "TRX9", **{name: "INV\0-1"}})
+    await town.payments.process_inbox()
+    town.clock.advance(25 * 3600)
+    await town.payments.process_inbox()
+    assert (await town.row()).state is InboxState.UNMATCHED
 
 
 async def test_a_receipt_that_the_books_have_is_known_without_a_reference(town: Town) -> None:

@@ -25,6 +25,7 @@ from vextrus_payments.errors import (
     UnsupportedOperationError,
 )
 from vextrus_payments.events import Delivery, Events, GatewayEvent
+from vextrus_payments.gateways.bkash import adapter
 from vextrus_payments.inbox import InboxState, NewInboxEvent
 from vextrus_payments.webhooks.messages import Reply
 from vextrus_payments.webhooks.replies import reply_to
@@ -249,7 +250,7 @@ async def test_nothing_of_a_delivery_is_logged(town: Town, caplog: pytest.LogCap
 
 
 async def credentials(tenant: str, gateway: str) -> GatewayConfig:
-    """a and b have an account, c is suspended, and at d's vault something is wrong."""
+    """a and b have an account, c is suspended, at d's vault something is wrong, and half of e's settings are missing."""
     match tenant:
         case "a" | "b":
             return toy_config()
@@ -257,6 +258,8 @@ async def credentials(tenant: str, gateway: str) -> GatewayConfig:
             raise TenantSuspendedError("Switched off.")
         case "d":
             raise RuntimeError("the vault is sealed")
+        case "e":
+            return adapter.config_class.model_validate({"app_key": "half-a-configuration"})
     raise CredentialsMissingError("Nobody.")
 
 
@@ -271,6 +274,7 @@ async def test_an_unknown_tenant_looks_like_an_unknown_gateway() -> None:
         assert (await town.deliver(NEWS, tenant="a")).status == 200
         assert (await town.deliver(NEWS, tenant="c")).status == 503, "switched off is our own doing"
         assert (await town.deliver(NEWS, tenant="d")).status == 503
+        assert (await town.deliver(NEWS, tenant="e")).status == 503, "after a 404 nobody would come again"
 
 
 async def test_a_tenants_secret_never_proves_anything_to_another() -> None:
@@ -284,8 +288,6 @@ async def test_settings_of_which_some_are_missing_are_our_own_fault(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Nothing set: there is no such door. Something missing: the sender is to come again once it is mended."""
-    from vextrus_payments.gateways.bkash import adapter
-
     for name in ("BKASH_APP_KEY", "BKASH_APP_SECRET", "BKASH_USERNAME", "BKASH_PASSWORD", "BKASH_MODE"):
         monkeypatch.delenv(name, raising=False)
     async with town_open(gateways=None, adapters={"bkash": adapter}) as town:

@@ -73,10 +73,11 @@ class Applied:
 
 
 def tells_of_money(event: GatewayEvent) -> bool:
-    """Whether it says that money moved or is held."""
+    """Whether it says that money moved or is held, or something that nobody can read: a person has to know of both."""
     if event.refund is not None:
-        return event.refund.state is RefundState.COMPLETED
-    return event.snapshot is not None and event.snapshot.state in _MONEY
+        return event.refund.state in (RefundState.COMPLETED, RefundState.UNRECOGNIZED)
+    state = None if event.snapshot is None else event.snapshot.state
+    return state in _MONEY or state is SnapshotState.UNRECOGNIZED
 
 
 class Applying:
@@ -119,6 +120,9 @@ class Applying:
     ) -> PaymentFacts | None:
         find = self._context.store.find
         found: tuple[PaymentFacts, ...] = ()
+        told = (snapshot.gateway_order_id, snapshot.gateway_reference, snapshot.transaction_id)
+        if any("\0" in (each or "") for each in told):
+            return None  # no id of anybody's; a database may refuse to be asked for it, each time anew
         if snapshot.gateway_order_id:
             found = await find(tenant, gateway=gateway, mode=mode, gateway_order_id=snapshot.gateway_order_id)
         if not found and snapshot.gateway_reference:

@@ -202,7 +202,8 @@ class Receiver:
             return True
         if not isinstance(error, CredentialsMissingError):
             return False
-        return self._ports.has_tenants or error.code == NOT_CONFIGURED
+        # A tenant of whom nothing is known; one whose configuration lacks some fields, which the error names, is ours.
+        return error.code == NOT_CONFIGURED or (self._ports.has_tenants and not error.context)
 
     def _rows(
         self, tenant: str, gateway: PaymentGateway, delivery: Delivery, read: Events
