@@ -65,13 +65,14 @@ async def _opening(url: str, folder: Path, rounds: int) -> dict[str, Any]:
     from vextrus_payments.gateways.nagad import NagadConfig, NagadGateway, keys
     from vextrus_payments.money import Money
     from vextrus_payments.payment import Evidence, PaymentRequest
+    from vextrus_payments.secret import Secret
     from vextrus_payments.transport import HttpxTransport
 
     configured()
     config = NagadConfig(
         api_url=url,
         merchant_id=MERCHANT,
-        private_key=(folder / "merchant_pri").read_text(encoding="ascii"),
+        private_key=Secret((folder / "merchant_pri").read_text(encoding="ascii")),
         public_key=(folder / "gateway_pub").read_text(encoding="ascii"),
         callback_url="https://shop.example/payments/nagad/return",
     )

@@ -1,8 +1,8 @@
 """The other end of the wire: a process of its own that answers a fixed body as cheaply as asyncio can.
 
 `python -m bench.server [--cert FILE --key FILE] [--grant-delay-s 0.05] [--answers FILE]` prints one JSON line with
-its URL and pid, serves on a free loopback port, and ends when its stdin closes (so it never outlives the bench), on SIGTERM, or after
-15 minutes.
+its URL and pid, serves on a free loopback port, and ends when its stdin closes (so it never outlives the bench), on
+SIGTERM, or after 15 minutes.
 
 It does the least that HTTP asks for (one request at a time per connection, Content-Length bodies) and counts what
 arrives: connections, requests, grants. `GET /_counts` tells, and is not counted itself.
