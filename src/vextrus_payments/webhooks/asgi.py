@@ -4,7 +4,6 @@ It reads `scope` and `receive` itself: no framework's request stands between, an
 judged. Lifespan events are answered and change nothing: whoever mounts it opens Payments, in his own lifespan.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from functools import lru_cache
 from typing import Any, Final
@@ -12,6 +11,7 @@ from typing import Any, Final
 from vextrus_payments.webhooks.doorway import TOO_SLOW, Doorway, Errand, Head, headers_of
 from vextrus_payments.webhooks.messages import DoorKeeper, Reply
 from vextrus_payments.webhooks.replies import TOO_LARGE
+from vextrus_payments.webhooks.waiting import within
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -86,24 +86,30 @@ def _head(scope: Scope) -> Head:
 
 
 async def _body(receive: Receive, errand: Errand) -> bytes | Reply | None:
-    """The whole body; a refusal when it is too long or too slow; None when the sender left."""
-    parts: list[bytes] = []
-    size = 0
+    """The whole body; a refusal when it is too long or too slow; None when the sender left.
+
+    Most bodies come with their heads, and are there before anybody asks: they need no clock.
+    """
     try:
-        async with asyncio.timeout(errand.read_deadline_s):
-            while True:
-                message = await receive()
-                if message["type"] != "http.request":
-                    return None
-                part: bytes = message.get("body", b"")
-                size += len(part)
-                if size > errand.body_max_bytes:
-                    return TOO_LARGE
-                if not message.get("more_body", False):
-                    return part if not parts else b"".join((*parts, part))
-                parts.append(part)
+        return await within(errand.read_deadline_s, _read(receive, errand.body_max_bytes))
     except TimeoutError:
         return TOO_SLOW
+
+
+async def _read(receive: Receive, most: int) -> bytes | Reply | None:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        part: bytes = message.get("body", b"")
+        size += len(part)
+        if size > most:
+            return TOO_LARGE
+        if not message.get("more_body", False):
+            return part if not parts else b"".join((*parts, part))
+        parts.append(part)
 
 
 def _encoded(reply: Reply) -> tuple[tuple[bytes, bytes], ...]:

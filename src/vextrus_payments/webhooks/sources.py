@@ -61,6 +61,8 @@ class Networks:
         """Whether the source is; one without a readable address only as "unix"."""
         if source.address == UNIX:
             return self.unix
+        if not self.ipv4 and not self.ipv6:
+            return False
         address = _read(source.address)
         return address is not None and self.holds(address)
 
@@ -153,11 +155,22 @@ class SourceFinder:
 # --- addresses ----------------------------------------------------------------------------------------------------
 
 
+_UNIX_SOURCE: Final = Source(UNIX, UNIX)
+_UNREADABLE_SOURCE: Final = Source(UNREADABLE, UNREADABLE)
+
+
 def _source(peer: str | None) -> Source:
     if peer is None:
-        return Source(UNIX, UNIX)
+        return _UNIX_SOURCE
+    # What is too long is sent away before the cache: it would be kept there.
+    return _source_short(peer) if len(peer) <= _ADDRESS_CHARACTERS else _UNREADABLE_SOURCE
+
+
+# By its text: an address of the standard library takes as long to look up as to read.
+@lru_cache(maxsize=4096)
+def _source_short(peer: str) -> Source:
     address = _read(peer)
-    return Source(UNREADABLE, UNREADABLE) if address is None else _source_of(address)
+    return _UNREADABLE_SOURCE if address is None else _source_of(address)
 
 
 @lru_cache(maxsize=4096)

@@ -12,8 +12,8 @@ T = TypeVar("T")
 async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
     """What the coroutine returns; it may wait for so long at most, on the loop's clock.
 
-    Most deliveries are proven without waiting for anything, and a time-out of its own would be a tenth of what such
-    a delivery costs. So the work is begun at once, and the clock is set only once it has come to wait.
+    Most deliveries are read and proven without waiting for anything, and each time-out of their own would be a tenth
+    of what such a delivery costs. So the work is begun at once, and the clock is set only once it has come to wait.
 
     Raises:
         TimeoutError: it took longer, and was cancelled.
