@@ -288,7 +288,7 @@ async def test_an_id_that_no_database_can_be_asked_for_is_nobodys(
         return await find(tenant, **by)
 
     monkeypatch.setattr(town.payments.store, "find", as_postgres)
-    await town.deliver({"id": "e-1", "amount": "100", "trx": "TRX9", **{name: "INV\0-1"}})
+    await town.deliver({"id": "e-1", "amount": "100", "trx": "TRX9", name: "INV\0-1"})
     await town.payments.process_inbox()
     town.clock.advance(25 * 3600)
     await town.payments.process_inbox()

@@ -250,7 +250,7 @@ async def test_nothing_of_a_delivery_is_logged(town: Town, caplog: pytest.LogCap
 
 
 async def credentials(tenant: str, gateway: str) -> GatewayConfig:
-    """a and b have an account, c is suspended, at d's vault something is wrong, and half of e's settings are missing."""
+    """a and b have an account, c is suspended, d's vault is broken, and half of e's settings are missing."""
     match tenant:
         case "a" | "b":
             return toy_config()
