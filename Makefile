@@ -26,8 +26,9 @@ help: ## this list
 demo: setup ## one bKash payment and a refund through the local sandbox, from a fresh clone
 	@$(BIN)/vextrus-pay demo
 
+# A file's tests stay in one process; each process has its own PostgreSQL and Redis.
 test: setup-dev ## all tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 test-floors: setup-dev ## the tests at the oldest versions pyproject.toml allows
 	$(BIN)/python scripts/test_floors.py

@@ -105,3 +105,19 @@ def _stays_on_loopback() -> Iterator[None]:
     tried, _attempts[:] = list(_attempts), []
     if tried:
         pytest.fail(f"this test tried to reach {', '.join(sorted(set(tried)))}; tests stay on loopback")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures that tests recorded, whichever process they ran in."""
+    figures = [
+        value
+        for reports in terminalreporter.stats.values()
+        for one in reports
+        if isinstance(one, pytest.TestReport) and one.when == "call"
+        for name, value in one.user_properties
+        if name == "figure"
+    ]
+    if figures:
+        terminalreporter.section("figures")
+    for figure in figures:
+        terminalreporter.write_line(str(figure))

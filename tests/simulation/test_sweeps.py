@@ -6,7 +6,7 @@ Two checkers that share no code judge every run; where only one of them objects,
 import itertools
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import Random
 
 import pytest
@@ -30,10 +30,13 @@ def commit() -> str:
     return found.stdout.strip() or "unknown"
 
 
-def report(what: str, tally: Tally, capsys: pytest.CaptureFixture[str]) -> None:
-    """Print the counts, whatever pytest captures; fail with the first failure's whole story."""
-    with capsys.disabled():
-        print(f"\n{what}: {tally.summary()}")
+Told = Callable[[str, object], None]
+"""pytest's `record_property`: a "figure" is printed at the end of the run (tests/conftest.py)."""
+
+
+def report(what: str, tally: Tally, record_property: Told) -> None:
+    """Tell the counts; fail with the first failure's whole story."""
+    record_property("figure", f"{what}: {tally.summary()}")
     failures = [told(name, verdict, command=COMMAND, commit=commit()) for name, verdict in tally.failures]
     assert not failures, "\n\n".join(reversed(failures))
 
@@ -51,11 +54,10 @@ def kills() -> Iterator[Task]:
 
 
 @pytest.mark.slow
-def test_a_process_killed_at_any_await_loses_and_doubles_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_process_killed_at_any_await_loses_and_doubles_nothing(record_property: Told) -> None:
     tally = sweep(kills(), budget_s=R1_S, workers=WORKERS)
-    report("R1", tally, capsys)
-    with capsys.disabled():
-        print("no kill yet at:", *tally.uncovered(), sep="\n  ")
+    report("R1", tally, record_property)
+    record_property("figure", "\n  ".join(("R1: no kill yet at:", *tally.uncovered())))
     assert tally.kills > 100
 
 
@@ -68,17 +70,17 @@ def faults() -> Iterator[Task]:
 
 
 @pytest.mark.slow
-def test_faults_lose_and_double_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_faults_lose_and_double_nothing(record_property: Told) -> None:
     tally = sweep(faults(), workers=WORKERS)
-    report("R2", tally, capsys)
+    report("R2", tally, record_property)
     assert tally.runs == R2_SEEDS
     assert tally.faults > R2_SEEDS
 
 
-def test_nothing_goes_wrong_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_goes_wrong_by_itself(record_property: Told) -> None:
     tasks = (
         Task(name=name, setting=setting, seed=seed, weather=Weather.fair())
         for name, setting in (SETTINGS | PEOPLE | DOORS).items()
         for seed in range(4)
     )
-    report("fair weather", sweep(tasks, workers=1), capsys)
+    report("fair weather", sweep(tasks, workers=1), record_property)
