@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.toy import ToyConfig
 from tests.webhooks.world import Town, town_open, toy_config
-from vextrus_payments import Money, Paid, Pending, RefundRequest, Review, Unknown
+from vextrus_payments import Authorized, Intent, Money, Paid, Pending, RefundRequest, Review, Unknown
 from vextrus_payments.config import GatewayConfig
 from vextrus_payments.errors import StorageError
 from vextrus_payments.inbox import InboxState
@@ -91,6 +91,24 @@ async def test_another_transaction_than_the_look_up_shows_is_a_duplicate(town: T
     assert town.account("accounts_receivable") == -10_000
     assert town.account("unapplied_receipts") == -10_000
     assert isinstance(await town.payments.status(session.payment_id), Paid)
+
+
+@pytest.mark.parametrize(("amount", "quarantined"), [("100", False), ("90", True)])
+async def test_the_hold_of_a_capture_is_not_booked_as_other_money(
+    town: Town, amount: str, quarantined: bool
+) -> None:
+    """Here the capture has a transaction id of its own; news that names the hold's tells of the same money."""
+    session = await town.approved("INV-1", intent=Intent.AUTHORIZATION)
+    held = await town.payments.execute(session.payment_id)
+    assert isinstance(held, Authorized)
+    paid = await town.payments.capture(session.payment_id)
+    assert isinstance(paid, Paid) and paid.transaction_id != held.transaction_id
+    await town.deliver(town.told(session, trx=held.transaction_id, amount=amount))
+    await town.payments.process_inbox()
+    assert (await town.row()).state is InboxState.DONE
+    assert await town.booked() == {("payment.received", paid.transaction_id): 1}
+    more = ["payment.quarantined"] if quarantined else []
+    assert await town.fired() == ["payment.authorized", "payment.paid", *more]
 
 
 async def test_another_amount_than_is_booked_is_quarantined(town: Town) -> None:

@@ -29,7 +29,7 @@ from vextrus_payments.mode import Mode
 from vextrus_payments.recording import Seen, plan_quarantine
 from vextrus_payments.records import Flag, PaymentFacts, PaymentState, Receipt, ReceiptKind, Submission
 from vextrus_payments.snapshots import PaymentSnapshot, RefundSnapshot, RefundState, SnapshotState
-from vextrus_payments.states import has_money, is_taken_back
+from vextrus_payments.states import has_money, is_taken_back, payment_receipts
 
 _MONEY: Final = frozenset({SnapshotState.PAID, SnapshotState.AUTHORIZED, SnapshotState.REVIEW})
 
@@ -220,6 +220,11 @@ class Applying:
             return _done(facts, "A look-up shows it.")
         if booked is not None:
             return await self._quarantined(facts, snapshot, "Booked otherwise than it tells: quarantined.")
+        if _is_hold(facts, snapshot):
+            # The capture is booked by a transaction of its own: by the hold's it would be the same money once more.
+            if any(snapshot.amount in (None, r.amount) for r in payment_receipts(facts)):
+                return _done(facts, "It names the hold whose capture is recorded.")
+            return await self._quarantined(facts, snapshot, "Captured otherwise than it tells: quarantined.")
         seen: Seen = self._looking.seen(
             submission, snapshot, gateway, asked_at=self._context.store.now(), fence=None
         )
@@ -308,6 +313,12 @@ def _booked(facts: PaymentFacts, snapshot: PaymentSnapshot) -> Receipt | None:
         return None
     mine = (r for r in facts.receipts if r.kind is ReceiptKind.PAYMENT)
     return next((r for r in mine if r.transaction_id == snapshot.transaction_id), None)
+
+
+def _is_hold(facts: PaymentFacts, snapshot: PaymentSnapshot) -> bool:
+    """Whether its transaction is a hold of the payment, which has its money."""
+    held = {s.held_transaction_id for s in facts.submissions}
+    return has_money(facts) and snapshot.transaction_id is not None and snapshot.transaction_id in held
 
 
 def _agrees(facts: PaymentFacts, booked: Receipt, snapshot: PaymentSnapshot) -> bool:
