@@ -1,9 +1,9 @@
-"""`vextrus-pay demo`: one bKash payment and a refund over real HTTP, from the first call to the last posting.
+"""`vextrus-pay demo`: one payment and a refund over real HTTP, from the first call to the last posting.
 
-Everything is real but the money: a sandbox that enforces bKash's rules behind a loopback socket and announces the
-payment in a signed message, a listener that the payer's browser comes back to, a door that takes the message in, and
-`Payments` with an SQLite store, a ledger callback and an event callback. It all lives in a temporary folder, so that a
-run never meets an earlier run's token, budget or payment.
+Everything is real but the money: a sandbox that enforces the gateway's rules behind a loopback socket and, where the
+gateway does, announces the payment in a signed message, a listener that the payer's browser comes back to, a door that
+takes the message in, and `Payments` with an SQLite store, a ledger callback and an event callback. It all lives in a
+temporary folder, so that a run never meets an earlier run's token, budget, key or payment.
 """
 
 import asyncio
@@ -18,11 +18,10 @@ import httpx
 
 from vextrus_payments.errors import PaymentsError
 from vextrus_payments.money import Money
-from vextrus_payments.outcomes import Outcome, Paid, Refunded, RefundOutcome, Unknown
+from vextrus_payments.outcomes import Outcome, Paid, Pending, Refunded, RefundOutcome, Unknown
 from vextrus_payments.payment import PaymentRequest, PaymentSession, RefundRequest
 from vextrus_payments_sandbox.demo_faults import Script
 from vextrus_payments_sandbox.demo_stage import (
-    GATEWAY,
     Record,
     Sandbox,
     Shop,
@@ -47,17 +46,19 @@ async def run(script: Script) -> Record:
             home = Path(
                 stack.enter_context(TemporaryDirectory(prefix="vextrus-demo-", ignore_cleanup_errors=True))
             )
-            server = await stack.enter_async_context(SandboxServer())
+            server = await stack.enter_async_context(SandboxServer(nagad_keys=home / "keys"))
             client = httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=30)
-            sandbox = Sandbox(await stack.enter_async_context(client))
+            sandbox = Sandbox(await stack.enter_async_context(client), script.cast.name)
             try:
                 async with open_shop(script, record, server.url, home) as shop:
-                    await sandbox.announce_to(shop.webhook_url)
+                    if script.cast.announces:
+                        await sandbox.announce_to(shop.webhook_url)
                     await _Story(script, record, sandbox, shop).tell()
             finally:
                 record.wire = await sandbox.get("wire")
                 record.books = await sandbox.get("books")
-                record.webhooks = await sandbox.get(f"webhooks/{GATEWAY}")
+                if script.cast.announces:
+                    record.webhooks = await sandbox.get(f"webhooks/{script.cast.name}")
     except PaymentsError as error:
         record.error = error
     return record
@@ -68,6 +69,7 @@ class _Story:
 
     def __init__(self, script: Script, record: Record, sandbox: Sandbox, shop: Shop) -> None:
         self._script = script
+        self._cast = script.cast
         self._record = record
         self._sandbox = sandbox
         self._shop = shop
@@ -80,14 +82,14 @@ class _Story:
         return_url = await self._page(session)
         outcome = await self._return(return_url)
         settled_by_webhook = isinstance(outcome, Unknown) and self._script.webhook_settles
-        if isinstance(outcome, Unknown):
+        if isinstance(outcome, Unknown | Pending):
             settle = self._hear if settled_by_webhook else self._look_up
             outcome = await settle(outcome.payment_id)
         if self._script.reloads:
             await self._reload(return_url)
         self._record.outcome = outcome
         if isinstance(outcome, Paid):
-            if not settled_by_webhook:
+            if self._cast.announces and not settled_by_webhook:
                 await self._webhook()
             refund = await self._refund(session)
             if isinstance(refund, Unknown):
@@ -101,12 +103,14 @@ class _Story:
             session = await self._shop.payments.initialize(
                 PaymentRequest(
                     operation_id=f"{REFERENCE}/pay",
-                    gateway=GATEWAY,
+                    gateway=self._cast.name,
                     amount=AMOUNT,
                     merchant_reference=REFERENCE,
                 )
             )
-            step.text = f"A session for {session.amount}, as {session.gateway_order_id} at bKash."
+            step.text = (
+                f"A session for {session.amount}, as {session.gateway_order_id} at {self._cast.title}."
+            )
             if session.submission_no > 1:
                 step.text += (
                     " The first answer got lost. An opened payment moves nothing, so a fresh one was asked for "
@@ -116,21 +120,23 @@ class _Story:
 
     async def _early_return(self, session: PaymentSession) -> None:
         async with self._step("early-return", "A forged return") as step:
-            forged = f"{self._shop.url}/{GATEWAY}/return?paymentID={session.gateway_reference}&status=success"
-            await come_back(forged)
+            forged = self._cast.forged_return.format(reference=session.gateway_reference)
+            await come_back(f"{self._shop.url}/{self._cast.name}/return?{forged}")
             outcome = self._last_return()
             step.outcome = word_of(outcome)
             step.text = (
-                "Believed by nobody: bKash said that the payer is not done, and the payment stays open. "
+                f"Believed by nobody: {self._cast.title} said that the payer is not done, and the payment stays open. "
                 f"{words_of(outcome)}"
             )
 
     async def _page(self, session: PaymentSession) -> str:
-        assert session.checkout_url is not None, "a bKash payment without agreement has a page"
+        assert session.checkout_url is not None, "a payment without agreement has a page"
         async with self._step("page", "The payer on the hosted page") as step:
             payer = {**CUSTOMER, **self._script.payer}
             return_url = await walk(session.checkout_url, customer=payer, action=self._script.button)
-            step.text = f"Wallet {payer['wallet']}, then code and PIN. Approved; nothing has moved yet."
+            step.text = f"Wallet {payer['wallet']}, then code and PIN. " + (
+                "With it he has paid." if self._cast.payer_completes else "Approved; nothing has moved yet."
+            )
             if self._script.button == "Cancel":
                 step.text = "Pressed Cancel. Nothing has moved."
         return return_url
@@ -138,11 +144,14 @@ class _Story:
     async def _return(self, return_url: str) -> Outcome:
         await self._sandbox.order(self._script.at_return)
         tabs = self._script.tabs
-        async with self._step("return", "Back in the shop, execute") as step:
+        title = "Back in the shop, " + ("look" if self._cast.payer_completes else "execute")
+        async with self._step("return", title) as step:
             await asyncio.gather(*(come_back(return_url) for _ in range(tabs)))
             outcome = self._last_return()
             step.outcome = word_of(outcome)
             step.text = words_of(outcome)
+            if isinstance(outcome, Pending):
+                step.text = "Pending: no look-up could be read, so it is not known whether he has paid."
             if tabs > 1:
                 said = {words_of(one) for one in self._shop.returns}
                 step.text += (
@@ -172,12 +181,12 @@ class _Story:
 
     async def _webhook(self) -> None:
         """The payment's announcement, when it tells what the shop knows already."""
-        async with self._step("webhook", "bKash's webhook") as step:
+        async with self._step("webhook", f"{self._cast.title}'s webhook") as step:
             step.text = await self._apply_webhooks()
 
     async def _hear(self, payment_id: str) -> Outcome:
         """The payment's announcement, when it is the first that the shop hears of it."""
-        async with self._step("webhook", "bKash's webhook") as step:
+        async with self._step("webhook", f"{self._cast.title}'s webhook") as step:
             told = await self._apply_webhooks()
             outcome = await self._shop.payments.status(payment_id)
             step.outcome = word_of(outcome)

@@ -7,30 +7,40 @@ import click
 from vextrus_payments.cli.frame import error_document, error_line
 from vextrus_payments.cli.output import emit_json, say
 from vextrus_payments_sandbox.demo import run
-from vextrus_payments_sandbox.demo_faults import PLAIN, SCRIPTS, Script
+from vextrus_payments_sandbox.demo_faults import PLAYS, Script
 from vextrus_payments_sandbox.demo_report import document, exit_of, failed_document, judge, show
 
 
 def _script(ctx: click.Context, parameter: click.Parameter, name: str | None) -> Script:
-    if name is None:
-        return PLAIN
-    script = SCRIPTS.get(name.strip().lower().replace("_", "-"))
-    if script is None:
-        raise click.BadParameter(f"{name!r} is no fault; the faults are {', '.join(SCRIPTS)}.")
+    scripts = PLAYS[ctx.params["gateway"]]  # eager, so it has been read by now
+    script = scripts.get((name or "").strip().lower().replace("_", "-"))
+    if script is None or (name is not None and not script.name):
+        known = ", ".join(one for one in scripts if one)
+        raise click.BadParameter(f"{name!r} is no fault; the faults are {known}.")
     return script
 
 
-_FAULTS = "\n".join(f"  {name:<17} {script.about}" for name, script in SCRIPTS.items())
+def _faults(gateway: str) -> str:
+    lines = [f"  {name:<17} {script.about}" for name, script in PLAYS[gateway].items() if name]
+    return "\n".join(lines)
 
 
 @click.command(
-    epilog=f"\b\nFaults:\n{_FAULTS}",
-    help="One bKash payment and a refund through a local sandbox, shown step by step.\n\n"
+    epilog=f"\b\nFaults:\n{_faults('bkash')}\n\n\b\nFaults with --gateway nagad:\n{_faults('nagad')}",
+    help="One payment and a refund through a local sandbox, shown step by step.\n\n"
     "Starts the sandbox, opens a payment, walks the hosted page as a payer would, executes, refunds a part, hands "
     "every balanced entry to a ledger, and compares that ledger with the sandbox's own books. No real money, nothing "
     "left behind. Exit 0 only when both agree.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
+@click.option(
+    "--gateway",
+    type=click.Choice(list(PLAYS)),
+    default="bkash",
+    show_default=True,
+    is_eager=True,
+    help="Through which gateway.",
+)
 @click.option(
     "--fault",
     "script",
@@ -38,7 +48,7 @@ _FAULTS = "\n".join(f"  {name:<17} {script.about}" for name, script in SCRIPTS.i
     callback=_script,
     help="Let something go wrong on the way; the names are below.",
 )
-def command(as_json: bool, script: Script) -> int:
+def command(as_json: bool, gateway: str, script: Script) -> int:
     """See `help` above."""
     record = asyncio.run(run(script))
     verdict = judge(record)

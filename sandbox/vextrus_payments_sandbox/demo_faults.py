@@ -1,11 +1,41 @@
-"""What `vextrus-pay demo --fault NAME` makes go wrong, as data."""
+"""What `vextrus-pay demo --gateway GATEWAY --fault NAME` plays and makes go wrong, as data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 #: An order for `POST /_sandbox/faults`.
 Order = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cast:
+    """Which gateway plays, and how it behaves."""
+
+    name: str
+    title: str
+    payer_completes: bool
+    """The payer's last click moves the money; coming back is only a look-up."""
+    announces: bool
+    """Payments are announced by webhook."""
+    forged_return: str
+    """The query of a made-up return, with the gateway's reference in place of {reference}."""
+
+
+BKASH: Final = Cast(
+    name="bkash",
+    title="bKash",
+    payer_completes=False,
+    announces=True,
+    forged_return="paymentID={reference}&status=success",
+)
+NAGAD: Final = Cast(
+    name="nagad",
+    title="Nagad",
+    payer_completes=True,
+    announces=False,
+    forged_return="payment_ref_id={reference}&status=Success&status_code=00_0000_000",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,6 +44,7 @@ class Script:
 
     name: str
     about: str
+    cast: Cast = BKASH
     at_initialize: tuple[Order, ...] = ()
     at_return: tuple[Order, ...] = ()
     at_refund: tuple[Order, ...] = ()
@@ -32,12 +63,12 @@ class Script:
     """The outcome the story must have."""
 
 
-PLAIN: Final = Script(name="", about="Everything goes well.")
-
 _GONE: Final = {"operation": "execute", "fault": "drop_after"}
 _BLIND: Final = {"operation": "query", "fault": "malformed_before", "times": 100}
 
-_SCRIPTS: Final = (
+PLAIN: Final = Script(name="", about="Everything goes well.")
+
+_BKASH_SCRIPTS: Final = (
     Script(
         name="lost-answer",
         about="bKash takes the money, but its answer to execute never arrives.",
@@ -98,4 +129,60 @@ _SCRIPTS: Final = (
     ),
 )
 
-SCRIPTS: Final[Mapping[str, Script]] = {script.name: script for script in _SCRIPTS}
+_NAGAD_SCRIPTS: Final = (
+    Script(
+        cast=NAGAD,
+        name="lost-look-up",
+        about="The payer has paid, but no answer to a look-up can be read.",
+        at_return=({"operation": "verify", "fault": "malformed_before", "times": 100},),
+    ),
+    Script(
+        cast=NAGAD,
+        name="double-click",
+        about="Two tabs come back at the same moment, each to a server of its own.",
+        tabs=2,
+    ),
+    Script(
+        cast=NAGAD,
+        name="duplicate-return",
+        about="The payer reloads the return page, twice.",
+        reloads=2,
+    ),
+    Script(
+        cast=NAGAD,
+        name="early-return",
+        about="Somebody forges the return before the payer has paid anything.",
+        early_return=True,
+    ),
+    Script(
+        cast=NAGAD,
+        name="lost-complete",
+        about="Nagad opens the page, but its answer to complete never arrives.",
+        at_initialize=({"operation": "complete", "fault": "drop_after"},),
+    ),
+    Script(
+        cast=NAGAD,
+        name="lost-refund",
+        about="Nagad gives the money back, but its answer to the refund never arrives.",
+        at_refund=(
+            {"operation": "refund", "fault": "drop_after"},
+            # the payment is verified before the refund, as a baseline: that one is left alone
+            {"operation": "verify", "fault": "delay;seconds=0"},
+            {"operation": "verify", "fault": "malformed", "times": 100},
+        ),
+    ),
+    Script(
+        cast=NAGAD,
+        name="wrong-key",
+        about="An answer comes that somebody else has signed.",
+        at_initialize=({"operation": "initialize", "fault": "wrong_key"},),
+    ),
+)
+
+SCRIPTS: Final[Mapping[str, Script]] = {script.name: script for script in _BKASH_SCRIPTS}
+
+PLAYS: Final[Mapping[str, Mapping[str, Script]]] = {
+    BKASH.name: {"": PLAIN, **SCRIPTS},
+    NAGAD.name: {"": replace(PLAIN, cast=NAGAD), **{script.name: script for script in _NAGAD_SCRIPTS}},
+}
+"""Gateway -> the name of a fault -> its script; the one without a name goes well."""

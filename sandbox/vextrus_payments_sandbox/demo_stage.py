@@ -31,7 +31,6 @@ from vextrus_payments.tokens import FileTokenBackend
 from vextrus_payments_sandbox.demo_faults import Order, Script
 from vextrus_payments_sandbox.doors import served
 
-GATEWAY: Final = "bkash"
 _WEBHOOK_WAIT_S: Final = 30.0
 _LOOK_S: Final = 0.02
 
@@ -72,8 +71,9 @@ class Record:
 class Sandbox:
     """The sandbox's own routes, over HTTP like everything else."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    def __init__(self, client: httpx.AsyncClient, gateway: str) -> None:
         self._client = client
+        self._gateway = gateway
 
     async def get(self, name: str) -> Mapping[str, Any]:
         """`GET /_sandbox/{name}`."""
@@ -85,18 +85,17 @@ class Sandbox:
     async def order(self, orders: tuple[Order, ...]) -> None:
         """Order faults for the calls to come."""
         for order in orders:
-            (
-                await self._client.post("/_sandbox/faults", json={"gateway": GATEWAY, **order})
-            ).raise_for_status()
+            wish = {"gateway": self._gateway, **order}
+            (await self._client.post("/_sandbox/faults", json=wish)).raise_for_status()
 
     async def announce_to(self, url: str) -> None:
         """Have payments announced to this address, which is asked first."""
-        (await self._client.put(f"/_sandbox/webhooks/{GATEWAY}", json={"url": url})).raise_for_status()
+        (await self._client.put(f"/_sandbox/webhooks/{self._gateway}", json={"url": url})).raise_for_status()
 
     async def announced(self) -> list[Mapping[str, Any]]:
         """Wait until payments were announced: every try so far that was answered."""
         for _ in range(int(_WEBHOOK_WAIT_S / _LOOK_S)):
-            tries = (await self.get(f"webhooks/{GATEWAY}"))["deliveries"]
+            tries = (await self.get(f"webhooks/{self._gateway}"))["deliveries"]
             told = [one for one in tries if one["type"] == "Notification" and one["status"] is not None]
             if told:
                 return told
@@ -141,7 +140,8 @@ class Shop:
 @asynccontextmanager
 async def open_shop(script: Script, record: Record, sandbox_url: str, home: Path) -> AsyncIterator[Shop]:
     shop = Shop()
-    target = sandbox_target(GATEWAY, sandbox_url)
+    gateway = script.cast.name
+    target = sandbox_target(gateway, sandbox_url)
 
     async def post_to_ledger(entry: LedgerEntry) -> None:
         record.entries[entry.id] = entry
@@ -158,13 +158,13 @@ async def open_shop(script: Script, record: Record, sandbox_url: str, home: Path
                 ledger=post_to_ledger,
                 on_event=announce,
                 public_url=door.url,
-                gateways={GATEWAY: target.config},
+                gateways={gateway: target.config},
                 tokens=FileTokenBackend(home),
                 workers=False,
             )
             shop.servers.append(await stack.enter_async_context(payments))
         doors = await stack.enter_async_context(served(shop.payments.asgi()))
-        shop.webhook_url = f"{doors}/{GATEWAY}/webhook"
+        shop.webhook_url = f"{doors}/{gateway}/webhook"
         yield shop
 
 

@@ -14,7 +14,7 @@ from vextrus_payments import cli
 from vextrus_payments.money import Money
 from vextrus_payments.outcomes import Paid
 from vextrus_payments_sandbox.demo import AMOUNT, REFUND, run
-from vextrus_payments_sandbox.demo_faults import PLAIN, SCRIPTS, Script
+from vextrus_payments_sandbox.demo_faults import PLAIN, PLAYS, SCRIPTS, Script
 from vextrus_payments_sandbox.demo_report import document, exit_of, judge
 from vextrus_payments_sandbox.demo_stage import Record
 
@@ -279,3 +279,29 @@ async def test_a_run_that_breaks_off_keeps_what_it_saw() -> None:
     assert [step["step"] for step in shown["steps"]] == ["initialize"]
     assert shown["wire"]["calls"][-1]["operation"] == "create"
     assert exit_of(record, judge(record)) in (1, 2, 3, 4)
+
+
+# --- Nagad ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(PLAYS["nagad"]))
+async def test_nagad_ends_with_equal_books_whatever_goes_wrong(name: str) -> None:
+    record = await run(PLAYS["nagad"][name])
+    assert record.error is None
+    verdict = judge(record)
+    assert verdict.good, [check.what for check in verdict.checks if not check.holds]
+    shown = document(record, verdict)
+    assert shown["gateway"] == "nagad" and shown["outcome"] == "paid"
+    assert _clearing(shown["entries"]) == AMOUNT.decimal - REFUND.decimal
+    wanted = {"lost-complete": 2, "wrong-key": 2}.get(name, 1)
+    assert sum(call["operation"] == "initialize" for call in shown["wire"]["calls"]) == wanted
+    assert sum(call["operation"] == "refund" for call in shown["wire"]["calls"]) == 1
+    assert "webhook" not in [step["step"] for step in shown["steps"]]
+
+
+def test_nagads_faults_are_its_own(user: User) -> None:
+    refused = user.run("demo", "--gateway", "nagad", "--fault", "expired-token")
+    assert refused.code == 2 and "the faults are" in refused.error and "lost-complete" in refused.error
+    assert user.run("demo", "--gateway", "rocket").code == 2
+    shown = user.run("demo", "--gateway", "nagad")
+    assert shown.code == 0 and "One Nagad payment" in shown.out and "Calls to Nagad" in shown.out

@@ -40,3 +40,12 @@ def test_with_the_variables_that_env_prints(user: User, sandbox: Gateway) -> Non
     looked = user.run("doctor", "--gateway", "nagad", "--json", env=named)
     levels = {found["check"]: found["level"] for found in looked.document["findings"]}
     assert (levels["nagad.settings"], levels["nagad.reach"]) == ("ok", "ok")
+
+
+def test_a_payer_who_does_not_come_back_may_have_paid(user: User, sandbox: Gateway) -> None:
+    done = user.run(
+        *("pay", "nagad", "--amount", "100", "--reference", "INV-3", "--no-browser", "--wait-s", "1"),
+        *("--sandbox", sandbox.url),
+    )
+    assert done.code == 3
+    assert "may have paid all the same" in " ".join(done.out.split()) and "No money moved" not in done.out

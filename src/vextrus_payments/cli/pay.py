@@ -175,6 +175,11 @@ def _show_outcome(order: PayOrder, outcome: Outcome) -> None:
     view = outcome_view(outcome)
     if isinstance(outcome, Pending) and not order.came_back:
         view.title, view.text = "Pending: the payer has not finished", "No money moved: nothing was executed."
+        if order.payer_completes:
+            view.title = "Pending: the payer has not come back"
+            view.text = (
+                "He pays on the gateway's own page, so he may have paid all the same: look with `status`."
+            )
     view.show(out)
     out.print(_what_next(order, outcome), style="dim", markup=False, soft_wrap=True)
 

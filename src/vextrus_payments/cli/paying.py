@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from vextrus_payments.app import Payments
+from vextrus_payments.capabilities import Completion
 from vextrus_payments.cli.extension import sandbox_tools
 from vextrus_payments.cli.home import Home
 from vextrus_payments.cli.listener import Page, ReturnListener
@@ -60,6 +61,8 @@ class PayOrder:
     origin: Origin | None = field(default=None, init=False)
     came_back: bool = field(default=False, init=False)
     """Whether the payer came back and the payment was executed, or was tried to be."""
+    payer_completes: bool = field(default=False, init=False)
+    """Whether the payer's last click moves the money, so that he may have paid without coming back."""
 
 
 async def take(order: PayOrder) -> Outcome:
@@ -85,6 +88,8 @@ async def take(order: PayOrder) -> Outcome:
             workers=False,
         )
         waiting.payments = await stack.enter_async_context(payments)
+        gateway = await payments.gateway_of(DEFAULT_TENANT, target.gateway)
+        order.payer_completes = gateway.capabilities.completion is Completion.PAYER_COMPLETES
         with advised(target):
             session = order.session = await payments.initialize(_request_for(order.request, target))
         order.on_session(order, session, target)

@@ -101,7 +101,8 @@ def outcome_view(outcome: Outcome | RefundOutcome) -> View:
 def _pending(outcome: Pending) -> View:
     if outcome.sent:
         return View("Pending", _OPEN, text="It is under way; the gateway has not settled it yet.")
-    view = View("Pending: nothing has moved", _OPEN, text="Nothing is under way at the gateway.")
+    view = View("Pending: we have sent nothing that moves money", _OPEN)
+    view.text = "Where payers pay on the gateway's own page, only a look-up tells whether this one has."
     if outcome.retry_after_s is not None:
         view.text += f" Try again in {outcome.retry_after_s} s."
     return view
