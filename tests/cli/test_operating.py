@@ -418,6 +418,29 @@ def test_doctor_names_what_is_wrong_and_what_to_do(
     assert "FAIL" in text.out and "failed." in text.out
 
 
+def test_doctor_looks_at_the_one_gateway_that_is_named(here: Here, shop: ShopApp) -> None:
+    for named in (("bkash",), ("--gateway", "bkash"), ("bkash", "--gateway", "bkash")):
+        found = _findings(_run(here, shop, "doctor", *named, "--json"))
+        assert found["bkash.settings"]["level"] == "ok"
+        assert not any(check.startswith("nagad.") for check in found)
+    both = _run(here, shop, "doctor", "nagad", "--gateway", "bkash")
+    assert both.code == 2 and "name one gateway" in both.err
+
+
+def test_doctor_explains_a_bad_key_in_words(here: Here, shop: ShopApp) -> None:
+    pasted = "ssh-rsa " + "AAAAB3NzaC1yc2E" * 4
+    env = {
+        "NAGAD_MERCHANT_ID": "680000000000001",
+        "NAGAD_PUBLIC_KEY": "-----BEGIN CERTIFICATE-----",
+        "NAGAD_PRIVATE_KEY": pasted,
+    }
+    done = here.run("doctor", "nagad", "--json", env=env)
+    assert done.code == 1
+    what = _findings(done)["nagad.settings"]["what"]
+    assert "NAGAD_PRIVATE_KEY: is an SSH key" in what and "NAGAD_PUBLIC_KEY: is a certificate" in what
+    assert pasted[8:24] not in done.out + done.err
+
+
 def test_doctor_costs_no_grant_and_sends_no_credentials(here: Here, shop: ShopApp) -> None:
     before = len(shop.sandbox.calls("grant"))
     _run(here, shop, "doctor", "--json")

@@ -1,7 +1,9 @@
 """A payment through Nagad, whole: its page is paid by the payer alone, so what counts is who looks, and when."""
 
+import logging
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -19,14 +21,14 @@ from vextrus_payments import (
     Refunded,
     RefundRequest,
 )
-from vextrus_payments.errors import AnswerLostError, ConflictError
+from vextrus_payments.errors import AnswerLostError, ConflictError, PaymentsError
 from vextrus_payments.events import EventKind
 from vextrus_payments.gateways.base import PaymentGateway
 from vextrus_payments.gateways.nagad import NagadConfig
 from vextrus_payments.payment import Evidence
 from vextrus_payments.records import Flag, OperationState, PaymentFacts, PaymentState, SubmissionState
 from vextrus_payments.secret import Secret
-from vextrus_payments.testing import FakeClock
+from vextrus_payments.testing import FakeClock, SecretCanary
 from vextrus_payments_sandbox.serve import SandboxServer
 
 DAY_S = 86_400
@@ -337,3 +339,67 @@ async def test_a_refund_without_an_answer_is_unknown_until_it_is_seen_and_made_o
     assert isinstance(outcome, Refunded) is bool(made)
     if made:
         await shop.check_books()
+
+
+FAULTS = (
+    "drop_before",
+    "drop_after",
+    "drop_mid_body",
+    "error_5xx_before",
+    "error_5xx_after",
+    "malformed",
+    "html",
+)
+
+
+@pytest.mark.parametrize("step", ["initialize", "complete", "verify", "refund"])
+async def test_whatever_goes_wrong_no_secret_is_left_behind_and_the_books_agree(
+    step: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    canary, left_behind = SecretCanary(), []
+
+    async def tried(call: Any) -> Any:
+        try:
+            left_behind.append(await call)
+        except PaymentsError as error:
+            left_behind.append(error)
+            return None
+        return left_behind[-1]
+
+    async with opened(tmp_path) as shop:
+        settings = config(shop.server)
+        secret = settings.private_key.reveal().strip()
+        canary.plant("private key", secret)
+        canary.plant("a piece of the private key", secret[400:440])
+        for number, fault in enumerate(FAULTS):
+            shop.fault(step, fault)
+            session = await tried(shop.open(f"INV-{number}")) or await tried(shop.open(f"INV-{number}"))
+            assert session is not None
+            shop.go(session)
+            await tried(shop.payments.execute(session.payment_id))
+            await tried(shop.payments.status(session.payment_id))
+            refund = RefundRequest(
+                operation_id=f"INV-{number}/r", payment_id=session.payment_id, amount=Money("10")
+            )
+            await tried(shop.payments.refund(refund))
+            shop.server.app.state.faults.clear()
+            await shop.after(4000)
+            await tried(shop.payments.refund(refund))
+            await tried(shop.payments.refund_status(f"INV-{number}/r"))
+        for _ in range(4):
+            await shop.after(DAY_S / 2)
+        await shop.check_books()
+        assert shop.moved()["refund"] <= len(FAULTS)
+        with closing(sqlite3.connect(tmp_path / "shop.db")) as database:
+            tables = [
+                name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            ]
+            dump = "\n".join(
+                str(row) for name in tables for row in database.execute(f'SELECT * FROM "{name}"')
+            )
+        printed = capfd.readouterr()
+        canary.assert_absent(
+            dump, printed.out, printed.err, caplog.records, left_behind, shop.entries, shop.events, shop.payments,
+            settings, [repr(thing) for thing in (settings, shop.payments, settings.seal())],
+        )  # fmt: skip

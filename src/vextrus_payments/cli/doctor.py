@@ -41,14 +41,16 @@ _MARKS = {Level.OK: ("ok", "green"), Level.WARN: ("WARN", "yellow"), Level.FAIL:
 Examples:
   vextrus-pay doctor --app shop.payments:payments
   vextrus-pay doctor --app shop.payments:payments --go-live bkash
+  vextrus-pay doctor nagad                         are the settings and keys right?
   vextrus-pay doctor --gateway bkash --grant       are the credentials right? (may use up one grant of two an hour)"""
 )
+@click.argument("named", metavar="[GATEWAY]", required=False)
 @click.option("--app", metavar="MODULE:ATTRIBUTE", help=APP_HELP)
 @click.option(
     "--store", metavar="URL", help=f"A store to look at; else {STORE_VARIABLE}, else the home folder."
 )
 @click.option("--tenant", default=DEFAULT_TENANT, show_default=True, help="Whose gateways to look at.")
-@click.option("--gateway", help="Look at this gateway only; by default at every one that is configured.")
+@click.option("--gateway", help="As GATEWAY.")
 @click.option(
     "--go-live", "go_live", metavar="GATEWAY", help="Also go through what has to be so before real money."
 )
@@ -57,6 +59,7 @@ Examples:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
+    named: str | None,
     app: str | None,
     store: str | None,
     tenant: str,
@@ -67,9 +70,15 @@ def command(
 ) -> int:
     """Look at settings, gateways, store, outbox and workers, and say what to do.
 
+    With GATEWAY (bkash, nagad) only that one is looked at, else every one that is configured. Its settings are
+    explained where they are wrong, a bad key among them.
+
     Nothing is moved and nothing is changed. Gateways are knocked at without credentials, which costs none of the
     token grants that are counted. Exits 1 when something failed.
     """
+    if named and gateway and named != gateway:
+        raise click.UsageError(f"{named} and --gateway {gateway}: name one gateway.")
+    gateway = named or gateway
     names = (gateway or go_live,) if gateway or go_live else installed_gateways()
 
     async def run() -> int:
