@@ -4,10 +4,11 @@ A gateway asks its verifier, injected per gateway and tenant; it never trusts a 
 not prove. Verifiers may fetch (a signing certificate), so they are asynchronous; they keep nothing of a delivery.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from vextrus_payments.events import Confirm, Delivery
 
@@ -34,6 +35,9 @@ class Verified:
     scheme: str
     """By which rules it was proven: "sns/2", "standard/v1", "relay"."""
     signed_at: datetime | None = None
+    content: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+    """`message` as the JSON object that it is (`strict_json.read_object`), where the verifier has read it anyway; None:
+    not read yet."""
     kept: bytes | None = field(default=None, repr=False)
     """The delivery without what nobody signed: to be kept in its place where that holds a right. It verifies alike."""
     confirm: Confirm | None = None

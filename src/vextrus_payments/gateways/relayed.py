@@ -40,14 +40,7 @@ def relayed_event(verified: Verified) -> GatewayEvent | Ignored:
     Raises:
         MalformedWebhookError: it is proven, and not of this form. It says which field.
     """
-    problem = ""
-    found: Mapping[str, Any] = {}
-    try:
-        found = read_object(verified.message)
-    except UnreadableJsonError as error:
-        problem = str(error)
-    if problem:
-        raise _malformed(problem)
+    found = _read(verified)
     kind, data = found.get("type"), found.get("data")
     if kind not in (PAYMENT_SUCCESS, PAYMENT_FAILED, REFUND_SUCCESS):
         if not isinstance(kind, str) or not kind:
@@ -79,6 +72,16 @@ def relayed_event(verified: Verified) -> GatewayEvent | Ignored:
         occurred_at=verified.signed_at,
         news_key=payment_news_key(snapshot),
     )
+
+
+def _read(verified: Verified) -> Mapping[str, Any]:
+    if verified.content is not None:
+        return verified.content
+    try:
+        return read_object(verified.message)
+    except UnreadableJsonError as error:
+        problem = str(error)
+    raise _malformed(problem)
 
 
 def _payment(kind: str, data: Mapping[str, Any], verified: Verified) -> PaymentSnapshot:

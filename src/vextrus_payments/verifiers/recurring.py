@@ -10,7 +10,7 @@ import binascii
 import hashlib
 import re
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from vextrus_payments.clock import Clock
 from vextrus_payments.errors import ConfigurationError, MalformedWebhookError, SignatureError
@@ -93,11 +93,13 @@ class RecurringVerifier:
         if not is_signed(self._keys, delivery.body, digest):
             raise SignatureError("The signature is not one of a live API key of bKash's recurring payments.")
         problem, signed_at = "its timeStamp is not a time with a zone", None
+        found: dict[str, Any] | None = None
         try:
-            timestamp = read_object(delivery.body).get("timeStamp")
+            found = read_object(delivery.body)
         except UnreadableJsonError as error:
             problem = str(error)
         else:
+            timestamp = found.get("timeStamp")
             signed_at = time_of(timestamp) if isinstance(timestamp, str) else None
         if signed_at is None:
             raise MalformedWebhookError(f"A message of {SENDER} is signed and not of its form: {problem}.")
@@ -108,6 +110,7 @@ class RecurringVerifier:
             message=delivery.body,
             scheme="recurring",
             signed_at=signed_at,
+            content=found,
         )
 
     async def confirm(self, confirm: Confirm) -> None:

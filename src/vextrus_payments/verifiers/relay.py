@@ -9,7 +9,7 @@ gateway's to read (gateways/relayed.py). New senders are better off with Standar
 
 import re
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from vextrus_payments.clock import Clock
 from vextrus_payments.errors import ConfigurationError, MalformedWebhookError, SignatureError
@@ -80,6 +80,7 @@ class RelayVerifier:
         problem = "its id is not 1-200 visible characters"
         message_id: object = None
         signed_at = None
+        found: dict[str, Any] | None = None
         try:
             found = read_object(body)
         except UnreadableJsonError as error:
@@ -98,6 +99,7 @@ class RelayVerifier:
             message=body,
             scheme="relay",
             signed_at=signed_at,
+            content=found,
         )
 
     async def confirm(self, confirm: Confirm) -> None:

@@ -7,6 +7,7 @@ receipt to belong to. What moves no money is passed over.
 Its numbers and codes are of a name space of their own; nothing here is shared with Tokenized Checkout.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from vextrus_payments.events import GatewayEvent, Ignored, payment_news_key, refund_news_key
@@ -28,10 +29,12 @@ def recurring_event(verified: Verified) -> GatewayEvent | Ignored:
 
     `Type` and `X-Type` are headers, which nobody signs: the body's own fields decide.
     """
-    try:
-        found = read_object(verified.message)
-    except UnreadableJsonError:
-        return unreadable(verified.message_id)
+    found = verified.content
+    if found is None:
+        try:
+            found = read_object(verified.message)
+        except UnreadableJsonError:
+            return unreadable(verified.message_id)
     status = found.get("paymentStatus")
     if status in PAID:
         return _payment(found, verified) or unreadable(verified.message_id)
@@ -40,7 +43,7 @@ def recurring_event(verified: Verified) -> GatewayEvent | Ignored:
     return Ignored("recurring payments: it tells of no money that moved")
 
 
-def _payment(found: dict[str, Any], verified: Verified) -> GatewayEvent | None:
+def _payment(found: Mapping[str, Any], verified: Verified) -> GatewayEvent | None:
     amount, trx_id = _money(found.get("amount")), found.get("trxId")
     if amount is None or not isinstance(trx_id, str) or not is_id(trx_id):
         return None
@@ -62,7 +65,7 @@ def _payment(found: dict[str, Any], verified: Verified) -> GatewayEvent | None:
     )
 
 
-def _refund(found: dict[str, Any], verified: Verified) -> GatewayEvent | None:
+def _refund(found: Mapping[str, Any], verified: Verified) -> GatewayEvent | None:
     amount = _money(found.get("refundedAmount")) or _money(found.get("amount"))
     trx_id, refund_id = found.get("trxId"), found.get("reverseTrxId")
     if amount is None or not isinstance(trx_id, str) or not isinstance(refund_id, str):
