@@ -26,6 +26,7 @@ from vextrus_payments.webhooks.replies import (
     RETRY_AFTER_S,
     TOO_LARGE,
     UNAVAILABLE,
+    is_compressed,
     refusal,
 )
 from vextrus_payments.webhooks.returning import Back
@@ -119,17 +120,8 @@ class Doorway:
                 )
             return BODY_TAKEN
         try:
-            return await self._keeper.webhook(
-                Incoming(
-                    gateway=came.gateway,
-                    tenant=came.tenant,
-                    method=came.method,
-                    query=came.query,
-                    headers=came.headers,
-                    body=body,
-                    peer=came.peer,
-                )
-            )
+            came.body = body
+            return await self._keeper.webhook(came)
         except Exception as error:  # noqa: BLE001 - our own mistake is our own fault: 503, and the sender repeats
             _log.error("The webhook door failed with %s.", type(error).__name__)
             return UNAVAILABLE
@@ -201,7 +193,7 @@ class Doorway:
 
 def _bad_body(headers: Mapping[str, str], most: int, *, form: bool) -> Reply | None:
     """Why a body is not even read."""
-    if headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
+    if is_compressed(headers):
         return COMPRESSED
     if form and headers.get("content-type", "").partition(";")[0].strip().lower() != returning.FORM:
         return refusal(415, "not_a_form")

@@ -138,8 +138,8 @@ class Guard:
         refused = refused or self._take_place(
             source, announced, apart=not returned and self._is_apart(source)
         )
-        if refused is not None:
-            return refused
+        if refused is not None or (self._counters is None and self._limits.allow is None):
+            return refused  # or let in: there is nobody else to ask
         let_in = False
         try:
             if returned:

@@ -13,7 +13,9 @@ TEXT: Final = "text/plain; charset=utf-8"
 HTML: Final = "text/html; charset=utf-8"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Not frozen: a door puts the body in once it is read, and the judging of a head and of a body speak of one request.
+# Making a second one, both frozen, was 1.6 of the doorway's 8 µs.
+@dataclass(slots=True, kw_only=True)
 class Incoming:
     """One request to a door, its body read whole. Header names are lower case; of several headers of one name the
     door keeps the values joined by ", "."""

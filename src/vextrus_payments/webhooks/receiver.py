@@ -42,6 +42,7 @@ from vextrus_payments.webhooks.replies import (
     NOT_FOUND,
     TOO_LARGE,
     UNAVAILABLE,
+    is_compressed,
     reply_to,
 )
 from vextrus_payments.webhooks.waiting import within
@@ -101,6 +102,10 @@ class Judged:
     """Its signature was wrong. What is not of now, of another topic or no message at all is none of both."""
 
 
+#: What nearly every delivery comes to.
+_TAKEN: Final = Judged(ACCEPTED, proven=True)
+
+
 class Receiver:
     """Takes deliveries. Belongs to one event loop."""
 
@@ -138,7 +143,7 @@ class Receiver:
             return HEADERS_TOO_MANY
         if len(incoming.body) > self._limits.body_max_bytes:
             return TOO_LARGE
-        if headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
+        if is_compressed(headers):
             return COMPRESSED
         return MALFORMED if not incoming.body else None
 
@@ -181,7 +186,7 @@ class Receiver:
                     if any(kept):
                         self._ports.on_kept()
                     self._tell("webhook.kept", tenant, name, new=sum(kept), of=len(rows))
-                    return Judged(ACCEPTED, proven=True)
+                    return _TAKEN
                 case Confirm():
                     await within(limit_s, gateway.confirm_webhook(read))
                     self._tell("webhook.confirmed", tenant, name)

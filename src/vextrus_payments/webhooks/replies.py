@@ -20,6 +20,7 @@ A sender gives up after a 4xx and repeats after a 5xx (Amazon SNS; Standard Webh
 fault is never a 4xx, and what is hostile never a 5xx.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 from vextrus_payments.errors import (
@@ -34,6 +35,12 @@ from vextrus_payments.webhooks.messages import Reply
 
 #: When a sender should try again after a 503.
 RETRY_AFTER_S: Final = 5
+
+
+def is_compressed(headers: Mapping[str, str]) -> bool:
+    """Whether a body is not as it was signed: judged by the head."""
+    coding = headers.get("content-encoding")
+    return coding is not None and coding.strip().lower() not in ("", "identity")
 
 
 def refusal(status: int, code: str, *headers: tuple[str, str]) -> Reply:

@@ -123,11 +123,12 @@ class SourceFinder:
 
     def __init__(self, trusted: Networks, header: ForwardedHeader) -> None:
         self._trusted = trusted
+        self._trusts = bool(trusted)
         self._header: ForwardedHeader = header
 
     def find(self, peer: str | None, headers: Mapping[str, str]) -> Source:
         """The source of a request with this peer and these headers (names in lower case). Never raises."""
-        if not self._trusted:
+        if not self._trusts:
             return _source(peer)
         if peer is None:
             trusted, current = self._trusted.unix, _source(None)
@@ -149,7 +150,7 @@ class SourceFinder:
 
     def is_unread(self, headers: Mapping[str, str]) -> bool:
         """Whether somebody between wrote a hop while no proxy is trusted: a hint that one should be, no more."""
-        return not self._trusted and ("x-forwarded-for" in headers or "forwarded" in headers)
+        return not self._trusts and ("x-forwarded-for" in headers or "forwarded" in headers)
 
 
 # --- addresses ----------------------------------------------------------------------------------------------------
