@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
+from urllib.parse import quote
 
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
@@ -116,16 +117,21 @@ class GatewayEvent:
     """What it says of a payment; None where it says nothing of one."""
     occurred_at: datetime | None = None
     news_key: str | None = None
-    """What it tells, as one text ("payment/{transaction id}/{state}/{amount_minor}{currency}"): another event with the
-    same one is the same news. None: only the event id counts."""
+    """What it tells, as one text ("payment/{transaction id}/{state}/{amount_minor}{currency}", and what it names of
+    ours): another event with the same one is the same news. None: only the event id counts."""
     refund: RefundSnapshot | None = None
     """What it says of a refund, which names its payment by the original transaction id."""
 
 
 def payment_news_key(snapshot: PaymentSnapshot) -> str | None:
     """The news of a payment as GatewayEvent.news_key; None where it names no transaction: it cannot be told then from
-    other news of the same payment."""
-    return _news_key("payment", snapshot.transaction_id, snapshot.state, snapshot.amount)
+    other news of the same payment.
+
+    What it names of ours belongs to it: news that names nothing of ours is for a person, and must not keep out the
+    same news with our order id, which can be booked.
+    """
+    named = quote(snapshot.gateway_order_id or snapshot.gateway_reference, safe="")
+    return _news_key("payment", snapshot.transaction_id, snapshot.state, snapshot.amount, named)
 
 
 def refund_news_key(refund: RefundSnapshot) -> str | None:
@@ -133,11 +139,13 @@ def refund_news_key(refund: RefundSnapshot) -> str | None:
     return _news_key("refund", refund.transaction_id, refund.state, refund.amount)
 
 
-def _news_key(kind: str, transaction_id: str | None, state: str, amount: Money | None) -> str | None:
+def _news_key(
+    kind: str, transaction_id: str | None, state: str, amount: Money | None, named: str = ""
+) -> str | None:
     if not transaction_id:
         return None
     told = "" if amount is None else f"{amount.amount_minor}{amount.currency}"
-    key = f"{kind}/{transaction_id}/{state}/{told}"
+    key = f"{kind}/{transaction_id}/{state}/{told}{'/' if named else ''}{named}"
     return key if len(key) <= _KEY_MAX else None
 
 

@@ -78,7 +78,7 @@ def test_as_json(desk: Desk, cert: str) -> None:
     (event,) = done.document["events"]
     assert event == {
         "event_id": "22b80b92-fdea-4c2c-8f9d-bdfb0c7bf324",
-        "news_key": "payment/DC110AAAA1/paid/125050BDT",
+        "news_key": "payment/DC110AAAA1/paid/125050BDT/INV-8812-1",
         "kind": "payment",
         "state": "paid",
         "transaction_id": "DC110AAAA1",

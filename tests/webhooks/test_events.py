@@ -1,5 +1,6 @@
 """What an event changes: it says where to look, and decides only where the look cannot."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ from tests.webhooks.world import Town, town_open, toy_config
 from vextrus_payments import Authorized, Intent, Money, Paid, Pending, RefundRequest, Review, Unknown
 from vextrus_payments.config import GatewayConfig
 from vextrus_payments.errors import StorageError
+from vextrus_payments.events import payment_news_key
 from vextrus_payments.inbox import InboxState
 from vextrus_payments.mode import Mode
 from vextrus_payments.records import ResolutionVerdict
 from vextrus_payments.resolving import ResolveRequest
+from vextrus_payments.snapshots import PaymentSnapshot, SnapshotState
 from vextrus_payments.webhooks import DoorLimits
 from vextrus_payments.webhooks.messages import Incoming
 
@@ -533,3 +536,25 @@ async def test_the_guard_learns_who_forges_and_who_has_proven_himself() -> None:
         assert [await knock("192.0.2.4", "guessed") for _ in range(4)] == [401, 401, 401, 429]
         assert await knock("192.0.2.3", "signed for default") == 200
         assert [await knock("192.0.2.3", "forged") for _ in range(5)] == [401] * 5, "it may be shared"
+
+
+async def test_news_that_names_nothing_keeps_no_news_out_that_names_the_payment(town: Town) -> None:
+    """A relay tells of a transaction without our order id: for a person. Then the gateway tells of it, with the id."""
+    session = await town.approved()
+    trx = town.paid_there(session)
+    unnamed = PaymentSnapshot(
+        state=SnapshotState.PAID,
+        gateway_reference="",
+        raw_state="told",
+        amount=Money("100"),
+        transaction_id=trx,
+    )
+    named = replace(unnamed, gateway_order_id=session.gateway_order_id)
+    one = {"id": "relay/1", "amount": "100", "trx": trx, "key": payment_news_key(unnamed)}
+    assert (await town.deliver(one)).status == 200
+    await town.payments.process_inbox()
+    assert (await town.row("relay/1")).state is InboxState.UNMATCHED
+    assert (await town.deliver(town.told(session, "sns-1", key=payment_news_key(named)))).status == 200
+    await town.payments.process_inbox()
+    assert (await town.row("sns-1")).state is InboxState.DONE
+    assert await town.booked() == {("payment.received", trx): 1}

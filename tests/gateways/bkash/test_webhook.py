@@ -33,7 +33,7 @@ def test_the_documented_message() -> None:
 
 def test_it_becomes_one_event_per_transaction() -> None:
     event = event_of(parse_notification(message()), "m1")
-    assert (event.event_id, event.news_key) == ("m1", "payment/4J420ANOXC/paid/10000BDT")
+    assert (event.event_id, event.news_key) == ("m1", "payment/4J420ANOXC/paid/10000BDT/orderId1233")
     assert event.snapshot is not None
     assert (event.snapshot.state, event.snapshot.gateway_order_id) == (SnapshotState.PAID, "orderId1233")
     assert event.snapshot.gateway_reference == "", "a notification names no paymentID"
