@@ -23,7 +23,9 @@ def main() -> int:
     python = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     with tempfile.TemporaryDirectory() as folder:
         floors = Path(folder) / "floors.txt"
-        extras = [word for name in ("sandbox", "postgres", "redis", "limits", "xlsx") for word in ("--extra", name)]
+        extras = [
+            word for name in ("sandbox", "postgres", "redis", "limits", "xlsx") for word in ("--extra", name)
+        ]
         shape = ["--resolution", "lowest-direct", "--no-header", "--quiet", "--output-file", str(floors)]
         _run([*UV, "pip", "compile", "pyproject.toml", *extras, *shape], environment)
         _run([*UV, "venv", "--quiet", "--clear", "--python", sys.executable, str(VENV)], environment)

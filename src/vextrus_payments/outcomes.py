@@ -38,7 +38,8 @@ class Authorized:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """Not settled yet. `sent=False` means: nothing that could move money is on its way."""
+    """Not settled yet. `sent=False` means: we have sent nothing that could move money. It does not mean "not paid":
+    where the payer pays on the gateway's page, he may have done so."""
 
     payment_id: str
     sent: bool

@@ -296,7 +296,9 @@ async def test_nothing_is_asked_before_what_left_in_the_last_moment_must_have_ta
 
 
 @pytest.mark.parametrize("lost", [True, False])
-async def test_an_execute_that_left_just_before_the_loss_is_not_sent_again(tmp_path: Path, lost: bool) -> None:
+async def test_an_execute_that_left_just_before_the_loss_is_not_sent_again(
+    tmp_path: Path, lost: bool
+) -> None:
     """It takes effect half a minute after the restore. Asked at once, the gateway shows it as never made."""
     clock = FakeClock()
     async with shop_open(tmp_path, clock, epoch=FileEpochMark(tmp_path / "epoch")) as shop:

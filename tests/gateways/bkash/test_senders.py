@@ -81,7 +81,9 @@ async def test_relayed_news(by: Any, scheme: str) -> None:
     event = await told(by(relayed()))
     message_id = {"relay": "evt_1", "standard": "msg_1"}[scheme]
     assert event.event_id == f"{scheme}/{message_id}", "two senders' ids never meet"
-    assert event.news_key == "payment/DC110AAAA1/paid/125050BDT/INV-8812-1", "the same news as by bKash itself"
+    assert event.news_key == "payment/DC110AAAA1/paid/125050BDT/INV-8812-1", (
+        "the same news as by bKash itself"
+    )
     assert event.snapshot is not None
     assert (event.snapshot.state, event.snapshot.amount) == (SnapshotState.PAID, Money("1250.50"))
     assert event.snapshot.gateway_order_id == "INV-8812-1"
