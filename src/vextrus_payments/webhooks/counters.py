@@ -49,7 +49,7 @@ class Windows(Storage, SlidingWindowCounterSupport):
         keys_max: see KEYS_MAX.
     """
 
-    STORAGE_SCHEME = None  # made here, not by a URL
+    STORAGE_SCHEME: list[str] | None = None  # made here, not by a URL
 
     def __init__(self, clock: Clock, *, keys_max: int = KEYS_MAX) -> None:
         super().__init__()
