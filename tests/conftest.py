@@ -22,6 +22,9 @@ settings.register_profile(
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "pr"))
 
+for _name in ("COLUMNS", "LINES"):  # pytest-xdist names a width: output that is piped has none
+    os.environ.pop(_name, None)
+
 
 class BeyondLoopbackError(AssertionError):
     """A test tried to talk to another machine."""

@@ -38,8 +38,10 @@ def test_of_an_application(shop: Here) -> None:
     ):
         assert line in done.out
     assert "Note" not in done.out and "{tenant}" not in done.out
-    by_environment = shop.run("urls", "--gateway", "bkash", env={"VEXTRUS_PAY_APP": "urls_shop:single"})
+    by_environment = shop.run("urls", env={"VEXTRUS_PAY_APP": "urls_shop:single"})
     assert by_environment.out == done.out
+    assert "/payments/nagad/return\n" in done.out
+    assert "nagad" not in shop.run("urls", "--app", "urls_shop:single", "--gateway", "bkash").out
 
 
 def test_what_it_prints_is_where_the_doors_are(shop: Here) -> None:
@@ -47,11 +49,12 @@ def test_what_it_prints_is_where_the_doors_are(shop: Here) -> None:
         "urls", "--app", "urls_shop:many", "--tenant", "acme", "--tenant", "b.2", "--json"
     ).document
     assert document["type"] == "urls" and document["exit_code"] == 0 and document["warnings"] == []
-    assert [row["tenant"] for row in document["gateways"]] == ["acme", "b.2"]
+    named = [(row["gateway"], row["tenant"]) for row in document["gateways"]]
+    assert sorted(named) == [(name, tenant) for name in ("bkash", "nagad") for tenant in ("acme", "b.2")]
     for row in document["gateways"]:
         for name, door in (("webhook", Door.WEBHOOK), ("return", Door.RETURN)):
             route = route_of(urlsplit(row[name]).path, "/payments")
-            assert route == Route(door, "bkash", row["tenant"])
+            assert route == Route(door, row["gateway"], row["tenant"])
             assert row["register"][name]
     assert route_of(urlsplit(document["health"]).path, "/payments") == Route(Door.HEALTH)
 
