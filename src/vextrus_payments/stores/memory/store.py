@@ -103,7 +103,7 @@ class MemoryStore(MemoryReading):
     async def accept_events(self, events: Sequence[NewInboxEvent]) -> tuple[bool, ...]:
         """Keep news; which of it is new."""
         check_events(events)
-        return self._rows().inbox.accept(events)
+        return self._rows().inbox.accept(events) if events else ()
 
     async def lease_events(self, *, limit: int, lease_s: int) -> tuple[InboxRow, ...]:
         """Lease due rows, oldest due first."""
@@ -112,6 +112,8 @@ class MemoryStore(MemoryReading):
     async def end_events(self, ends: Sequence[InboxEnd]) -> tuple[bool, ...]:
         """Record what became of leased rows."""
         check_ends(ends)
+        if not ends:
+            return ()
         rows = self._rows()
         return rows.inbox.end(ends, rows.queue, self.now())
 
