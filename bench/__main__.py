@@ -42,7 +42,7 @@ def main() -> int:
         **machine.described(),
         "load": [began_with, machine.load()],
     }
-    table.written(table.DOCUMENT, merged(LATEST, results, run))
+    table.written(table.DOCUMENT, merged(LATEST, results, run, GOALS))
     missed = [one.goal for one in results if one.verdict == "missed"]
     print(
         f"{len(results)} goals in {time.monotonic() - started:.0f} s, load {run['load'][0]} to {run['load'][1]}."

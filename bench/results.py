@@ -1,6 +1,7 @@
 """What a run leaves behind: `bench/results/latest.json`, and the verdict on each goal."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -78,8 +79,10 @@ def _rounded(value: float) -> float:
     return round(value, 3) if abs(value) < 10 else round(value, 1)
 
 
-def merged(path: Path, results: list[Result], run: dict[str, Any]) -> dict[str, Any]:
-    """Put these results among those of earlier runs, write the file, and return all of it, in the goals' order.
+def merged(path: Path, results: list[Result], run: dict[str, Any], order: Iterable[str]) -> dict[str, Any]:
+    """Put these results among those of earlier runs, write the file, and return all of it, in the goals' `order`.
+
+    What is no goal any more is dropped.
 
     `run` says when and on what; each goal keeps its own, since a run may measure only some.
     """
@@ -89,7 +92,7 @@ def merged(path: Path, results: list[Result], run: dict[str, Any]) -> dict[str, 
     for one in results:
         entry = asdict(one)
         found[entry.pop("goal")] = {**entry, "verdict": one.verdict, "run": run}
-    ordered = dict(sorted(found.items(), key=lambda item: (len(item[0]), item[0])))
+    ordered = {goal: found[goal] for goal in order if goal in found}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(ordered, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
     return ordered

@@ -92,8 +92,8 @@ def test_the_worse_end_of_the_interval_decides(
 
 def test_a_run_of_some_goals_leaves_the_others_alone(tmp_path: Path) -> None:
     path = tmp_path / "results" / "latest.json"
-    merged(path, [_goal(0.4, goal="P12"), _goal(0.4, goal="P2")], RUN)
-    merged(path, [_goal(2.0, goal="P2")], {**RUN, "at": "later"})
+    merged(path, [_goal(0.4, goal="P12"), _goal(0.4, goal="P2")], RUN, ("P2", "P12"))
+    merged(path, [_goal(2.0, goal="P2")], {**RUN, "at": "later"}, ("P2", "P12"))
     found = json.loads(path.read_text(encoding="utf-8"))
     assert list(found) == ["P2", "P12"]
     assert (found["P2"]["verdict"], found["P2"]["run"]["at"]) == ("missed", "later")
@@ -104,7 +104,7 @@ def test_a_run_of_some_goals_leaves_the_others_alone(tmp_path: Path) -> None:
 def test_the_table_goes_between_its_markers_and_nowhere_else(tmp_path: Path) -> None:
     page = tmp_path / "benchmarks.md"
     page.write_text(f"# Before\n\n{table.BEGIN}\nold\n{table.END}\n\nAfter.\n", encoding="utf-8")
-    goals = merged(tmp_path / "latest.json", [_goal(2.0)], RUN)
+    goals = merged(tmp_path / "latest.json", [_goal(2.0)], RUN, (_goal(2.0).goal,))
     table.written(page, goals)
     text = page.read_text(encoding="utf-8")
     assert text.startswith("# Before\n") and text.endswith("\nAfter.\n")
