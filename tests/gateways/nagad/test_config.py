@@ -4,6 +4,7 @@ import base64
 import textwrap
 import traceback
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,7 @@ def _der(key: Any, encryption: Any = None) -> str:
         (_der(ed25519.Ed25519PrivateKey.generate()), "no RSA key"),
         ("A" * 70_000, "longer than any"),
     ],
+    ids=count(),  # the keys are made afresh in every process, and a key is no name for a test
 )
 def test_a_bad_private_key_is_explained_in_words_and_never_quoted(text: str, says: str) -> None:
     with pytest.raises(keys.KeyTextError, match=says) as caught:
