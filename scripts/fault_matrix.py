@@ -7,17 +7,16 @@ ROOT = Path(__file__).resolve().parent.parent
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
-from tests.flows.fault_matrix import steps_of, words  # noqa: E402
-from vextrus_payments.gateways.bkash.manners import capabilities_of  # noqa: E402
-from vextrus_payments.gateways.bkash.steps import RefundApi  # noqa: E402
+from tests.flows.fault_matrix import GATEWAYS, faults_of, steps_of, words  # noqa: E402
 from vextrus_payments.testing.faulty import Fault  # noqa: E402
 
 TARGET = ROOT / "docs" / "fault-matrix.md"
 _HEAD = """\
 # The fault matrix
 
-What the engine makes of every fault at every step, for bKash. Written by `scripts/fault_matrix.py` from the table that
-`tests/flows/test_fault_matrix.py` plays against the sandbox, cell by cell; a step or fault without words fails there.
+What the engine makes of every fault at every step of a gateway. Written by `scripts/fault_matrix.py` from the table
+that `tests/flows/test_fault_matrix.py` plays against the sandbox, cell by cell; a step or fault without words fails
+there. Which steps and faults a gateway has follows from its capabilities.
 
 Two things hold in every cell: what may move money is not sent again after its bytes have left, unless it is proven not
 done; and by the gateway's own books everything is done at most once. A step that may move money is tried with look-ups
@@ -33,12 +32,14 @@ def document() -> str:
     """The page."""
     lines = [_HEAD.rstrip("\n"), "", "| fault | what happens |", "|---|---|"]
     lines += [f"| {fault.value} | {_about(fault)} |" for fault in Fault]
-    for step in steps_of(capabilities_of(RefundApi.V2)):
-        lines += ["", f"## {step.name}", "", f"Safety: {step.safety.value}.", ""]
-        lines += ["| fault | the caller is told | once the line works again |", "|---|---|---|"]
-        for fault in Fault:
-            now, later = words(step, fault)
-            lines.append(f"| {fault.value} | {now} | {later} |")
+    for gateway in GATEWAYS:
+        lines += ["", f"## {gateway.title}"]
+        for step in steps_of(gateway):
+            lines += ["", f"### {gateway.title}: {step.name}", "", f"Safety: {step.safety.value}.", ""]
+            lines += ["| fault | the caller is told | once the line works again |", "|---|---|---|"]
+            for fault in faults_of(gateway):
+                now, later = words(step, fault)
+                lines.append(f"| {fault.value} | {now} | {later} |")
     return "\n".join(lines) + "\n"
 
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
+from tests.in_process import AppTransport
 from vextrus_payments.gateways.bkash import models
 from vextrus_payments.gateways.bkash.config import BkashConfig
 from vextrus_payments.gateways.bkash.gateway import BkashGateway
@@ -22,24 +23,6 @@ from vextrus_payments_sandbox.app import create_app
 from vextrus_payments_sandbox.serve import SandboxServer
 
 _MONEY = frozenset({"debit", "hold", "capture", "release", "refund"})
-
-
-class AppTransport:
-    """The sandbox's application called in this process, as a Transport. It never loses anything."""
-
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self._client = client
-
-    async def send(
-        self, request: WireRequest, *, safety: Safety, timeout_s: float, send_by: SendBy | None = None
-    ) -> WireResponse:
-        answer = await self._client.request(
-            request.method, request.url, headers=list(request.headers), content=request.body
-        )
-        return WireResponse(answer.status_code, dict(answer.headers), answer.content)
-
-    async def aclose(self) -> None:
-        """Nothing: the client belongs to the world."""
 
 
 class Watched:

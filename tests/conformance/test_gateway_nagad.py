@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from tests.in_process import AppTransport
 from vextrus_payments.gateways.nagad import models
 from vextrus_payments.gateways.nagad.config import NagadConfig
 from vextrus_payments.gateways.nagad.gateway import NagadGateway
@@ -17,7 +18,7 @@ from vextrus_payments.secret import Secret
 from vextrus_payments.testing.gateway_check import Fault, Verb, check_gateway
 from vextrus_payments.testing.time import FakeClock, FakeEntropy, FakeSleeper
 from vextrus_payments.transport import HttpxTransport, Transport
-from vextrus_payments.wire import Safety, SendBy, WireRequest, WireResponse
+from vextrus_payments.wire import WireRequest, WireResponse
 from vextrus_payments_sandbox.app import create_app
 from vextrus_payments_sandbox.serve import SandboxServer
 
@@ -36,24 +37,6 @@ _OPERATIONS = {
     Verb.STATUS: "verify",
     Verb.REFUND: "refund",
 }
-
-
-class AppTransport:
-    """The sandbox's application called in this process, as a Transport. It never loses anything."""
-
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self._client = client
-
-    async def send(
-        self, request: WireRequest, *, safety: Safety, timeout_s: float, send_by: SendBy | None = None
-    ) -> WireResponse:
-        answer = await self._client.request(
-            request.method, request.url, headers=list(request.headers), content=request.body
-        )
-        return WireResponse(answer.status_code, dict(answer.headers), answer.content)
-
-    async def aclose(self) -> None:
-        """Nothing: the client belongs to the world."""
 
 
 class SandboxWorld:

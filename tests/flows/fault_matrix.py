@@ -1,8 +1,8 @@
 """The fault matrix (R3): every step that the capabilities call for, under every fault, with what must come of it.
 
-The cells are generated: `cells(capabilities)` is steps x faults, and each step says in words what is expected under
-each fault. A step or fault that nobody has thought about has no words, and fails. `scripts/fault_matrix.py` publishes
-the table; tests/flows/test_fault_matrix.py plays every cell with the whole engine against the sandbox.
+The cells are generated: `cells(gateway)` is steps x faults, and each step says in words what is expected under each
+fault. A step or fault that nobody has thought about has no words, and fails. `scripts/fault_matrix.py` publishes the
+table; tests/flows/test_fault_matrix.py plays every cell with the whole engine against the sandbox.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,6 +11,9 @@ from enum import StrEnum
 from typing import Final
 
 from vextrus_payments.capabilities import Capabilities, Completion, Feature
+from vextrus_payments.gateways.bkash.manners import capabilities_of
+from vextrus_payments.gateways.bkash.steps import RefundApi
+from vextrus_payments.gateways.nagad.manners import CAPABILITIES
 from vextrus_payments.testing.faulty import Fault
 from vextrus_payments.wire import Safety
 
@@ -86,13 +89,24 @@ class Step:
     expected: Mapping[Fault, Cell]
     needs: Feature | None = None
     """The feature without which the gateway has no such step."""
+    lacks: Feature | None = None
+    """The feature that takes this step's place."""
     only_if_merchant_executes: bool = False
+    call: int = 1
+    """Which of the verb's requests of this safety is hit: a gateway may need several for one session."""
     unproven: bool = False
     """Not seeing it never proves that it was not done."""
 
 
 STEPS: Final = (
     Step(name="open a session", verb="initialize", safety=Safety.DISPOSABLE, expected=DISPOSABLE),
+    Step(
+        name="make the session's page payable",
+        verb="initialize",
+        safety=Safety.DISPOSABLE,
+        expected=DISPOSABLE,
+        call=2,
+    ),
     Step(
         name="execute",
         verb="execute",
@@ -109,6 +123,14 @@ STEPS: Final = (
         safety=Safety.READ,
         expected=BASELINE,
         needs=Feature.REFUND_STATUS,
+    ),
+    Step(
+        name="look at the payment before a refund",
+        verb="refund",
+        safety=Safety.READ,
+        expected=BASELINE,
+        needs=Feature.REFUND,
+        lacks=Feature.REFUND_STATUS,
     ),
     Step(
         name="refund",
@@ -162,21 +184,49 @@ STEPS: Final = (
 )
 
 
-def steps_of(capabilities: Capabilities) -> tuple[Step, ...]:
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A gateway whose matrix is played."""
+
+    name: str
+    title: str
+    capabilities: Capabilities
+    opening_calls: int = 1
+    """How many requests make one session."""
+    tokens: bool = False
+    """Whether it has a front door that rejects tokens."""
+
+
+GATEWAYS: Final = (
+    Played("bkash", "bKash", capabilities_of(RefundApi.V2), tokens=True),
+    Played("nagad", "Nagad", CAPABILITIES, opening_calls=2),
+)
+_TOKENS: Final = frozenset({Fault.TOKEN_ONCE, Fault.TOKEN_ALWAYS})
+
+
+def steps_of(gateway: Played) -> tuple[Step, ...]:
     """The steps that a gateway of these capabilities has."""
-    executes = capabilities.completion is Completion.MERCHANT_EXECUTES
+    can = gateway.capabilities.can
+    executes = gateway.capabilities.completion is Completion.MERCHANT_EXECUTES
     return tuple(
         step
         for step in STEPS
-        if (step.needs is None or capabilities.can(step.needs))
+        if (step.needs is None or can(step.needs))
+        and not (step.lacks is not None and can(step.lacks))
         and (executes or not step.only_if_merchant_executes)
+        and step.call <= gateway.opening_calls
     )
 
 
-def cells(capabilities: Capabilities) -> Iterator[tuple[Step, Fault]]:
+def faults_of(gateway: Played) -> tuple[Fault, ...]:
+    """The faults that can strike this gateway."""
+    return tuple(fault for fault in Fault if gateway.tokens or fault not in _TOKENS)
+
+
+def cells(gateway: Played) -> Iterator[tuple[Step, Fault]]:
     """Every cell of a gateway's matrix."""
-    for step in steps_of(capabilities):
-        for fault in Fault:
+    for step in steps_of(gateway):
+        for fault in faults_of(gateway):
             yield step, fault
 
 

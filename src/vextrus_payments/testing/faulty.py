@@ -67,6 +67,7 @@ class _Plan:
     fault: Fault
     wanted: Callable[[WireRequest, Safety], bool]
     times: int
+    after: int = 0
 
 
 class FaultyTransport:
@@ -95,13 +96,13 @@ class FaultyTransport:
 
     # --- ordering -----------------------------------------------------------------------------------------------
 
-    def break_next(self, fault: Fault, safety: Safety, *, times: int = 1) -> None:
-        """The next requests of this safety meet the fault."""
-        self._plans.append(
-            _Plan(
-                fault, lambda request, found: found is safety and not self._is_token_request(request), times
-            )
-        )
+    def break_next(self, fault: Fault, safety: Safety, *, times: int = 1, after: int = 0) -> None:
+        """The next requests of this safety meet the fault; `after` of them pass before."""
+
+        def wanted(request: WireRequest, found: Safety) -> bool:
+            return found is safety and not self._is_token_request(request)
+
+        self._plans.append(_Plan(fault, wanted, times, after))
 
     def break_token(self, fault: Fault) -> None:
         """Every request for a token meets the fault."""
@@ -157,6 +158,9 @@ class FaultyTransport:
     def _take(self, request: WireRequest, safety: Safety) -> Fault | None:
         for plan in self._plans:
             if plan.wanted(request, safety):
+                if plan.after:
+                    plan.after -= 1
+                    continue
                 plan.times -= 1
                 if plan.times == 0:
                     self._plans.remove(plan)

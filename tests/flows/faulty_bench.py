@@ -1,0 +1,161 @@
+"""A bench of the fault matrix: one sandbox, a line that breaks, the whole engine; and what differs between gateways."""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.in_process import AppTransport
+from vextrus_payments import Money, Paid, PaymentRequest, Payments, PaymentSession, Pending, RefundRequest
+from vextrus_payments.config import GatewayConfig
+from vextrus_payments.gateways.bkash import BkashConfig
+from vextrus_payments.gateways.nagad import NagadConfig
+from vextrus_payments.payment import ConsentRequest, Intent
+from vextrus_payments.records import Agreement
+from vextrus_payments.secret import Secret
+from vextrus_payments.testing import FakeClock, FakeEntropy, FakeSleeper
+from vextrus_payments.testing.faulty import FaultyTransport
+from vextrus_payments.wire import WireRequest, WireResponse
+from vextrus_payments_sandbox.app import create_app
+
+URL = "http://127.0.0.1:28600"
+_MONEY = frozenset({"debit", "hold", "capture", "release", "refund"})
+_EXPIRED = WireResponse(
+    401, {"content-type": "application/json"}, b'{"message":"The incoming token has expired"}'
+)
+Act = Callable[[], Awaitable[Any]]
+CONSENT = ConsentRequest(operation_id="consent", gateway="bkash", payer_reference="customer-1")
+
+
+class Bench(ABC):
+    """One sandbox, one breakable line, one Payments."""
+
+    name: str
+    shown: type = Pending
+    """What a look-up brings once the payer is done on the page."""
+    token_rejected: WireResponse | None = None
+
+    def __init__(self, app: Any, client: httpx.AsyncClient, clock: FakeClock) -> None:
+        self.app, self.clock = app, clock
+        self.world = app.state.world
+        self.gateway = self.world.gateways[self.name]
+        self.line = FaultyTransport(
+            AppTransport(client), token_rejected=self.token_rejected, is_token_request=self.is_token_request
+        )
+        self.payments = Payments(
+            store="memory://",
+            gateways={self.name: self.config(self.gateway.describe(URL))},
+            workers=False,
+            transport=self.line,
+            clock=clock,
+            sleeper=FakeSleeper(clock),
+            entropy=FakeEntropy(3),
+        )
+        self.session: PaymentSession | None = None
+        self.agreement: Agreement | None = None
+
+    @abstractmethod
+    def config(self, told: dict[str, str]) -> GatewayConfig:
+        """The sandbox's merchant."""
+
+    @staticmethod
+    def is_token_request(request: WireRequest) -> bool:
+        """Whether it asks for a token."""
+        return False
+
+    async def warm(self) -> None:
+        """Have done what a first call would do beside its own work."""
+        await self.payments.gateway_of("default", self.name)
+
+    def moved(self) -> int:
+        """How often money moved by the gateway's own books."""
+        return sum(entry.kind in _MONEY for entry in self.world.books.movements)
+
+    async def open(self, intent: Intent = Intent.SALE) -> PaymentSession:
+        self.session = await self.payments.initialize(
+            PaymentRequest(
+                operation_id="INV-1/pay",
+                gateway=self.name,
+                amount=Money("100"),
+                merchant_reference="INV-1",
+                intent=intent,
+            )
+        )
+        return self.session
+
+    async def approved(self, intent: Intent = Intent.SALE) -> str:
+        session = await self.open(intent)
+        self.gateway.approve(session.gateway_reference, "success", None)
+        return session.payment_id
+
+    async def consented(self) -> str:
+        self.agreement = await self.payments.create_agreement(CONSENT)
+        self.gateway.approve(self.agreement.gateway_reference, "success", None)
+        return self.agreement.agreement_key
+
+    def refund(self, payment_id: str) -> RefundRequest:
+        return RefundRequest(operation_id="r-1", payment_id=payment_id, amount=Money("30"))
+
+
+class BkashBench(Bench):
+    """bKash: tokens, agreements."""
+
+    name = "bkash"
+    token_rejected = _EXPIRED
+
+    def config(self, told: dict[str, str]) -> GatewayConfig:
+        return BkashConfig(
+            api_url=told["base_url"],
+            callback_url="http://127.0.0.1:9/return",
+            app_key=Secret(told["app_key"]),
+            app_secret=Secret(told["app_secret"]),
+            username=Secret(told["username"]),
+            password=Secret(told["password"]),
+        )
+
+    @staticmethod
+    def is_token_request(request: WireRequest) -> bool:
+        return "/token/" in request.url
+
+    async def warm(self) -> None:
+        gateway = await self.payments.gateway_of("default", self.name)
+        await gateway.search_transaction("AAA1BBB2CC")  # the token is there then
+
+    def moved(self) -> int:
+        """Agreements that were made or ended count, too."""
+        rules = self.gateway.rules
+        ended = sum(a.voided_at is not None for a in rules.agreements.values())
+        return super().moved() + len(rules.agreements) + ended
+
+
+class NagadBench(Bench):
+    """Nagad: two calls make a page, and the payer's last click pays."""
+
+    name = "nagad"
+    shown = Paid
+
+    def config(self, told: dict[str, str]) -> GatewayConfig:
+        return NagadConfig(
+            api_url=told["base_url"],
+            callback_url="http://127.0.0.1:9/return",
+            merchant_id=told["merchant_id"],
+            private_key=Secret(Path(told["merchant_private_key_file"]).read_text(encoding="ascii")),
+            public_key=Path(told["gateway_public_key_file"]).read_text(encoding="ascii"),
+        )
+
+
+BENCHES = {bench.name: bench for bench in (BkashBench, NagadBench)}
+
+
+@asynccontextmanager
+async def bench_open(name: str) -> AsyncIterator[Bench]:
+    """A gateway's bench, of its own sandbox."""
+    clock = FakeClock()
+    app = create_app(clock=clock, seed=5)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
+        bench = BENCHES[name](app, client, clock)
+        async with bench.payments:
+            yield bench
