@@ -131,6 +131,7 @@ def test_any_live_key_of_either_side_is_enough() -> None:
     for keys in ([ONE], [TWO], [THREE, TWO]):
         verify(keys, both, BODY, now=NOW)
     verify([ONE, TWO], headers(TWO), BODY, now=NOW)
+    verify([TWO, ONE], headers(TWO), BODY, now=NOW)  # a key that fits no signature undoes nothing
     with pytest.raises(SignatureError):
         verify([THREE], both, BODY, now=NOW)
     with pytest.raises(SignatureError):
@@ -141,9 +142,11 @@ def test_both_kinds_of_keys_may_be_live_at_once() -> None:
     signed = headers(ONE, SEED)
     verify([SEED.public], signed, BODY, now=NOW)
     verify([ONE], signed, BODY, now=NOW)
-    other = Ed25519Key(b"x" * 32).public
+    other = Ed25519Key(b"x" * 32)
     with pytest.raises(SignatureError):
-        verify([other, TWO], signed, BODY, now=NOW)
+        verify([other.public, TWO], signed, BODY, now=NOW)
+    for keys in ([other, SEED], [SEED, other]):
+        verify([SEED.public], headers(*keys), BODY, now=NOW)
 
 
 def test_a_signature_of_one_kind_is_none_of_the_other() -> None:
