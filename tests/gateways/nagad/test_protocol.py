@@ -211,6 +211,14 @@ def test_a_payer_is_sent_to_nagads_page_of_this_payment_and_nowhere_else(url: st
         (f"http://sandbox.mynagad.com:10060/check-out/{REFERENCE}", Mode.LIVE, False),
         (f"http://127.0.0.1:28600/check-out/{REFERENCE}", Mode.LIVE, False),
         (f"https://anything.mynagad.com/check-out/{REFERENCE}", Mode.LIVE, True),
+        # Real money is not asked for a test payment, nor test money for a real one.
+        (f"https://api.mynagad.com/check-out/{REFERENCE}", Mode.SANDBOX, False),
+        (f"https://sandbox-ssl.mynagad.com:10061/check-out/{REFERENCE}", Mode.LIVE, False),
+        *[
+            (f"https://evil.example{between}.mynagad.com/check-out/{REFERENCE}", Mode.LIVE, False)
+            for between in ("%2f", "%5c", "%00", "%09", ";", "&", "|", "'", "`", "{", "$", "!", "_", ",", ".")
+        ],
+        (f"https://.mynagad.com/check-out/{REFERENCE}", Mode.LIVE, False),
     ],
 )
 def test_which_pages_are_nagads(url: str, mode: Mode, good: bool) -> None:

@@ -15,6 +15,7 @@ says of itself: our merchant, our order, the challenge that came with it. The an
 signed: it is believed only as an https address of Nagad's that ends in our own reference.
 """
 
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -33,7 +34,7 @@ from vextrus_payments.errors import (
 )
 from vextrus_payments.gateways.bodies import UnreadableBodyError
 from vextrus_payments.gateways.nagad import models as m
-from vextrus_payments.gateways.nagad.config import CLASSIC_SANDBOX_HOST
+from vextrus_payments.gateways.nagad.config import CLASSIC_SANDBOX_HOST, NagadConfig
 from vextrus_payments.gateways.nagad.crypto import BrokenSealError
 from vextrus_payments.gateways.nagad.envelope import COMPLETE, INITIALIZE, VERIFY, Unreadable, error_of
 from vextrus_payments.gateways.nagad.errors import CLOCK
@@ -65,7 +66,8 @@ OVER: Final = {
 """Ended without money, and what to tell the payer."""
 _OPEN: Final = frozenset({SnapshotState.INITIATED, SnapshotState.APPROVED})
 _LOCALES: Final = {"en": "EN", "bn": "BN"}
-_OWN_HOSTS: Final = (".mynagad.com",)
+#: Plain labels only: of "shop.example%2f.mynagad.com" some programs read another host than others.
+_OWN_HOST: Final = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){0,8}mynagad\.com", re.ASCII)
 
 # --------------------------------------------------------------------------------------------------- opening (§4, §5)
 
@@ -261,6 +263,8 @@ def _tell_the_skew(failed: Failed, asked_at: datetime) -> None:
 def is_page_of(url: str, reference: str, api: Api) -> bool:
     """Whether a payer may be sent there: Nagad's own host (or the configured one), https, and our own reference.
 
+    A host that is known to move the other mode's money is none of this payment's.
+
     The sandbox's classic host and this machine's loopback answer by plain HTTP, in sandbox mode alone.
     """
     try:
@@ -271,9 +275,11 @@ def is_page_of(url: str, reference: str, api: Api) -> bool:
         return False
     if not url.isascii() or any(c in url for c in '"<>'):
         return False
-    own = f".{host}".endswith(_OWN_HOSTS) or host == (urlsplit(api.root).hostname or "").rstrip(".")
+    own = _OWN_HOST.fullmatch(host) or host == (urlsplit(api.root).hostname or "").rstrip(".")
+    if not own or NagadConfig.mode_of_host(host) not in (None, api.mode):
+        return False
     plain = api.mode is Mode.SANDBOX and (is_loopback(host) or host == CLASSIC_SANDBOX_HOST)
-    if not own or not (parts.scheme == "https" or plain):
+    if parts.scheme != "https" and not plain:
         return False
     return unquote(parts.path.rstrip("/").rpartition("/")[2]) == reference
 
