@@ -1,5 +1,6 @@
 """News: what a gateway tells us (deliveries, returns), and what we tell the shop (payment events)."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -130,7 +131,9 @@ def payment_news_key(snapshot: PaymentSnapshot) -> str | None:
     What it names of ours belongs to it: news that names nothing of ours is for a person, and must not keep out the
     same news with our order id, which can be booked.
     """
-    named = quote(snapshot.gateway_order_id or snapshot.gateway_reference, safe="")
+    named = snapshot.gateway_order_id or snapshot.gateway_reference
+    if not _PLAIN.fullmatch(named):  # asked first: it is quick, and most ids are plain
+        named = quote(named, safe="")
     return _news_key("payment", snapshot.transaction_id, snapshot.state, snapshot.amount, named)
 
 
@@ -149,6 +152,8 @@ def _news_key(
     return key if len(key) <= _KEY_MAX else None
 
 
+#: What quoting leaves as it is.
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.~-]*", re.ASCII)
 #: As long as an event's id: a transaction id that no gateway has could bring it beyond.
 _KEY_MAX: Final = 256
 
