@@ -75,6 +75,7 @@ def test_faults_lose_and_double_nothing(record_property: Told) -> None:
     report("R2", tally, record_property)
     assert tally.runs == R2_SEEDS
     assert tally.faults > R2_SEEDS
+    assert min(tally.worlds[name] for name in ("bkash", "nagad", "raw", "page")) > 100
 
 
 def test_nothing_goes_wrong_by_itself(record_property: Told) -> None:

@@ -47,6 +47,8 @@ class Tally:
     faults: int = 0
     points: int = 0
     elapsed_s: float = 0.0
+    worlds: dict[str, int] = field(default_factory=dict)
+    """In how many runs a gateway took part."""
     awaits: dict[tuple[str, int], int] = field(default_factory=dict)
     failures: list[tuple[str, Verdict]] = field(default_factory=list)
 
@@ -59,6 +61,8 @@ class Tally:
         self.points += other.points
         for place, times in other.awaits.items():
             self.awaits[place] = self.awaits.get(place, 0) + times
+        for name, runs in other.worlds.items():
+            self.worlds[name] = self.worlds.get(name, 0) + runs
         self.failures += other.failures[: max(0, _KEPT_MAX - len(self.failures))]
 
     def took(self, name: str, verdict: Verdict) -> None:
@@ -78,11 +82,13 @@ class Tally:
         return [f"{file}: {' '.join(numbers)}" for file, numbers in lines.items()]
 
     def summary(self) -> str:
-        """Two lines for a test's output."""
+        """Three lines for a test's output."""
         hit = covered(self.awaits)
+        took_part = ", ".join(f"{name} in {runs:,}" for name, runs in sorted(self.worlds.items()))
         return (
             f"{self.runs:,} runs over {self.seeds:,} seeds: {self.kills:,} kills, {self.faults:,} faults, "
             f"{len(self.failures)} failures, {self.elapsed_s:.0f} s\n"
+            f"gateways: {took_part}\n"
             f"killed at {sum(hit.values())} of {len(hit)} awaits of {', '.join(AREAS)}"
         )
 
@@ -100,6 +106,7 @@ def play_task(task: Task, known: dict[tuple[str, int], int] | None = None) -> Ta
             verdict = play(task.setting, task.seed, weather=task.weather, kill_at=moment, deaths=deaths)
             tally.took(task.name, verdict)
     tally.awaits = deaths.awaits
+    tally.worlds = {getattr(world, "__name__", "unnamed"): tally.runs for world in task.setting.worlds}
     tally.elapsed_s = time.perf_counter() - started
     return tally
 
