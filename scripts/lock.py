@@ -21,7 +21,7 @@ _PIN = re.compile(r"[a-z0-9-]+==[\w.+]+( ; [^/@:]+)? \\|    --hash=sha256:[0-9a-
 # name -> what `uv pip compile` reads
 _SERVICES = "--extra sandbox --extra postgres --extra redis --extra limits"
 LOCKS: dict[str, list[str]] = {
-    "dev": f"{_SERVICES} --extra xlsx --group test --group check --group mutate --group build".split(),
+    "dev": f"{_SERVICES} --extra xlsx --group test --group check --group docs --group mutate --group build".split(),
     "run": "--extra sandbox --group build".split(),
     "bench": f"{_SERVICES} --group bench --group build".split(),
 }
