@@ -23,7 +23,8 @@ import pytest
 from scripts.private_servers import VARIABLES, Held, holding, postgres_programs, why_missing
 
 
-def _do_without(reason: str) -> NoReturn:
+def do_without(reason: str) -> NoReturn:
+    """Skip the test for this reason, or fail it where services are required."""
     if os.environ.get("VEXTRUS_REQUIRE_SERVICES") == "1":
         pytest.fail(f"{reason}; VEXTRUS_REQUIRE_SERVICES=1 asks for it", pytrace=False)
     pytest.skip(reason)
@@ -33,7 +34,7 @@ def require(name: str) -> None:
     """Skip the test (or fail it, where services are required) unless the server of that name can run here."""
     reason = why_missing(name)
     if reason is not None:
-        _do_without(reason)
+        do_without(reason)
 
 
 @pytest.fixture(scope="session")
