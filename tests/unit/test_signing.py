@@ -1,8 +1,10 @@
 """Signatures: every changed bit is noticed, times are good up to the second, keys are exchanged without a gap."""
 
 import base64
+import copy
 import hashlib
 import hmac
+import pickle
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vextrus_payments import signing
 from vextrus_payments.errors import (
     ConfigurationError,
     MalformedWebhookError,
@@ -22,8 +23,8 @@ from vextrus_payments.secret import Secret
 from vextrus_payments.signing import (
     Ed25519Key,
     HmacKey,
+    Mac,
     check_window,
-    hmac_digest,
     is_signed,
     sign,
     signing_key,
@@ -255,7 +256,7 @@ def test_an_old_message_that_is_not_signed_is_not_called_old() -> None:
 def test_a_time_beyond_every_calendar_is_outside_the_window() -> None:
     late = "999999999999"
     signed = b"ent_1." + late.encode() + b"." + BODY
-    header = "v1," + base64.b64encode(hmac_digest(ONE.key, signed)).decode()
+    header = "v1," + base64.b64encode(hmac.digest(ONE.key, signed, "sha256")).decode()
     with pytest.raises(TimestampOutsideWindowError):
         verify(
             [ONE],
@@ -343,11 +344,21 @@ def test_there_is_always_a_key_to_sign_with() -> None:
 
 
 def test_a_digest_is_compared_with_every_key() -> None:
-    digest = hmac_digest(b"two", b"message", "sha512")
-    assert is_signed([b"one", b"two", b"three"], b"message", digest, "sha512")
-    assert not is_signed([b"one", b"three"], b"message", digest, "sha512")
-    assert not is_signed([b"two"], b"message", digest)
+    digest = hmac.digest(b"two", b"message", "sha512")
+    one, two, three = (Mac(key, "sha512") for key in (b"one", b"two", b"three"))
+    for keys in ([one, two, three], [two, one], [two]):
+        assert is_signed(keys, b"message", digest)
+    assert not is_signed([one, three], b"message", digest)
+    assert not is_signed([Mac(b"two")], b"message", digest)
     assert not is_signed([], b"message", digest)
+
+
+def test_a_mac_is_that_of_its_key_each_time_and_shows_nothing_of_it() -> None:
+    mac = Mac(b"a secret of this test")
+    for message in (b"", b"one", BODY, BODY * 4):
+        assert mac.digest(message) == hmac.digest(b"a secret of this test", message, "sha256")
+    assert "secret" not in repr(mac) + repr(vars(type(mac)))
+    assert copy.deepcopy(mac).digest(BODY) == pickle.loads(pickle.dumps(mac)).digest(BODY) == mac.digest(BODY)
 
 
 @pytest.mark.parametrize("side", [-1, 1])
@@ -421,18 +432,19 @@ def test_two_seconds_off_are_old_and_not_early() -> None:
 
 
 def test_what_strangers_put_beside_a_message_costs_few_hashes_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    hashed: list[bytes] = []
+    hashed: list[Mac] = []
+    digest = Mac.digest
 
-    def counted(key: bytes, message: bytes, algorithm: str = "sha256") -> bytes:
-        hashed.append(key)
-        return hmac.digest(key, message, algorithm)
+    def counted(mac: Mac, message: bytes) -> bytes:
+        hashed.append(mac)
+        return digest(mac, message)
 
-    monkeypatch.setattr(signing, "hmac_digest", counted)
+    monkeypatch.setattr(Mac, "digest", counted)
     wrong = " ".join(f"v1,{base64.b64encode(bytes([number] * 32)).decode()}" for number in range(16))
     keys = [HmacKey(bytes([number] * 32)) for number in range(3)]
     with pytest.raises(SignatureError):
         verify(keys, {**GOOD, "webhook-signature": wrong}, BODY, now=NOW)
-    assert hashed == [key.key for key in keys]
+    assert len(hashed) == len(set(map(id, hashed))) == len(keys)
     four = [f"v1a,{base64.b64encode(bytes([number] * 64)).decode()}" for number in range(5)]
     public = Ed25519Key(bytes(32)).public
     with pytest.raises(SignatureError):

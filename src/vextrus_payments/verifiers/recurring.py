@@ -16,7 +16,7 @@ from vextrus_payments.clock import Clock
 from vextrus_payments.errors import ConfigurationError, MalformedWebhookError, SignatureError
 from vextrus_payments.events import Confirm, Delivery
 from vextrus_payments.secret import Secret
-from vextrus_payments.signing import check_window, is_signed
+from vextrus_payments.signing import Mac, check_window, is_signed
 from vextrus_payments.strict_json import UnreadableJsonError, read_object
 from vextrus_payments.verifier_port import Verified, VerifiedKind
 from vextrus_payments.verifiers.shape import (
@@ -69,7 +69,7 @@ class RecurringVerifier:
     ) -> None:
         if not keys or not all(keys):
             raise ConfigurationError("There is no key to verify with.", code="signing_secret")
-        self._keys = tuple(keys)
+        self._keys = tuple(Mac(key) for key in keys)
         self._clock = clock
         self._past_s = past_s
         self._future_s = future_s

@@ -14,7 +14,7 @@ from typing import Any, Final
 from vextrus_payments.clock import Clock
 from vextrus_payments.errors import ConfigurationError, MalformedWebhookError, SignatureError
 from vextrus_payments.events import Confirm, Delivery
-from vextrus_payments.signing import check_window, is_signed
+from vextrus_payments.signing import Mac, check_window, is_signed
 from vextrus_payments.strict_json import UnreadableJsonError, read_object
 from vextrus_payments.verifier_port import Verified, VerifiedKind
 from vextrus_payments.verifiers.shape import (
@@ -52,7 +52,7 @@ class RelayVerifier:
     ) -> None:
         if not secrets or not all(secrets):
             raise ConfigurationError("There is no secret to verify with.", code="signing_secret")
-        self._secrets = tuple(secrets)
+        self._secrets = tuple(Mac(secret) for secret in secrets)
         self._clock = clock
         self._past_s = past_s
         self._future_s = future_s
