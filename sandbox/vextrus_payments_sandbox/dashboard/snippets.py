@@ -1,0 +1,91 @@
+"""Code to copy: a whole payment in Python, curl, Node and PHP, with this sandbox's own addresses and keys filled in.
+
+The texts lie in ``pages/snippets/GATEWAY_LANGUAGE.txt``. Whatever is filled in passes through a quote of the language it
+stands in, because a path may hold a quote or a backslash.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from vextrus_payments.gateways.nagad.models import API_PATH
+from vextrus_payments_sandbox.admin import ADMIN_PREFIX
+from vextrus_payments_sandbox.world import SandboxGateway
+
+LANGUAGES: Final[Mapping[str, str]] = {"python": "Python", "curl": "curl", "node": "Node", "php": "PHP"}
+_APPROVE: Final = f"{ADMIN_PREFIX}/approve"
+#: Below a gateway's base URL lie its calls. Without a line here a gateway has no snippets.
+_CALLS: Final[Mapping[str, str]] = {"bkash": "/tokenized/checkout", "nagad": API_PATH}
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    """One text to copy."""
+
+    id: str
+    language: str
+    text: str
+
+
+def as_json(value: Any) -> str:
+    """A text as a literal of Python or JavaScript, or any data as JSON: both read what JSON writes."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def as_sh(text: str) -> str:
+    """A text as one word of a POSIX shell."""
+    return "'" + text.replace("'", "'\"'\"'") + "'"
+
+
+def as_php(text: str) -> str:
+    """A text as a literal of PHP in which nothing is replaced."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+_ENVIRONMENT: Final = Environment(
+    loader=PackageLoader("vextrus_payments_sandbox", "pages/snippets"),
+    autoescape=False,  # noqa: S701 - these are programs; the page that shows them escapes them
+    undefined=StrictUndefined,
+    keep_trailing_newline=True,
+)
+_ENVIRONMENT.filters |= {"py": as_json, "js": as_json, "json": as_json, "sh": as_sh, "php": as_php}
+
+
+def snippets(gateway: SandboxGateway, url: str) -> list[Snippet]:
+    """A payment through `gateway` of the sandbox at `url`, once for each language.
+
+    Raises :class:`SandboxError` where the gateway's keys cannot be kept.
+    """
+    calls = _CALLS.get(gateway.name)
+    if calls is None:
+        return []
+    facts = gateway.describe(url)
+    return [
+        Snippet(
+            f"{gateway.name}-{language}",
+            name,
+            _ENVIRONMENT.get_template(f"{gateway.name}_{language}.txt").render(
+                facts, api=facts["base_url"] + calls, approve=url + _APPROVE
+            ),
+        )
+        for language, name in LANGUAGES.items()
+    ]
+
+
+def webhook_snippet(url: str, gateway: str) -> Snippet:
+    """How to have payments announced to an endpoint."""
+    address = as_sh(f"{url}{ADMIN_PREFIX}/webhooks/{gateway}")
+    wanted = as_sh(as_json({"url": "http://127.0.0.1:8000/payments/bkash/webhook"}))
+    return Snippet(
+        f"webhook-{gateway}", "curl", f"curl -X PUT {address} -H 'Content-Type: application/json' -d {wanted}\n"
+    )
+
+
+def fault_snippet(url: str) -> Snippet:
+    """How to order a fault by the admin API."""
+    wanted = as_sh(as_json({"gateway": "bkash", "operation": "execute", "fault": "drop_after", "times": 1}))
+    address = as_sh(f"{url}{ADMIN_PREFIX}/faults")
+    return Snippet("fault", "curl", f"curl {address} -H 'Content-Type: application/json' -d {wanted}\n")
