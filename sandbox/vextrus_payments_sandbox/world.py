@@ -10,7 +10,8 @@ must be common lies here:
 * **Time** is an injected clock plus an offset that only grows (``POST /_sandbox/clock``).
 * **Chance** is one injected source; a reset does not rewind it, because a repeated transaction id would look
   like an old receipt to the caller's ledger.
-* **Every API call** is logged from its arrival on, also one whose answer is dropped.
+* **Every API call** is logged from its arrival on, also one whose answer is dropped. What people look at lies in
+  the record (``record.py``), which forgets; the payments and the books never do before a reset.
 
 All rules run without ``await``: between reading a state and changing it nothing else happens, which is what
 makes a hundred simultaneous executes one debit. The sandbox shares the SDK's wire words but not its money and
@@ -19,7 +20,8 @@ state code, so that a mistake there cannot hide a mistake here.
 
 import re
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from random import Random
@@ -28,28 +30,52 @@ from typing import Any, Final, Protocol
 from starlette.routing import BaseRoute
 
 from vextrus_payments.clock import Clock
+from vextrus_payments_sandbox.books import (
+    BANK,
+    BANK_MINOR,
+    Books,
+    InsufficientFundsError,
+    Movement,
+    hold_account,
+    merchant_account,
+)
+from vextrus_payments_sandbox.notation import iso, to_paisa, to_text
+from vextrus_payments_sandbox.record import Record
+
+__all__ = [
+    "CURRENCY",
+    "CUSTOMER",
+    "WALLETS",
+    "WIRE_LOG_MAX",
+    "BookRow",
+    "Books",
+    "Call",
+    "InsufficientFundsError",
+    "Listed",
+    "Movement",
+    "Page",
+    "SandboxClock",
+    "SandboxError",
+    "SandboxGateway",
+    "Wallet",
+    "WireLog",
+    "World",
+    "hold_account",
+    "iso",
+    "merchant_account",
+    "to_paisa",
+    "to_text",
+]
 
 CUSTOMER: Final[Mapping[str, str]] = {"wallet": "01770618575", "otp": "123456", "pin": "12121"}
 """The one test customer who works everywhere."""
 CURRENCY: Final = "BDT"
 WIRE_LOG_MAX: Final = 50_000
+SCAN_MAX: Final = 20_000
 _OPENING_MINOR: Final = 10_000_000_000  # 100,000,000.00 taka: no test runs a wallet dry by accident
+MAGIC_WALLET: Final = re.compile(r"01800(400[2-8])([0-9]{2})", re.ASCII)
+"""Wallets that bring their own fault or outcome: the stage of a payment, and the number of what strikes it there."""
 _ADVANCE_MAX_S: Final = 10 * 366 * 86_400
-
-_AMOUNT: Final = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,2}))?", re.ASCII)
-
-
-def to_paisa(text: str | None) -> int | None:
-    """Read ``"15"``, ``"15.5"`` or ``"15.50"`` as paisa; ``None`` for whatever is not plainly an amount."""
-    match = _AMOUNT.fullmatch(text or "")
-    if match is None:
-        return None
-    return int(match[1]) * 100 + int((match[2] or "0").ljust(2, "0"))
-
-
-def to_text(amount_minor: int) -> str:
-    """Write paisa as taka with two places: ``150050`` -> ``"1500.50"``."""
-    return f"{amount_minor // 100}.{amount_minor % 100:02d}"
 
 
 class SandboxError(Exception):
@@ -58,10 +84,6 @@ class SandboxError(Exception):
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
         self.status = status
-
-
-class InsufficientFundsError(Exception):
-    """The account that should give does not hold that much."""
 
 
 class SandboxClock:
@@ -75,6 +97,10 @@ class SandboxClock:
         """The sandbox's time: an aware datetime in UTC."""
         return self._clock.now() + self._offset
 
+    def monotonic(self) -> float:
+        """Seconds that never run backwards, of the injected clock."""
+        return self._clock.monotonic()
+
     @property
     def offset_s(self) -> float:
         """How far ahead of the injected clock the sandbox is, in seconds."""
@@ -85,6 +111,15 @@ class SandboxClock:
         if not 0 <= seconds <= _ADVANCE_MAX_S or self.offset_s + seconds > _ADVANCE_MAX_S:
             raise SandboxError("advance_s must be between 0 and ten years, in seconds; time never runs back")
         self._offset += timedelta(seconds=seconds)
+
+    @contextmanager
+    def skewed(self, seconds: float) -> Iterator[None]:
+        """Run that much ahead, or behind, for work that awaits nothing."""
+        self._offset += timedelta(seconds=seconds)
+        try:
+            yield
+        finally:
+            self._offset -= timedelta(seconds=seconds)
 
     def reset(self) -> None:
         """Back to the injected clock."""
@@ -126,91 +161,6 @@ WALLETS: Final[tuple[Wallet, ...]] = (
 """The published test wallets (dossier §11)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Movement:
-    """One line of the books: so much went from one account to another, and why."""
-
-    seq: int
-    at: datetime
-    gateway: str
-    kind: str  # debit | hold | capture | release | refund
-    source: str
-    target: str
-    amount_minor: int
-    reference: str
-    transaction_id: str
-
-
-class Books:
-    """Double entry in its plainest form. The balance of an account is what flowed in minus what flowed out."""
-
-    def __init__(self, openings: Mapping[str, int]) -> None:
-        self._openings = dict(openings)
-        self._balances = dict(openings)
-        self.movements: list[Movement] = []
-
-    def balance(self, account: str) -> int:
-        """The balance in paisa; zero for an account nobody used yet."""
-        return self._balances.get(account, 0)
-
-    def move(
-        self,
-        at: datetime,
-        *,
-        gateway: str,
-        kind: str,
-        source: str,
-        target: str,
-        amount_minor: int,
-        reference: str,
-        transaction_id: str,
-    ) -> Movement:
-        """Move money, or raise :class:`InsufficientFundsError` and move nothing."""
-        if amount_minor <= 0:
-            raise ValueError("money moves in positive amounts")
-        if self.balance(source) < amount_minor:
-            raise InsufficientFundsError(source)
-        self._balances[source] = self.balance(source) - amount_minor
-        self._balances[target] = self.balance(target) + amount_minor
-        entry = Movement(
-            len(self.movements) + 1,
-            at,
-            gateway,
-            kind,
-            source,
-            target,
-            amount_minor,
-            reference,
-            transaction_id,
-        )
-        self.movements.append(entry)
-        return entry
-
-    def summed(self) -> tuple[dict[tuple[str, str], tuple[int, int]], dict[str, int]]:
-        """Sum every movement afresh: (gateway, reference) -> (captured, refunded), and account -> balance."""
-        money: dict[tuple[str, str], tuple[int, int]] = {}
-        balances = dict(self._openings)
-        for entry in self.movements:
-            balances[entry.source] = balances.get(entry.source, 0) - entry.amount_minor
-            balances[entry.target] = balances.get(entry.target, 0) + entry.amount_minor
-            captured, refunded = money.get((entry.gateway, entry.reference), (0, 0))
-            merchant = merchant_account(entry.gateway)
-            captured += entry.amount_minor if entry.target == merchant else 0
-            refunded += entry.amount_minor if entry.source == merchant else 0
-            money[entry.gateway, entry.reference] = (captured, refunded)
-        return money, balances
-
-
-def merchant_account(gateway: str) -> str:
-    """The account in which a gateway collects for its merchants."""
-    return f"merchant:{gateway}"
-
-
-def hold_account(gateway: str, reference: str) -> str:
-    """The account that holds an authorized amount until it is captured or released."""
-    return f"hold:{gateway}:{reference}"
-
-
 @dataclass(slots=True)
 class Call:
     """One API call, as `GET /_sandbox/wire` shows it. ``status`` is ``None`` while open or when nothing was sent."""
@@ -246,11 +196,6 @@ class WireLog:
         return [asdict(call) for call in self.calls]
 
 
-def iso(moment: datetime) -> str:
-    """ISO 8601 in UTC with milliseconds: ``2026-01-31T08:15:00.123Z``."""
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
-
-
 @dataclass(frozen=True, slots=True)
 class BookRow:
     """What a gateway believes about one payment; the amounts that moved come from the books instead."""
@@ -264,6 +209,47 @@ class BookRow:
     captured_minor: int
     refunded_minor: int
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A payment in a list: what its gateway believes, and the money that moved by the books."""
+
+    number: int
+    """Counted from 1 in the order in which the sandbox's payments were made; never used twice before a reset."""
+    row: BookRow
+    captured_minor: int
+    refunded_minor: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Amounts as texts in taka."""
+        return {
+            "number": self.number,
+            "gateway": self.row.gateway,
+            "reference": self.row.reference,
+            "transaction_id": self.row.transaction_id,
+            "invoice": self.row.invoice,
+            "state": self.row.state,
+            "amount": to_text(self.row.amount_minor),
+            "captured": to_text(self.captured_minor),
+            "refunded": to_text(self.refunded_minor),
+            "currency": CURRENCY,
+            "created_at": iso(self.row.created_at),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A stretch of the list of payments, newest first."""
+
+    rows: Sequence[Listed]
+    before: int | None
+    """What :meth:`World.payments` takes as `before` to go on; None where nothing older is left to look at."""
+    total: int
+    """How many payments there are, filters aside."""
+    captured_minor: int
+    refunded_minor: int
+    """Of all payments, filters aside (of the one gateway, where that was asked for)."""
 
 
 class SandboxGateway(Protocol):
@@ -280,6 +266,10 @@ class SandboxGateway(Protocol):
 
     def rows(self) -> Iterable[BookRow]:
         """Its payments, oldest first."""
+        ...
+
+    def row(self, handle: str) -> BookRow | None:
+        """The payment that a reference or a transaction id of its own names; None for what names no payment."""
         ...
 
     def approve(self, reference: str, outcome: str, wallet: str | None) -> Mapping[str, Any]:
@@ -315,18 +305,41 @@ class World:
     random: Random
     books: Books = field(init=False)
     wire: WireLog = field(init=False)
+    record: Record = field(init=False)
     wallets: dict[str, Wallet] = field(init=False)
     gateways: dict[str, SandboxGateway] = field(default_factory=dict)
     more_wallets: Sequence[Wallet] = ()
     """Wallets beside the published ones: those that a gateway lets go wrong in ways of its own."""
+    magic: bool = False
+    """Whether some amounts and wallet numbers bring their own fault or outcome (``magic.py``)."""
+    born: list[tuple[str, str]] = field(default_factory=list)
+    """(gateway, reference) of every payment in the order in which they were made."""
 
     def __post_init__(self) -> None:
+        self.record = Record(self.clock.now)
         self._begin()
 
     def _begin(self) -> None:
         self.wallets = {wallet.number: wallet for wallet in (*WALLETS, *self.more_wallets)}
-        self.books = Books({wallet.account: wallet.opening_minor for wallet in self.wallets.values()})
+        openings = {wallet.account: wallet.opening_minor for wallet in self.wallets.values()}
+        self.books = Books({BANK: BANK_MINOR, **openings}, self._moved)
         self.wire = WireLog()
+        self.born.clear()
+        self.record.clear()
+
+    def _moved(self, movement: Movement) -> None:
+        amount = to_text(movement.amount_minor)
+        self.record.add(
+            "money",
+            movement.gateway,
+            movement.reference,
+            f"{movement.kind}: {amount} from {movement.source} to {movement.target}",
+            movement=movement.kind,
+            source=movement.source,
+            target=movement.target,
+            amount=amount,
+            transaction_id=movement.transaction_id,
+        )
 
     def reset(self) -> None:
         """Empty the books, the log and every gateway; restore the wallets and the clock."""
@@ -339,9 +352,64 @@ class World:
         """The sandbox's time, aware and in UTC."""
         return self.clock.now()
 
+    def wallet(self, number: str) -> Wallet | None:
+        """The wallet of this number, or None; a magic one comes into being when it is first named."""
+        found = self.wallets.get(number)
+        if found is None and self.magic and MAGIC_WALLET.fullmatch(number):
+            found = self.wallets[number] = Wallet(number, frozenset({CUSTOMER["pin"]}), note="magic wallet")
+            self.books.open(found.account, found.opening_minor)
+        return found
+
     def text(self, alphabet: str, length: int) -> str:
         """That many characters of `alphabet`, from the injected source of chance."""
         return "".join(self.random.choices(alphabet, k=length))
+
+    def bear(self, gateway: str, reference: str) -> None:
+        """A gateway has made a payment; each is told once, when its reference is new."""
+        self.born.append((gateway, reference))
+
+    def payments(
+        self,
+        limit: int = 50,
+        *,
+        gateway: str = "",
+        state: str = "",
+        text: str = "",
+        before: int | None = None,
+    ) -> Page:
+        """The newest payments first, at most `limit`, of those with a number under `before`.
+
+        Args:
+            state: the gateway's own word, in any case.
+            text: the whole reference or transaction id of a payment, or a part of them or of the invoice in any case.
+
+        A filter that fits little looks at the newest :data:`SCAN_MAX` payments and stops; ``Page.before`` goes on.
+        """
+        rows: list[Listed] = []
+        number = len(self.born) if before is None else min(len(self.born), max(0, before - 1))
+        stop = max(0, number - SCAN_MAX)
+        state, lowered = state.lower(), text.lower()
+        while number > stop and len(rows) < limit:
+            name, reference = self.born[number - 1]
+            number -= 1
+            if gateway and name != gateway:
+                continue
+            row = self.gateways[name].row(reference)
+            if row is None or (state and row.state.lower() != state):
+                continue
+            if lowered and not any(
+                lowered in part.lower() for part in (row.reference, row.invoice, row.transaction_id or "")
+            ):
+                continue
+            rows.append(Listed(number + 1, row, *self.books.money(name, reference)))
+        totals = [self.books.totals(name) for name in self.gateways if gateway in ("", name)]
+        return Page(
+            rows,
+            number + 1 if number else None,
+            len(self.born),
+            sum(captured for captured, _ in totals),
+            sum(refunded for _, refunded in totals),
+        )
 
     def rows(self) -> list[BookRow]:
         """Every payment of every gateway, oldest first."""

@@ -47,6 +47,10 @@ class BkashSandbox:
         """Its payments for the books."""
         return self.rules.rows()
 
+    def row(self, handle: str) -> BookRow | None:
+        """The payment that a paymentID or a trxID names."""
+        return self.rules.row(handle)
+
     def approve(self, reference: str, outcome: str, wallet: str | None) -> Mapping[str, Any]:
         """Do what a payer would do on the hosted page."""
         payment = self.rules.payments.get(reference)

@@ -71,19 +71,27 @@ class BkashRules:
     def rows(self) -> Iterator[BookRow]:
         """Every payment for the books; agreements move no money and are left out."""
         for payment in (*self.payments.values(), *self.walk_ins.values()):
-            self._expire(payment)
             if not payment.is_agreement:
-                yield BookRow(
-                    GATEWAY,
-                    payment.payment_id,
-                    payment.trx_id,
-                    payment.invoice,
-                    wire_state(payment.state),
-                    payment.amount_minor,
-                    payment.captured_minor,
-                    payment.refunded_minor,
-                    payment.created_at,
-                )
+                yield self._row(payment)
+
+    def row(self, handle: str) -> BookRow | None:
+        """The payment that a paymentID names, or a trxID, be it a refund's."""
+        payment = self.payments.get(handle) or self._by_trx.get(handle)
+        return None if payment is None or payment.is_agreement else self._row(payment)
+
+    def _row(self, payment: Payment) -> BookRow:
+        self._expire(payment)
+        return BookRow(
+            GATEWAY,
+            payment.payment_id,
+            payment.trx_id,
+            payment.invoice,
+            wire_state(payment.state),
+            payment.amount_minor,
+            payment.captured_minor,
+            payment.refunded_minor,
+            payment.created_at,
+        )
 
     # ------------------------------------------------------------------------------------ create (§4.2)
 
@@ -105,6 +113,7 @@ class BkashRules:
             self._price(payment, fields)
             self._bind(payment, fields.get("agreementID", ""))
             self._invoices.add((merchant.app_key, payment.invoice))
+            self.world.bear(GATEWAY, payment.payment_id)
         self.payments[payment.payment_id] = payment
         return payment
 
@@ -454,6 +463,7 @@ class BkashRules:
         payment.state, payment.trx_id = State.COMPLETED, trx_id
         payment.executed_at = payment.updated_at = now
         self.walk_ins[trx_id] = self._by_trx[trx_id] = payment
+        self.world.bear(GATEWAY, trx_id)
         self._tell(payment)
         return payment
 

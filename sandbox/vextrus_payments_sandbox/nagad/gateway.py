@@ -51,6 +51,10 @@ class NagadSandbox:
         """Its payments for the books."""
         return self.rules.rows()
 
+    def row(self, handle: str) -> BookRow | None:
+        """The payment of a reference."""
+        return self.rules.row(handle)
+
     def approve(self, reference: str, outcome: str, wallet: str | None) -> Mapping[str, Any]:
         """Do what a payer would do on the hosted page, or end what is under way."""
         return self.pages.approve(self._payment(reference), outcome, wallet)

@@ -58,18 +58,13 @@ class NagadRules:
     def rows(self) -> Iterator[BookRow]:
         """Every payment for the books."""
         self.settle_due()
-        for payment in self.payments.values():
-            yield BookRow(
-                GATEWAY,
-                payment.reference,
-                payment.issuer_ref,
-                payment.order_id,
-                state_of(payment).value,
-                payment.amount_minor,
-                payment.captured_minor,
-                payment.refunded_minor,
-                payment.created_at,
-            )
+        yield from map(_row, self.payments.values())
+
+    def row(self, reference: str) -> BookRow | None:
+        """One payment for the books, or None."""
+        self.settle_due()
+        payment = self.payments.get(reference)
+        return None if payment is None else _row(payment)
 
     def payment(self, reference: str) -> Payment:
         """The payment of a reference, or 055."""
@@ -107,6 +102,7 @@ class NagadRules:
         payment = Payment(reference, merchant, order_id, nonce, ordered_at, now, locale)
         self._order_days.add(order_day)
         self.payments[reference] = self._latest[order_id] = payment
+        self.world.bear(GATEWAY, reference)
         return payment
 
     # --------------------------------------------------------------------------------- complete (§5, §14.2)
@@ -336,6 +332,20 @@ def state_of(payment: Payment) -> m.Status:
         return payment.status
     whole = payment.refunded_minor == payment.amount_minor
     return m.Status.CANCELLED if whole else m.Status.PARTIAL_CANCELLED
+
+
+def _row(payment: Payment) -> BookRow:
+    return BookRow(
+        GATEWAY,
+        payment.reference,
+        payment.issuer_ref,
+        payment.order_id,
+        state_of(payment).value,
+        payment.amount_minor,
+        payment.captured_minor,
+        payment.refunded_minor,
+        payment.created_at,
+    )
 
 
 def _course(wallet: Wallet) -> wallets.Course:
