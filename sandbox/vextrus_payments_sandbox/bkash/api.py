@@ -29,8 +29,8 @@ from vextrus_payments_sandbox.bkash.tokens import (
     refresh_token_is_good,
 )
 from vextrus_payments_sandbox.exchange import BodyTooLargeError, Done, Exchange, json_response, read_body
-from vextrus_payments_sandbox.faults import Fault
-from vextrus_payments_sandbox.world import World, iso
+from vextrus_payments_sandbox.faults import Fault, Subject
+from vextrus_payments_sandbox.world import World, iso, to_paisa
 
 OPERATIONS: Final = (
     "grant",
@@ -184,7 +184,19 @@ class BkashApi:
             reference=_reference(fields),
             work=work,
             coded=coded,
+            subject=lambda: self._subject(operation, fields or {}),
         )
+
+    def _subject(self, operation: str, fields: Mapping[str, str]) -> Subject | None:
+        """The payment that this call is about: its amount, or its wallet, may bring a fault (``magic.py``)."""
+        if operation == "create":
+            amount_minor = to_paisa(fields.get("amount"))
+            return None if amount_minor is None else Subject("", amount_minor)
+        payment = self._rules.payments.get(fields.get("paymentID", ""))
+        if payment is None:
+            return None
+        wallet = payment.wallet.number if payment.wallet else ""
+        return Subject(payment.payment_id, payment.amount_minor, wallet)
 
     def _work(
         self,
@@ -294,7 +306,10 @@ class BkashApi:
         return Done(json_response(self._answers.agreement(agreement)))
 
     def _search(self, ask: Ask) -> Done:
-        payment, refund = self._rules.search(ask.merchant, _needed(ask, "trxID"))
+        trx_id = _needed(ask, "trxID")
+        if ask.stale:
+            raise Refusal("2033")
+        payment, refund = self._rules.search(ask.merchant, trx_id)
         return Done(json_response(self._answers.found(payment, refund)))
 
     def _capture(self, ask: Ask) -> Done:

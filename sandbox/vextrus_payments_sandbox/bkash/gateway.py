@@ -83,7 +83,7 @@ class BkashSandbox:
 
     def walk_in(self, amount: str, channel: str, wallet: str, reference: str) -> Mapping[str, Any]:
         """A payer scans the merchant's QR code or dials *247#; the merchant learns it from the webhook alone."""
-        amount_minor, payer = to_paisa(amount), self.rules.world.wallets.get(wallet)
+        amount_minor, payer = to_paisa(amount), self.rules.world.wallet(wallet)
         if not amount_minor:
             raise SandboxError('amount is taka as a text, such as "250.50"')
         if payer is None:

@@ -8,6 +8,7 @@ from typing import Final
 
 from vextrus_payments.gateways.bkash import models as m
 from vextrus_payments_sandbox.bkash.records import GATEWAY, Payment
+from vextrus_payments_sandbox.magic import Subject
 from vextrus_payments_sandbox.subscriptions import Notice
 from vextrus_payments_sandbox.world import CURRENCY, SandboxError, to_text
 
@@ -41,6 +42,7 @@ def notice_of(payment: Payment) -> Notice:
             "currency": CURRENCY,
             **{name: value for name, value in named.items() if value},
         },
+        Subject(payment.payment_id, payment.amount_minor, payment.wallet.number),
     )
 
 

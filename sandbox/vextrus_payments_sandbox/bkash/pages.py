@@ -18,10 +18,12 @@ from vextrus_payments_sandbox.bkash.answers import redirect_url
 from vextrus_payments_sandbox.bkash.records import Payment, State
 from vextrus_payments_sandbox.bkash.rules import TRIES_MAX, BkashRules
 from vextrus_payments_sandbox.bkash.texts import TEXTS
-from vextrus_payments_sandbox.hosted import STEPS, form_of, see_other
+from vextrus_payments_sandbox.hosted import STEPS, form_of, frame, numbered, refresh_at, see_other
 from vextrus_payments_sandbox.rendering import html
-from vextrus_payments_sandbox.world import CUSTOMER, SandboxError, to_text
+from vextrus_payments_sandbox.world import CUSTOMER, WALLETS, SandboxError, to_text
 
+_LATE: Final = "late"
+"""In the address to which a page goes on by itself when its time is over."""
 _WALLET_NUMBER: Final = re.compile(r"01[0-9]{9}", re.ASCII)
 
 
@@ -43,8 +45,12 @@ class BkashPages:
         if payment is None:
             return _ended(texts, "unknown", None, 404)
         if not self._rules.page_open(payment):
-            return _ended(texts, _ending(payment), _way_back(payment))
-        return _step(request, payment, texts, error=request.query_params.get("again", ""))
+            way_back = _way_back(payment)
+            if _LATE in request.query_params and way_back is not None:
+                return see_other(way_back)  # the page went on by itself, as the gateway's own does
+            return _ended(texts, _ending(payment), way_back)
+        self._rules.page_shown(payment)
+        return self._step(request, payment, texts, error=request.query_params.get("again", ""))
 
     async def act(self, request: Request) -> Response:
         """POST: one form. Answers with a redirect to the next step or back to the shop."""
@@ -115,6 +121,32 @@ class BkashPages:
         ]
         return "" if act(payment, value) else step
 
+    def _step(self, request: Request, payment: Payment, texts: Mapping[str, str], error: str) -> Response:
+        step, lang = payment.page_step, texts["lang"]
+        steps = () if payment.agreement_id is not None else STEPS
+        wallet = payment.wallet.number if payment.wallet else ""
+        left = TRIES_MAX - (payment.wrong_otps if step == "otp" else payment.wrong_pins)
+        now, until = self._rules.world.now(), self._rules.page_until(payment)
+        return html(
+            "step.html",
+            refresh=refresh_at(until, now, _address(request, **{_LATE: "1"})),
+            t=texts,
+            **frame(lang, step=step, steps=steps, until=until, now=now, wallets=WALLETS),
+            action=_address(request),
+            other_language=_address(request, lang="en" if lang == "bn" else "bn"),
+            merchant=payment.merchant.name,
+            amount=None if payment.is_agreement else to_text(payment.amount_minor),
+            invoice=payment.invoice,
+            title=texts["consent_title" if payment.is_agreement else "title"],
+            to=texts["agree_with" if payment.is_agreement else "to"],
+            step=step,
+            progress=numbered(texts["step"], lang, step=STEPS.index(step) + 1, steps=len(STEPS)),
+            help=texts[f"{step}_help"].format(wallet=wallet),
+            error=numbered(texts[f"wrong_{step}"], lang, left=left) if error == step else "",
+            prefill=payment.payer_reference if _WALLET_NUMBER.fullmatch(payment.payer_reference) else "",
+            customer=CUSTOMER,
+        )
+
 
 def _texts(request: Request) -> Mapping[str, str]:
     return TEXTS["bn" if request.query_params.get("lang") == "bn" else "en"]
@@ -122,7 +154,9 @@ def _texts(request: Request) -> Mapping[str, str]:
 
 def _address(request: Request, **changes: str) -> str:
     """This page's own address with some parameters set, or dropped where they are empty."""
-    kept = {key: value for key, value in request.query_params.items() if key != "again"} | changes
+    kept = {
+        key: value for key, value in request.query_params.items() if key not in ("again", _LATE)
+    } | changes
     return "/?" + urlencode(
         {key: value for key, value in kept.items() if value}, encoding="utf-8", errors="replace"
     )
@@ -131,6 +165,8 @@ def _address(request: Request, **changes: str) -> str:
 def _ending(payment: Payment) -> str:
     if payment.state is State.INITIATED:
         return "done"
+    if payment.timed_out:
+        return "late"
     endings = {
         State.AUTHORIZED: "paid",
         State.COMPLETED: "paid",
@@ -151,33 +187,6 @@ def _way_back(payment: Payment) -> str | None:
     return redirect_url(payment, status) if status else None
 
 
-def _step(request: Request, payment: Payment, texts: Mapping[str, str], error: str) -> Response:
-    step = payment.page_step
-    with_agreement = payment.agreement_id is not None
-    wallet = payment.wallet.number if payment.wallet else ""
-    left = TRIES_MAX - (payment.wrong_otps if step == "otp" else payment.wrong_pins)
-    prefill = payment.payer_reference if _WALLET_NUMBER.fullmatch(payment.payer_reference) else ""
-    return html(
-        "step.html",
-        t=texts,
-        action=_address(request),
-        other_language=_address(request, lang="en" if texts["lang"] == "bn" else "bn"),
-        merchant=payment.merchant.name,
-        amount=None if payment.is_agreement else to_text(payment.amount_minor),
-        invoice=payment.invoice,
-        title=texts["consent_title" if payment.is_agreement else "title"],
-        to=texts["agree_with" if payment.is_agreement else "to"],
-        step=step,
-        progress=None
-        if with_agreement
-        else texts["step"].format(step=STEPS.index(step) + 1, steps=len(STEPS)),
-        help=texts[f"{step}_help"].format(wallet=wallet),
-        error=texts[f"wrong_{step}"].format(wallet=CUSTOMER["wallet"], left=left) if error == step else "",
-        prefill=prefill,
-        customer=CUSTOMER,
-    )
-
-
 def _ended(texts: Mapping[str, str], ending: str, way_back: str | None, status: int = 200) -> Response:
     return html(
         "ended.html",
@@ -186,5 +195,5 @@ def _ended(texts: Mapping[str, str], ending: str, way_back: str | None, status: 
         title=texts[f"{ending}_title"],
         text=texts[f"{ending}_text"],
         way_back=way_back,
-        ending=ending,
+        ending={"late": "failed"}.get(ending, ending),
     )

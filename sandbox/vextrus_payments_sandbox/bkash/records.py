@@ -59,6 +59,15 @@ MESSAGES: Final[Mapping[str, str]] = {
 """bKash's own sentences (dossier §9); their spelling varies at the real gateway too."""
 
 
+OUTCOME_CODES: Final[Mapping[str, str]] = {
+    "insufficient_balance": "2023",
+    "account_blocked": "2037",
+    "duplicate": "2029",
+    "system_error": "9999",
+}
+"""With which code execute refuses a payment whose amount or wallet asks for that outcome (``magic.py``)."""
+
+
 class Refusal(Exception):
     """bKash understood and said no, with a code of dossier §9."""
 
@@ -94,6 +103,10 @@ class Rules:
     unfinished_code: Literal["2056", "2060"] = "2056"
     amounts: Literal["as_sent", "two_places"] = "as_sent"
     unique_invoices: bool = False
+    code_life_s: float = 300
+    """How long the payer has for the code, once it was sent; bKash's own time is not public."""
+    pin_life_s: float = 300
+    """How long the payer has for the PIN, once it was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +149,10 @@ class Payment:
     page_step: Literal["wallet", "otp", "pin"] = "wallet"
     wrong_otps: int = 0
     wrong_pins: int = 0
+    step_until: datetime | None = None
+    """When the code's or the PIN's time is over; None: the page has no timer yet."""
+    timed_out: bool = False
+    """Whether the page failed by its timer."""
     completion_seen: bool = False
     execute_answered: bool = False
     channel: str = "api"

@@ -2,7 +2,8 @@
 
     create -> INITIATED --page: wallet, OTP, PIN--> verified --execute--> COMPLETED (sale) | AUTHORIZED
               |  page: cancel ------------------> CANCELLED             AUTHORIZED --capture--> COMPLETED
-              |  page: OTP or PIN wrong x 3 ----> FAILED                AUTHORIZED --void-----> VOIDED
+              |  page: OTP or PIN wrong x 3,
+              |        or its time is over -----> FAILED                AUTHORIZED --void-----> VOIDED
               |  older than 24 h ---------------> EXPIRED
               +- verified, execute refused -----> DECLINED   (balance, block, duplicate: a new payment is needed)
 
@@ -11,13 +12,14 @@ bKash's own code; it never leaves a state half changed.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import urlsplit
 
 from vextrus_payments.gateways.bkash import models as m
 from vextrus_payments_sandbox.bkash.records import (
     GATEWAY,
+    OUTCOME_CODES,
     Agreement,
     Payment,
     Refund,
@@ -27,6 +29,8 @@ from vextrus_payments_sandbox.bkash.records import (
     wire_state,
 )
 from vextrus_payments_sandbox.bkash.tokens import Merchant
+from vextrus_payments_sandbox.magic import outcome_of
+from vextrus_payments_sandbox.page_steps import noted
 from vextrus_payments_sandbox.world import (
     BookRow,
     InsufficientFundsError,
@@ -43,6 +47,10 @@ _DIGITS: Final = "0123456789"
 _UPPER: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _ALNUM: Final = _DIGITS + _UPPER + _UPPER.lower()
 _HASH: Final = _ALNUM + "!.()_-*"
+
+
+def _reference_of(payment: Payment) -> str:
+    return payment.payment_id
 
 
 class BkashRules:
@@ -175,24 +183,40 @@ class BkashRules:
 
     # -------------------------------------------------------------------------- the payer's page (§12.1)
 
+    @noted(GATEWAY, "opened", _reference_of)
+    def page_shown(self, payment: Payment) -> None:
+        """The payer sees the page: where it begins with the PIN, the PIN's time begins."""
+        if payment.page_step == "pin" and payment.step_until is None:
+            payment.step_until = self._in(self.rules.pin_life_s)
+
+    def page_until(self, payment: Payment) -> datetime:
+        """When the step that the payer is at ends by itself."""
+        ends = payment.created_at + m.PAYMENT_LIFE
+        return ends if payment.step_until is None else min(ends, payment.step_until)
+
+    @noted(GATEWAY, "wallet", _reference_of)
     def page_wallet(self, payment: Payment, number: str) -> bool:
         """The payer names a wallet; false when there is no such wallet."""
-        wallet = self.world.wallets.get(number)
+        wallet = self.world.wallet(number)
         if wallet is None:
             return False
         payment.wallet, payment.page_step = wallet, "otp"
+        payment.step_until = self._in(self.rules.code_life_s)
         return True
 
+    @noted(GATEWAY, "otp", _reference_of)
     def page_otp(self, payment: Payment, otp: str) -> bool:
         """The payer types the code; the third wrong one fails the payment."""
         if payment.wallet is not None and otp == payment.wallet.otp:
             payment.page_step = "pin"
+            payment.step_until = self._in(self.rules.pin_life_s)
             return True
         payment.wrong_otps += 1
         if payment.wrong_otps >= TRIES_MAX:
             payment.state = State.FAILED
         return False
 
+    @noted(GATEWAY, "pin", _reference_of)
     def page_pin(self, payment: Payment, pin: str) -> bool:
         """The payer types the PIN; right: verified. The third wrong one fails the payment."""
         if payment.wallet is not None and pin in payment.wallet.pins:
@@ -203,6 +227,7 @@ class BkashRules:
             payment.state = State.FAILED
         return False
 
+    @noted(GATEWAY, "cancel", _reference_of)
     def page_cancel(self, payment: Payment) -> None:
         """The payer closes the page."""
         payment.state = State.CANCELLED
@@ -235,6 +260,9 @@ class BkashRules:
     def _debit(self, payment: Payment, wallet: Wallet) -> None:
         if payment.agreement_id and self.agreements[payment.agreement_id].voided_at is not None:
             raise Refusal("2053")
+        outcome = outcome_of(GATEWAY, payment.amount_minor, wallet.number) if self.world.magic else None
+        if outcome is not None and outcome.name in OUTCOME_CODES:
+            raise Refusal(OUTCOME_CODES[outcome.name])
         if wallet.blocked:
             raise Refusal("2037")
         if self._is_duplicate(payment, wallet):
@@ -474,9 +502,16 @@ class BkashRules:
         if self._on_completed is not None and payment.state is State.COMPLETED:
             self._on_completed(payment)
 
+    def _in(self, seconds: float) -> datetime:
+        return self.world.now() + timedelta(seconds=seconds)
+
     def _expire(self, payment: Payment) -> None:
-        too_old = self.world.now() - payment.created_at > m.PAYMENT_LIFE
-        if payment.state is State.INITIATED and too_old:
+        if payment.state is not State.INITIATED:
+            return
+        now = self.world.now()
+        if not payment.verified and payment.step_until is not None and now > payment.step_until:
+            payment.state, payment.timed_out = State.FAILED, True
+        elif now - payment.created_at > m.PAYMENT_LIFE:
             payment.state = State.EXPIRED
 
     def _new_trx_id(self) -> str:

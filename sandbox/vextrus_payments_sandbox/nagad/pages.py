@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from vextrus_payments.gateways.nagad.models import Status
-from vextrus_payments_sandbox.hosted import STEPS, form_of, see_other
+from vextrus_payments_sandbox.hosted import STEPS, form_of, frame, numbered, refresh_at, see_other
 from vextrus_payments_sandbox.nagad.records import Payment
 from vextrus_payments_sandbox.nagad.rules import OPEN_STEPS, TRIES_MAX, NagadRules
 from vextrus_payments_sandbox.nagad.texts import TEXTS
@@ -47,8 +47,8 @@ class NagadPages:
         if payment is None:
             return _ended(texts, "unknown", None, 404)
         if not self._rules.page_open(payment):
-            return _ended(texts, _ending(payment), self._way_back(payment))
-        return _step(request, payment, texts, error=request.query_params.get("again", ""))
+            return _ended(texts, _ending(payment), self._way_back(payment), refresh=self._known_at(payment))
+        return self._step(request, payment, texts, error=request.query_params.get("again", ""))
 
     async def act(self, request: Request) -> Response:
         """POST: one form. Answers with a redirect to the next step or back to the shop."""
@@ -124,6 +124,40 @@ class NagadPages:
         acts = {"wallet": self._rules.page_wallet, "otp": self._rules.page_otp, "pin": self._rules.page_pin}
         return "" if acts[step](payment, form[step].strip()) else step
 
+    def _known_at(self, payment: Payment) -> str | None:
+        """When a page that stays can tell how the payment ended."""
+        if payment.settles_at is None:
+            return None
+        return refresh_at(payment.settles_at, self._rules.world.now(), PAGE_PATH + payment.reference)
+
+    def _step(self, request: Request, payment: Payment, texts: Mapping[str, str], error: str) -> Response:
+        step, lang = payment.page_step, texts["lang"]
+        wallet = payment.wallet.number if payment.wallet else ""
+        left = TRIES_MAX - (payment.wrong_otps if step == "otp" else payment.wrong_pins)
+        world, until = self._rules.world, self._rules.page_until(payment)
+        return html(
+            "step.html",
+            refresh=refresh_at(until, world.now(), _address(request, payment)),
+            t=texts,
+            **frame(
+                lang, step=step, steps=STEPS, until=until, now=world.now(), wallets=world.wallets.values()
+            ),
+            action=_address(request, payment),
+            abort=ABORT_PATH + payment.reference,
+            other_language=_address(request, payment, lang="en" if lang == "bn" else "bn"),
+            merchant=payment.merchant.name,
+            amount=to_text(payment.amount_minor),
+            invoice=payment.order_id,
+            title=texts["title"],
+            to=texts["to"],
+            step=step,
+            progress=numbered(texts["step"], lang, step=STEPS.index(step) + 1, steps=len(STEPS)),
+            help=texts[f"{step}_help"].format(wallet=wallet),
+            error=numbered(texts[f"wrong_{step}"], lang, left=left) if error == step else "",
+            prefill="",
+            customer=CUSTOMER,
+        )
+
 
 def _texts(request: Request, payment: Payment | None) -> Mapping[str, str]:
     chosen = request.query_params.get("lang") or (payment.locale if payment else "en")
@@ -148,34 +182,13 @@ def _ending(payment: Payment) -> str:
     return {Status.FAILED: "failed", Status.ABORTED: "aborted"}.get(payment.status, "under_way")
 
 
-def _step(request: Request, payment: Payment, texts: Mapping[str, str], error: str) -> Response:
-    step = payment.page_step
-    wallet = payment.wallet.number if payment.wallet else ""
-    left = TRIES_MAX - (payment.wrong_otps if step == "otp" else payment.wrong_pins)
-    return html(
-        "step.html",
-        t=texts,
-        action=_address(request, payment),
-        abort=ABORT_PATH + payment.reference,
-        other_language=_address(request, payment, lang="en" if texts["lang"] == "bn" else "bn"),
-        merchant=payment.merchant.name,
-        amount=to_text(payment.amount_minor),
-        invoice=payment.order_id,
-        title=texts["title"],
-        to=texts["to"],
-        step=step,
-        progress=texts["step"].format(step=STEPS.index(step) + 1, steps=len(STEPS)),
-        help=texts[f"{step}_help"].format(wallet=wallet),
-        error=texts[f"wrong_{step}"].format(wallet=CUSTOMER["wallet"], left=left) if error == step else "",
-        prefill="",
-        customer=CUSTOMER,
-    )
-
-
-def _ended(texts: Mapping[str, str], ending: str, way_back: str | None, status: int = 200) -> Response:
+def _ended(
+    texts: Mapping[str, str], ending: str, way_back: str | None, status: int = 200, refresh: str | None = None
+) -> Response:
     return html(
         "ended.html",
         status,
+        refresh=refresh,
         t=texts,
         title=texts[f"{ending}_title"],
         text=texts[f"{ending}_text"],

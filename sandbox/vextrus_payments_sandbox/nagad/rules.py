@@ -17,10 +17,12 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from vextrus_payments.gateways.nagad import models as m
+from vextrus_payments_sandbox.magic import outcome_of
 from vextrus_payments_sandbox.nagad import wallets
 from vextrus_payments_sandbox.nagad.records import GATEWAY, Ending, Merchant, Payment, Refund, Refusal, Rules
 from vextrus_payments_sandbox.nagad.sealing import encoded
 from vextrus_payments_sandbox.nagad.writing import amount_of, reference_of
+from vextrus_payments_sandbox.page_steps import noted
 from vextrus_payments_sandbox.world import BookRow, InsufficientFundsError, Wallet, World, merchant_account
 
 TRIES_MAX: Final = 3
@@ -36,6 +38,10 @@ _COMPACT: Final = re.compile(r"[0-9]{14}", re.ASCII)
 _URL: Final = re.compile(r"https?://[^\s/?#\\\x00-\x1f\x7f]+(?:[/?#][^\s\\\x00-\x1f\x7f]*)?", re.ASCII)
 OPEN_STEPS: Final = frozenset({m.Status.READY, m.Status.OTP_SENT, m.Status.OTP_VERIFIED})
 """The states in which the payer still has something to do."""
+
+
+def _reference_of(payment: Payment) -> str:
+    return payment.reference
 
 
 class NagadRules:
@@ -145,17 +151,23 @@ class NagadRules:
         self.settle_due()
         return payment.status in OPEN_STEPS and not self._is_old(payment)
 
+    def page_until(self, payment: Payment) -> datetime:
+        """When the page ends by itself."""
+        return payment.created_at + timedelta(seconds=self.rules.page_life_s)
+
+    @noted(GATEWAY, "wallet", _reference_of)
     def page_wallet(self, payment: Payment, number: str) -> bool:
         """The payer names a wallet; false when there is no such wallet."""
-        wallet = self.world.wallets.get(number)
+        wallet = self.world.wallet(number)
         if wallet is None:
             return False
         payment.wallet, payment.page_step, payment.status = wallet, "otp", m.Status.OTP_SENT
-        course = wallets.COURSES.get(number, wallets.PLAIN)
+        course = self._course(payment, wallet)
         if course.aborts and course.ending is not None:
             self._end(payment, course.ending)
         return True
 
+    @noted(GATEWAY, "otp", _reference_of)
     def page_otp(self, payment: Payment, otp: str) -> bool:
         """The payer types the code; the third wrong one fails the payment."""
         if payment.wallet is not None and otp and otp == payment.wallet.otp:
@@ -166,6 +178,7 @@ class NagadRules:
             self._end(payment, wallets.WRONG_CODE)
         return False
 
+    @noted(GATEWAY, "pin", _reference_of)
     def page_pin(self, payment: Payment, pin: str) -> bool:
         """The payer types the PIN; right: he pays. The third wrong one fails the payment."""
         if payment.wallet is not None and pin in payment.wallet.pins:
@@ -176,16 +189,24 @@ class NagadRules:
             self._end(payment, wallets.WRONG_PIN)
         return False
 
+    @noted(GATEWAY, "cancel", _reference_of)
     def page_abort(self, payment: Payment) -> None:
         """The payer leaves by the abort link or by Cancel."""
         self._end(payment, wallets.LEFT)
 
     def stays(self, payment: Payment) -> bool:
         """Whether the browser never leads back to the shop."""
-        return payment.wallet is not None and _course(payment.wallet).stays
+        return payment.wallet is not None and self._course(payment, payment.wallet).stays
+
+    def _course(self, payment: Payment, wallet: Wallet) -> wallets.Course:
+        """How it goes: as its amount or a magic wallet says (``magic.py``), else as this wallet does."""
+        outcome = outcome_of(GATEWAY, payment.amount_minor, wallet.number) if self.world.magic else None
+        if outcome is not None:
+            return wallets.BY_OUTCOME[outcome.name]
+        return wallets.COURSES.get(wallet.number, wallets.PLAIN)
 
     def _pin_given(self, payment: Payment, wallet: Wallet) -> None:
-        course = _course(wallet)
+        course = self._course(payment, wallet)
         if course.verify is not None:
             payment.status, payment.ending = course.verify, course.ending
             if course.settles_after_s is not None:
@@ -346,10 +367,6 @@ def _row(payment: Payment) -> BookRow:
         payment.refunded_minor,
         payment.created_at,
     )
-
-
-def _course(wallet: Wallet) -> wallets.Course:
-    return wallets.COURSES.get(wallet.number, wallets.PLAIN)
 
 
 def _needed(inside: Mapping[str, Any], name: str) -> str:
