@@ -62,6 +62,7 @@ def create_app(
     nagad: NagadRules | None = None,
     nagad_keys: Path | None = None,
     webhook_transport: httpx.AsyncBaseTransport | None = None,
+    magic: bool = True,
 ) -> Starlette:
     """The sandbox's application. Its world is ``app.state.world``, its gateways ``app.state.world.gateways``.
 
@@ -76,10 +77,12 @@ def create_app(
         nagad_keys: the folder with the keys of the Nagad sandbox, made at first need; without one it lies in the
             user's state folder (``VEXTRUS_PAY_HOME``).
         webhook_transport: how webhooks reach their endpoint, where that is not a socket.
+        magic: whether amounts such as 4002.06 and wallets such as 01800400206 bring a fault or an outcome of their
+            own (``magic.py``).
     """
     chance = SystemRandom() if seed is None else Random(seed)
-    world = World(SandboxClock(clock or SystemClock()), chance, more_wallets=NAGAD_WALLETS)
-    faults = FaultPlans()
+    world = World(SandboxClock(clock or SystemClock()), chance, more_wallets=NAGAD_WALLETS, magic=magic)
+    faults = FaultPlans(chance)
     sleeper = sleeper or SystemSleeper()
     courier = Courier(world, faults, sleeper, TOPICS, transport=webhook_transport)
     exchange = Exchange(world, faults, sleeper, courier)

@@ -16,6 +16,7 @@ import json
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -32,6 +33,7 @@ from vextrus_payments_sandbox.subscriptions import (
     checked_endpoint,
     checked_version,
 )
+from vextrus_payments_sandbox.webhook_taping import WebhookTape
 from vextrus_payments_sandbox.world import SandboxError, World, iso, to_paisa, to_text
 
 RETRIES: Final = 3
@@ -169,17 +171,21 @@ class Courier:
             if subscription is None or not subscription.confirmed:
                 continue
             meant = fault if fault is not None and fault.kind.phase == WEBHOOK else None
-            parcel = self._dispatch(subscription, notice, meant or self._faults.take(notice.gateway, WEBHOOK))
+            about = notice.subject if self._world.magic else None
+            parcel = self._dispatch(
+                subscription, notice, meant or self._faults.take(notice.gateway, WEBHOOK, about)
+            )
             if parcel is not None:
                 await parcel.tried.wait()
 
     def _dispatch(self, subscription: Subscription, notice: Notice, fault: Fault | None) -> Parcel | None:
         """Send one announcement on its way; returned is one whose first try has to be waited for."""
         name = fault.name if fault else None
-        parcel = Parcel(subscription, self._envelope(subscription, notice, name), notice, name)
+        skew_s = fault.skew_s if fault else 0.0
+        parcel = Parcel(subscription, self._envelope(subscription, notice, name, skew_s), notice, name)
         match name:
             case "webhook_never":
-                self._log(parcel, 0)
+                WebhookTape(self._world, parcel, self._log(parcel, 0))
             case "webhook_out_of_order":
                 self._held.append(parcel)
             case "webhook_delayed":
@@ -194,11 +200,18 @@ class Courier:
                 self._start(parcel, after_s=LAG_S)
                 again = self._envelope(subscription, notice, None)
                 self._start(Parcel(subscription, again, notice, name), behind=parcel.tried)
+            case "webhook_forged":
+                forgery = self._envelope(subscription, notice, "forgery")
+                forged = Parcel(subscription, forgery, notice, name)
+                self._start(forged)
+                self._start(parcel, behind=forged.tried)
             case _:
                 self._start(parcel, after_s=LAG_S)
         return None
 
-    def _envelope(self, subscription: Subscription, notice: Notice, fault: str | None) -> Mapping[str, str]:
+    def _envelope(
+        self, subscription: Subscription, notice: Notice, fault: str | None, skew_s: float = 0.0
+    ) -> Mapping[str, str]:
         topic, message = subscription.topic, dict(notice.message)
         if fault == "webhook_foreign_topic":
             topic = sns.Topic(sns.FOREIGN_TOPIC, topic.cert_url, topic.key, topic.version)
@@ -207,10 +220,13 @@ class Courier:
             topic = sns.Topic(topic.arn, foreign, topic.key, topic.version)
         if fault == "webhook_other_amount":
             message["amount"] = to_text((to_paisa(message["amount"]) or 0) + 100)
+        if fault == "forgery":
+            topic = sns.Topic(topic.arn, topic.cert_url, sns.strangers_key(), topic.version)
+            message["amount"] = to_text(2 * (to_paisa(message["amount"]) or 0))
         envelope = topic.notification(
             json.dumps(message, ensure_ascii=False, separators=(",", ":")),
             message_id=self._uuid(),
-            at=iso(self._world.now()),
+            at=iso(self._world.now() + timedelta(seconds=skew_s)),
             unsubscribe_url=sns.action_url(
                 subscription.base_url, "Unsubscribe", SubscriptionArn=subscription.arn
             ),
@@ -258,19 +274,22 @@ class Courier:
     async def _try(self, parcel: Parcel, number: int) -> bool:
         """One request; whether SNS would try again."""
         row = self._log(parcel, number)
+        tape = WebhookTape(self._world, parcel, row)
         if self._client is None:
             self._client = httpx.AsyncClient(
                 transport=self._transport, trust_env=False, follow_redirects=False, timeout=TIMEOUT_S
             )
-        headers = sns.headers_of(parcel.envelope, parcel.subscription.arn)
+        headers, body = sns.headers_of(parcel.envelope, parcel.subscription.arn), sns.to_wire(parcel.envelope)
+        tape.sending(headers, body)
+        answer: httpx.Response | None = None
         try:
-            answer = await self._client.post(
-                parcel.subscription.url, content=sns.to_wire(parcel.envelope), headers=headers
-            )
+            answer = await self._client.post(parcel.subscription.url, content=body, headers=headers)
+            row.status = answer.status_code
         except httpx.HTTPError as error:
             row.error = type(error).__name__
             return True
-        row.status = answer.status_code
+        finally:
+            tape.finished(answer)
         return row.status == 429 or row.status >= 500
 
     def _log(self, parcel: Parcel, number: int) -> Try:

@@ -5,36 +5,37 @@ finishes what it has begun, and a test of lost answers needs exactly that.
 """
 
 import asyncio
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
-import httpx
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from vextrus_payments.clock import Sleeper
-from vextrus_payments_sandbox.faults import HEADER, Fault, FaultPlans, parse_fault
+from vextrus_payments_sandbox import strikes
+from vextrus_payments_sandbox.faults import HEADER, Fault, FaultPlans, Subject, parse_fault
+from vextrus_payments_sandbox.strikes import ABORT, RESET, ConnectionDroppedError, Dropped, json_response
+from vextrus_payments_sandbox.taping import BODY_KEY, Tape
 from vextrus_payments_sandbox.world import Call, SandboxError, World
 
+__all__ = [
+    "ABORT",
+    "BODY_MAX",
+    "RESET",
+    "BodyTooLargeError",
+    "ConnectionDroppedError",
+    "Done",
+    "Dropped",
+    "Exchange",
+    "Outgoing",
+    "Work",
+    "json_response",
+    "read_body",
+]
+
 BODY_MAX: Final = 65_536
-ABORT: Final = "vextrus.sandbox.abort"
-"""ASGI extension under which the sandbox's own server hands over "close this connection now"."""
-
-_BAD_GATEWAY: Final = (
-    "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n"
-    "</body>\r\n</html>\r\n"
-)
-_BLOCKED: Final = (
-    "<html><head><title>Request Rejected</title></head><body>The requested URL was rejected. Please consult with "
-    "your administrator.<br><br>Your support ID is: {support_id}<br></body></html>"
-)
-
-
-class ConnectionDroppedError(httpx.ReadError):
-    """In-process there is no connection to cut: a caller under ``httpx.ASGITransport`` gets this instead."""
+_T = TypeVar("_T")
 
 
 class BodyTooLargeError(Exception):
@@ -48,34 +49,9 @@ async def read_body(request: Request, limit: int = BODY_MAX) -> bytes:
         body += chunk
         if len(body) > limit:
             raise BodyTooLargeError
-    return bytes(body)
-
-
-def json_response(content: Any, status: int = 200) -> Response:
-    """A JSON answer as the gateways write it: compact, UTF-8, exact."""
-    raw = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
-    return Response(raw, status, media_type="application/json")
-
-
-class Dropped(Response):
-    """No answer: the connection is closed, after the first `keep` bytes of `half` when there is one."""
-
-    def __init__(self, half: Response | None = None) -> None:
-        super().__init__(status_code=200)
-        self._half = half
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        abort = scope.get("extensions", {}).get(ABORT)
-        if self._half is not None:
-            body = bytes(self._half.body)
-            headers = self._half.raw_headers  # they promise the whole length
-            await send({"type": "http.response.start", "status": self._half.status_code, "headers": headers})
-            await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
-        if abort is None:
-            raise ConnectionDroppedError("the sandbox dropped the connection on purpose")
-        abort()
-        while (await receive())["type"] != "http.disconnect":
-            pass
+    raw = bytes(body)
+    request.scope[BODY_KEY] = raw
+    return raw
 
 
 @dataclass(slots=True)
@@ -110,12 +86,19 @@ class Exchange:
     faults: FaultPlans
     sleeper: Sleeper
     outgoing: Outgoing | None = None
-    _tasks: set["asyncio.Task[Response]"] = field(default_factory=set)
+    _tasks: set["asyncio.Task[Any]"] = field(default_factory=set)
 
-    def fault_of(self, request: Request, gateway: str, operation: str) -> Fault | None:
-        """The fault of this call: the header's, else one ordered ahead. Raises :class:`SandboxError`."""
+    def fault_of(
+        self, request: Request, gateway: str, operation: str, subject: Subject | None = None
+    ) -> Fault | None:
+        """The fault of this call: the header's, else one ordered ahead, else the one that the payment brings itself.
+
+        Raises :class:`SandboxError`.
+        """
         named = request.headers.get(HEADER)
-        return parse_fault(named, gateway) if named else self.faults.take(gateway, operation)
+        if named:
+            return parse_fault(named, gateway, operation)
+        return self.faults.take(gateway, operation, subject)
 
     async def carry(
         self,
@@ -126,23 +109,26 @@ class Exchange:
         reference: str | None,
         work: Work,
         coded: Callable[[str], Response],
+        subject: Callable[[], Subject | None] | None = None,
     ) -> Response:
         """Log the call, let its fault strike, do the work, answer.
 
         `work` does the gateway's work and must not await; `coded` words a refusal with a given code, as this
-        operation would, for the faults that claim one.
+        operation would, for the faults that claim one; `subject` finds the payment that may bring a fault itself.
         """
         call = self.world.wire.open(self.world.now(), gateway, operation, request.method, request.url.path)
         call.reference = reference
+        tape = Tape(self.world, request, call)
         try:
-            fault = self.fault_of(request, gateway, operation)
+            about = subject() if subject is not None and self.world.magic else None
+            fault = self.fault_of(request, gateway, operation, about)
         except SandboxError as wrong:
             call.status = wrong.status
-            return json_response({"message": f"X-Sandbox-Fault: {wrong}; nothing was done"}, wrong.status)
+            refused = json_response({"message": f"X-Sandbox-Fault: {wrong}; nothing was done"}, wrong.status)
+            tape.finished(refused)
+            return refused
         call.fault = fault.name if fault else None
-        task = asyncio.ensure_future(self._serve(call, fault, work, coded))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task = self._start(self._serve(call, fault, work, coded, tape))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -159,70 +145,61 @@ class Exchange:
         if self.outgoing is not None:
             await self.outgoing.close()
 
+    def _start(self, doing: Coroutine[Any, Any, _T]) -> "asyncio.Task[_T]":
+        task = asyncio.create_task(doing)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
     async def _serve(
-        self, call: Call, fault: Fault | None, work: Work, coded: Callable[[str], Response]
+        self, call: Call, fault: Fault | None, work: Work, coded: Callable[[str], Response], tape: Tape
+    ) -> Response:
+        response: Response | None = None
+        try:
+            response = await self._answer(call, fault, work, coded, tape)
+        finally:
+            tape.finished(response.seen if isinstance(response, Dropped) else response)
+        return response
+
+    async def _answer(
+        self, call: Call, fault: Fault | None, work: Work, coded: Callable[[str], Response], tape: Tape
     ) -> Response:
         response: Response | None = None
         if fault is not None and fault.kind.phase == "before":
             await self._pause(fault)
-            response = self._before(fault, coded)
-        if response is None:
-            moved_before = len(self.world.books.movements)
-            done = work(fault)
-            call.moved_money = len(self.world.books.movements) > moved_before
-            call.reference = done.reference or call.reference
-            response = done.response
-            if self.outgoing is not None:
-                await self.outgoing.leave(fault)
-        if fault is not None and fault.kind.phase == "after":
-            await self._pause(fault)
-            response = self._after(fault, response, coded)
+            response = strikes.before(fault, coded, self._digits)
+        if fault is not None and fault.name == "late_success":
+            _ = self._start(self._work_later(call, fault, work, tape))
+            response = strikes.meanwhile(fault, coded)
+        elif response is None:
+            response = await self._work(call, fault, work, tape)
+            if fault is not None and fault.kind.phase == "after":
+                await self._pause(fault)
+                response = strikes.after(fault, response, coded)
         call.status = None if isinstance(response, Dropped) else response.status_code
         return response
 
+    async def _work(self, call: Call, fault: Fault | None, work: Work, tape: Tape) -> Response:
+        """The gateway's work, while its clock is as the fault would have it; then its news is sent."""
+        moved_before = len(self.world.books.movements)
+        ahead_s = fault.skew_s if fault is not None and fault.kind.phase == "before" else 0.0
+        with self.world.clock.skewed(ahead_s):
+            done = work(fault)
+        call.moved_money = len(self.world.books.movements) > moved_before
+        call.reference = done.reference or call.reference
+        tape.worked(done.response)
+        if self.outgoing is not None:
+            await self.outgoing.leave(fault)
+        return done.response
+
+    async def _work_later(self, call: Call, fault: Fault, work: Work, tape: Tape) -> None:
+        """What nobody waits for any more: a gateway finishes what it has begun."""
+        await self._pause(fault)
+        await self._work(call, fault, work, tape)
+
     async def _pause(self, fault: Fault) -> None:
-        if fault.seconds:
-            await self.sleeper.sleep(fault.seconds)
+        if fault.wait_s:
+            await self.sleeper.sleep(fault.wait_s)
 
-    def _before(self, fault: Fault, coded: Callable[[str], Response]) -> Response | None:
-        """The answer that replaces the work; ``None`` lets the work go ahead."""
-        strikes: dict[str, Callable[[], Response]] = {
-            "drop_before": Dropped,
-            "error_5xx_before": lambda: json_response({"message": "Endpoint request timed out"}, 504),
-            "expired_token": lambda: json_response({"message": "The incoming token has expired"}, 401),
-            "forbidden": lambda: json_response({"message": "Forbidden"}, 403),
-            "throttled": lambda: json_response({"message": "Too Many Requests"}, 429),
-            "grant_budget": lambda: json_response({"message": "Too Many Requests"}, 429),
-            "malformed_before": lambda: _cut(
-                json_response({"statusCode": "0000", "statusMessage": "Successful"})
-            ),
-            "html_before": lambda: self._firewall(403),
-            "html_200_before": lambda: self._firewall(200),
-            "message_only_before": lambda: json_response({"message": "Internal server error"}),
-            "code_before": lambda: coded(fault.code),
-        }
-        strike = strikes.get(fault.name)
-        return None if strike is None else strike()
-
-    def _firewall(self, status: int) -> Response:
-        page = _BLOCKED.format(support_id=self.world.text("0123456789", 19))
-        return Response(page, status, media_type="text/html")
-
-    @staticmethod
-    def _after(fault: Fault, response: Response, coded: Callable[[str], Response]) -> Response:
-        """The answer that replaces the true one, which is lost."""
-        strikes: dict[str, Callable[[], Response]] = {
-            "drop_after": Dropped,
-            "drop_mid_body": lambda: Dropped(response),
-            "error_5xx_after": lambda: json_response({"message": "Endpoint request timed out"}, 504),
-            "malformed": lambda: _cut(response),
-            "html": lambda: Response(_BAD_GATEWAY, 502, media_type="text/html"),
-            "message_only": lambda: json_response({"message": "Internal server error"}),
-            "code_after": lambda: coded(fault.code),
-        }
-        strike = strikes.get(fault.name)
-        return response if strike is None else strike()
-
-
-def _cut(response: Response) -> Response:
-    return Response(bytes(response.body)[: len(response.body) // 2], 200, media_type="application/json")
+    def _digits(self, count: int) -> str:
+        return self.world.text("0123456789", count)

@@ -1,203 +1,166 @@
-"""Faults on purpose: what a test asks the sandbox to do to one call.
+"""The fault dial: which fault strikes which call.
 
-A fault is named by the request header ``X-Sandbox-Fault: name[;seconds=1.5][;code=9999]`` or ordered ahead by
-``POST /_sandbox/faults {"gateway", "operation", "fault", "times"}``. It strikes either *before* the gateway
-does its work (nothing happened, and the caller cannot know that) or *after* it was committed (it happened,
-and the caller does not learn it). The second kind is what proves that no money is lost and none moved twice.
-A third kind (``webhook_...``) strikes how the payment is announced: named with the call that makes it, or ordered
-ahead for the operation ``webhook``.
+Three hands turn it. The request header ``X-Sandbox-Fault: name[;seconds=1.5][;code=9999][;status=503]`` strikes the
+call that carries it. An order ahead (``POST /_sandbox/faults``) strikes calls to come: the next one, the next n, every
+one (``"always"``), or each with a chance, whose seed makes the same calls be struck again. And a payment may bring its
+fault itself (``magic.py``). In this order they are asked; of orders, those that end go before those that do not, and
+then the older before the younger.
 """
 
-import re
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from random import Random
 from typing import Any, Final, Literal
 
+from vextrus_payments_sandbox.fault_kinds import KINDS, WEBHOOK, Fault, Kind, parse_fault
+from vextrus_payments_sandbox.magic import Memory, Subject
 from vextrus_payments_sandbox.world import SandboxError
 
-SECONDS_MAX: Final = 120.0
+__all__ = ["HEADER", "KINDS", "WEBHOOK", "Fault", "FaultPlans", "Kind", "Plan", "Subject", "parse_fault"]
+
 TIMES_MAX: Final = 1_000_000
+SEED_MAX: Final = 2**53 - 1
+"""The largest whole number that every JSON reader keeps exact."""
 PLANS_MAX: Final = 1_000
 HEADER: Final = "x-sandbox-fault"
-WEBHOOK: Final = "webhook"
-"""The phase of faults that strike an announcement, and the operation they are ordered for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of fault: when it strikes, how long it waits if not told, what it does."""
-
-    name: str
-    phase: Literal["before", "after", "webhook"]
-    about: str
-    seconds: float = 0.0
-    only: str = ""
-    """The one gateway that it can strike; every one when empty."""
-
-
-KINDS: Final[dict[str, Kind]] = {
-    kind.name: kind
-    for kind in (
-        Kind("delay", "before", "waits, then works normally", 2.0),
-        Kind("delay_after", "after", "works, waits, then answers", 2.0),
-        Kind("drop_before", "before", "closes the connection; nothing happened"),
-        Kind("drop_after", "after", "works, then closes the connection without a byte"),
-        Kind("drop_mid_body", "after", "works, sends half the answer, closes the connection"),
-        Kind("error_5xx_before", "before", "504 from the gateway's own proxy; nothing happened"),
-        Kind("error_5xx_after", "after", "works, then 504 from the gateway's own proxy"),
-        Kind("expired_token", "before", "401, as if the token had expired"),
-        Kind("forbidden", "before", "403 Forbidden"),
-        Kind("throttled", "before", "429 Too Many Requests"),
-        Kind("grant_budget", "before", "429, as if the grant budget were used up"),
-        Kind("malformed", "after", "works, then answers 200 with half a JSON document"),
-        Kind("malformed_before", "before", "200 with half a JSON document; nothing happened"),
-        Kind("html", "after", "works, then answers 502 with an HTML page"),
-        Kind("html_before", "before", "403 with a firewall's HTML page; nothing happened"),
-        Kind("html_200_before", "before", "200 with a firewall's HTML page; nothing happened"),
-        Kind("message_only", "after", "works, then answers 200 with only a message"),
-        Kind("message_only_before", "before", "200 with only a message; nothing happened"),
-        Kind("code_before", "before", "refuses with code=NNNN (9999 unless told); nothing happened"),
-        Kind("code_after", "after", "works, then claims the refusal code=NNNN (9999 unless told)"),
-        Kind("stale", "before", "a look-up answers as if the latest change had not arrived yet"),
-        Kind("wrong_key", "after", "works, then signs its sealed answer with another key", only="nagad"),
-        Kind("tampered", "after", "works, then one bit of its sealed answer is wrong", only="nagad"),
-        Kind("replayed", "after", "works, then gives the sealed answer of an earlier call", only="nagad"),
-        Kind("random_nonce", "before", "calls its challenge random, as old versions did", only="nagad"),
-        Kind(
-            "clock_skew", "before", "takes the caller's time for a wrong one; nothing happened", only="nagad"
-        ),
-        Kind("webhook_never", "webhook", "the payment is never announced", only="bkash"),
-        Kind("webhook_delayed", "webhook", "it is announced late", 30.0, only="bkash"),
-        Kind(
-            "webhook_early",
-            "webhook",
-            "it is announced before the call that made it is answered",
-            only="bkash",
-        ),
-        Kind("webhook_out_of_order", "webhook", "it is announced after the next one", only="bkash"),
-        Kind(
-            "webhook_duplicate", "webhook", "the same message comes twice, at the same moment", only="bkash"
-        ),
-        Kind("webhook_repeated", "webhook", "it is announced again, in a message of its own", only="bkash"),
-        Kind("webhook_other_amount", "webhook", "one taka more is announced than was paid", only="bkash"),
-        Kind("webhook_bad_signature", "webhook", "one bit of its signature is wrong", only="bkash"),
-        Kind("webhook_foreign_topic", "webhook", "it comes from somebody else's topic", only="bkash"),
-        Kind(
-            "webhook_foreign_cert_host", "webhook", "its certificate does not lie at Amazon's", only="bkash"
-        ),
-    )
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One fault, ready to strike."""
-
-    kind: Kind
-    seconds: float
-    code: str = "9999"
-
-    @property
-    def name(self) -> str:
-        """The name it goes by in the log of calls."""
-        return self.kind.name
-
-    @property
-    def hides_the_answer(self) -> bool:
-        """Whether the caller cannot be blamed for not having seen the true answer."""
-        if self.kind.phase == "before":
-            return self.name not in ("delay", "stale", "random_nonce")
-        return self.kind.phase == "after"
-
-
-_CODE: Final = re.compile(r"[0-9]{3,4}|[0-9]{2}_[0-9]{4}_[0-9]{3}", re.ASCII)
-
-
-def parse_fault(text: str, gateway: str) -> Fault:
-    """Read ``name[;seconds=..][;code=..]``; raises :class:`SandboxError` that says what is wrong with it."""
-    name, *options = (part.strip() for part in text.split(";"))
-    kind = KINDS.get(name)
-    if kind is None:
-        raise SandboxError(f"unknown fault {name[:40]!r}; the faults are {', '.join(KINDS)}")
-    if kind.only not in ("", gateway):
-        raise SandboxError(f"{name} can only strike {kind.only}")
-    seconds, code = kind.seconds, "9999"
-    for option in options:
-        key, _, value = option.partition("=")
-        if key == "seconds" and re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,6})?", value, re.ASCII):
-            seconds = float(value)
-        elif key == "code" and _CODE.fullmatch(value):
-            code = value
-        else:
-            raise SandboxError(
-                f"a fault takes ;seconds=1.5 and ;code=9999 or 16_0006_058, not {option[:40]!r}"
-            )
-    if seconds > SECONDS_MAX:
-        raise SandboxError(f"a fault waits at most {SECONDS_MAX:.0f} seconds")
-    return Fault(kind, seconds, code)
+ALWAYS: Final = "always"
+_FIELDS: Final = frozenset({"gateway", "operation", "fault", "times", "chance", "seed"})
 
 
 @dataclass(slots=True)
 class Plan:
-    """A fault ordered ahead: it strikes the next ``times`` calls of the operation (``*``: of any call; ``webhook``: it
-    strikes announcements, not calls)."""
+    """A fault ordered ahead, as ``GET /_sandbox/faults`` shows it."""
 
+    id: int
     gateway: str
     operation: str
+    """``*``: of any call that the fault can strike; ``webhook``: it strikes announcements, not calls."""
     fault: str
-    times: int
+    times: int | Literal["always"]
+    """How many calls it has yet to strike."""
+    chance: float = 1.0
+    """How likely it strikes a call that it may strike."""
+    seed: int | None = None
+    """Decides, with the number of calls it has met, which of them it strikes; None where it strikes each."""
+    met: int = 0
+    """How many calls it might have struck so far."""
+    struck: int = 0
+    """How many it did strike."""
+
+    def strikes(self) -> bool:
+        """Meet one more call: whether this one is struck, counted."""
+        self.met += 1
+        # Drawn from the seed and the count alone, so that a plan stays plain data and a run can be repeated.
+        if self.chance < 1 and Random(f"{self.seed}/{self.met}").random() >= self.chance:
+            return False
+        self.struck += 1
+        if self.times != ALWAYS:
+            self.times -= 1
+        return True
 
 
 class FaultPlans:
-    """The faults ordered ahead, first ordered first served."""
+    """The orders that wait, and the memory of payments that brought their own fault.
 
-    def __init__(self) -> None:
+    `chance` is where the seed of an order comes from that names none.
+    """
+
+    def __init__(self, chance: Random | None = None) -> None:
+        self._chance = chance or Random(0)
         self._plans: list[Plan] = []
+        self._ids = itertools.count(1)
+        self.magic = Memory()
 
-    def order(self, wish: Any, operations: dict[str, Sequence[str]]) -> Plan:
+    def order(self, wish: Any, operations: Mapping[str, Sequence[str]]) -> Plan:
         """Take an order from JSON; raises :class:`SandboxError` for anything that could never strike."""
-        if not isinstance(wish, dict) or not set(wish) <= {"gateway", "operation", "fault", "times"}:
-            raise SandboxError('a fault is ordered by {"gateway", "operation", "fault", "times"}')
+        if not isinstance(wish, dict) or not set(wish) <= _FIELDS:
+            raise SandboxError(
+                'a fault is ordered by {"gateway", "operation", "fault", "times", "chance", "seed"}'
+            )
         gateway, operation = wish.get("gateway", "bkash"), wish.get("operation", "*")
-        times, fault = wish.get("times", 1), wish.get("fault")
+        fault = wish.get("fault")
         if not isinstance(gateway, str) or gateway not in operations:
             raise SandboxError(f"unknown gateway; the gateways are {', '.join(operations)}")
         if operation not in ("*", WEBHOOK, *operations[gateway]):
             raise SandboxError(
                 f"unknown operation; {gateway} has {', '.join(operations[gateway])}, and {WEBHOOK}"
             )
-        if not isinstance(times, int) or isinstance(times, bool) or not 1 <= times <= TIMES_MAX:
-            raise SandboxError(f"times is a whole number from 1 to {TIMES_MAX}")
         if not isinstance(fault, str):
             raise SandboxError(f"fault is one of {', '.join(KINDS)}")
-        of_a_webhook = parse_fault(fault, gateway).kind.phase == WEBHOOK
-        if of_a_webhook and operation == "*":
+        kind = parse_fault(fault, gateway, "*" if operation == WEBHOOK else operation).kind
+        if kind.phase == WEBHOOK and operation == "*":
             operation = WEBHOOK
-        if of_a_webhook != (operation == WEBHOOK):
+        if not kind.can_strike(gateway, operation):
             raise SandboxError(
                 f"faults named webhook_... are ordered for the operation {WEBHOOK}, others never"
             )
+        times, chance, seed = _checked_times(wish), _checked_chance(wish), _checked_seed(wish)
         if len(self._plans) >= PLANS_MAX:
             raise SandboxError(f"{PLANS_MAX} faults are waiting already; DELETE /_sandbox/faults clears them")
-        plan = Plan(gateway, operation, fault, times)
+        if chance < 1 and seed is None:
+            seed = self._chance.getrandbits(32)  # shown, so that what came by chance can be had again
+        plan = Plan(next(self._ids), gateway, operation, fault, times, chance, seed)
         self._plans.append(plan)
         return plan
 
-    def take(self, gateway: str, operation: str) -> Fault | None:
+    def take(self, gateway: str, operation: str, subject: Subject | None = None) -> Fault | None:
         """The fault that strikes this call, counted off; ``None`` for a call that is left alone."""
-        for plan in self._plans:
-            meant = plan.operation == operation or (plan.operation == "*" and operation != WEBHOOK)
-            if plan.gateway == gateway and meant:
-                plan.times -= 1
-                if plan.times == 0:
-                    self._plans.remove(plan)
-                return parse_fault(plan.fault, gateway)
-        return None
+        for plan in sorted(self._plans, key=lambda plan: plan.times == ALWAYS):
+            if not _is_meant(plan, gateway, operation) or not plan.strikes():
+                continue
+            if plan.times == 0:
+                self._plans.remove(plan)
+            return parse_fault(plan.fault, gateway)
+        return None if subject is None else self.magic.take(gateway, operation, subject)
+
+    def cancel(self, plan_id: int) -> None:
+        """Forget one order; raises :class:`SandboxError` where there is none of this id."""
+        kept = [plan for plan in self._plans if plan.id != plan_id]
+        if len(kept) == len(self._plans):
+            raise SandboxError("no fault of this id is waiting: it has struck, or it was cleared", 404)
+        self._plans = kept
 
     def clear(self) -> None:
         """Forget every order."""
         self._plans.clear()
 
+    def reset(self) -> None:
+        """Forget every order, and which payments have brought their own fault already."""
+        self.clear()
+        self.magic.forget()
+
     def as_json(self) -> list[dict[str, Any]]:
         """The orders still waiting."""
         return [asdict(plan) for plan in self._plans]
+
+
+def _is_meant(plan: Plan, gateway: str, operation: str) -> bool:
+    if plan.gateway != gateway or plan.operation not in ("*", operation):
+        return False
+    return parse_fault(plan.fault, gateway).kind.can_strike(gateway, operation)
+
+
+def _checked_times(wish: Mapping[str, Any]) -> int | Literal["always"]:
+    times = wish.get("times", 1)
+    if times == ALWAYS:
+        return "always"
+    if not isinstance(times, int) or isinstance(times, bool) or not 1 <= times <= TIMES_MAX:
+        raise SandboxError(f'times is a whole number from 1 to {TIMES_MAX}, or "{ALWAYS}"')
+    return times
+
+
+def _checked_chance(wish: Mapping[str, Any]) -> float:
+    chance = wish.get("chance", 1.0)
+    if isinstance(chance, bool) or not isinstance(chance, int | float) or not 0 < chance <= 1:
+        raise SandboxError("chance is a number above 0, up to 1")
+    return float(chance)
+
+
+def _checked_seed(wish: Mapping[str, Any]) -> int | None:
+    seed = wish.get("seed")
+    if seed is None:
+        return None
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= SEED_MAX:
+        raise SandboxError(f"seed is a whole number from 0 to {SEED_MAX}")
+    return seed

@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import socket
+import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -25,7 +26,7 @@ from vextrus_payments_sandbox import sns
 from vextrus_payments_sandbox.app import TOPICS, create_app, version
 from vextrus_payments_sandbox.bkash.records import GATEWAY, Rules
 from vextrus_payments_sandbox.delivery import Courier
-from vextrus_payments_sandbox.exchange import ABORT, Exchange
+from vextrus_payments_sandbox.exchange import ABORT, RESET, Exchange
 from vextrus_payments_sandbox.nagad.keys import KeyFolder
 from vextrus_payments_sandbox.nagad.records import Rules as NagadRules
 from vextrus_payments_sandbox.subscriptions import checked_endpoint
@@ -38,6 +39,7 @@ _THIS_MACHINE: Final = re.compile(
 _ASK_S: Final = 10.0
 #: The sandboxes of this process by their URL: to ask one over HTTP would wait for the very loop that serves it.
 _RUNNING: Final[dict[str, World]] = {}
+_NO_LINGER: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 _GRACE_S: Final = 1  # how long a stop waits for answers under way
 
 
@@ -140,8 +142,14 @@ def _protocol() -> type[asyncio.Protocol]:
             super().connection_made(transport)
             inner: ASGIApp = self.app  # both of uvicorn's protocols look it up per request
 
+            def reset() -> None:
+                bound = transport.get_extra_info("socket")
+                if bound is not None:  # to linger for no time at all makes the close a reset
+                    bound.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+                transport.abort()
+
             async def app(scope: Scope, receive: Receive, send: Send) -> None:
-                scope.setdefault("extensions", {})[ABORT] = transport.abort
+                scope.setdefault("extensions", {}).update({ABORT: transport.abort, RESET: reset})
                 await inner(scope, receive, send)
 
             self.app = app

@@ -106,6 +106,12 @@ def signing_key() -> SigningKey:
     return SigningKey.make()
 
 
+@lru_cache(maxsize=1)
+def strangers_key() -> SigningKey:
+    """A key whose certificate nobody serves: what a forger signs with."""
+    return SigningKey.make()
+
+
 def signed_text(envelope: Mapping[str, str]) -> str:
     """What the signature of this envelope is over."""
     names = SIGNED[envelope["Type"]]

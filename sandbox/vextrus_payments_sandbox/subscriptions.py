@@ -10,6 +10,7 @@ import httpx
 
 from vextrus_payments.config import is_loopback
 from vextrus_payments_sandbox import sns
+from vextrus_payments_sandbox.magic import Subject
 from vextrus_payments_sandbox.world import SandboxError
 
 _URL_MAX: Final = 2_048
@@ -25,6 +26,8 @@ class Notice:
     transaction_id: str
     message: Mapping[str, str]
     """The inner message: flat, texts only."""
+    subject: Subject | None = None
+    """What the payment's amount and wallet may bring about (``magic.py``)."""
 
 
 @dataclass(slots=True)

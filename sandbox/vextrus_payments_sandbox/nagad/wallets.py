@@ -78,6 +78,18 @@ _NOTES: Final[Mapping[str, tuple[str, Course, Mapping[str, object]]]] = {
 
 COURSES: Final[Mapping[str, Course]] = {number: course for number, (_, course, _) in _NOTES.items()}
 PLAIN: Final = Course()
+BY_OUTCOME: Final[Mapping[str, Course]] = {
+    "over_limit": COURSES["01900000001"],
+    "aborted_by_issuer": COURSES["01900000004"],
+    "in_progress": COURSES["01900000005"],
+    "unknown_then_paid": COURSES["01900000006"],
+    "unknown_then_failed": COURSES["01900000007"],
+    "never_returns": COURSES["01900000008"],
+    "late_success": COURSES["01900000009"],
+    "insufficient_balance": Course(ending=NO_BALANCE),
+    "account_blocked": Course(ending=BLOCKED),
+}
+"""How a payment goes whose amount or wallet asks for that outcome (``magic.py``)."""
 
 
 def _wallet(number: str, note: str, more: Mapping[str, object]) -> Wallet:

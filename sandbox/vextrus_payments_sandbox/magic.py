@@ -1,0 +1,188 @@
+"""Magic amounts and wallets: how a payment brings its own fault or outcome, with no header and no order.
+
+One rule makes them all. The taka name the stage that is struck and the paisa name what strikes it:
+
+    4002.06   stage 4002 (the call that takes the money), kind number 6 (``drop_after``)
+    4003.11   stage 4003 (what the payer's page comes to), outcome number 11 (``insufficient_balance``)
+
+The wallet ``01800`` + stage + number does the same to every payment that it pays: ``01800400206``. A wallet is known
+only once the payer has named it, so none strikes stage 4001, the call that opens the payment.
+
+A fault strikes one call of its stage for each payment, so that the next try goes through; where there is no payment
+yet (stage 4001), it strikes the first such call and every other one after it. A header and an order ahead go first.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from vextrus_payments_sandbox.fault_kinds import BY_NUMBER, WEBHOOK, Fault, Kind, parse_fault
+from vextrus_payments_sandbox.world import MAGIC_WALLET
+
+WALLET_PREFIX: Final = "01800"
+STRUCK_MAX: Final = 100_000
+"""Of how many payments it is remembered that they were struck; the oldest are forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The payment that a call is about."""
+
+    reference: str
+    """The gateway's reference; empty while there is none."""
+    amount_minor: int
+    wallet: str = ""
+    """The payer's wallet; empty while nobody has named one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stretch of a payment's life that a fault can strike, and by which operations each gateway walks it."""
+
+    taka: int
+    about: str
+    operations: Mapping[str, tuple[str, ...]]
+
+
+OPENING: Final = 4001
+OUTCOME: Final = 4003
+STAGES: Final[Mapping[int, Stage]] = {
+    stage.taka: stage
+    for stage in (
+        Stage(OPENING, "the call that names the amount", {"bkash": ("create",), "nagad": ("complete",)}),
+        Stage(4002, "the call that takes the money", {"bkash": ("execute",)}),
+        Stage(4004, "the look-up", {"bkash": ("query",), "nagad": ("verify",)}),
+        Stage(4005, "the refund", {"bkash": ("refund",), "nagad": ("refund",)}),
+        Stage(4006, "the look-up of refunds", {"bkash": ("refund_status",)}),
+        Stage(4007, "capture and void", {"bkash": ("capture", "void")}),
+        Stage(4008, "the webhook", {"bkash": (WEBHOOK,)}),
+    )
+}
+"""Every stage that faults strike; between them, 4003 is what the payer's page comes to (:data:`OUTCOMES`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a payment ends that the payer himself did everything right for."""
+
+    number: int
+    name: str
+    about: Mapping[str, str]
+    """Of each gateway that knows it, what happens there."""
+    fault: str = ""
+    """The fault that plays it at the gateways whose merchants take the money by a call."""
+
+
+OUTCOMES: Final[Mapping[int, Outcome]] = {
+    outcome.number: outcome
+    for outcome in (
+        Outcome(1, "over_limit", {"nagad": "Failed: over the limit (50_0026_851)"}),
+        Outcome(4, "aborted_by_issuer", {"nagad": "Aborted as soon as the number is typed"}),
+        Outcome(5, "in_progress", {"nagad": "InProgress for good, and nobody comes back"}),
+        Outcome(6, "unknown_then_paid", {"nagad": "UnKnownFailed; an hour later it turns out paid"}),
+        Outcome(7, "unknown_then_failed", {"nagad": "UnKnownFailed; an hour later it turns out failed"}),
+        Outcome(8, "never_returns", {"nagad": "paid, but the browser never comes back"}),
+        Outcome(
+            9,
+            "late_success",
+            {
+                "bkash": "execute answers 504 and a query says Initiated; seconds later it is paid",
+                "nagad": "the return says Failed; a minute later it is paid",
+            },
+            fault="late_success",
+        ),
+        Outcome(
+            11,
+            "insufficient_balance",
+            {"bkash": "execute refuses with 2023", "nagad": "Failed: insufficient balance"},
+        ),
+        Outcome(
+            12,
+            "account_blocked",
+            {"bkash": "execute refuses with 2037", "nagad": "Failed: the account is blocked"},
+        ),
+        Outcome(13, "duplicate", {"bkash": "execute refuses with 2029, as for a payment made twice"}),
+        Outcome(14, "system_error", {"bkash": "execute refuses with 9999; the money is not taken"}),
+    )
+}
+"""What stage 4003 can come to."""
+
+
+def outcome_of(gateway: str, amount_minor: int, wallet: str) -> Outcome | None:
+    """What a payment of this amount from this wallet comes to; None for one that goes as it goes."""
+    for stage, number in _marks(amount_minor, wallet):
+        outcome = OUTCOMES.get(number) if stage == OUTCOME else None
+        if outcome is not None and gateway in outcome.about:
+            return outcome
+    return None
+
+
+def fault_of(gateway: str, operation: str, subject: Subject) -> Fault | None:
+    """The fault that this payment brings to this operation; None for a call that it leaves alone."""
+    for taka, number in _marks(subject.amount_minor, subject.wallet):
+        kind = BY_NUMBER.get(number)
+        if taka == OUTCOME:
+            outcome = outcome_of(gateway, subject.amount_minor, subject.wallet)
+            plays = outcome is not None and operation in STAGES[4002].operations.get(gateway, ())
+            if outcome is not None and outcome.fault and plays:
+                return parse_fault(outcome.fault, gateway, operation)
+        elif kind is not None and strikes(taka, gateway, kind, operation):
+            return parse_fault(kind.name, gateway)
+    return None
+
+
+def strikes(taka: int, gateway: str, kind: Kind, operation: str) -> bool:
+    """Whether the amount ``taka.NN`` with this kind's number strikes this operation."""
+    stage = STAGES.get(taka)
+    return (
+        stage is not None
+        and operation in stage.operations.get(gateway, ())
+        and kind.can_strike(gateway, operation)
+    )
+
+
+def example_amount(taka: int, number: int) -> str:
+    """The magic amount as a client writes it: ``4002.06``."""
+    return f"{taka}.{number:02d}"
+
+
+def example_wallet(taka: int, number: int) -> str:
+    """The magic wallet of the same meaning: ``01800400206``."""
+    return f"{WALLET_PREFIX}{taka}{number:02d}"
+
+
+def _marks(amount_minor: int, wallet: str) -> list[tuple[int, int]]:
+    """What the amount says, then what the wallet says: (stage, number)."""
+    marks = [divmod(amount_minor, 100)]
+    named = MAGIC_WALLET.fullmatch(wallet)
+    return marks if named is None else [*marks, (int(named[1]), int(named[2]))]
+
+
+@dataclass(slots=True)
+class Memory:
+    """Which payments were struck already. Plain data."""
+
+    struck: dict[str, None] = field(default_factory=dict)
+    opened: dict[str, int] = field(default_factory=dict)
+
+    def take(self, gateway: str, operation: str, subject: Subject) -> Fault | None:
+        """The fault that strikes this very call, remembered; None for a call that is left alone."""
+        fault = fault_of(gateway, operation, subject)
+        if fault is None:
+            return None
+        if operation in STAGES[OPENING].operations.get(gateway, ()):
+            key = f"{gateway} {operation} {subject.amount_minor}"
+            self.opened[key] = self.opened.get(key, 0) + 1
+            return fault if self.opened[key] % 2 else None
+        key = f"{gateway} {operation} {subject.reference}"
+        if key in self.struck:
+            return None
+        self.struck[key] = None
+        if len(self.struck) > STRUCK_MAX:
+            del self.struck[next(iter(self.struck))]
+        return fault
+
+    def forget(self) -> None:
+        """As if no payment had been struck."""
+        self.struck.clear()
+        self.opened.clear()
