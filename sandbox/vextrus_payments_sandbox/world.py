@@ -18,11 +18,9 @@ makes a hundred simultaneous executes one debit. The sandbox shares the SDK's wi
 state code, so that a mistake there cannot hide a mistake here.
 """
 
-import re
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any, Final, Protocol
@@ -39,12 +37,17 @@ from vextrus_payments_sandbox.books import (
     hold_account,
     merchant_account,
 )
+from vextrus_payments_sandbox.listing import CURRENCY, SCAN_MAX, BookRow, Listed, Page
 from vextrus_payments_sandbox.notation import iso, to_paisa, to_text
 from vextrus_payments_sandbox.record import Record
+from vextrus_payments_sandbox.wallets import CUSTOMER, MAGIC_WALLET, WALLETS, Wallet
+from vextrus_payments_sandbox.wire_log import WIRE_LOG_MAX, Call, WireLog
 
 __all__ = [
     "CURRENCY",
     "CUSTOMER",
+    "MAGIC_WALLET",
+    "SCAN_MAX",
     "WALLETS",
     "WIRE_LOG_MAX",
     "BookRow",
@@ -67,14 +70,6 @@ __all__ = [
     "to_text",
 ]
 
-CUSTOMER: Final[Mapping[str, str]] = {"wallet": "01770618575", "otp": "123456", "pin": "12121"}
-"""The one test customer who works everywhere."""
-CURRENCY: Final = "BDT"
-WIRE_LOG_MAX: Final = 50_000
-SCAN_MAX: Final = 20_000
-_OPENING_MINOR: Final = 10_000_000_000  # 100,000,000.00 taka: no test runs a wallet dry by accident
-MAGIC_WALLET: Final = re.compile(r"01800(400[2-8])([0-9]{2})", re.ASCII)
-"""Wallets that bring their own fault or outcome: the stage of a payment, and the number of what strikes it there."""
 _ADVANCE_MAX_S: Final = 10 * 366 * 86_400
 
 
@@ -92,9 +87,14 @@ class SandboxClock:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._offset = timedelta()
+        self._skew = timedelta()
 
     def now(self) -> datetime:
         """The sandbox's time: an aware datetime in UTC."""
+        return self._clock.now() + self._offset + self._skew
+
+    def unskewed(self) -> datetime:
+        """The sandbox's time for those who watch, also while a gateway's own clock goes wrong on purpose."""
         return self._clock.now() + self._offset
 
     def monotonic(self) -> float:
@@ -115,141 +115,15 @@ class SandboxClock:
     @contextmanager
     def skewed(self, seconds: float) -> Iterator[None]:
         """Run that much ahead, or behind, for work that awaits nothing."""
-        self._offset += timedelta(seconds=seconds)
+        self._skew += timedelta(seconds=seconds)
         try:
             yield
         finally:
-            self._offset -= timedelta(seconds=seconds)
+            self._skew -= timedelta(seconds=seconds)
 
     def reset(self) -> None:
         """Back to the injected clock."""
         self._offset = timedelta()
-
-
-@dataclass(frozen=True, slots=True)
-class Wallet:
-    """A test wallet. ``blocked``: the account may not be debited. The balance is in the books, not here."""
-
-    number: str
-    pins: frozenset[str]
-    opening_minor: int = _OPENING_MINOR
-    otp: str = CUSTOMER["otp"]
-    blocked: bool = False
-    note: str = ""
-
-    @property
-    def account(self) -> str:
-        """The name of this wallet's account in the books."""
-        return f"wallet:{self.number}"
-
-
-def _wallet(number: str, pin: str, note: str = "", **more: Any) -> Wallet:
-    # Sources disagree whether 12121 opens every sandbox wallet (dossier §16.8): here both PINs do.
-    return Wallet(number, frozenset({pin, CUSTOMER["pin"]}), note=note, **more)
-
-
-WALLETS: Final[tuple[Wallet, ...]] = (
-    _wallet("01770618575", "12121", "always works"),
-    _wallet("01929918378", "12121"),
-    _wallet("01770618576", "21212"),
-    _wallet("01877722345", "13131"),
-    _wallet("01619777282", "21212"),
-    _wallet("01619777283", "13131"),
-    _wallet("01823074817", "12121", "insufficient balance", opening_minor=0),
-    _wallet("01823074818", "12121", "debit blocked", blocked=True),
-)
-"""The published test wallets (dossier §11)."""
-
-
-@dataclass(slots=True)
-class Call:
-    """One API call, as `GET /_sandbox/wire` shows it. ``status`` is ``None`` while open or when nothing was sent."""
-
-    seq: int
-    at: str
-    gateway: str
-    operation: str
-    method: str
-    path: str
-    status: int | None = None
-    reference: str | None = None
-    moved_money: bool = False
-    fault: str | None = None
-
-
-class WireLog:
-    """The last :data:`WIRE_LOG_MAX` calls, in order of arrival."""
-
-    def __init__(self) -> None:
-        self.calls: deque[Call] = deque(maxlen=WIRE_LOG_MAX)
-        self._seq = 0
-
-    def open(self, at: datetime, gateway: str, operation: str, method: str, path: str) -> Call:
-        """Log a call that just arrived; the caller fills in the rest as it becomes known."""
-        self._seq += 1
-        call = Call(self._seq, iso(at), gateway, operation, method, path)
-        self.calls.append(call)
-        return call
-
-    def as_json(self) -> list[dict[str, Any]]:
-        """Every call as a plain mapping."""
-        return [asdict(call) for call in self.calls]
-
-
-@dataclass(frozen=True, slots=True)
-class BookRow:
-    """What a gateway believes about one payment; the amounts that moved come from the books instead."""
-
-    gateway: str
-    reference: str
-    transaction_id: str | None
-    invoice: str
-    state: str
-    amount_minor: int
-    captured_minor: int
-    refunded_minor: int
-    created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A payment in a list: what its gateway believes, and the money that moved by the books."""
-
-    number: int
-    """Counted from 1 in the order in which the sandbox's payments were made; never used twice before a reset."""
-    row: BookRow
-    captured_minor: int
-    refunded_minor: int
-
-    def as_json(self) -> dict[str, Any]:
-        """Amounts as texts in taka."""
-        return {
-            "number": self.number,
-            "gateway": self.row.gateway,
-            "reference": self.row.reference,
-            "transaction_id": self.row.transaction_id,
-            "invoice": self.row.invoice,
-            "state": self.row.state,
-            "amount": to_text(self.row.amount_minor),
-            "captured": to_text(self.captured_minor),
-            "refunded": to_text(self.refunded_minor),
-            "currency": CURRENCY,
-            "created_at": iso(self.row.created_at),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A stretch of the list of payments, newest first."""
-
-    rows: Sequence[Listed]
-    before: int | None
-    """What :meth:`World.payments` takes as `before` to go on; None where nothing older is left to look at."""
-    total: int
-    """How many payments there are, filters aside."""
-    captured_minor: int
-    refunded_minor: int
-    """Of all payments, filters aside (of the one gateway, where that was asked for)."""
 
 
 class SandboxGateway(Protocol):
@@ -316,7 +190,7 @@ class World:
     """(gateway, reference) of every payment in the order in which they were made."""
 
     def __post_init__(self) -> None:
-        self.record = Record(self.clock.now)
+        self.record = Record(self.clock.unskewed)
         self._begin()
 
     def _begin(self) -> None:
