@@ -110,7 +110,7 @@ class GatewayConfig(BaseModel):
         try:
             mode = Mode(data.get("mode", cls.model_fields["mode"].default))
         except ValueError:
-            return data  # the field's own rule names it
+            mode = next(iter(cls.preset_urls))  # the field's own rule names it, and it alone is wrong
         return {**data, "api_url": cls.preset_urls[mode]} if mode in cls.preset_urls else data
 
     @field_validator("*")

@@ -458,7 +458,29 @@ def test_doctor_on_a_gateway_that_nobody_reaches(here: Here, shop: ShopApp) -> N
     found = _findings(_run(here, shop, "doctor", "--gateway", "bkash", "--json", env=wrong))
     assert found["bkash.settings"]["level"] == "fail"
     absent = _run(here, shop, "doctor", "--gateway", "nagada", "--json")
-    assert _findings(absent)["nagada.settings"]["level"] == "skipped"
+    assert absent.code in (1, 2)
+
+
+NAGAD_FROM_THE_PORTAL = {"NAGAD_MERCHANT_ID": "680000000000001"}
+
+
+@pytest.mark.parametrize(
+    ("env", "says"),
+    [
+        ({}, "lacks NAGAD_MERCHANT_ID, NAGAD_PUBLIC_KEY, NAGAD_PRIVATE_KEY"),
+        (NAGAD_FROM_THE_PORTAL, "lacks NAGAD_PUBLIC_KEY, NAGAD_PRIVATE_KEY"),
+        (NAGAD_FROM_THE_PORTAL | {"NAGAD_MODE": "prod"}, "NAGAD_MODE: must be 'sandbox' or 'live'"),
+    ],
+)
+def test_doctor_never_finds_in_order_what_cannot_be_used(here: Here, env: dict[str, str], says: str) -> None:
+    named = here.run("doctor", "nagad", "--json", env=env)
+    found = _findings(named)["nagad.settings"]
+    assert named.code == 1 and found["level"] == "fail" and says in found["what"]
+    assert "NAGAD_API_URL" not in found["what"]
+    # Nobody asked for Nagad: then only half a configuration is a fault.
+    everything = here.run("doctor", "--json", env=env)
+    assert (everything.code == 1) is bool(env)
+    assert _findings(everything)["nagad.settings"]["level"] == ("fail" if env else "skipped")
 
 
 def test_doctor_before_going_live(here: Here, shop: ShopApp) -> None:

@@ -126,10 +126,12 @@ async def _of_gateways(
     place: Place | None, tenant: str, names: tuple[str | None, ...], *, grant: bool
 ) -> list[Finding]:
     clock, findings = SystemClock(), []
+    wanted = names != installed_gateways()  # whoever names one wants to hear of it
     async with AsyncExitStack() as stack:
         source = await _source(place, tenant, stack)
         for name in filter(None, names):
-            findings += await found(name, partial(gateway_findings, name, source, clock))
+            look = partial(gateway_findings, name, source, clock, wanted=wanted)
+            findings += await found(name, look)
             if grant and findings[-1].level is not Level.SKIPPED:
                 findings += await found(f"{name}.credentials", partial(_granted, source, name))
     return findings

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from vextrus_payments.cli.explaining import moment
 from vextrus_payments.cli.findings import Finding, fail, ok, skipped, warn
 from vextrus_payments.clock import Clock
+from vextrus_payments.config import NOT_CONFIGURED
 from vextrus_payments.errors import (
     ConfigurationError,
     CredentialsMissingError,
@@ -29,8 +30,11 @@ _SKEW_WARN: Final = timedelta(seconds=5)
 _SKEW_FAIL: Final = timedelta(seconds=30)
 
 
-async def gateway_findings(name: str, source: Source, clock: Clock) -> list[Finding]:
-    """Everything about one gateway. An empty list: it is not configured here, and nobody said that it should be."""
+async def gateway_findings(name: str, source: Source, clock: Clock, *, wanted: bool = False) -> list[Finding]:
+    """Everything about one gateway. One that is not configured is passed over, unless somebody asked for it by name.
+
+    Half a configuration is none and yet meant: it is always told as a fault.
+    """
     gateway: PaymentGateway | None = None
     missing: ConfigurationError | None = None
     try:
@@ -41,6 +45,9 @@ async def gateway_findings(name: str, source: Source, clock: Clock) -> list[Find
         return [fail(f"{name}.settings", error.what, error.next_step)]
     if gateway is None:
         assert missing is not None
+        half = isinstance(missing, CredentialsMissingError) and missing.code != NOT_CONFIGURED
+        if half or wanted:
+            return [fail(f"{name}.settings", missing.what, missing.next_step)]
         return [skipped(f"{name}.settings", f"It is not configured: {missing.what}")]
     findings = [
         ok(
