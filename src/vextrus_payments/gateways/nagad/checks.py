@@ -10,7 +10,7 @@ from vextrus_payments.errors import (
     UnsupportedOperationError,
 )
 from vextrus_payments.gateways.nagad import models as m
-from vextrus_payments.gateways.nagad.config import NagadConfig
+from vextrus_payments.gateways.nagad.config import CALLBACK_RULE, NagadConfig, can_be_appended_to
 from vextrus_payments.gateways.nagad.manners import NAME
 from vextrus_payments.gateways.nagad.params import NagadCheckout, ipv4_or_none, is_text
 from vextrus_payments.gateways.nagad.protocol import Order
@@ -30,9 +30,7 @@ from vextrus_payments.payment import (
 )
 
 _NO_PARAMS: Final = NagadCheckout()
-_CALLBACK_RULE: Final = (
-    f"{m.CALLBACK_URL_MIN}-{m.CALLBACK_URL_MAX} characters without a query or a fragment; https in live mode"
-)
+_CALLBACK_RULE: Final = f"{CALLBACK_RULE}; https in live mode"
 _REASON_RULE: Final = "printable characters, not blank"
 #: Any day: all have eight digits.
 _SOME_DAY: Final = "20240202"
@@ -105,8 +103,7 @@ def callback_url_of(config: NagadConfig, given: str | None) -> str:
             gateway=NAME,
         )
     check_url("callback_url", url)
-    fits = m.CALLBACK_URL_MIN <= len(url) <= m.CALLBACK_URL_MAX and not {"?", "#"} & set(url)
-    if not fits or (config.mode is Mode.LIVE and not url.lower().startswith("https://")):
+    if not can_be_appended_to(url) or (config.mode is Mode.LIVE and not url.lower().startswith("https://")):
         raise InvalidRequestError(
             f"callback_url does not fit: {_CALLBACK_RULE}.", field="callback_url", rule=_CALLBACK_RULE
         )

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from vextrus_payments.config import GatewayConfig
 from vextrus_payments.gateways.nagad import keys
 from vextrus_payments.gateways.nagad.crypto import Seal
-from vextrus_payments.gateways.nagad.models import API_PATH, ClientType
+from vextrus_payments.gateways.nagad.models import API_PATH, CALLBACK_URL_MAX, CALLBACK_URL_MIN, ClientType
 from vextrus_payments.mode import Mode
 from vextrus_payments.secret import Secret
 
@@ -31,8 +31,15 @@ _PUBLISHED_GATEWAY_KEYS: Final = ("4d71d5b9711832f024f86344826a18e9deeaf3e6e2ab3
 repositories (§12)."""
 _PUBLISHED_MERCHANT_ID: Final = "683002007104225"
 
+CALLBACK_RULE: Final = f"{CALLBACK_URL_MIN}-{CALLBACK_URL_MAX} characters, and neither a query nor a fragment"
+
 _MERCHANT_ID: Final = re.compile(r"[A-Za-z0-9]{5,20}", re.ASCII)
 _MERCHANT_NUMBER: Final = re.compile(r"01[0-9]{9}", re.ASCII)
+
+
+def can_be_appended_to(url: str) -> bool:
+    """Whether Nagad can append its own parameters to this address (§6: never to one that has a query)."""
+    return CALLBACK_URL_MIN <= len(url) <= CALLBACK_URL_MAX and not {"?", "#"} & set(url)
 
 
 class NagadConfig(GatewayConfig):
@@ -93,6 +100,13 @@ class NagadConfig(GatewayConfig):
     def _without_the_api_s_own_path(cls, value: object) -> object:
         # People paste it with the path that every call adds (§2).
         return value.rstrip("/").removesuffix(API_PATH) if isinstance(value, str) else value
+
+    @field_validator("callback_url")
+    @classmethod
+    def _nagad_can_append_to_it(cls, value: str | None) -> str | None:
+        if value is not None and not can_be_appended_to(value):
+            raise ValueError(f"must have {CALLBACK_RULE}")
+        return value
 
     @field_validator("merchant_id")
     @classmethod
