@@ -63,6 +63,10 @@ class PaymentSnapshot:
     occurred_at: datetime | None = None
     fee: Money | None = None
     refundable: Money | None = None
+    given_back: bool = False
+    """Some of it, or all, has gone back since; told only by a gateway that cannot list refunds."""
+    last_refund: str | None = None
+    """Its last refund's id, where the gateway shows one beside `given_back`."""
     mismatches: frozenset[Mismatch] = frozenset()
     reported: SnapshotState | None = None
 

@@ -87,8 +87,8 @@ class Engine:
     def __init__(self, context: Context) -> None:
         self.context = context
         self._agreeing = Agreeing(context)
-        self._opening = Opening(context, self._agreeing)
         self._looking = Looking(context)
+        self._opening = Opening(context, self._agreeing, self._looking)
         self._settling = Settling(context, self._looking)
         self._returning = Returning(context, self._looking, self._settling, self._agreeing)
         refunds = RefundLooking(context)

@@ -1,6 +1,8 @@
 """Looking a payment up: the only source of evidence, safe to repeat, and never beside a submission that is out."""
 
+from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
 from vextrus_payments.capabilities import Absence, Completion
 from vextrus_payments.engine.context import Context, first_look_s
@@ -19,7 +21,7 @@ from vextrus_payments.records import (
     Submission,
     SubmissionState,
 )
-from vextrus_payments.snapshots import PaymentSnapshot
+from vextrus_payments.snapshots import PaymentSnapshot, SnapshotState
 from vextrus_payments.states import OPEN_STATES, answered_by_operator, claim_is_over, outcome_of
 from vextrus_payments.wire import CallContext
 
@@ -27,6 +29,8 @@ from vextrus_payments.wire import CallContext
 _SHOWN = frozenset({OperationKind.EXECUTE, OperationKind.CAPTURE, OperationKind.VOID})
 #: States that no look-up of ours changes any more. Late money still comes in by webhook and reconciliation.
 _DONE = frozenset({PaymentState.PAID, PaymentState.CLOSED, PaymentState.LAPSED})
+#: Pictures on which no session ends: the payer is done and the gateway is at it, or it does not know itself.
+SETTLES_NOTHING: Final = frozenset({SnapshotState.APPROVED, SnapshotState.UNRECOGNIZED})
 
 
 class Looking:
@@ -79,17 +83,31 @@ class Looking:
         """
         facts = await self._context.payment(tenant, payment_id)
         for submission in watched(facts, closed=closed):
-            facts = await self.look_at(facts, submission, gateway) or facts
+            facts = await self.look_at(facts, submission, gateway, restored=closed) or facts
         return facts
 
     async def look_at(
-        self, facts: PaymentFacts, submission: Submission, gateway: PaymentGateway
+        self, facts: PaymentFacts, submission: Submission, gateway: PaymentGateway, *, restored: bool = False
     ) -> PaymentFacts | None:
         """Ask about one submission, and record what it shows. None: no answer came, which proves nothing."""
         seen = await self.ask(facts, submission, gateway)
         if seen is None:
             return None
-        return await self.record_seen(facts.payment.tenant, facts.payment.payment_id, seen)
+        return await self.record_seen(
+            facts.payment.tenant, facts.payment.payment_id, replace(seen, restored=restored)
+        )
+
+    async def is_under_way(self, facts: PaymentFacts, gateway: PaymentGateway) -> bool:
+        """Ask about every page that the payer may have completed, and record what they show. True where an answer
+        settles nothing: the gateway is at it, or does not know itself."""
+        for submission in watched(facts):
+            seen = await self.ask(facts, submission, gateway)
+            if seen is None:
+                continue
+            facts = await self.record_seen(facts.payment.tenant, facts.payment.payment_id, seen)
+            if seen.snapshot.state in SETTLES_NOTHING:
+                return True
+        return False
 
     async def ask(self, facts: PaymentFacts, submission: Submission, gateway: PaymentGateway) -> Seen | None:
         """Ask about one submission that has reached us. None: no answer came."""

@@ -1,16 +1,18 @@
 """initialize: reserve the payment, get a session that reached us, under a gateway order id of its own."""
 
 from dataclasses import replace
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from vextrus_payments import halfway
-from vextrus_payments.capabilities import Capabilities
+from vextrus_payments.capabilities import Capabilities, Completion
 from vextrus_payments.engine.agreeing import Agreeing
 from vextrus_payments.engine.context import AttemptLog, Context, answer_is_lost, first_look_s
+from vextrus_payments.engine.looking import Looking
 from vextrus_payments.engine.recorder import OrderIdTakenError, Planner
 from vextrus_payments.errors import (
     AlreadyPaidError,
     AmountError,
+    ConfigurationError,
     ConflictError,
     CurrencyNotSupportedError,
     DeclinedError,
@@ -38,20 +40,24 @@ from vextrus_payments.plans import (
 )
 from vextrus_payments.reasons import Reason, ReasonCode
 from vextrus_payments.recording import plan_initialize_lost, plan_refused, plan_session_opened
-from vextrus_payments.records import Operation, OperationState, PaymentFacts
+from vextrus_payments.records import Operation, OperationState, Payment, PaymentFacts, PaymentState
 from vextrus_payments.states import SETTLED_STATES, has_money
 from vextrus_payments.wire import CallContext
 
 #: How many order numbers are passed over when references collide after shortening.
 _MAX_SKIPS = 1000
+#: So long a gateway has to say what became of its page before another one is opened, here or elsewhere: one that does
+#: not answer must not keep its payers from paying another way.
+_LOOK_BESIDE_S: Final = 5.0
 
 
 class Opening:
     """The initialize flow."""
 
-    def __init__(self, context: Context, agreeing: Agreeing) -> None:
+    def __init__(self, context: Context, agreeing: Agreeing, looking: Looking) -> None:
         self._context = context
         self._agreeing = agreeing
+        self._looking = looking
 
     async def initialize(self, tenant: str, request: PaymentRequest) -> PaymentSession:
         """See Payments.initialize."""
@@ -119,6 +125,7 @@ class Opening:
         context, waited_s, sessions = self._context, 0.0, 0
         payment = facts.payment
         terms = context.terms(gateway.capabilities)
+        await self._look_beside(facts, request)
         while True:
             deadline = context.deadline()
             answer = await context.store.claim(payment.tenant, request.operation_id, terms)
@@ -145,6 +152,52 @@ class Opening:
                 case Refused(why=why):
                     await self._refuse_if_paid(payment.tenant, payment.payment_id)
                     raise ConflictError(why).about(payment_id=payment.payment_id)
+
+    async def _look_beside(self, facts: PaymentFacts, request: PaymentRequest) -> None:
+        """Ask about the reference's other pages that their payers complete by themselves: what our records show as open
+        may have been paid a moment ago, or be on its way. What is paid is written down, and the claim finds it there.
+
+        A page of which no answer comes in time stays what it is in our records, an open page.
+
+        Raises:
+            AlreadyPaidError: the gateway is at work on one of them, or does not know itself what became of it.
+        """
+        payment, operation = facts.payment, facts.operation(request.operation_id)
+        if payment.allow_repeat or operation is None or operation.state is not OperationState.RESERVED:
+            return
+        flights, siblings = self._context.flights, await self._open_beside(payment)
+        if not siblings:
+            return
+        flight = flights.start(
+            ("beside", payment.tenant, payment.payment_id), lambda: self._under_way(siblings)
+        )
+        other = flight.result() if await flights.join(flight, _LOOK_BESIDE_S) else None
+        if other is not None:
+            raise _beside(other, False).about(payment_id=payment.payment_id)
+
+    async def _open_beside(self, payment: Payment) -> tuple[tuple[PaymentFacts, PaymentGateway], ...]:
+        """The reference's other pages that can be paid without us, the latest first; those that can be asked about."""
+        found = []
+        for sibling in await self._context.store.siblings(
+            payment.tenant, payment.merchant_reference, without=payment.payment_id
+        ):
+            other = sibling.payment
+            if other.mode is not payment.mode or other.state is not PaymentState.AWAITING_PAYER:
+                continue
+            try:
+                gateway = await self._context.gateway_of(sibling)
+            except ConfigurationError:
+                continue  # its settings are gone: nobody can be asked any more
+            if gateway.capabilities.completion is Completion.PAYER_COMPLETES:
+                found.append((sibling, gateway))
+        return tuple(sorted(found, key=lambda one: one[0].payment.created_at, reverse=True))
+
+    async def _under_way(self, siblings: tuple[tuple[PaymentFacts, PaymentGateway], ...]) -> str | None:
+        """The payment at which its gateway is at work, if there is one among them."""
+        for facts, gateway in siblings:
+            if await self._looking.is_under_way(facts, gateway):
+                return facts.payment.payment_id
+        return None
 
     async def _refuse_if_paid(self, tenant: str, payment_id: str) -> None:
         facts = await self._context.payment(tenant, payment_id)

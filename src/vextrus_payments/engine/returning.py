@@ -16,13 +16,14 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
+from vextrus_payments.capabilities import Completion
 from vextrus_payments.engine.agreeing import Agreeing
 from vextrus_payments.engine.context import Context
 from vextrus_payments.engine.looking import Looking, is_done
 from vextrus_payments.engine.settling import Settling
 from vextrus_payments.errors import ConflictError, Effect
 from vextrus_payments.outcomes import Outcome
-from vextrus_payments.records import Agreement, AgreementLife, PaymentFacts
+from vextrus_payments.records import Agreement, AgreementLife, Flag, PaymentFacts, PaymentState
 from vextrus_payments.states import outcome_of
 
 T = TypeVar("T")
@@ -45,9 +46,9 @@ class Returning:
 
     async def execute(self, facts: PaymentFacts, wait_s: float | None) -> Outcome:
         """A return says success: see Payments.execute."""
-        if is_done(facts):
-            return outcome_of(facts)
         tenant, payment_id = facts.payment.tenant, facts.payment.payment_id
+        if is_done(facts):
+            return await self._after_all(facts, wait_s)
 
         async def known() -> Outcome | None:
             now = await self._context.payment(tenant, payment_id)
@@ -62,6 +63,30 @@ class Returning:
         if found is None:
             return outcome_of(await self._context.payment(tenant, payment_id))
         return found
+
+    async def _after_all(self, facts: PaymentFacts, wait_s: float | None) -> Outcome:
+        """A return says success of what is over in our records. Where the payer's own click moves the money, he may
+        have paid a page that was called over: it is looked at, and money is booked as late."""
+        payment = facts.payment
+        tenant, payment_id = payment.tenant, payment.payment_id
+        if (
+            payment.state not in (PaymentState.CLOSED, PaymentState.LAPSED)
+            or Flag.QUARANTINED in payment.flags
+        ):
+            return outcome_of(facts)
+        gateway = await self._context.gateway_of(facts)
+        if gateway.capabilities.completion is not Completion.PAYER_COMPLETES:
+            return outcome_of(facts)
+
+        async def known() -> Outcome | None:
+            now = await self._context.payment(tenant, payment_id)
+            return outcome_of(now) if now.payment.state is PaymentState.PAID else None
+
+        async def act() -> Outcome:
+            return outcome_of(await self._looking.look_up(tenant, payment_id, gateway, closed=True))
+
+        found = await self._in_turn(("return.late", tenant, payment_id), known, act, wait_s)
+        return outcome_of(await self._context.payment(tenant, payment_id)) if found is None else found
 
     async def look(self, facts: PaymentFacts, wait_s: float | None) -> Outcome:
         """A return says something else: see Payments.status. Nothing is executed."""

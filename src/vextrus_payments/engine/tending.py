@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from vextrus_payments.capabilities import Capabilities, Completion, Feature
 from vextrus_payments.engine.context import Context
-from vextrus_payments.engine.looking import Looking, open_operations, watched
+from vextrus_payments.engine.looking import SETTLES_NOTHING, Looking, open_operations, watched
 from vextrus_payments.engine.refund_looking import RefundLooking
 from vextrus_payments.engine.refunding import Refunding
 from vextrus_payments.engine.settling import Settling
@@ -23,7 +23,6 @@ from vextrus_payments.records import (
     PaymentState,
     SubmissionState,
 )
-from vextrus_payments.snapshots import SnapshotState
 from vextrus_payments.states import (
     OPEN_STATES,
     answered_by_operator,
@@ -34,8 +33,6 @@ from vextrus_payments.states import (
 #: States in which a look-up of the payment can still teach something.
 _LIVING = frozenset({PaymentState.CREATED, PaymentState.AWAITING_PAYER, PaymentState.AUTHORIZED})
 _HOLDS = (OperationKind.CAPTURE, OperationKind.VOID)
-#: Pictures on which no session ends: the payer is done and the gateway is at it, or it does not know itself.
-_SETTLES_NOTHING = frozenset({SnapshotState.APPROVED, SnapshotState.UNRECOGNIZED})
 
 
 class Tending:
@@ -179,7 +176,7 @@ class Tending:
             if seen is None:
                 return False
             await self._looking.record_seen(facts.payment.tenant, facts.payment.payment_id, seen)
-            if seen.snapshot.state in _SETTLES_NOTHING:
+            if seen.snapshot.state in SETTLES_NOTHING:
                 return False
         return True
 

@@ -110,6 +110,9 @@ def asked_for(
     reached = any(s.gateway_reference is not None for s in facts.submissions)
     unpaid = facts.payment.state in (*_UNSETTLED, PaymentState.AUTHORIZED)
     doubtful = unpaid or (restored and facts.payment.state is not PaymentState.PAID)
+    if restored and not capabilities.can(Feature.REFUND_STATUS) and payment_receipts(facts):
+        # What was refunded since the backup is in no list; the payment itself shows at least that something was.
+        doubtful = capabilities.can(Feature.REFUND)
     if len(out) > len(on_the_wire) or (not on_the_wire and reached and doubtful):
         actions.add(Action.LOOK)
     if can_adopt(facts, capabilities):

@@ -14,6 +14,7 @@ from vextrus_payments.recording.seen import Seen
 from vextrus_payments.records import (
     Flag,
     Operation,
+    OperationKind,
     OperationState,
     PaymentFacts,
     PaymentState,
@@ -32,6 +33,7 @@ from vextrus_payments.states import (
     hold_operations,
     is_taken_back,
     payment_receipts,
+    refund_receipts,
 )
 from vextrus_payments.watching import earlier_pages
 
@@ -97,10 +99,16 @@ def _paid(
     )
     booked = next((r for r in draft.facts.receipts if r.key == key), None)
     receipt = None
+    if booked is None and seen.again_s is not None and _is_paid_page(draft.facts, seen.submission_no):
+        # A page that its payer completes is paid once: this is no second payment, and a person has to look what it is.
+        draft.quarantine(amount=snapshot.amount, transaction_id=snapshot.transaction_id)
+        return
     if booked is None:
         receipt = _book(draft, siblings, seen, capture or execute, mismatched=mismatched)
-    elif is_taken_back(draft.facts, booked) or (
-        Flag.BY_OPERATOR in booked.flags and booked.amount != snapshot.amount
+    elif (
+        is_taken_back(draft.facts, booked)
+        or (Flag.BY_OPERATOR in booked.flags and booked.amount != snapshot.amount)
+        or (snapshot.given_back and not _is_refund_known(draft.facts, seen))
     ):
         draft.quarantine(amount=snapshot.amount, transaction_id=snapshot.transaction_id)
     if draft.payment.state is not PaymentState.PAID:
@@ -148,11 +156,31 @@ def _book(
     draft.receipt(receipt)
     if payment.state is not PaymentState.PAID:
         draft.move(PaymentState.PAID)
-    if mismatched or wrong:
+    # Money that is gone again by the time it is first seen is nothing to ship on: by whom, and how much, nobody tells.
+    if mismatched or wrong or snapshot.given_back:
         draft.quarantine(
             operation_id=receipt.operation_id, amount=receipt.amount, transaction_id=receipt.transaction_id
         )
     return receipt
+
+
+def _is_refund_known(facts: PaymentFacts, seen: Seen) -> bool:
+    """Whether our records can account for what the gateway shows as gone back, without saying how much that is.
+
+    Over a restored store the very refund that is shown has to be booked: another one may be what the backup has lost.
+    """
+    out = any(o.kind is OperationKind.REFUND and o.state in OPEN_STATES for o in facts.operations)
+    booked = {r.transaction_id for r in refund_receipts(facts)}
+    if seen.restored:
+        return not out and seen.snapshot.last_refund in booked
+    return out or bool(booked)
+
+
+def _is_paid_page(facts: PaymentFacts, submission_no: int) -> bool:
+    """True when money of this submission is booked on the gateway's own word."""
+    return any(
+        Flag.BY_OPERATOR not in r.flags and r.submission_no == submission_no for r in payment_receipts(facts)
+    )
 
 
 def _operators_word(facts: PaymentFacts, submission_no: int) -> tuple[Receipt, ...]:

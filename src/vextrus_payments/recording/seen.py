@@ -21,6 +21,8 @@ class Seen:
     again_s: int | None = None
     """Where the payer's own click moves the money: how soon to look again at a page that was called over. None: what
     is over is over."""
+    restored: bool = False
+    """It was asked over records that come from a backup."""
     fence: int | None = None
     """Of the claim under which it came; None for a look-up."""
 

@@ -154,6 +154,15 @@ def refund_payment(api: Api, call: RefundCall, resume: Evidence | None = None) -
     found = yield from _found(api, call, baseline)
     if isinstance(found, RefundSnapshot):
         return found
+    if isinstance(found, PaymentsError) and error.effect is not Effect.UNKNOWN:
+        raise OutcomeUnknownError(
+            f"Nagad answered the refund with code {error.code}, which may speak of what this very refund has done, and "
+            f"the look-up after it gave no answer ({found.code}).",
+            code=error.code,
+            effect=Effect.UNKNOWN,
+            http_status=error.http_status,
+            step=LOOK_UP,
+        )
     raise error
 
 

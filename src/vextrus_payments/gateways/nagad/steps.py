@@ -177,7 +177,7 @@ _GIVEN_BACK: Final = frozenset(
 def state_of(answer: m.VerifyAnswer, *, page_is_over: bool) -> SnapshotState:
     """The normalized state of a payment (§7).
 
-    Money that went back had come before: such a payment is PAID, and its refund another matter. A payer who left
+    Money that went back had come before: such a payment is PAID, and `given_back` says the rest. A payer who left
     (Aborted; Cancelled without any receipt) may still come back to the page while it lives: only then it is over.
     A word that no source has proves nothing.
     """
@@ -220,6 +220,8 @@ def snapshot_of(
             transaction_id=issuer_ref if is_id(issuer_ref) else None,
             payer_account=_account_of(answer.client_mobile_no),
             occurred_at=time_of(answer.issuer_payment_date_time),
+            given_back=m.read_status(answer.status) in _GIVEN_BACK or bool(answer.cancel_issuer_ref_no),
+            last_refund=answer.cancel_issuer_ref_no if is_id(answer.cancel_issuer_ref_no) else None,
             mismatches=stranger,
         ),
         gateway_reference=gateway_reference,
