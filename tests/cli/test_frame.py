@@ -131,17 +131,39 @@ def test_version(user: User) -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["demoo"], "there is no command 'demoo'. Did you mean demo?"),
-        (["xyz"], f"there is no command 'xyz'. Commands: demo, sandbox, {', '.join(_OWN)}."),
-        (["--foo"], "--foo: there is no such option."),
-        (["pay"], "GATEWAY: is missing; give a value."),
-        (["pay", "bkash"], "--amount: is missing; give a value."),
-        (["pay", "bkash", "--amount"], "--amount: this option requires an argument."),
+        (["demoo"], "there is no command 'demoo'. No money moved. Did you mean demo?"),
+        (
+            ["xyz"],
+            f"there is no command 'xyz'. Commands: demo, sandbox, {', '.join(_OWN)}. No money moved. "
+            "See vextrus-pay --help.",
+        ),
+        (["--foo"], "--foo: there is no such option. No money moved. See vextrus-pay --help."),
+        (["pay"], "GATEWAY: is missing; give a value. No money moved. See vextrus-pay pay --help."),
+        (
+            ["pay", "bkash"],
+            "--amount: is missing; give a value. No money moved. See vextrus-pay pay --help.",
+        ),
+        (
+            ["pay", "bkash", "--amount"],
+            "--amount: this option requires an argument. No money moved. See vextrus-pay pay --help.",
+        ),
         (
             ["pay", "bkash", "--amount", "1", "--referenc", "x"],
-            "--referenc: there is no such option. Did you mean --reference?",
+            "--referenc: there is no such option. No money moved. Did you mean --reference?",
         ),
-        (["demo", "extra"], "Got unexpected extra argument (extra)"),
+        (
+            ["status", "pay_1", "--gateway", "bkash"],
+            "Name the payment once: by PAYMENT_ID, or by --gateway and --gateway-reference. No money moved. "
+            "See vextrus-pay status --help.",
+        ),
+        (
+            ["webhooks", "list", "--limit", "0"],
+            "--limit: '0' is no whole number from 1 to 1000. No money moved. See vextrus-pay webhooks list --help.",
+        ),
+        (
+            ["demo", "extra"],
+            "Got unexpected extra argument (extra). No money moved. See vextrus-pay demo --help.",
+        ),
     ],
 )
 def test_a_wrong_argument_is_one_clear_line(
@@ -161,6 +183,7 @@ def test_with_json_a_wrong_argument_is_a_document_too(capfd: pytest.CaptureFixtu
         "code": "usage",
         "effect": "none",
         "what": "is missing; give a value.",
+        "next_step": "See vextrus-pay pay --help.",
         "option": "--amount",
         "exit_code": 2,
     }

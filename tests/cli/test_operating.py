@@ -184,7 +184,7 @@ def test_a_gateway_that_does_not_answer_leaves_it_unknown_and_named(
     shop.sandbox.order("query", "html_before", times=50)
     done = _run(here, shop, "reconcile")
     assert done.code == 3
-    assert f"Unknown: {session.payment_id}" in done.out
+    assert "Still unknown" in done.out and done.out.count(session.payment_id) >= 2
     one = _run(here, shop, "reconcile", session.payment_id, "--json").document
     assert one["exit_code"] == 3 and one["problems"][0]["code"] == "blocked"
     assert one["unknown"] and not one["changed"]

@@ -31,7 +31,7 @@ def test_no_value_steers_the_terminal(hostile: str) -> None:
     text = f"before{hostile}after"
     views = [
         outcome_view(replace(PAID, transaction_id=text)),
-        View(title=text, color="green", facts=[("Label", text)], text=text),
+        View(title=text, style="good", facts=[("Label", text)], text=text),
     ]
     for view in views:
         assert hostile not in shown(view)
@@ -45,4 +45,4 @@ def test_a_value_adds_no_line() -> None:
 
 def test_bangla_keeps_its_joiners() -> None:
     sentence = "র‍্যাব ও শব্দ‌ভাগ"
-    assert sentence in shown(View(title="Declined", color="red", facts=[("In Bangla", sentence)]))
+    assert sentence in shown(View(title="Declined", style="bad", facts=[("In Bangla", sentence)]))

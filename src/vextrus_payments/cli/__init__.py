@@ -42,7 +42,8 @@ def _say_what_is_missing(absent: list[str], *, as_json: bool) -> int:
     what = f"vextrus-pay needs {' and '.join(absent)}, which the bare package does not bring."
     next_step = 'Install them: pip install "vextrus-payments[cli]"'
     if as_json:
-        error = {"type": "MissingExtraError", "code": "missing_extra", "what": what, "next_step": next_step}
+        error = {"type": "MissingExtraError", "code": "missing_extra", "effect": "none"}
+        error |= {"what": what, "next_step": next_step}
         sys.stdout.write(json.dumps({"type": "error", "error": {**error, "exit_code": 2}}) + "\n")
-    sys.stderr.write(f"Error: {what} {next_step}\n")
+    sys.stderr.write(f"Error: {what} No money moved. {next_step}\n")
     return 2

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,37 +23,53 @@ from vextrus_payments.cli.doctor_store import (
 from vextrus_payments.cli.exit_codes import Exit
 from vextrus_payments.cli.findings import Finding, Level, found, skipped
 from vextrus_payments.cli.go_live import go_live_findings
+from vextrus_payments.cli.helping import Command
 from vextrus_payments.cli.home import STORE_VARIABLE
+from vextrus_payments.cli.look import cell, line, table, whole
 from vextrus_payments.cli.output import console, emit_json
+from vextrus_payments.cli.params import GATEWAY
 from vextrus_payments.cli.records import Place, places
+from vextrus_payments.cli.waiting import Waiting
 from vextrus_payments.clock import SystemClock
 from vextrus_payments.gateways.registry import DEFAULT_TENANT, Registry, installed_gateways
 from vextrus_payments.printable import one_line
 
 if TYPE_CHECKING:
+    from vextrus_payments.app import Payments
     from vextrus_payments.gateways.base import PaymentGateway
 
 Check = tuple[str, Callable[[], Awaitable[list[Finding]]]]
-_MARKS = {Level.OK: ("ok", "green"), Level.WARN: ("WARN", "yellow"), Level.FAIL: ("FAIL", "bold red")}
+_MARKS = {Level.OK: ("ok", "good"), Level.WARN: ("WARN", "open"), Level.FAIL: ("FAIL", "bad")}
 
 
 @click.command(
-    epilog="""\b
-Examples:
-  vextrus-pay doctor --app shop.payments:payments
-  vextrus-pay doctor --app shop.payments:payments --go-live bkash
-  vextrus-pay doctor nagad                         are the settings and keys right?
-  vextrus-pay doctor --gateway bkash --grant       are the credentials right? (may use up one grant of two an hour)"""
+    cls=Command,
+    examples=(
+        ("vextrus-pay doctor --app shop.payments:payments", "everything the shop's application has"),
+        (
+            "vextrus-pay doctor --app shop.payments:payments --go-live bkash",
+            "and what has to be so before real money",
+        ),
+        ("vextrus-pay doctor nagad", "are Nagad's settings and keys right?"),
+        (
+            "vextrus-pay doctor --gateway bkash --grant",
+            "are bKash's credentials right? (may use up one grant of two an hour)",
+        ),
+    ),
 )
-@click.argument("named", metavar="[GATEWAY]", required=False)
+@click.argument("named", metavar="[GATEWAY]", required=False, type=GATEWAY)
 @click.option("--app", metavar="MODULE:ATTRIBUTE", help=APP_HELP)
 @click.option(
     "--store", metavar="URL", help=f"A store to look at; else {STORE_VARIABLE}, else the home folder."
 )
 @click.option("--tenant", default=DEFAULT_TENANT, show_default=True, help="Whose gateways to look at.")
-@click.option("--gateway", help="As GATEWAY.")
+@click.option("--gateway", type=GATEWAY, help="As GATEWAY.")
 @click.option(
-    "--go-live", "go_live", metavar="GATEWAY", help="Also go through what has to be so before real money."
+    "--go-live",
+    "go_live",
+    metavar="GATEWAY",
+    type=GATEWAY,
+    help="Also go through what has to be so before real money.",
 )
 @click.option(
     "--grant", is_flag=True, help="Also get a token: this may cost one of the grants that are counted."
@@ -82,27 +99,40 @@ def command(
     names = (gateway or go_live,) if gateway or go_live else installed_gateways()
 
     async def run() -> int:
-        findings: list[Finding] = []
-        seen = 0
-        async with aclosing(places(app, store)) as every:
-            async for place in every:
-                seen += 1
-                findings += await _of_place(place, tenant, names, grant=grant, go_live=go_live)
-        if not seen:
-            findings.append(
-                skipped("store", "No store was named, and this user has none: only gateways were looked at.")
-            )
-            findings += await _of_gateways(None, tenant, names, grant=grant)
-            if go_live:
-                findings += await found("go_live", partial(go_live_findings, None, go_live, tenant))
+        with Waiting("Looking", quiet=as_json) as busy:
+            findings = await _findings(busy, app, store, _Asked(tenant, names, grant, go_live))
         return _show(findings, as_json=as_json)
 
     return asyncio.run(run())
 
 
-async def _of_place(
-    place: Place, tenant: str, names: tuple[str | None, ...], *, grant: bool, go_live: str | None
-) -> list[Finding]:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is to be looked at."""
+
+    tenant: str
+    names: tuple[str | None, ...]
+    grant: bool
+    go_live: str | None
+
+
+async def _findings(busy: Waiting, app: str | None, store: str | None, asked: _Asked) -> list[Finding]:
+    findings: list[Finding] = []
+    seen = 0
+    async with aclosing(places(app, store)) as every:
+        async for place in every:
+            seen += 1
+            findings += await _of_place(busy, place, asked)
+    if not seen:
+        findings.append(
+            skipped("store", "No store was named, and this user has none: only gateways were looked at.")
+        )
+        findings += await _of_gateways(busy, None, asked)
+        findings += await _of_go_live(busy, None, asked)
+    return findings
+
+
+async def _of_place(busy: Waiting, place: Place, asked: _Asked) -> list[Finding]:
     store, payments, clock = place.store, place.payments, SystemClock()
     checks: list[Check] = [
         ("store", partial(store_findings, store, payments, clock)),
@@ -115,24 +145,29 @@ async def _of_place(
     ]
     findings = []
     for name, look in checks:
+        busy.tell(f"Looking at {name}")
         findings += await found(name, look)
-    findings += await _of_gateways(place, tenant, names, grant=grant)
-    if go_live:
-        findings += await found("go_live", partial(go_live_findings, payments, go_live, tenant))
-    return findings
+    findings += await _of_gateways(busy, place, asked)
+    return findings + await _of_go_live(busy, payments, asked)
 
 
-async def _of_gateways(
-    place: Place | None, tenant: str, names: tuple[str | None, ...], *, grant: bool
-) -> list[Finding]:
+async def _of_go_live(busy: Waiting, payments: "Payments | None", asked: _Asked) -> list[Finding]:
+    if not asked.go_live:
+        return []
+    busy.tell(f"Looking at what going live with {asked.go_live} needs")
+    return await found("go_live", partial(go_live_findings, payments, asked.go_live, asked.tenant))
+
+
+async def _of_gateways(busy: Waiting, place: Place | None, asked: _Asked) -> list[Finding]:
     clock, findings = SystemClock(), []
-    wanted = names != installed_gateways()  # whoever names one wants to hear of it
+    wanted = asked.names != installed_gateways()  # whoever names one wants to hear of it
     async with AsyncExitStack() as stack:
-        source = await _source(place, tenant, stack)
-        for name in filter(None, names):
+        source = await _source(place, asked.tenant, stack)
+        for name in filter(None, asked.names):
+            busy.tell(f"Knocking at {name}")
             look = partial(gateway_findings, name, source, clock, wanted=wanted)
             findings += await found(name, look)
-            if grant and findings[-1].level is not Level.SKIPPED:
+            if asked.grant and findings[-1].level is not Level.SKIPPED:
                 findings += await found(f"{name}.credentials", partial(_granted, source, name))
     return findings
 
@@ -166,27 +201,20 @@ def _show(findings: list[Finding], *, as_json: bool) -> int:
             {"findings": [f.as_document() for f in findings], "counts": counts, "exit_code": int(exit_code)}
         )
         return exit_code
-    from rich.table import Table
-    from rich.text import Text
-
     out = console()
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(no_wrap=True)
-    grid.add_column(no_wrap=True, style="dim")
-    grid.add_column(overflow="fold")
+    shown = table(whole(""), whole("Looked at"), "What was found, and what to do")
     for finding in findings:
-        word, color = _MARKS.get(finding.level, ("-", "dim"))
-        text = Text(one_line(finding.what, 600))
+        word, style = _MARKS.get(finding.level, ("-", "label"))
+        text = cell(finding.what, limit=600)
         if finding.do:
-            text.append(f" {one_line(finding.do, 600)}", style="bold" if finding.level is Level.FAIL else "")
-        grid.add_row(Text(word, style=color), finding.check, text)
-    out.print(grid)
+            text.append(f" {one_line(finding.do, 600)}", style="title" if finding.level is Level.FAIL else "")
+        shown.add_row(cell(word, style), cell(finding.check, "label"), text)
+    out.print(shown)
     warned = sum(finding.level is Level.WARN for finding in findings)
-    out.print()
     if bad:
-        out.print(Text(f"{len(bad)} of {len(findings)} failed.", style="bold red"))
+        line(out, (f"{len(bad)} of {len(findings)} failed.", "bad"))
+    elif warned:
+        line(out, (f"It works; {warned} {'warning' if warned == 1 else 'warnings'}.", "open"))
     else:
-        out.print(
-            Text("Everything is in order." if not warned else f"It works; {warned} warnings.", style="green")
-        )
+        line(out, ("Everything is in order.", "good"))
     return exit_code

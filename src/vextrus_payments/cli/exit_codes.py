@@ -1,17 +1,8 @@
-"""What `vextrus-pay`'s exit codes mean: the one table, for outcomes and for errors.
+"""What `vextrus-pay`'s exit codes mean: the one table, for outcomes and for errors."""
 
-====  ====================================================================
-0     paid, authorized or done
-1     declined; or books differ (the demo's, the ledger's, a statement's), or doctor found a fault
-2     wrong usage or configuration: nothing was sent
-3     unknown, pending or under review, or the store failed: look again
-4     nothing was sent, or our own records forbid it
-130   interrupted
-====  ====================================================================
-"""
-
+from collections.abc import Mapping
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from vextrus_payments.errors import (
     AuthenticationRejectedError,
@@ -36,6 +27,17 @@ class Exit(IntEnum):
     OPEN = 3
     NOT_SENT = 4
     INTERRUPTED = 130
+
+
+MEANINGS: Final[Mapping[Exit, str]] = {
+    Exit.DONE: "paid, authorized or done",
+    Exit.DECLINED: "declined; or books differ (the demo's, the ledger's, a statement's); or `doctor` found a fault",
+    Exit.USAGE: "wrong usage or configuration (refused credentials included): nothing was sent that could move money",
+    Exit.OPEN: "unknown, pending or under review, or the store failed: look again",
+    Exit.NOT_SENT: "nothing was sent, or our own records forbid it",
+    Exit.INTERRUPTED: "interrupted",
+}
+"""For the help page; docs/cli.md says the same."""
 
 
 def of_outcome(outcome: "Outcome | RefundOutcome", *, looked: bool = False) -> Exit:

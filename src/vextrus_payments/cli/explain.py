@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vextrus_payments.cli.application import APP_HELP
-from vextrus_payments.cli.exit_codes import Exit, of_outcome
+from vextrus_payments.cli.exit_codes import of_outcome
 from vextrus_payments.cli.explaining import Line, Told, row_ids, timeline
+from vextrus_payments.cli.helping import Command
 from vextrus_payments.cli.home import STORE_VARIABLE
 from vextrus_payments.cli.in_short import Short, in_short
+from vextrus_payments.cli.look import hint, line
 from vextrus_payments.cli.output import console, emit_json, say
 from vextrus_payments.cli.records import Place, places
 from vextrus_payments.cli.shapes import moment as iso
 from vextrus_payments.cli.shapes import outcome_document, payment_document
+from vextrus_payments.cli.views import STYLES
+from vextrus_payments.cli.waiting import Waiting
 from vextrus_payments.errors import InvalidRequestError, PaymentsError
 from vextrus_payments.gateways.registry import DEFAULT_TENANT
 from vextrus_payments.printable import one_line
@@ -31,11 +35,18 @@ _MANY = 10
 
 
 @click.command(
-    epilog="""\b
-Examples:
-  vextrus-pay explain pay_01jd...                        a payment of our id
-  vextrus-pay explain INV-8812                           every payment of your invoice
-  vextrus-pay explain DKN5ABCDEF --app shop:payments     the gateway's transaction id, in the shop's store"""
+    cls=Command,
+    examples=(
+        ("vextrus-pay explain pay_01jd...", "a payment of our id, in the store of this user"),
+        (
+            "vextrus-pay explain INV-8812 --app shop.payments:payments",
+            "every payment of your invoice, in the shop's store",
+        ),
+        (
+            "vextrus-pay explain DKN5ABCDEF --app shop.payments:payments --json",
+            "by the gateway's transaction id",
+        ),
+    ),
 )
 @click.argument("name")
 @click.option("--tenant", default=DEFAULT_TENANT, show_default=True, help="Whose payment it is.")
@@ -57,7 +68,8 @@ def command(name: str, tenant: str, app: str | None, store: str | None, as_json:
                 looked_in.append(place.name)
                 found = await _find(place.store, tenant, name)
                 if found:
-                    stories = [await _told(place, facts) for facts in found[:_MANY]]
+                    with Waiting("Reading its story", quiet=as_json):
+                        stories = [await _told(place, facts) for facts in found[:_MANY]]
                     return _show(stories, len(found), as_json=as_json)
         raise InvalidRequestError(
             f"There is no payment of that name in {' or '.join(dict.fromkeys(looked_in)) or 'any store here'}.",
@@ -132,37 +144,36 @@ def _show(stories: list[tuple[PaymentFacts, Told, Short]], count: int, *, as_jso
 def _show_one(out: "Console", facts: PaymentFacts, told: Told, short: Short) -> None:
     from rich.text import Text
 
-    colors = {Exit.DONE: "green", Exit.DECLINED: "red"}
-    color = colors.get(of_outcome(short.outcome, looked=True), "yellow")
-    out.print(Text(short.what, style=f"bold {color}"))
-    out.print(Text(short.money))
+    style = STYLES.get(of_outcome(short.outcome, looked=True), "open")
+    line(out, Text(short.what, style=style))
+    line(out, short.money)
     for sentence in short.todo:
-        out.print(Text(f"Next: {sentence}"))
-    out.print(Text(f"Payment {facts.payment.payment_id}, version {facts.payment.version}.", style="dim"))
+        line(out, f"Next: {sentence}")
+    hint(out, f"Payment {facts.payment.payment_id}, version {facts.payment.version}.")
     out.print()
     day = None
-    for line in timeline(facts, told):
-        if day != line.at.date():
-            day = line.at.date()
-            out.print(Text(f"{line.at:%A, %d %B %Y} ({line.at:%Z})", style="bold"))
-        _show_line(out, line)
+    for each in timeline(facts, told):
+        if day != each.at.date():
+            day = each.at.date()
+            line(out, (f"{each.at:%A, %d %B %Y} ({each.at:%Z})", "title"))
+        _show_line(out, each)
 
 
-def _show_line(out: "Console", line: Line) -> None:
+def _show_line(out: "Console", each: Line) -> None:
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
-    indent = 4 if line.kind == "exchange" else 0
-    style = {"receipt": "green", "entry": "cyan", "exchange": "dim", "resolution": "magenta"}.get(
-        line.kind, ""
+    indent = 4 if each.kind == "exchange" else 0
+    style = {"receipt": "good", "entry": "command", "exchange": "hint", "resolution": "open"}.get(
+        each.kind, ""
     )
     grid = Table.grid(padding=(0, 2))
-    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column(no_wrap=True, style="label")
     grid.add_column(overflow="fold")
-    grid.add_row(f"{line.at:%H:%M:%S}", Text(one_line(line.text, 1000), style=style))
-    for more in line.more:
-        grid.add_row("", Text(one_line(more, 1000), style="dim"))
+    grid.add_row(f"{each.at:%H:%M:%S}", Text(one_line(each.text, 1000), style=style))
+    for more in each.more:
+        grid.add_row("", Text(one_line(more, 1000), style="hint"))
     out.print(Padding(grid, (0, 0, 0, indent)))
 
 

@@ -1,7 +1,8 @@
 """The frame around every command: arguments in, exit code out, and no traceback on the way.
 
-An error is one clear line on stderr; with `--json` it is also one JSON document `{"type": "error", "error": {...}}`
-on stdout. `VEXTRUS_PAY_DEBUG=1` shows tracebacks.
+An error is one clear line on stderr: what happened, whether money moved, what to do next. With `--json` it is also one
+JSON document `{"type": "error", "error": {type, code, effect, what, next_step, ..., exit_code}}` on stdout.
+`VEXTRUS_PAY_DEBUG=1` shows tracebacks.
 """
 
 import os
@@ -13,18 +14,17 @@ from typing import Any, Final
 import click
 
 from vextrus_payments.cli.exit_codes import Exit, of_error
+from vextrus_payments.cli.helping import COMPLETION_VARIABLE, PROGRAM, InterruptedCommand
 from vextrus_payments.cli.output import emit_json, one_line, prepare_streams, say
-from vextrus_payments.cli.root import root
+from vextrus_payments.cli.root import NoSuchCommandError, root
 from vextrus_payments.errors import (
     AlreadyPaidError,
     CurrencyNotSupportedError,
+    Effect,
     InvalidRequestError,
     PaymentsError,
     ThrottledError,
 )
-
-PROGRAM: Final = "vextrus-pay"
-_COMPLETION: Final = "_VEXTRUS_PAY_COMPLETE"
 
 #: Fields of the SDK's requests -> what the user typed.
 _OPTIONS: Final[Mapping[str, str]] = {
@@ -55,8 +55,9 @@ def run(arguments: list[str]) -> int:
         code = _call(arguments)
         sys.stdout.flush()
         return int(code or Exit.DONE)
-    except (click.Abort, KeyboardInterrupt, EOFError):
-        return _fail(Exit.INTERRUPTED, "Interrupted.", {"type": "Interrupted"}, as_json=as_json)
+    except (click.Abort, KeyboardInterrupt, EOFError) as error:
+        moves_money = isinstance(error, InterruptedCommand) and error.moves_money
+        return interrupted(moves_money=moves_money, as_json=as_json)
     except click.ClickException as error:
         return _fail_usage(error, as_json=as_json)
     except PaymentsError as error:
@@ -69,7 +70,7 @@ def run(arguments: list[str]) -> int:
 
 def _call(arguments: list[str]) -> int | None:
     """Run the command; what click itself would make of an error is left to `run`."""
-    if _COMPLETION in os.environ:
+    if COMPLETION_VARIABLE in os.environ:
         root.main(args=arguments, prog_name=PROGRAM)  # a shell asks for completions; click answers and exits
     try:
         with root.make_context(PROGRAM, list(arguments)) as context:
@@ -83,6 +84,35 @@ def fail(error: PaymentsError, *, as_json: bool) -> int:
     """Show an error of the SDK and give its exit code."""
     line = error_line(error)
     return _fail(of_error(error), line, error_document(error), as_json=as_json)
+
+
+def interrupted(
+    what: str = "Interrupted.", *, moves_money: bool, next_step: str = "", as_json: bool, **about: str
+) -> int:
+    """Say that somebody stopped the command, in the words of every other error. Gives its exit code.
+
+    Args:
+        moves_money: whether it may have moved money before.
+        next_step: what to do now; without one, where to look.
+        about: more for the document: payment_id.
+    """
+    effect = Effect.UNKNOWN if moves_money else Effect.NONE
+    if not next_step:
+        next_step = "What was sent is recorded: look before you repeat." if moves_money else ""
+    document = {
+        "type": "Interrupted",
+        "code": "interrupted",
+        "effect": effect.value,
+        "what": what,
+        "next_step": next_step,
+        **about,
+    }
+    return _fail(Exit.INTERRUPTED, _sentences(what, effect, next_step), document, as_json=as_json)
+
+
+def _sentences(what: str, effect: Effect, next_step: str) -> str:
+    """What happened, whether money moved, what to do next: as the SDK's errors have it."""
+    return str(PaymentsError(what, effect=effect, next_step=next_step)).rstrip()
 
 
 def error_line(error: PaymentsError) -> str:
@@ -134,29 +164,40 @@ def _fail(code: int, line: str, document: Mapping[str, Any], *, as_json: bool) -
 
 
 def _fail_usage(error: click.ClickException, *, as_json: bool) -> int:
-    option, sentence = _usage(error)
-    line = f"{option}: {sentence}" if option else sentence
-    document = {"type": "UsageError", "code": "usage", "effect": "none", "what": one_line(sentence)}
+    option, sentence, near = _usage(error)
+    what = one_line(f"{option}: {sentence}" if option else sentence)
+    what += "" if what.endswith((".", "!", "?")) else "."
+    where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else PROGRAM
+    next_step = f"Did you mean {near}?" if near else f"See {where} --help."
+    document = {
+        "type": "UsageError",
+        "code": "usage",
+        "effect": Effect.NONE.value,
+        "what": one_line(sentence),
+        "next_step": next_step,
+    }
     if option:
         document["option"] = option
-    return _fail(Exit.USAGE, line, document, as_json=as_json)
+    return _fail(Exit.USAGE, _sentences(what, Effect.NONE, next_step), document, as_json=as_json)
 
 
-def _usage(error: click.ClickException) -> tuple[str | None, str]:
-    """(what it is about, one sentence) of a usage error."""
+def _usage(error: click.ClickException) -> tuple[str | None, str, str | None]:
+    """(what it is about, one sentence, what was probably meant) of a usage error."""
+    if isinstance(error, NoSuchCommandError):
+        return None, error.message, error.near
     if isinstance(error, click.MissingParameter):
         choices = getattr(getattr(error.param, "type", None), "choices", None)
         among = f" one of {', '.join(map(str, choices))}" if choices else ""
-        return _name_of(error.param), f"is missing; give{among or ' a value'}."
+        return _name_of(error.param), f"is missing; give{among or ' a value'}.", None
     if isinstance(error, click.BadParameter):
         hint = error.param_hint if isinstance(error.param_hint, str) else None
-        return hint or _name_of(error.param), error.message
+        return hint or _name_of(error.param), error.message, None
     if isinstance(error, click.NoSuchOption):
-        near = error.possibilities or []
-        return error.option_name, "there is no such option." + (f" Did you mean {near[0]}?" if near else "")
+        return error.option_name, "there is no such option.", next(iter(error.possibilities or ()), None)
     if isinstance(error, click.BadOptionUsage):
-        return error.option_name, error.message.replace(f"Option '{error.option_name}' ", "this option ")
-    return None, error.format_message()
+        about_it = error.message.replace(f"Option '{error.option_name}' ", "this option ")
+        return error.option_name, about_it, None
+    return None, error.format_message(), None
 
 
 def _name_of(parameter: click.Parameter | None) -> str | None:
@@ -171,16 +212,17 @@ def _fail_unexpected(error: Exception, *, as_json: bool) -> int:
     # Its message may quote anything, so it is not shown; its type tells where to look.
     kind = type(error).__name__
     what = f"Something unforeseen went wrong ({kind}); this is a bug of {PROGRAM}."
-    next_step = (
-        "Nobody can tell how far it got: look before you repeat. VEXTRUS_PAY_DEBUG=1 shows where it happened."
-    )
-    document = {"type": kind, "code": "bug", "effect": "unknown", "what": what, "next_step": next_step}
-    return _fail(Exit.OPEN, f"{what} {next_step}", document, as_json=as_json)
+    next_step = "Look before you repeat. VEXTRUS_PAY_DEBUG=1 shows where it happened."
+    effect = Effect.UNKNOWN
+    document = {"type": kind, "code": "bug", "effect": effect.value, "what": what, "next_step": next_step}
+    return _fail(Exit.OPEN, _sentences(what, effect, next_step), document, as_json=as_json)
 
 
 def _reader_gone() -> int:
     _silence_stdout()
-    say("Error: the program that read this output went away before its end. Look before you repeat.")
+    what = "The program that read this output went away before its end."
+    next_step = "What was done is recorded: look before you repeat."
+    say(f"Error: {_sentences(what, Effect.UNKNOWN, next_step)}")
     return int(Exit.OPEN)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 import click
@@ -139,12 +138,3 @@ def in_words(row: InboxRow) -> str:
         return "nothing of a payment"
     amount = f" {says['amount']} {says['currency']}" if "amount" in says else ""
     return f"{says['of']} {says['state']}{amount}"
-
-
-def age(row: InboxRow, now: datetime) -> str:
-    """How long ago it came."""
-    seconds = max(round((now - row.received_at).total_seconds()), 0)
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds // length} {unit}"
-    return f"{seconds} s"

@@ -11,10 +11,14 @@ from vextrus_payments.cli.application import APP_HELP
 from vextrus_payments.cli.balance import Clearing, GatewayBooks, Held, as_document, clearing_accounts
 from vextrus_payments.cli.exit_codes import Exit
 from vextrus_payments.cli.extension import sandbox_extension
+from vextrus_payments.cli.helping import Group
 from vextrus_payments.cli.home import STORE_VARIABLE
+from vextrus_payments.cli.look import cell, line, nothing, right, table
 from vextrus_payments.cli.output import console, emit_json
+from vextrus_payments.cli.params import GATEWAY
 from vextrus_payments.cli.records import Place, places
 from vextrus_payments.cli.target import sandbox_target
+from vextrus_payments.cli.waiting import Waiting
 from vextrus_payments.errors import PaymentsError
 from vextrus_payments.gateways.registry import DEFAULT_TENANT, Registry
 from vextrus_payments.ledger import DEFAULT_ACCOUNTS
@@ -30,18 +34,33 @@ if TYPE_CHECKING:
 _NAMED = 20
 
 
-@click.group()
+@click.group(
+    cls=Group,
+    examples=(
+        (
+            "vextrus-pay ledger balance --app shop.payments:payments",
+            "every clearing account of the shop's ledger",
+        ),
+    ),
+)
 def command() -> None:
     """Hold the ledger against the gateway's books."""
 
 
 @command.command(
-    epilog="""\b
-Examples:
-  vextrus-pay ledger balance --app shop.payments:payments
-  vextrus-pay ledger balance --app shop.payments:payments --gateway bkash --mode live --json"""
+    examples=(
+        ("vextrus-pay ledger balance --app shop.payments:payments", "every clearing account"),
+        (
+            "vextrus-pay ledger balance --app shop.payments:payments --sandbox http://127.0.0.1:28600",
+            "against the books of the sandbox that runs there",
+        ),
+        (
+            "vextrus-pay ledger balance --app shop.payments:payments --gateway bkash --mode live --json",
+            "one account, for a script",
+        ),
+    ),
 )
-@click.option("--gateway", help="This gateway only.")
+@click.option("--gateway", type=GATEWAY, help="This gateway only.")
 @click.option("--mode", type=click.Choice([mode.value for mode in Mode]), help="Test or real money only.")
 @click.option(
     "--tenant", default=DEFAULT_TENANT, show_default=True, help="Whose gateway is asked for its books."
@@ -67,10 +86,11 @@ def balance(
 
     async def run() -> int:
         rows: list[dict[str, Any]] = []
-        async with aclosing(places(app, store)) as every:
-            async for place in every:
-                asked = Asked(gateway, Mode(mode) if mode else None, tenant, sandbox)
-                rows += await _of_place(place, asked)
+        asked = Asked(gateway, Mode(mode) if mode else None, tenant, sandbox)
+        with Waiting("Summing the entries", quiet=as_json) as busy:
+            async with aclosing(places(app, store)) as every:
+                async for place in every:
+                    rows += await _of_place(place, asked, busy)
         return _show(rows, as_json=as_json)
 
     return asyncio.run(run())
@@ -86,13 +106,14 @@ class Asked:
     sandbox: str | None
 
 
-async def _of_place(place: Place, asked: Asked) -> list[dict[str, Any]]:
+async def _of_place(place: Place, asked: Asked, busy: Waiting) -> list[dict[str, Any]]:
     accounts = place.payments.setup.accounts if place.payments is not None else DEFAULT_ACCOUNTS
     rows = []
     async with AsyncExitStack() as stack:
         for clearing in await clearing_accounts(
             place.store, accounts, gateway=asked.gateway, mode=asked.mode
         ):
+            busy.tell(f"Reading the books of {clearing.gateway}")
             held, why_not = await _held(place, clearing, asked, stack)
             row = as_document(clearing, held, why_not) | {"place": place.name, "look_at": []}
             if held is not None and clearing.difference(held):
@@ -190,37 +211,35 @@ def _show(rows: list[dict[str, Any]], *, as_json: bool) -> int:
     if as_json:
         emit_json({"accounts": rows, "equal": not differ, "exit_code": int(exit_code)})
         return exit_code
-    from rich.table import Table
-    from rich.text import Text
-
     out = console()
     if not rows:
-        out.print("There are no ledger entries yet.")
+        nothing(
+            out,
+            "There are no ledger entries yet.",
+            [("What is recorded of a payment", "vextrus-pay explain NAME")],
+        )
         return exit_code
-    table = Table(show_edge=False)
-    for column in ("Gateway", "Mode", "Ledger", "Gateway holds", "Difference", "Entries"):
-        table.add_column(
-            column, justify="right" if column not in ("Gateway", "Mode") else "left", overflow="fold"
-        )
+    shown = table(
+        "Gateway", "Mode", right("Ledger"), right("Gateway holds"), right("Difference"), right("Entries")
+    )
     for row in rows:
-        same = row["difference"] is not None and _is_zero(row)
-        table.add_row(
-            row["gateway"],
-            row["mode"],
-            f"{row['ledger']} {row['currency']}",
-            row["gateway_holds"] or "not told",
-            Text(
-                row["difference"] or "-",
-                style="green" if same else "yellow" if row["difference"] is None else "bold red",
-            ),
-            f"{row['entries']} ({row['undelivered']} waiting)" if row["undelivered"] else str(row["entries"]),
+        told = row["difference"] is not None
+        style = "open" if not told else "good" if _is_zero(row) else "bad"
+        waiting = f" ({row['undelivered']} waiting)" if row["undelivered"] else ""
+        shown.add_row(
+            cell(row["gateway"]),
+            cell(row["mode"]),
+            cell(f"{row['ledger']} {row['currency']}"),
+            cell(row["gateway_holds"] or "not told"),
+            cell(row["difference"], style),
+            cell(f"{row['entries']}{waiting}"),
         )
-    out.print(table)
+    out.print(shown)
     for row in rows:
         if row["not_compared"]:
-            out.print(Text(f"{row['gateway']}, {row['mode']}: {row['not_compared']}", style="dim"))
-        for line in row["look_at"]:
-            out.print(Text(f"Look at {line}"))
+            line(out, (f"{row['gateway']}, {row['mode']}: {row['not_compared']}", "hint"))
+        for each in row["look_at"]:
+            line(out, f"Look at {each}")
     return exit_code
 
 

@@ -8,8 +8,11 @@ import click
 
 from vextrus_payments.cli.application import APP_HELP, app_name, load_app
 from vextrus_payments.cli.exit_codes import Exit
+from vextrus_payments.cli.helping import Command
 from vextrus_payments.cli.home import STORE_VARIABLE, Home
-from vextrus_payments.cli.output import emit_json, say
+from vextrus_payments.cli.look import whole_line
+from vextrus_payments.cli.output import console, emit_json, say
+from vextrus_payments.cli.waiting import Waiting
 from vextrus_payments.errors import ConfigurationError
 from vextrus_payments.mode import Mode
 from vextrus_payments.store import PaymentStore
@@ -31,11 +34,22 @@ class _HasSchema(Protocol):
 
 
 @click.command(
-    epilog="""\b
-Examples:
-  VEXTRUS_PAY_STORE=postgresql://owner:...@db.example/shop vextrus-pay migrate
-  vextrus-pay migrate --app shop.payments:payments --check      # in a deployment: exit 3 while something is missing
-  vextrus-pay migrate --store postgresql://owner@db.example/shop --sql > payments.sql"""
+    cls=Command,
+    examples=(
+        ("vextrus-pay migrate --app shop.payments:payments", "the store of the shop's application"),
+        (
+            "vextrus-pay migrate --app shop.payments:payments --check",
+            "in a deployment: exit 3 while something is missing",
+        ),
+        (
+            "VEXTRUS_PAY_STORE=postgresql://owner:...@db.example/shop vextrus-pay migrate",
+            "as the tables' owner, who is not the application's user",
+        ),
+        (
+            "vextrus-pay migrate --store postgresql://owner@db.example/shop --sql > payments.sql",
+            "for somebody else to run",
+        ),
+    ),
 )
 @click.option(
     "--sql", "only_sql", is_flag=True, help="Print what would run, as one transaction; run nothing."
@@ -72,11 +86,17 @@ def command(
                 if not as_json:
                     click.echo(f"-- {each.name}\n{text}", nl=False)
                 continue
-            done = await (each.pending() if only_check else each.migrate())
+            what = "Looking at" if only_check else "Bringing up to date"
+            with Waiting(f"{what} {each.name}", quiet=as_json):
+                done = await (each.pending() if only_check else each.migrate())
             names = [migration.name for migration in done]
             reports.append({"store": each.name, "pending" if only_check else "applied": names})
             if not as_json:
-                click.echo(_sentence(each.name, names, only_check=only_check))
+                missing = only_check and names
+                whole_line(
+                    console(),
+                    (_sentence(each.name, names, only_check=only_check), "open" if missing else "good"),
+                )
         code = Exit.OPEN if any(report.get("pending") for report in reports) else Exit.DONE
         if as_json:
             emit_json({"type": "migration", "stores": reports, "exit_code": int(code)})

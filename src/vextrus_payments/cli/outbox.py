@@ -9,10 +9,13 @@ import click
 
 from vextrus_payments.cli.application import APP_HELP
 from vextrus_payments.cli.exit_codes import Exit
+from vextrus_payments.cli.helping import Group
 from vextrus_payments.cli.home import STORE_VARIABLE
+from vextrus_payments.cli.look import age, cell, commands, line, right, table, whole
 from vextrus_payments.cli.output import console, emit_json, say
 from vextrus_payments.cli.params import WholeNumber
 from vextrus_payments.cli.records import Place, places
+from vextrus_payments.cli.waiting import Waiting
 from vextrus_payments.errors import ConflictError, InvalidRequestError
 from vextrus_payments.paging import Page
 from vextrus_payments.printable import one_line
@@ -26,11 +29,14 @@ _STORE_HELP: Final = f"A store to look into; else {STORE_VARIABLE}, else the hom
 
 
 @click.group(
-    epilog="""\b
-Examples:
-  vextrus-pay outbox list --app shop.payments:payments             what waits, and what was set aside and why
-  vextrus-pay outbox retry ent_5f0c... --app shop.payments:payments
-  vextrus-pay outbox retry --all --kind ledger --app shop.payments:payments"""
+    cls=Group,
+    examples=(
+        (
+            "vextrus-pay outbox list --app shop.payments:payments",
+            "what waits, and what was set aside and why",
+        ),
+        ("vextrus-pay outbox retry ent_5f0c... --app shop.payments:payments", "offer one row again"),
+    ),
 )
 def command() -> None:
     """Look at what waits to be handed over, and let what was set aside be offered again.
@@ -40,7 +46,16 @@ def command() -> None:
     """
 
 
-@command.command("list")
+@command.command(
+    "list",
+    examples=(
+        ("vextrus-pay outbox list --app shop.payments:payments", "what was set aside, and how much waits"),
+        (
+            "vextrus-pay outbox list --all --kind ledger --limit 20 --app shop.payments:payments",
+            "every ledger entry, delivered ones too",
+        ),
+    ),
+)
 @click.option(
     "--all", "everything", is_flag=True, help="Every row, delivered ones too, in place of those set aside."
 )
@@ -90,7 +105,19 @@ def list_rows(
     return asyncio.run(run())
 
 
-@command.command("retry")
+@command.command(
+    "retry",
+    examples=(
+        (
+            "vextrus-pay outbox retry ent_5f0c... --app shop.payments:payments",
+            "one row; `outbox list` shows its id",
+        ),
+        (
+            "vextrus-pay outbox retry --all --kind ledger --app shop.payments:payments",
+            "every entry set aside",
+        ),
+    ),
+)
 @click.argument("row_ids", metavar="[ROW_ID]...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Everything that was set aside.")
 @click.option("--kind", type=_KINDS, help="With --all: only entries (ledger) or only events (event).")
@@ -125,7 +152,11 @@ def retry(
                 ]
                 if not everything:
                     _refuse_doubles(parked)
-                released += [row for row in parked if await place.store.unpark(row.tenant, row.row_id)]
+                with Waiting("Offering again", quiet=as_json, bar=True) as busy:
+                    for number, row in enumerate(parked, 1):
+                        if await place.store.unpark(row.tenant, row.row_id):
+                            released.append(row)
+                        busy.count(number, len(parked))
         missing = wanted - {row.row_id for row in released}
         if missing and not released:
             raise _none_of(missing)
@@ -139,7 +170,7 @@ def retry(
             )
         else:
             count = f"{len(released)} row{'' if len(released) == 1 else 's'}"
-            console().print(f"{count} will be offered again.", markup=False)
+            line(console(), (f"{count} will be offered again.", "good"))
             for row_id in sorted(missing):
                 say(f"{one_line(row_id)} is not set aside here; nothing was done about it.")
         return Exit.NOT_SENT if missing else Exit.DONE
@@ -210,32 +241,28 @@ def _document(
 
 
 def _show(place: str, now: datetime, kind: OutboxKind, backlog: OutboxBacklog, page: Page[OutboxRow]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
     out, name = console(), _NAMES[kind]
     oldest = backlog.oldest_created_at
-    waits = "none waits" if oldest is None else f"{backlog.waiting} wait, the oldest for {_ago(now, oldest)}"
+    waits = "none waits" if oldest is None else f"{backlog.waiting} wait, the oldest for {age(now, oldest)}"
     aside = f"{backlog.parked} set aside" if backlog.parked else "none set aside"
-    out.print(f"{name.capitalize()} in {place}: {waits}; {aside}.", markup=False)
+    style = "open" if backlog.parked else ""
+    line(out, (name.capitalize(), "title"), f" in {one_line(place)}: {waits}; ", (f"{aside}.", style))
     if not page.rows:
         return
-    table = Table("Row", "Tenant", "Subject", "Tries", "Age", "State", title=None)
+    shown = table(whole("Row"), "Tenant", "Subject", right("Tries"), right("Age"), "State")
     for row in page.rows:
-        cells = (
-            row.row_id,
-            row.tenant,
-            row.subject,
-            str(row.attempts),
-            _ago(now, row.created_at),
-            _state(row, now),
+        shown.add_row(
+            cell(row.row_id),
+            cell(row.tenant),
+            cell(row.subject),
+            cell(row.attempts),
+            cell(age(now, row.created_at)),
+            cell(_state(row, now), "open" if row.parked is not None else ""),
         )
-        table.add_row(*(Text(one_line(cell, 200), overflow="fold") for cell in cells))
-    out.print(table)
+    out.print(shown)
     if page.cursor is not None:
-        out.print(
-            f"More: vextrus-pay outbox list --all --kind {kind.value} --cursor {page.cursor}", markup=False
-        )
+        more = f"vextrus-pay outbox list --all --kind {kind.value} --cursor {page.cursor}"
+        commands(out, [("More", more)])
 
 
 def _state(row: OutboxRow, now: datetime) -> str:
@@ -246,11 +273,3 @@ def _state(row: OutboxRow, now: datetime) -> str:
     if row.leased_until is not None and row.leased_until > now:
         return "in hand"
     return "waits" if row.next_at is None else f"failed, offered again at {row.next_at:%H:%M:%S}"
-
-
-def _ago(now: datetime, then: datetime) -> str:
-    seconds = max(round((now - then).total_seconds()), 0)
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds // length} {unit}"
-    return f"{seconds} s"

@@ -1,7 +1,8 @@
 """What leaves the CLI: one JSON document, one clear line, or something pleasant to read; whatever the code page.
 
 JSON is written in ASCII on one line: no console's code page can spoil it. Everything else goes through rich, which
-falls back to plain characters where the stream cannot show boxes; what a stream cannot encode becomes "?".
+falls back to plain characters where the stream cannot show boxes; what a stream cannot encode becomes "?". Colors are
+for a terminal alone, and `NO_COLOR` takes them away there, too.
 """
 
 import json
@@ -20,6 +21,20 @@ if TYPE_CHECKING:
 
 #: How wide tables are where no terminal says so.
 _WIDTH: Final = 120
+_ERROR: Final = "Error:"
+#: What the terminals that know no commands call themselves.
+_DUMB: Final = frozenset({"dumb", "unknown"})
+#: The words in which commands speak of colors: one meaning, one color.
+_STYLES: Final[Mapping[str, str]] = {
+    "good": "green",
+    "open": "yellow",
+    "bad": "bold red",
+    "title": "bold",
+    "label": "dim",
+    "hint": "dim",
+    "command": "cyan",
+    "frame": "dim",
+}
 
 
 def prepare_streams() -> None:
@@ -37,9 +52,24 @@ def emit_json(document: Mapping[str, Any]) -> None:
 
 
 def say(line: str) -> None:
-    """One line on stderr."""
-    sys.stderr.write(one_line(line) + "\n")
+    """One line on stderr; on a terminal an error's first word is red."""
+    shown = one_line(line)
+    if shown.startswith(_ERROR) and in_color(sys.stderr):
+        shown = f"\x1b[1;31m{_ERROR}\x1b[0m{shown.removeprefix(_ERROR)}"
+    sys.stderr.write(shown + "\n")
     sys.stderr.flush()
+
+
+def in_color(stream: TextIO | None) -> bool:
+    """Whether what is written there may be colored: it is a terminal that takes commands, and nobody said no."""
+    return is_terminal(stream) and not os.environ.get("NO_COLOR")
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether it is a terminal that takes commands (lines redrawn, colors): no pipe, no file, no `TERM=dumb`."""
+    if stream is None or stream.closed or not stream.isatty():
+        return False
+    return os.environ.get("TERM", "").lower() not in _DUMB
 
 
 def one_line(text: str) -> str:
@@ -51,6 +81,7 @@ def console(stream: TextIO | None = None) -> "Console":
     """A rich console on stdout (or `stream`), wide enough for a table when there is no terminal."""
     from rich.console import Console
     from rich.segment import Segment
+    from rich.theme import Theme
 
     class Frank(Console):
         """Tells the frame of a reader that went away, in place of an exit code of its own; hands no control characters
@@ -58,6 +89,9 @@ def console(stream: TextIO | None = None) -> "Console":
 
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError
+
+        def show_cursor(self, show: bool = True) -> bool:
+            return False  # a cursor that is never hidden needs nobody to bring it back when a signal ends the command
 
         def render(self, *args: Any, **named: Any) -> "Iterator[Segment]":
             # A gateway's or a statement's word may hold what moves a terminal's cursor, or names its window. rich
@@ -69,9 +103,17 @@ def console(stream: TextIO | None = None) -> "Console":
                     yield Segment(_shown(segment.text), segment.style)
 
     stream = stream or sys.stdout
-    is_terminal = stream is not None and stream.isatty()
-    width = None if is_terminal or os.environ.get("COLUMNS") else _WIDTH
-    return Frank(file=stream, width=width, highlight=False, soft_wrap=False)
+    shown_to_person = stream is not None and stream.isatty()
+    width = None if shown_to_person or os.environ.get("COLUMNS") else _WIDTH
+    return Frank(
+        file=stream,
+        width=width,
+        highlight=False,
+        soft_wrap=False,
+        theme=Theme(dict(_STYLES)),
+        # rich would keep bold and dim where NO_COLOR is set; whoever sets it wants plain text
+        color_system=None if os.environ.get("NO_COLOR") else "auto",
+    )
 
 
 def _shown(text: str) -> str:

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     _NumberType = click.ParamType[int]
+    _TextType = click.ParamType[str]
     _MomentType = click.ParamType[datetime]
     _DayType = click.ParamType[date]
     _DaysType = click.ParamType["Days"]
@@ -15,9 +18,25 @@ if TYPE_CHECKING:
     from vextrus_payments.settlement import Days
 else:
     # generic for the type checkers only, in the older releases of click
-    _NumberType = _MomentType = _DayType = _DaysType = click.ParamType
+    _NumberType = _TextType = _MomentType = _DayType = _DaysType = click.ParamType
 
 _WHOLE: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
+
+
+class GatewayName(_TextType):
+    """A gateway's name; which ones there are is left to whoever looks it up, whose error names them."""
+
+    name = "gateway"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> "list[CompletionItem[str]]":
+        """The gateways that are installed."""
+        from click.shell_completion import CompletionItem
+
+        from vextrus_payments.gateways.registry import installed_gateways
+
+        return [CompletionItem(name) for name in installed_gateways() if name.startswith(incomplete)]
 
 
 class WholeNumber(_NumberType):
@@ -125,5 +144,6 @@ def _day(text: str) -> date | None:
 
 DAY: Final = Day()
 DAYS: Final = DaySpan()
+GATEWAY: Final = GatewayName()
 PORT: Final = WholeNumber(0, 65535)
 WHEN: Final = Moment()

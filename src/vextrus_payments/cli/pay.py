@@ -5,29 +5,63 @@ import os
 import shlex
 import sys
 import webbrowser
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import click
 
-from vextrus_payments.cli.exit_codes import Exit, of_outcome
+from vextrus_payments.cli.exit_codes import of_outcome
 from vextrus_payments.cli.extension import sandbox_tools
+from vextrus_payments.cli.frame import interrupted
+from vextrus_payments.cli.helping import Command
 from vextrus_payments.cli.home import STORE_VARIABLE, Home
-from vextrus_payments.cli.output import console, emit_json, say
-from vextrus_payments.cli.params import PORT, WholeNumber
+from vextrus_payments.cli.look import commands, hint, line, whole_line
+from vextrus_payments.cli.output import console, emit_json, is_terminal, say
+from vextrus_payments.cli.params import GATEWAY, PORT, WholeNumber
 from vextrus_payments.cli.paying import PayOrder, take
 from vextrus_payments.cli.shapes import outcome_document, session_document
 from vextrus_payments.cli.target import Origin, Target, named_target
 from vextrus_payments.cli.views import outcome_view
 from vextrus_payments.clock import SystemClock
+from vextrus_payments.config import is_loopback
 from vextrus_payments.gateways.registry import load_adapter
 from vextrus_payments.ids import Ids, SystemEntropy
 from vextrus_payments.money import Money
 from vextrus_payments.outcomes import Outcome, Paid, Pending
 from vextrus_payments.payment import Intent, PaymentRequest, PaymentSession
+from vextrus_payments.printable import one_line
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
-@click.command()
-@click.argument("gateway")
+@click.command(
+    cls=Command,
+    moves_money=True,
+    examples=(
+        (
+            "vextrus-pay pay bkash --amount 100 --reference INV-1",
+            "in a sandbox of its own, unless BKASH_... is set: open the page it prints, pay as the test customer",
+        ),
+        (
+            "vextrus-pay pay bkash --amount 100.50 --reference INV-2 --sandbox http://127.0.0.1:28600 --approve",
+            "in the sandbox that runs there; the page is walked for you",
+        ),
+        (
+            "vextrus-pay pay nagad --amount 250 --reference INV-3 --approve --json",
+            "for a script: one line with the session, one with the outcome",
+        ),
+        (
+            (
+                "vextrus-pay pay bkash --amount 10 --reference INV-4 --live --port 8080 "
+                "--public-url https://tunnel.example"
+            ),
+            "real money, with the credentials of the environment; a tunnel leads to the port",
+        ),
+    ),
+)
+@click.argument("gateway", type=GATEWAY)
 @click.option("--amount", required=True, help="How much, in major units: 100 or 1250.50.")
 @click.option("--reference", required=True, help="Your invoice number: one reference is charged once.")
 @click.option("--currency", default="BDT", show_default=True)
@@ -47,6 +81,12 @@ from vextrus_payments.payment import Intent, PaymentRequest, PaymentSession
 @click.option("--operation-id", help="Your idempotency key: the same id again is the same payment.")
 @click.option("--allow-repeat", is_flag=True, help="Charge a reference again although it is paid.")
 @click.option("--no-browser", is_flag=True, help="Only print the payment page's address.")
+@click.option(
+    "--qr/--no-qr",
+    "qr",
+    default=None,
+    help="Draw the page's address as a QR code; without either, on a terminal that has room for it.",
+)
 @click.option(
     "--wait-s",
     type=WholeNumber(1, 86_400),
@@ -79,6 +119,7 @@ def command(
     operation_id: str | None,
     allow_repeat: bool,
     no_browser: bool,
+    qr: bool | None,
     wait_s: int,
     port: int,
     public_url: str | None,
@@ -107,7 +148,8 @@ def command(
         wait_s=wait_s,
         port=port,
         public_url=public_url,
-        on_session=_json_session if as_json else _shown_session,
+        on_session=_json_session if as_json else partial(_shown_session, qr),
+        quiet=as_json,
         open_browser=not no_browser,
         live=live,
     )
@@ -133,32 +175,37 @@ def _json_session(order: PayOrder, session: PaymentSession, target: Target) -> N
     emit_json({"type": "session", **document})
 
 
-def _shown_session(order: PayOrder, session: PaymentSession, target: Target) -> None:
+def _shown_session(wants_qr: bool | None, order: PayOrder, session: PaymentSession, target: Target) -> None:
     out = console()
-    out.print(
-        f"{session.gateway} ({session.mode.value}): {session.amount} for {session.merchant_reference}",
-        style="bold",
-        markup=False,
-    )
-    out.print(f"Payment {session.payment_id}, gateway order id {session.gateway_order_id}", markup=False)
-    if session.checkout_url is None:
-        return
-    if order.approve:
-        out.print("Walking the payment page as the test customer would ...")
+    amount = f"{session.amount} for {session.merchant_reference}"
+    line(out, (one_line(f"{session.gateway} ({session.mode.value}): {amount}"), "title"))
+    line(out, f"Payment {session.payment_id}, gateway order id {session.gateway_order_id}")
+    url = session.checkout_url
+    if url is None or order.approve:
         out.file.flush()
         return
-    out.print("Open this page and pay:")
-    out.print(f"  {session.checkout_url}", soft_wrap=True, markup=False, style="underline")
+    line(out, "Open this page and pay:")
+    whole_line(out, "  ", (url, "underline"))
+    _show_qr(out, url, wants_qr)
     if target.is_walkable:
         known = sandbox_tools("A sandbox").customer()
-        words = "   ".join(f"{name} {value}" for name, value in known.items())
-        out.print(f"The test customer: {words}", markup=False)
-    out.print(
-        f"Waiting up to {order.wait_s} s for the payer to come back; Ctrl+C stops waiting.", style="dim"
-    )
+        line(out, f"The test customer: {'   '.join(f'{name} {value}' for name, value in known.items())}")
+    hint(out, f"Waiting up to {order.wait_s} s for the payer to come back; Ctrl+C stops waiting.")
     out.file.flush()
     if order.open_browser and _has_browser():
-        webbrowser.open(session.checkout_url)
+        webbrowser.open(url)
+
+
+def _show_qr(out: "Console", url: str, wanted: bool | None) -> None:
+    from vextrus_payments.cli import qr
+
+    problem = qr.show(out, url, wanted=wanted)
+    if problem is not None:
+        say(f"The QR code is not shown. {problem}")
+    elif (wanted or (wanted is None and is_terminal(sys.stdout))) and is_loopback(
+        urlsplit(url).hostname or ""
+    ):
+        hint(out, "The address is this machine's own: another device, such as a phone, cannot open it.")
 
 
 def _has_browser() -> bool:
@@ -181,21 +228,16 @@ def _show_outcome(order: PayOrder, outcome: Outcome) -> None:
                 "He pays on the gateway's own page, so he may have paid all the same: look with `status`."
             )
     view.show(out)
-    out.print(_what_next(order, outcome), style="dim", markup=False, soft_wrap=True)
-
-
-def _what_next(order: PayOrder, outcome: Outcome) -> str:
     if order.origin is Origin.OWN_SANDBOX:
-        return (
-            "The sandbox of this payment ended with this command. To pay, refund and look around in one that stays: "
-            "vextrus-pay sandbox serve"
-        )
-    lines = [f"Look at it later: vextrus-pay status {outcome.payment_id}"]
+        hint(out, "The sandbox of this payment ended with this command.")
+        commands(out, [("One that stays, to pay, refund and look around", "vextrus-pay sandbox serve")])
+        return
+    rows = [("Look at it later", f"vextrus-pay status {outcome.payment_id}")]
     if isinstance(outcome, Paid):
-        lines.append(f"Give money back:  vextrus-pay refund {outcome.payment_id} --amount AMOUNT")
+        rows.append(("Give money back", f"vextrus-pay refund {outcome.payment_id} --amount AMOUNT"))
     if isinstance(outcome, Pending):
-        lines.append(f"Wait again:       {_same_again(order)}")
-    return "\n".join(lines)
+        rows.append(("Wait again", _same_again(order)))
+    commands(out, rows)
 
 
 def _same_again(order: PayOrder) -> str:
@@ -227,17 +269,18 @@ def _same_again(order: PayOrder) -> str:
 
 def _interrupted(order: PayOrder, *, as_json: bool) -> int:
     session = order.session
-    line = "Interrupted. Whatever had been sent has been recorded."
-    error: dict[str, Any] = {"type": "Interrupted", "code": "interrupted"}
     if session is None:
-        line = "Interrupted before a payment session was there. No money moved."
-    elif order.origin is Origin.OWN_SANDBOX:
-        line += " The sandbox of this payment ended with this command."
-    else:
-        line += f" Look at it: vextrus-pay status {session.payment_id}"
-    if session is not None:
-        error["payment_id"] = session.payment_id
-    say(f"Error: {line}")
-    if as_json:
-        emit_json({"type": "error", "error": {**error, "what": line, "exit_code": int(Exit.INTERRUPTED)}})
-    return Exit.INTERRUPTED
+        what = "Interrupted before a payment session was there."
+        return interrupted(what, moves_money=False, as_json=as_json)
+    what = "Interrupted. Whatever had been sent has been recorded."
+    if order.origin is Origin.OWN_SANDBOX:
+        what += " The sandbox of this payment ended with this command, so no real money is in question."
+        return interrupted(what, moves_money=False, as_json=as_json, payment_id=session.payment_id)
+    return interrupted(
+        what,
+        # Who pays on the gateway's own page may have done so; else money moves when he is back, and not before.
+        moves_money=order.began or order.payer_completes,
+        next_step=f"Look at it: vextrus-pay status {session.payment_id}",
+        as_json=as_json,
+        payment_id=session.payment_id,
+    )

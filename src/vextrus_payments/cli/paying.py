@@ -18,6 +18,7 @@ from vextrus_payments.cli.extension import sandbox_tools
 from vextrus_payments.cli.home import Home
 from vextrus_payments.cli.listener import Page, ReturnListener
 from vextrus_payments.cli.target import Origin, Target, advised, sandbox_target
+from vextrus_payments.cli.waiting import Waiting
 from vextrus_payments.errors import ConfigurationError, InvalidRequestError, PaymentsError
 from vextrus_payments.events import HintVerdict
 from vextrus_payments.gateways.registry import DEFAULT_TENANT
@@ -54,11 +55,15 @@ class PayOrder:
     live: bool = False
     open_browser: bool = True
     on_session: Callable[["PayOrder", PaymentSession, Target], None]
+    quiet: bool = False
+    """Show nothing while it waits."""
     session: PaymentSession | None = field(default=None, init=False)
     listening_at: str = field(default="", init=False)
     return_url: str = field(default="", init=False)
     """The address that the gateway sends the payer back to."""
     origin: Origin | None = field(default=None, init=False)
+    began: bool = field(default=False, init=False)
+    """Whether a return of this payment has come: from then on money may have moved."""
     came_back: bool = field(default=False, init=False)
     """Whether the payer came back and the payment was executed, or was tried to be."""
     payer_completes: bool = field(default=False, init=False)
@@ -72,11 +77,14 @@ async def take(order: PayOrder) -> Outcome:
         PaymentsError: what initialize raises, a page that could not be walked, or what execute raises.
     """
     async with AsyncExitStack() as stack:
-        target = order.target or await _own_sandbox(order.request.gateway, stack)
+        target = order.target
+        if target is None:
+            with Waiting("Starting a sandbox for this payment", quiet=order.quiet):
+                target = await _own_sandbox(order.request.gateway, stack)
         _check_walkable(order, target)
         order.origin = target.origin
-        waiting = _Waiting(order)
-        door = await stack.enter_async_context(ReturnListener(waiting.on_return, port=order.port))
+        returning = _Returning(order)
+        door = await stack.enter_async_context(ReturnListener(returning.on_return, port=order.port))
         order.listening_at = door.url
         public_url = _public_url(order, target, door.url)
         order.return_url = f"{public_url.rstrip('/')}/{target.gateway}/return"
@@ -87,14 +95,14 @@ async def take(order: PayOrder) -> Outcome:
             tokens=_tokens(order.home, target, stack),
             workers=False,
         )
-        waiting.payments = await stack.enter_async_context(payments)
+        returning.payments = await stack.enter_async_context(payments)
         gateway = await payments.gateway_of(DEFAULT_TENANT, target.gateway)
         order.payer_completes = gateway.capabilities.completion is Completion.PAYER_COMPLETES
-        with advised(target):
+        with advised(target), Waiting(f"Opening the payment at {target.gateway}", quiet=order.quiet):
             session = order.session = await payments.initialize(_request_for(order.request, target))
         order.on_session(order, session, target)
-        outcome = await _brought_back(order, waiting, session)
-        return await _looked_up(payments, outcome)
+        outcome = await _brought_back(order, returning, session)
+        return await _looked_up(payments, outcome, quiet=order.quiet)
 
 
 async def _own_sandbox(gateway: str, stack: AsyncExitStack) -> Target:
@@ -137,14 +145,12 @@ def _tokens(home: Home, target: Target, stack: AsyncExitStack) -> TokenBackend:
     return FileTokenBackend(Path(folder))
 
 
-class _Waiting:
+class _Returning:
     """The command's side of the return door."""
 
     def __init__(self, order: PayOrder) -> None:
         self._order = order
         self.payments: Payments | None = None
-        self.began = False
-        """Whether a return of this payment has come: from then on money may have moved."""
         self.settled: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         # Looked at, so that asyncio does not complain of an error that a later one overtook.
         self.settled.add_done_callback(lambda done: None if done.cancelled() else done.exception())
@@ -161,7 +167,7 @@ class _Waiting:
             return _NOT_OURS
         if hint.gateway_reference != session.gateway_reference:
             return _NOT_OURS
-        self.began = True
+        self._order.began = True
         try:
             outcome = (await payments.handle_return(gateway_name, params, wait_s=None)).outcome
         except PaymentsError as error:
@@ -186,44 +192,50 @@ def _page_of(outcome: Outcome) -> Page:
     return Page("Thank you", "The terminal shows what became of the payment. You can close this window.")
 
 
-async def _brought_back(order: PayOrder, waiting: _Waiting, session: PaymentSession) -> Outcome:
+async def _brought_back(order: PayOrder, returning: _Returning, session: PaymentSession) -> Outcome:
     """The outcome once the payer is back; what our records say when nobody comes back in time."""
-    payments = waiting.payments
+    payments = returning.payments
     assert payments is not None, "take() opened it"
     known = outcome_of(await _facts(payments, session.payment_id))
     if not isinstance(known, Pending):
         return known  # the operation id of an earlier run, which got to its end
     if session.checkout_url is None:
-        return await payments.execute(session.payment_id)
+        with Waiting("Taking the payment", quiet=order.quiet):
+            return await payments.execute(session.payment_id)
     if order.approve:
-        walked = await _approved(session, session.checkout_url, waiting)
+        with Waiting("Walking the payment page as the test customer would", quiet=order.quiet):
+            walked = await _approved(session, session.checkout_url, order)
     else:
         walked = False
     if not walked:
-        await asyncio.wait({waiting.settled}, timeout=order.wait_s)
-    if waiting.settled.done():
-        return waiting.settled.result()
+        with Waiting("Waiting for the payer (Ctrl+C stops waiting)", quiet=order.quiet, limit_s=order.wait_s):
+            await asyncio.wait({returning.settled}, timeout=order.wait_s)
+    if returning.settled.done():
+        return returning.settled.result()
     return outcome_of(await _facts(payments, session.payment_id))
 
 
-async def _approved(session: PaymentSession, checkout_url: str, waiting: _Waiting) -> bool:
+async def _approved(session: PaymentSession, checkout_url: str, order: PayOrder) -> bool:
     """Walk the page. False: the walker lost patience with the return, which goes on without it."""
     try:
         await sandbox_tools("--approve").approve(session.gateway, checkout_url)
     except PaymentsError:
-        if not waiting.began:
+        if not order.began:
             raise  # the page itself could not be walked: nothing was executed
         return False
     return True
 
 
-async def _looked_up(payments: Payments, outcome: Outcome) -> Outcome:
+async def _looked_up(payments: Payments, outcome: Outcome, *, quiet: bool) -> Outcome:
     """An unknown outcome is looked up a few times, with pauses; nothing is sent again."""
-    for pause_s in _LOOK_AFTER_S:
-        if not isinstance(outcome, Unknown):
-            break
-        await asyncio.sleep(pause_s)
-        outcome = await payments.status(outcome.payment_id)
+    if not isinstance(outcome, Unknown):
+        return outcome
+    with Waiting("The answer got lost; looking what became of it", quiet=quiet):
+        for pause_s in _LOOK_AFTER_S:
+            if not isinstance(outcome, Unknown):
+                break
+            await asyncio.sleep(pause_s)
+            outcome = await payments.status(outcome.payment_id)
     return outcome
 
 

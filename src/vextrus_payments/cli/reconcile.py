@@ -2,37 +2,50 @@
 
 import asyncio
 import signal
-import sys
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from vextrus_payments.cli.application import APP_HELP, opened, required_app
 from vextrus_payments.cli.exit_codes import Exit
 from vextrus_payments.cli.explaining import moment
+from vextrus_payments.cli.helping import Command
+from vextrus_payments.cli.look import cell, commands, line, table, whole
 from vextrus_payments.cli.output import console, emit_json, say
 from vextrus_payments.cli.params import WHEN
 from vextrus_payments.cli.shapes import moment as iso
+from vextrus_payments.cli.waiting import Waiting
 from vextrus_payments.gateways.registry import DEFAULT_TENANT
 from vextrus_payments.printable import one_line
 from vextrus_payments.reconcile import OnEach, Reconciled, ReconcileReport
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from vextrus_payments.app import Payments
 
-_EVERY_S = 5.0
+_EVERY_S: Final = 5.0
+#: At most so many unknown payments are shown.
+_SHOWN: Final = 20
 
 
 @click.command(
-    epilog="""\b
-Examples:
-  vextrus-pay reconcile --app shop.payments:payments                 everything that is due, once
-  vextrus-pay reconcile pay_01jd... --app shop.payments:payments     one payment, now, with its refunds
-  vextrus-pay reconcile --since 7d --app shop.payments:payments      after a restored backup: see docs/operations.md
-  vextrus-pay reconcile --watch --app shop.payments:payments         until Ctrl+C"""
+    cls=Command,
+    moves_money=True,  # it submits what was reserved and left behind
+    examples=(
+        ("vextrus-pay reconcile --app shop.payments:payments", "everything that is due, once"),
+        (
+            "vextrus-pay reconcile pay_01jd... --app shop.payments:payments",
+            "one payment, now, with its refunds",
+        ),
+        (
+            "vextrus-pay reconcile --since 7d --app shop.payments:payments",
+            "after a restored backup: see docs/operations.md",
+        ),
+        ("vextrus-pay reconcile --watch --app shop.payments:payments", "until Ctrl+C"),
+    ),
 )
 @click.argument("payment_id", required=False)
 @click.option("--once", is_flag=True, help="Everything that is due, once. This is the default.")
@@ -88,10 +101,13 @@ def command(
     async def run() -> int:
         async with opened(payments):
             if payment_id is not None:
-                return _show_one(await _one(payments, tenant, payment_id), as_json=as_json)
+                with Waiting("Asking about the payment", quiet=as_json):
+                    found = await _one(payments, tenant, payment_id)
+                return _show_one(found, as_json=as_json)
             if watch:
                 return await _watch(payments, as_json=as_json)
-            with _Progress(quiet=as_json) as progress:
+            with Waiting("Asking about what is open", quiet=as_json) as busy:
+                progress = _Progress(busy, quiet=as_json)
                 if since is not None:
                     report = await payments.reconcile_since(since, leave_out=leave_out, on_each=progress)
                 else:
@@ -151,47 +167,20 @@ def _sentence(one: Reconciled) -> str:
 
 
 class _Progress:
-    """Tells of progress: a moving line on a terminal, plain lines elsewhere, nothing where JSON is wanted."""
+    """Tells of progress: the counts while it goes on, and a line for each payment of which there is news."""
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, busy: Waiting, *, quiet: bool) -> None:
+        self._busy = busy
         self._quiet = quiet
-        self._progress: Any = None
-        self._task: Any = None
         self._count = 0
         self._changed = 0
-
-    def __enter__(self) -> "_Progress":
-        if not self._quiet and sys.stderr.isatty():
-            from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-            self._progress = Progress(
-                SpinnerColumn(),
-                TextColumn("{task.description}"),
-                TimeElapsedColumn(),
-                console=console(sys.stderr),
-                transient=True,
-            )
-            self._progress.start()
-            self._task = self._progress.add_task("Asking ...", total=None)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._progress is not None:
-            self._progress.stop()
 
     def __call__(self, one: Reconciled) -> None:
         self._count += 1
         self._changed += one.changed
-        if self._quiet:
-            return
-        if self._progress is not None:
-            words = f"{self._count} looked at, {self._changed} changed"
-            self._progress.update(self._task, description=words)
-        if one.changed or one.problems:
-            write: Callable[[str], None] = (
-                click.echo if self._progress is None else self._progress.console.print
-            )
-            write(one_line(_sentence(one), 600))
+        self._busy.tell(f"Asking: {self._count} looked at, {self._changed} changed")
+        if (one.changed or one.problems) and not self._quiet:
+            self._busy.line(_sentence(one))
 
 
 def _show_one(one: Reconciled, *, as_json: bool) -> int:
@@ -199,14 +188,16 @@ def _show_one(one: Reconciled, *, as_json: bool) -> int:
     if as_json:
         emit_json({**_document(one), "exit_code": int(exit_code)})
         return exit_code
-    click.echo(one_line(_sentence(one), 600))
+    out = console()
+    style = "open" if exit_code is Exit.OPEN else "good"
+    line(out, (one_line(_sentence(one), 600), style))
     for problem in one.problems[1:]:
-        click.echo(one_line(problem.what, 600))
+        line(out, one_line(problem.what, 600))
     for why in one.why:
-        click.echo(f"Open: {one_line(why, 300)}.")
+        line(out, f"Open: {one_line(why, 300)}.")
     if one.next_at is not None:
-        click.echo(f"Looked at next at {moment(one.next_at)}.")
-    click.echo(f"The whole story: vextrus-pay explain {one.subject_id}")
+        line(out, f"Looked at next at {moment(one.next_at)}.")
+    commands(out, [("The whole story", f"vextrus-pay explain {one.subject_id}")])
     return exit_code
 
 
@@ -215,27 +206,35 @@ def _show(report: ReconcileReport, since: datetime | None, *, as_json: bool) -> 
     if as_json:
         emit_json({**_report_document(report), "exit_code": int(exit_code)})
         return exit_code
-    click.echo(
-        f"{report.looked_at} looked at, {report.changed} changed, {report.still_unknown} still unknown, "
-        f"{report.failed} without an answer, {report.skipped} skipped, {report.put_off} put off."
+    out = console()
+    line(
+        out,
+        f"{report.looked_at} looked at, {report.changed} changed, ",
+        (f"{report.still_unknown} still unknown", "open" if report.still_unknown else ""),
+        ", ",
+        (f"{report.failed} without an answer", "open" if report.failed else ""),
+        f", {report.skipped} skipped, {report.put_off} put off.",
     )
-    for one in report.unknown[:20]:
-        click.echo(
-            f"Unknown: {one.subject_id}: {one_line('; '.join(one.why), 300)}. vextrus-pay explain {one.subject_id}"
-        )
+    if report.unknown:
+        unknown = table(whole("Still unknown"), "Why")
+        for one in report.unknown[:_SHOWN]:
+            unknown.add_row(cell(one.subject_id), cell("; ".join(one.why)))
+        out.print(unknown)
+        commands(out, [("The whole story", "vextrus-pay explain PAYMENT_ID")])
     for (tenant, gateway), why in report.left_out.items():
-        click.echo(f"Skipped: {tenant}, {gateway}: {one_line(why, 300)}")
+        line(out, f"Skipped: {tenant}, {gateway}: {one_line(why, 300)}")
     if since is not None:
-        _show_since(report, since)
+        _show_since(out, report, since)
     return exit_code
 
 
-def _show_since(report: ReconcileReport, since: datetime) -> None:
-    click.echo(
-        f"{report.scanned} payments were read; asked about what was made or changed since {moment(since)}."
+def _show_since(out: "Console", report: ReconcileReport, since: datetime) -> None:
+    line(
+        out,
+        f"{report.scanned} payments were read; asked about what was made or changed since {moment(since)}.",
     )
     if report.accepted_restored:
-        click.echo("Every question got an answer: this store is the one to go on with.")
+        line(out, ("Every question got an answer: this store is the one to go on with.", "good"))
     else:
         say(
             "Not every question got an answer, so nothing that moves money is sent from this store yet. Run it again; "

@@ -7,12 +7,16 @@ import click
 
 from vextrus_payments.cli import foreign, recorded
 from vextrus_payments.cli.exit_codes import of_outcome
+from vextrus_payments.cli.helping import Command
 from vextrus_payments.cli.home import STORE_VARIABLE, Home
+from vextrus_payments.cli.look import line
 from vextrus_payments.cli.output import console, emit_json
+from vextrus_payments.cli.params import GATEWAY
 from vextrus_payments.cli.shapes import outcome_document, payment_document
 from vextrus_payments.cli.status import check_one_way
 from vextrus_payments.cli.target import named_target, recorded_target, required
 from vextrus_payments.cli.views import View, outcome_view
+from vextrus_payments.cli.waiting import Waiting
 from vextrus_payments.errors import ConflictError, InvalidRequestError
 from vextrus_payments.money import Money
 from vextrus_payments.outcomes import Unknown
@@ -24,7 +28,25 @@ _MADE_BEFORE = (
 )
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    moves_money=True,
+    examples=(
+        ("vextrus-pay refund pay_01jd... --amount 40", "a part; the same command again refunds once"),
+        ("vextrus-pay refund pay_01jd...", "all that is left"),
+        (
+            'vextrus-pay refund pay_01jd... --amount 40 --operation-id return-2 --reason "second item returned"',
+            "the same amount once more, on purpose",
+        ),
+        (
+            (
+                "vextrus-pay refund --gateway bkash --gateway-reference TR0011... --transaction-id DKN5ABCDEF "
+                '--amount 40 --sku "one item"'
+            ),
+            "of a payment that was made elsewhere",
+        ),
+    ),
+)
 @click.argument("payment_id", required=False)
 @click.option("--amount", help="How much, in major units; without it all that can still be refunded.")
 @click.option("--currency", default="BDT", show_default=True)
@@ -35,7 +57,9 @@ _MADE_BEFORE = (
     help="Your idempotency key. Without it the payment and the amount are the key, so that the same command, run "
     "again, refunds once.",
 )
-@click.option("--gateway", help="In place of PAYMENT_ID, with the two below: the gateway (bkash).")
+@click.option(
+    "--gateway", type=GATEWAY, help="In place of PAYMENT_ID, with the two below: the gateway (bkash)."
+)
 @click.option("--gateway-reference", help="The gateway's own id of the payment (bKash: paymentID).")
 @click.option("--transaction-id", help="The gateway's receipt of the payment (bKash: trxID).")
 @click.option("--sandbox", metavar="URL", help="Refund in the sandbox that runs there.")
@@ -88,12 +112,16 @@ def command(
                 reason=reason,
                 sku=sku,
             )
-            return _show_recorded(await recorded.refund(located, target, home, request), as_json=as_json)
+            with Waiting(f"Refunding at {target.gateway}", quiet=as_json):
+                answer = await recorded.refund(located, target, home, request)
+            return _show_recorded(answer, as_json=as_json)
         if gateway is None or gateway_reference is None:
             raise recorded.not_here(home)
         call = _foreign_call(gateway_reference, transaction_id, asked, reason, sku, operation_id)
         target = required(named_target(gateway, sandbox=sandbox, live=live), gateway)
-        return _show_foreign(await foreign.refund(target, home, call), as_json=as_json)
+        with Waiting(f"Refunding at {gateway}", quiet=as_json):
+            made = await foreign.refund(target, home, call)
+        return _show_foreign(made, as_json=as_json)
 
     return asyncio.run(run())
 
@@ -172,7 +200,7 @@ def _show_recorded(answer: recorded.RefundAnswer, *, as_json: bool) -> int:
     view.facts = [*view.facts, ("Of payment", payment["payment_id"])]
     view.show(out)
     given = f"{payment['refunded']} of {payment['captured']} {payment['currency']}"
-    out.print(f"Given back: {given}; {payment['refundable']} can still be refunded.", markup=False)
+    line(out, f"Given back: {given}; {payment['refundable']} can still be refunded.")
     return of_outcome(outcome)
 
 
@@ -181,7 +209,7 @@ def _show_foreign(answer: foreign.RefundAnswer, *, as_json: bool) -> int:
     if as_json:
         emit_json({**document, "made_before": answer.made_before})
     else:
-        view = View(f"Refunded: {document['amount']} {document['currency']}", "green")
+        view = View(f"Refunded: {document['amount']} {document['currency']}", "good")
         view.facts = [
             ("Refund", str(document["transaction_id"])),
             ("Of transaction", str(document["original_transaction_id"])),

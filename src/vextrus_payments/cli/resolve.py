@@ -9,10 +9,12 @@ import click
 from vextrus_payments.cli.application import APP_HELP, opened, required_app
 from vextrus_payments.cli.exit_codes import Exit, of_outcome
 from vextrus_payments.cli.explaining import Told, moment
+from vextrus_payments.cli.helping import Command
 from vextrus_payments.cli.in_short import in_short
+from vextrus_payments.cli.look import commands, line
 from vextrus_payments.cli.output import console, emit_json, say
 from vextrus_payments.cli.shapes import outcome_document, payment_document
-from vextrus_payments.cli.views import outcome_view
+from vextrus_payments.cli.views import STYLES, outcome_view
 from vextrus_payments.errors import InvalidRequestError
 from vextrus_payments.gateways.registry import DEFAULT_TENANT
 from vextrus_payments.money import Money
@@ -26,13 +28,29 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    epilog="""\b
-Examples:
-  vextrus-pay resolve pay_01jd... --app shop.payments:payments
-                    shows what is known, and the version to pass
-  vextrus-pay resolve pay_01jd... --app shop.payments:payments --operation execute/pay_01jd.../1
-      --made DKN5ABCDEF --amount 1250.50 --actor rahim --reason "The portal lists it as completed"
-      --evidence "ticket 4711" --reviewed 7"""
+    cls=Command,
+    examples=(
+        (
+            "vextrus-pay resolve pay_01jd... --app shop.payments:payments",
+            "shows what is known, and the version to pass; records nothing",
+        ),
+        (
+            (
+                "vextrus-pay resolve pay_01jd... --app shop.payments:payments --operation execute/pay_01jd.../1 "
+                '--made DKN5ABCDEF --amount 1250.50 --actor rahim --reason "The portal lists it as completed" '
+                '--evidence "ticket 4711" --reviewed 7'
+            ),
+            "the gateway's portal shows it as made",
+        ),
+        (
+            (
+                "vextrus-pay resolve pay_01jd... --app shop.payments:payments --operation execute/pay_01jd.../1 "
+                '--not-made --actor rahim --reason "bKash confirmed that it was never made" '
+                '--evidence "ticket 4712" --reviewed 7'
+            ),
+            "the gateway says that it was not, and cannot be made any more",
+        ),
+    ),
 )
 @click.argument("payment_id")
 @click.option(
@@ -204,20 +222,16 @@ def _open(facts: PaymentFacts) -> tuple[Operation, ...]:
 def _show_known(facts: PaymentFacts, *, out: bool = False) -> None:
     write = console(None if out else sys.stderr)
     short = in_short(facts, Told(events=(), attempts=(), rows=(), next_look=None), facts.payment.updated_at)
-    write.print(short.what, markup=False)
-    write.print(short.money, markup=False)
+    line(write, (short.what, STYLES.get(of_outcome(outcome_of(facts), looked=True), "open")))
+    line(write, short.money)
     for operation in _open(facts):
         since = moment(operation.updated_at)
-        write.print(f"Open: {operation.operation_id}: {operation.state.value} since {since}", markup=False)
+        line(write, f"Open: {operation.operation_id}: {operation.state.value} since {since}")
     for resolution in facts.payment.resolutions:
-        write.print(
-            f"Said before: {one_line(resolution.actor)}: {resolution.verdict.value}, {one_line(resolution.reason)}",
-            markup=False,
-        )
-    write.print(
-        f"This is version {facts.payment.version}: pass --reviewed {facts.payment.version}", markup=False
-    )
-    write.print(f"The whole story: vextrus-pay explain {facts.payment.payment_id}", markup=False)
+        said = f"{resolution.verdict.value}, {one_line(resolution.reason)}"
+        line(write, f"Said before: {one_line(resolution.actor)}: {said}")
+    line(write, f"This is version {facts.payment.version}: pass --reviewed {facts.payment.version}")
+    commands(write, [("The whole story", f"vextrus-pay explain {facts.payment.payment_id}")])
 
 
 def _resolved(facts: PaymentFacts, *, as_json: bool) -> int:

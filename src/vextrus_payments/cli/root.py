@@ -8,8 +8,9 @@ from typing import Any, Final, NamedTuple
 
 import click
 
-from vextrus_payments.cli.exit_codes import Exit
+from vextrus_payments.cli.exit_codes import MEANINGS, Exit
 from vextrus_payments.cli.extension import ABSENT, Extension, missing_extra, sandbox_extension
+from vextrus_payments.cli.helping import Group
 
 
 class _Own(NamedTuple):
@@ -42,10 +43,19 @@ _OWN: Final[Mapping[str, _Own]] = {
     ),
     "settle": _Own("vextrus_payments.cli.settle", "Hold a gateway's statement against our receipts."),
     "ledger": _Own("vextrus_payments.cli.ledger", "Hold the ledger against the gateway's books."),
+    "completion": _Own("vextrus_payments.cli.completion", "Let your shell complete commands and options."),
 }
 
 
-class RootGroup(click.Group):
+class NoSuchCommandError(click.UsageError):
+    """A command that does not exist, and the one that was probably meant."""
+
+    def __init__(self, message: str, ctx: click.Context, near: str | None) -> None:
+        super().__init__(message, ctx)
+        self.near = near
+
+
+class RootGroup(Group):
     """Lists every command without importing it; a command whose packages are missing says so."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -68,9 +78,9 @@ class RootGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
-            near = get_close_matches(args[0], self.list_commands(ctx), n=1)
-            hint = f"Did you mean {near[0]}?" if near else f"Commands: {', '.join(self.list_commands(ctx))}."
-            raise click.UsageError(f"there is no command {args[0]!r}. {hint}", ctx)
+            near = next(iter(get_close_matches(args[0], self.list_commands(ctx), n=1)), None)
+            others = "" if near else f" Commands: {', '.join(self.list_commands(ctx))}."
+            raise NoSuchCommandError(f"there is no command {args[0]!r}.{others}", ctx, near)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -82,6 +92,11 @@ class RootGroup(click.Group):
         rows += [(name, own.summary) for name, own in _OWN.items()]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_epilog(ctx, formatter)
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(int(code)), what) for code, what in MEANINGS.items()])
 
 
 def _placeholder(name: str, extension: Extension | None) -> click.Command:
@@ -115,8 +130,19 @@ def _show_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) 
     cls=RootGroup,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Exit codes: 0 paid, authorized or done; 1 declined, books differ, or doctor found a fault; 2 usage or "
-    "configuration; 3 unknown, pending, review or storage; 4 nothing sent, or a conflict; 130 interrupted.",
+    examples=(
+        ("vextrus-pay demo", "see one payment and a refund, from the first call to the last posting"),
+        ("vextrus-pay sandbox serve", "a sandbox to try your own code with, until Ctrl+C"),
+        (
+            "vextrus-pay pay bkash --amount 100 --reference INV-1 --approve",
+            "one payment in a sandbox of its own",
+        ),
+        (
+            "vextrus-pay explain INV-8812 --app shop.payments:payments",
+            "the whole story of one invoice's payments",
+        ),
+        ("vextrus-pay doctor --app shop.payments:payments", "is everything as it should be?"),
+    ),
 )
 @click.option(
     "--version",

@@ -9,9 +9,10 @@ import click
 
 from vextrus_payments.cli.application import APP_HELP, app_name, load_app, opened
 from vextrus_payments.cli.exit_codes import Exit
+from vextrus_payments.cli.helping import Command
 from vextrus_payments.cli.home import STORE_VARIABLE, Home
 from vextrus_payments.cli.output import emit_json
-from vextrus_payments.cli.params import DAY, DAYS, WholeNumber
+from vextrus_payments.cli.params import DAY, DAYS, GATEWAY, WholeNumber
 from vextrus_payments.cli.settling import FindingsFile, SettleProgress, report_document, show_report
 from vextrus_payments.errors import ConfigurationError, StatementError
 from vextrus_payments.gateways.registry import DEFAULT_TENANT
@@ -33,14 +34,33 @@ _GENERIC: Final = "generic"
 
 
 @click.command(
-    epilog="""\b
-Examples:
-  vextrus-pay settle january.csv --gateway bkash --mode live --format bkash.toml --app shop.payments:payments
-  vextrus-pay settle january.csv --gateway bkash --mode live --format bkash.toml --app shop.payments:payments --apply
-  vextrus-pay settle january.xlsx --gateway bkash --mode live --covers 2026-01 --findings differences.csv"""
+    cls=Command,
+    examples=(
+        (
+            (
+                "vextrus-pay settle january.csv --gateway bkash --mode live --format bkash.toml "
+                "--app shop.payments:payments"
+            ),
+            "compare; nothing is written",
+        ),
+        (
+            (
+                "vextrus-pay settle january.csv --gateway bkash --mode live --format bkash.toml "
+                "--app shop.payments:payments --apply"
+            ),
+            "and book what agrees",
+        ),
+        (
+            (
+                "vextrus-pay settle january.csv --gateway bkash --mode live --format bkash.toml --covers 2026-01 "
+                "--findings differences.csv --app shop.payments:payments"
+            ),
+            "what is missing in January, too; every difference into a file",
+        ),
+    ),
 )
 @click.argument("statement", type=click.Path(path_type=Path))
-@click.option("--gateway", required=True, help="Whose statement it is (bkash).")
+@click.option("--gateway", type=GATEWAY, required=True, help="Whose statement it is (bkash).")
 @click.option("--mode", required=True, type=click.Choice(_MODES), help="Of the account: test or real money.")
 @click.option(
     "--format",

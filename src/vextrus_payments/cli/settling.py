@@ -1,17 +1,23 @@
 """What `vextrus-pay settle` shows: progress, a summary, the differences, and a file of all of them."""
 
 import csv
-import sys
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final, Self
+from typing import IO, TYPE_CHECKING, Any, Final, Self
 
+from vextrus_payments.cli.look import cell, right, table
 from vextrus_payments.cli.output import console, say
+from vextrus_payments.cli.waiting import Waiting
 from vextrus_payments.errors import ConfigurationError
 from vextrus_payments.printable import one_line
-from vextrus_payments.settlement import Break, Finding, Phase, Progress, SettlementReport
+from vextrus_payments.settlement import Break, Finding, Progress, SettlementReport
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _SHOWN: Final = 20
+#: These two counts are shown even where they are zero.
+_ALWAYS: Final = ("transactions in the statement", "agree with a receipt")
 _COLUMNS: Final = (
     "kind",
     "transaction_id",
@@ -112,25 +118,10 @@ class SettleProgress:
     """A bar on a terminal; nothing elsewhere."""
 
     def __init__(self, *, quiet: bool) -> None:
-        self._quiet = quiet
-        self._bar: Any = None
-        self._task: Any = None
-        self._phase: Phase | None = None
+        self._busy = Waiting("Reading the statement", quiet=quiet, bar=True)
 
     def __enter__(self) -> Self:
-        if not self._quiet and sys.stderr.isatty():
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-            from rich.progress import Progress as Bar
-
-            self._bar = Bar(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                console=console(sys.stderr),
-                transient=True,
-            )
-            self._bar.start()
+        self._busy.__enter__()
         return self
 
     def __exit__(
@@ -139,19 +130,12 @@ class SettleProgress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        self._busy.__exit__(kind, error, traceback)
 
     def show(self, progress: Progress) -> None:
         """Move the bar."""
-        if self._bar is None:
-            return
-        if progress.phase is not self._phase:
-            if self._task is not None:
-                self._bar.remove_task(self._task)
-            self._phase = progress.phase
-            self._task = self._bar.add_task(progress.phase.value.capitalize(), total=progress.total)
-        self._bar.update(self._task, completed=progress.done, total=progress.total)
+        self._busy.tell(progress.phase.value.capitalize())
+        self._busy.count(progress.done, progress.total)
 
 
 def report_document(report: SettlementReport) -> dict[str, Any]:
@@ -181,33 +165,17 @@ def report_document(report: SettlementReport) -> dict[str, Any]:
 
 def show_report(report: SettlementReport, findings: Path | None) -> None:
     """The report for a person."""
-    from rich.table import Table
-    from rich.text import Text
-
     out = console()
-    would = "" if report.applied else "would be "
-    summary = Table(title=Text(one_line(report.statement, 80)), show_header=False)
-    summary.add_column()
-    summary.add_column(justify="right")
-    for words, count in (
-        ("transactions in the statement", report.rows),
-        ("agree with a receipt", report.matched),
-        (f"{would}settled by this run", report.booked),
-        (f"{would}corrected by this run", report.adjusted),
-        ("settled before", report.already),
-        ("corrected by a later statement", report.superseded),
-        ("rows that are no transactions", report.ignored),
-        ("receipts still awaited", report.awaited),
-        ("rows that cannot be read", report.bad_rows),
-    ):
-        if count or words in ("transactions in the statement", "agree with a receipt"):
-            summary.add_row(words, f"{count:,}")
+    summary = table("What", right("How many"), title=one_line(report.statement, 80))
+    for words, count in _counts(report):
+        if count or words in _ALWAYS:
+            summary.add_row(cell(words), cell(f"{count:,}"))
     for currency, amount in sorted(report.gross.items()):
-        summary.add_row(f"gross of what agrees, {currency}", amount.amount)
+        summary.add_row(cell(f"gross of what agrees, {currency}"), cell(amount.amount))
     for currency, amount in sorted(report.fees.items()):
-        summary.add_row(f"fees of what agrees, {currency}", amount.amount)
+        summary.add_row(cell(f"fees of what agrees, {currency}"), cell(amount.amount))
     for kind, count in sorted(report.breaks.items()):
-        summary.add_row(f"differ: {kind.value}", f"{count:,}")
+        summary.add_row(cell(f"differ: {kind.value}", "bad"), cell(f"{count:,}", "bad"))
     out.print(summary)
     if report.findings:
         _show_findings(report, out)
@@ -223,16 +191,26 @@ def show_report(report: SettlementReport, findings: Path | None) -> None:
         say("Nothing was booked: --apply books what agrees.")
 
 
-def _show_findings(report: SettlementReport, out: Any) -> None:
-    from rich.table import Table
-    from rich.text import Text
+def _counts(report: SettlementReport) -> list[tuple[str, int]]:
+    would = "" if report.applied else "would be "
+    return [
+        (_ALWAYS[0], report.rows),
+        (_ALWAYS[1], report.matched),
+        (f"{would}settled by this run", report.booked),
+        (f"{would}corrected by this run", report.adjusted),
+        ("settled before", report.already),
+        ("corrected by a later statement", report.superseded),
+        ("rows that are no transactions", report.ignored),
+        ("receipts still awaited", report.awaited),
+        ("rows that cannot be read", report.bad_rows),
+    ]
 
-    table = Table("differs", "transaction", "row", "field", "ours", "the statement", "booked")
+
+def _show_findings(report: SettlementReport, out: "Console") -> None:
+    shown = table("Differs", "Transaction", right("Row"), "Field", "Ours", "The statement", "Booked")
     for finding in report.findings[:_SHOWN]:
         row = finding_row(finding)
-        cells = [row[name] for name in ("kind", "transaction_id", "row", "field", "ours", "theirs")]
-        shown = [
-            Text("-" if cell is None else one_line(str(cell), 60)) for cell in cells
-        ]  # no markup of theirs
-        table.add_row(*shown, "yes" if row["booked"] else "no")
-    out.print(table)
+        names = ("kind", "transaction_id", "row", "field", "ours", "theirs")
+        cells = [cell(row[name], limit=60) for name in names]  # no markup of theirs
+        shown.add_row(*cells, cell("yes" if row["booked"] else "no"))
+    out.print(shown)

@@ -7,11 +7,15 @@ import click
 
 from vextrus_payments.cli import foreign, recorded
 from vextrus_payments.cli.exit_codes import Exit, of_outcome
+from vextrus_payments.cli.helping import Command
 from vextrus_payments.cli.home import STORE_VARIABLE, Home
+from vextrus_payments.cli.look import line
 from vextrus_payments.cli.output import console, emit_json, say
+from vextrus_payments.cli.params import GATEWAY
 from vextrus_payments.cli.shapes import outcome_document, payment_document, snapshot_document
 from vextrus_payments.cli.target import Origin, named_target, origin_of, recorded_target, required
-from vextrus_payments.cli.views import View, outcome_view
+from vextrus_payments.cli.views import STYLES, View, outcome_view
+from vextrus_payments.cli.waiting import Waiting
 from vextrus_payments.money import Money
 from vextrus_payments.outcomes import Outcome, RefundOutcome
 from vextrus_payments.snapshots import PaymentSnapshot
@@ -22,9 +26,24 @@ _GONE = (
 )
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        ("vextrus-pay status pay_01jd...", "a payment that `pay` made; it remembers where"),
+        (
+            "vextrus-pay status pay_01jd... --sandbox http://127.0.0.1:28600 --json",
+            "ask the sandbox that runs there",
+        ),
+        (
+            "vextrus-pay status --gateway bkash --gateway-reference TR0011... --amount 100",
+            "a payment that was made elsewhere, by the gateway's own id",
+        ),
+    ),
+)
 @click.argument("payment_id", required=False)
-@click.option("--gateway", help="With --gateway-reference, in place of PAYMENT_ID: the gateway (bkash).")
+@click.option(
+    "--gateway", type=GATEWAY, help="With --gateway-reference, in place of PAYMENT_ID: the gateway (bkash)."
+)
 @click.option("--gateway-reference", help="The gateway's own id of the payment (bKash: paymentID).")
 @click.option("--gateway-order-id", help="What you sent as order id; the answer is held against it.")
 @click.option("--amount", help="What you asked for; the answer is held against it.")
@@ -61,14 +80,16 @@ def command(
             home, payment_id=payment_id, gateway=gateway, gateway_reference=gateway_reference
         )
         if located is not None:
-            answer, note = await _recorded(located, home, sandbox=sandbox, live=live)
+            with Waiting(f"Looking the payment up at {located.facts.payment.gateway}", quiet=as_json):
+                answer, note = await _recorded(located, home, sandbox=sandbox, live=live)
             return _show_recorded(answer, note, as_json=as_json)
         if gateway is None or gateway_reference is None:
             raise recorded.not_here(home)
         target = required(named_target(gateway, sandbox=sandbox, live=live or None), gateway)
-        snapshot = await foreign.look_up(
-            target, home, gateway_reference=gateway_reference, order_id=gateway_order_id, amount=asked
-        )
+        with Waiting(f"Looking the payment up at {gateway}", quiet=as_json):
+            snapshot = await foreign.look_up(
+                target, home, gateway_reference=gateway_reference, order_id=gateway_order_id, amount=asked
+            )
         return _show_foreign(gateway, snapshot, as_json=as_json)
 
     return asyncio.run(run())
@@ -149,7 +170,7 @@ def _show_recorded(answer: recorded.StatusAnswer, note: str, *, as_json: bool) -
         shown.show(out)
     if answer.refunds:
         amount = f"{payment['refunded']} of {payment['captured']} {payment['currency']}"
-        out.print(f"Given back: {amount}; {payment['refundable']} can still be refunded.", markup=False)
+        line(out, f"Given back: {amount}; {payment['refundable']} can still be refunded.")
     if note:
         say(note)
     return exit_code
@@ -176,9 +197,8 @@ def _show_foreign(gateway: str, snapshot: PaymentSnapshot, *, as_json: bool) -> 
     if as_json:
         emit_json({**document, "exit_code": int(exit_code)})
         return exit_code
-    colors = {Exit.DONE: "green", Exit.DECLINED: "red"}
     amount = f": {snapshot.amount}" if snapshot.amount else ""
-    view = View(f"{snapshot.state.value.capitalize()}{amount}", colors.get(exit_code, "yellow"))
+    view = View(f"{snapshot.state.value.capitalize()}{amount}", STYLES.get(exit_code, "open"))
     view.facts = [
         (label, str(document[name]))
         for label, name in (

@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import click
 
 from vextrus_payments.cli.application import APP_HELP, APP_VARIABLE, app_name, load_app
 from vextrus_payments.cli.exit_codes import Exit
-from vextrus_payments.cli.output import emit_json
+from vextrus_payments.cli.helping import Command
+from vextrus_payments.cli.look import line, whole_line
+from vextrus_payments.cli.output import console, emit_json
+from vextrus_payments.cli.params import GATEWAY as GATEWAY_NAME
 from vextrus_payments.config import is_loopback
 from vextrus_payments.errors import ConfigurationError, PaymentsError
 from vextrus_payments.gateways.base import Registering
@@ -23,12 +26,16 @@ from vextrus_payments.webhooks.routes import (
     webhook_address,
 )
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 #: Stands for a tenant that was not named.
 _ANY_TENANT: Final = "{tenant}"
 _UNWRITTEN: Final = Registering(
     webhook="Register it wherever this gateway wants the address for its notifications.",
     returns="Register it wherever this gateway wants the address that payers come back to.",
 )
+_LABEL: Final = 11
 _HEALTH: Final = (
     "For your load balancer's probe: 200 while payments can be taken, 503 while not. Names nobody."
 )
@@ -42,11 +49,18 @@ class _Shop:
 
 
 @click.command(
-    epilog="""\b
-Examples:
-  vextrus-pay urls --app shop.payments:payments
-  vextrus-pay urls --app shop.payments:payments --tenant acme --json
-  vextrus-pay urls --public-url https://shop.example/payments --gateway bkash"""
+    cls=Command,
+    examples=(
+        ("vextrus-pay urls --app shop.payments:payments", "every gateway of the application"),
+        (
+            "vextrus-pay urls --public-url https://shop.example/payments --gateway bkash",
+            "before there is an application",
+        ),
+        (
+            "vextrus-pay urls --public-url https://shop.example/payments --tenant acme --json",
+            "the addresses of one tenant, for a script",
+        ),
+    ),
 )
 @click.option("--app", metavar="MODULE:ATTRIBUTE", help=APP_HELP)
 @click.option(
@@ -54,7 +68,13 @@ Examples:
     metavar="URL",
     help="Where the doors are mounted, as seen from outside; else the application's.",
 )
-@click.option("--gateway", "gateways", multiple=True, help="Only this one; may be given several times.")
+@click.option(
+    "--gateway",
+    "gateways",
+    type=GATEWAY_NAME,
+    multiple=True,
+    help="Only this one; may be given several times.",
+)
 @click.option(
     "--tenant", "tenants", multiple=True, help="The addresses of this tenant; may be given several times."
 )
@@ -157,16 +177,26 @@ def _warnings(public_url: str) -> list[str]:
 
 
 def _show(shop: _Shop, rows: list[dict[str, Any]], warnings: list[str]) -> None:
+    out = console()
     for row in rows:
         tenant = f" ({row['tenant']})" if row["tenant"] not in (None, _ANY_TENANT) else ""
-        click.echo(f"{row['gateway']}{tenant}")
+        line(out, (f"{row['gateway']}{tenant}", "title"))
         for door in ("webhook", "return"):
-            click.echo(f"  {door:8} {row[door]}")
-            click.echo(click.wrap_text(row["register"][door], 100, "           ", "           "))
-        click.echo()
-    click.echo(f"health     {health_address(shop.public_url)}")
-    click.echo(click.wrap_text(_HEALTH, 100, "           ", "           "))
+            _show_door(out, f"  {door}", row[door], row["register"][door])
+        out.print()
+    _show_door(out, "health", health_address(shop.public_url), _HEALTH)
     if shop.has_tenants and any(row["tenant"] == _ANY_TENANT for row in rows):
-        click.echo(f"\n{_ANY_TENANT} stands for each tenant's name; --tenant NAME writes it out.")
+        out.print()
+        line(out, f"{_ANY_TENANT} stands for each tenant's name; --tenant NAME writes it out.")
     for warning in warnings:
-        click.echo(f"\nNote: {warning}")
+        out.print()
+        line(out, ("Note:", "open"), f" {warning}")
+
+
+def _show_door(out: "Console", label: str, address: str, what_to_do: str) -> None:
+    """The address on a line of its own, to be copied whole, and below it where it goes."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    whole_line(out, (label.ljust(_LABEL), "label"), address)
+    out.print(Padding(Text(what_to_do), (0, 0, 0, _LABEL)))

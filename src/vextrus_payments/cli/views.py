@@ -1,9 +1,12 @@
 """What commands show to a person: an outcome in words, its facts beside it, and what to do next."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from vextrus_payments.cli.exit_codes import Exit
+from vextrus_payments.cli.look import cell, facts, panel
 from vextrus_payments.outcomes import (
     Authorized,
     Declined,
@@ -15,15 +18,16 @@ from vextrus_payments.outcomes import (
     Review,
     Unknown,
 )
-from vextrus_payments.printable import one_line
 from vextrus_payments.reasons import Reason
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_GOOD: Final = "green"
-_OPEN: Final = "yellow"
-_BAD: Final = "red"
+_GOOD: Final = "good"
+_OPEN: Final = "open"
+_BAD: Final = "bad"
+STYLES: Final[Mapping[Exit, str]] = {Exit.DONE: _GOOD, Exit.DECLINED: _BAD}
+"""Exit code -> the style of what is shown with it; any other: "open"."""
 
 
 @dataclass(slots=True)
@@ -31,34 +35,18 @@ class View:
     """A titled box of facts with a sentence below."""
 
     title: str
-    color: str
+    style: str
+    """good, open or bad."""
     facts: list[tuple[str, str]] = field(default_factory=list)
     text: str = ""
 
     def show(self, out: "Console") -> None:
         """Print it."""
         from rich.console import Group
-        from rich.panel import Panel
-        from rich.table import Table
-        from rich.text import Text
 
-        grid = Table.grid(padding=(0, 2))
-        grid.add_column(style="dim", no_wrap=True)
-        grid.add_column(overflow="fold")
-        for label, value in self.facts:
-            grid.add_row(label, Text(one_line(value)))  # a gateway's word stays in its line
-        body = Group(
-            *([grid] if self.facts else []), *([Text(one_line(self.text, 1000))] if self.text else [])
-        )
-        out.print(
-            Panel(
-                body,
-                title=Text(one_line(self.title)),
-                title_align="left",
-                border_style=self.color,
-                expand=False,
-            )
-        )
+        parts = [facts(self.facts)] if self.facts else []
+        said = [cell(self.text, limit=1000)] if self.text else []
+        out.print(panel(Group(*parts, *said), self.title, self.style))
 
 
 def outcome_view(outcome: Outcome | RefundOutcome) -> View:

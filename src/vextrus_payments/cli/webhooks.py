@@ -13,22 +13,24 @@ import click
 
 from vextrus_payments.cli.application import APP_HELP
 from vextrus_payments.cli.exit_codes import Exit
+from vextrus_payments.cli.helping import Group
 from vextrus_payments.cli.home import STORE_VARIABLE
 from vextrus_payments.cli.inbox_rows import (
     GATEWAY_HELP,
     MODES,
     TENANT_HELP,
     Which,
-    age,
     document,
     found,
     in_words,
     only,
     the_row,
 )
+from vextrus_payments.cli.look import age, cell, commands, facts, line, table
 from vextrus_payments.cli.output import console, emit_json, say
-from vextrus_payments.cli.params import WHEN, WholeNumber
+from vextrus_payments.cli.params import GATEWAY, WHEN, WholeNumber
 from vextrus_payments.cli.records import Place, places
+from vextrus_payments.cli.waiting import Waiting
 from vextrus_payments.cli.webhooks_forward import forward
 from vextrus_payments.cli.webhooks_verify import verify
 from vextrus_payments.errors import ConfigurationError
@@ -54,7 +56,7 @@ def _one_row(command: Callable[..., Any]) -> Callable[..., Any]:
     """The parameters that name one row."""
     for parameter in (
         click.option("--mode", type=MODES, help="sandbox or live, where both have a row of this id."),
-        click.option("--gateway", help=GATEWAY_HELP),
+        click.option("--gateway", type=GATEWAY, help=GATEWAY_HELP),
         click.option("--tenant", help=TENANT_HELP),
         click.argument("event_id"),
     ):
@@ -63,13 +65,15 @@ def _one_row(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.group(
-    epilog="""\b
-Examples:
-  vextrus-pay webhooks list --app shop.payments:payments           what came, newest first
-  vextrus-pay webhooks list --state unmatched                      money that names nothing of ours
-  vextrus-pay webhooks show EVENT_ID --body-to body.json --headers-to headers.json
-  vextrus-pay webhooks replay EVENT_ID --now --app shop.payments:payments
-  vextrus-pay webhooks forward EVENT_ID --to http://127.0.0.1:8000/payments/bkash/webhook"""
+    cls=Group,
+    examples=(
+        ("vextrus-pay webhooks list --app shop.payments:payments", "what came, newest first"),
+        ("vextrus-pay webhooks show EVENT_ID --app shop.payments:payments", "one of them, redacted"),
+        (
+            "vextrus-pay webhooks replay EVENT_ID --now --app shop.payments:payments",
+            "have it worked on again, here and now",
+        ),
+    ),
 )
 def command() -> None:
     """Look at the notifications that gateways sent, and have them worked on again.
@@ -83,12 +87,21 @@ command.add_command(forward)
 command.add_command(verify)
 
 
-@command.command("list")
+@command.command(
+    "list",
+    examples=(
+        ("vextrus-pay webhooks list --app shop.payments:payments", "what came, newest first"),
+        (
+            "vextrus-pay webhooks list --state unmatched --since 3d --app shop.payments:payments",
+            "money that names nothing of ours",
+        ),
+    ),
+)
 @click.option(
     "--state", type=click.Choice([state.value for state in InboxState]), help="Only those in this state."
 )
 @click.option("--tenant", help="Only this tenant's.")
-@click.option("--gateway", help="Only this gateway's.")
+@click.option("--gateway", type=GATEWAY, help="Only this gateway's.")
 @click.option("--since", type=WHEN, help="Only those received since: 90m, 12h, 3d, or an ISO time.")
 @click.option(
     "--limit", type=WholeNumber(1, 1000), default=50, show_default=True, help="At most so many rows."
@@ -133,7 +146,22 @@ def list_rows(
     return asyncio.run(run())
 
 
-@command.command("show")
+@command.command(
+    "show",
+    examples=(
+        (
+            "vextrus-pay webhooks show EVENT_ID --app shop.payments:payments",
+            "what it told, and what came of it",
+        ),
+        (
+            (
+                "vextrus-pay webhooks show EVENT_ID --body-to body.json --headers-to headers.json "
+                "--app shop.payments:payments"
+            ),
+            "as it came, into two new files, for `webhooks verify`",
+        ),
+    ),
+)
 @_one_row
 @click.option(
     "--headers-to",
@@ -172,7 +200,14 @@ def show(
     return Exit.DONE
 
 
-@command.command("replay")
+@command.command(
+    "replay",
+    moves_money=True,  # --now works on whatever else is due, too
+    examples=(
+        ("vextrus-pay webhooks replay EVENT_ID --app shop.payments:payments", "a running worker takes it up"),
+        ("vextrus-pay webhooks replay EVENT_ID --now --app shop.payments:payments", "here and now"),
+    ),
+)
 @_one_row
 @click.option(
     "--now", "at_once", is_flag=True, help="Work on it here and now, rather than leave it to a worker."
@@ -201,7 +236,8 @@ def replay(
                     continue
                 await place.store.replay_event(row.tenant, row.gateway, row.mode, row.event_id)
                 if at_once:
-                    await _now(place)
+                    with Waiting("Working on it", quiet=as_json):
+                        await _now(place)
                 after = only(list(await found(place, which)), which)
         assert after is not None, "the row was found there a moment ago"
         if as_json:
@@ -209,7 +245,7 @@ def replay(
         elif at_once:
             _show_row(after)
         else:
-            console().print("It is due again; a running worker takes it up.", markup=False)
+            line(console(), ("It is due again; a running worker takes it up.", "good"))
         return Exit.DONE
 
     return asyncio.run(run())
@@ -247,47 +283,35 @@ def _page_document(place: str, page: Page[InboxRow]) -> dict[str, Any]:
     return {"place": place, "rows": [document(row) for row in page.rows], "cursor": page.cursor}
 
 
-def _show_page(place: str, now: datetime, page: Page[InboxRow]) -> None:
-    from rich.table import Table
-    from rich.text import Text
+_STYLES: Final = {InboxState.UNMATCHED: "open", InboxState.PARKED: "bad"}
 
+
+def _show_page(place: str, now: datetime, page: Page[InboxRow]) -> None:
     out = console()
     if not page.rows:
-        out.print(f"Nothing of that kind in {place}.", markup=False)
+        line(out, f"Nothing of that kind in {one_line(place)}.")
         return
-    table = Table(
-        "Event", "Tenant", "Gateway", "Told", "Age", "State", "Payment", "What came of it", title=None
-    )
+    shown = table("Event", "Tenant", "Gateway", "Told", "Age", "State", "Payment", "What came of it")
     for row in page.rows:
-        cells = (
-            row.event_id,
-            row.tenant,
-            f"{row.gateway} {row.mode.value}",
-            in_words(row),
-            age(row, now),
-            row.state.value,
-            row.payment_id or "",
-            row.note or "",
+        shown.add_row(
+            cell(row.event_id, limit=200),
+            cell(row.tenant),
+            cell(f"{row.gateway} {row.mode.value}"),
+            cell(in_words(row), limit=200),
+            cell(age(now, row.received_at)),
+            cell(row.state.value, _STYLES.get(row.state, "")),
+            cell(row.payment_id),
+            cell(row.note, limit=200),
         )
-        table.add_row(*(Text(one_line(cell, 200), overflow="fold") for cell in cells))
-    out.print(table)
+    out.print(shown)
     if page.cursor is not None:
-        out.print(f"More: vextrus-pay webhooks list --cursor {page.cursor}", markup=False)
+        commands(out, [("More", f"vextrus-pay webhooks list --cursor {page.cursor}")])
 
 
 def _show_row(row: InboxRow) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
     shown = document(row, whole=True)
-    for name in ("event_id", "tenant", "gateway", "mode", "state", "note", "payment_id", "received_at"):
-        if shown[name]:
-            grid.add_row(name.replace("_", " ").capitalize(), Text(one_line(str(shown[name]), 400)))
+    names = ("event_id", "tenant", "gateway", "mode", "state", "note", "payment_id", "received_at")
+    rows = [(name.replace("_", " ").capitalize(), shown[name]) for name in names if shown[name]]
     for group in ("told", "headers", "body"):
-        for name, value in shown[group].items():
-            if value is not None:
-                grid.add_row(f"{group}.{name}", Text(one_line(str(value), 400)))
-    console().print(grid)
+        rows += [(f"{group}.{name}", value) for name, value in shown[group].items() if value is not None]
+    console().print(facts(rows))

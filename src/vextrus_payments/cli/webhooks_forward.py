@@ -7,9 +7,13 @@ import click
 
 from vextrus_payments.cli.application import APP_HELP
 from vextrus_payments.cli.exit_codes import Exit
+from vextrus_payments.cli.helping import Command
 from vextrus_payments.cli.home import STORE_VARIABLE
 from vextrus_payments.cli.inbox_rows import GATEWAY_HELP, MODES, TENANT_HELP, Which, the_row
+from vextrus_payments.cli.look import whole_line
 from vextrus_payments.cli.output import console, emit_json
+from vextrus_payments.cli.params import GATEWAY
+from vextrus_payments.cli.waiting import Waiting
 from vextrus_payments.errors import InvalidRequestError
 from vextrus_payments.inbox import InboxRow
 from vextrus_payments.payment import check_url
@@ -25,11 +29,23 @@ _OF_THE_WAY: Final = frozenset(
 )
 
 
-@click.command("forward")
+@click.command(
+    "forward",
+    cls=Command,
+    examples=(
+        (
+            (
+                "vextrus-pay webhooks forward EVENT_ID --to http://127.0.0.1:8000/payments/bkash/webhook "
+                "--app shop.payments:payments"
+            ),
+            "to the shop that you are developing",
+        ),
+    ),
+)
 @click.argument("event_id")
 @click.option("--to", "url", required=True, metavar="URL", help="Where to post it. No redirect is followed.")
 @click.option("--tenant", help=TENANT_HELP)
-@click.option("--gateway", help=GATEWAY_HELP)
+@click.option("--gateway", type=GATEWAY, help=GATEWAY_HELP)
 @click.option("--mode", type=MODES, help="sandbox or live, where both have a row of this id.")
 @click.option("--app", metavar="MODULE:ATTRIBUTE", help=APP_HELP)
 @click.option(
@@ -57,7 +73,8 @@ def forward(
 
     async def run() -> WireResponse:
         row = await the_row(app, store, Which(event_id=event_id, tenant=tenant, gateway=gateway, mode=mode))
-        return await _post(row, url)
+        with Waiting("Posting it", quiet=as_json):
+            return await _post(row, url)
 
     answer = asyncio.run(run())
     good = 200 <= answer.status < 300
@@ -74,9 +91,9 @@ def forward(
         )
     else:
         out = console()
-        out.print(f"{redact_url(url)} answered {answer.status}.", markup=False)
+        whole_line(out, (f"{redact_url(url)} answered {answer.status}.", "good" if good else "bad"))
         if shown:
-            out.print(shown, markup=False)
+            whole_line(out, shown)
     return Exit.DONE if good else Exit.DECLINED
 
 

@@ -13,8 +13,11 @@ import click
 
 from vextrus_payments.cli.application import APP_HELP, app_name, load_app
 from vextrus_payments.cli.exit_codes import Exit
+from vextrus_payments.cli.helping import Command
+from vextrus_payments.cli.look import line
 from vextrus_payments.cli.output import console, emit_json
-from vextrus_payments.cli.params import WHEN
+from vextrus_payments.cli.params import GATEWAY, WHEN
+from vextrus_payments.cli.waiting import Waiting
 from vextrus_payments.clock import Clock, SystemClock
 from vextrus_payments.errors import InvalidRequestError, SignatureError, WebhookError
 from vextrus_payments.events import Confirm, Delivery, Events, GatewayEvent, Ignored
@@ -63,13 +66,19 @@ class _CertificateFile:
 
 @click.command(
     "verify",
-    epilog="""\b
-Examples:
-  vextrus-pay webhooks show EVENT_ID --headers-to headers.json --body-to body.json
-  vextrus-pay webhooks verify --gateway bkash --headers headers.json --body body.json --at 2d
-  vextrus-pay webhooks verify --gateway bkash --headers headers.txt --body body.json --cert signing.pem""",
+    cls=Command,
+    examples=(
+        (
+            "vextrus-pay webhooks verify --gateway bkash --headers headers.json --body body.json --at 2d",
+            "the two files that `webhooks show` wrote; signed two days ago",
+        ),
+        (
+            "vextrus-pay webhooks verify --gateway bkash --headers headers.txt --body body.json --cert signing.pem",
+            "with the certificate at hand, nothing is fetched",
+        ),
+    ),
 )
-@click.option("--gateway", required=True, help="Whose webhook it is: bkash.")
+@click.option("--gateway", type=GATEWAY, required=True, help="Whose webhook it is: bkash.")
 @click.option(
     "--headers",
     "headers_file",
@@ -123,7 +132,8 @@ def verify(
             return await checker.handle_webhook(delivery)
 
     try:
-        found = asyncio.run(run())
+        with Waiting("Verifying it", quiet=as_json):
+            found = asyncio.run(run())
     except WebhookError as error:
         _show_refusal(error, as_json=as_json)
         return Exit.DECLINED
@@ -211,9 +221,7 @@ def _show_refusal(error: WebhookError, *, as_json: bool) -> None:
             }
         )
         return
-    out = console()
-    out.print("[bold red]Refused.[/]", end=" ")
-    out.print(one_line(f"{error.what} {error.next_step}", 600), markup=False)
+    line(console(), ("Refused.", "bad"), " ", one_line(f"{error.what} {error.next_step}", 600))
 
 
 def _show(found: Events | Confirm | Ignored, *, as_json: bool) -> None:
@@ -223,15 +231,15 @@ def _show(found: Events | Confirm | Ignored, *, as_json: bool) -> None:
         )
         return
     out = console()
-    out.print("[bold green]Proven.[/]", end=" ")
+    said: str
     match found:
         case Events():
-            for event in found.events:
-                out.print(one_line(_in_words(event), 600), markup=False)
+            said = "; ".join(one_line(_in_words(event), 600) for event in found.events)
         case Confirm():
-            out.print("It asks whether it may send here. It was not answered.")
+            said = "It asks whether it may send here. It was not answered."
         case Ignored():
-            out.print(one_line(f"It is passed over: {found.why}.", 600), markup=False)
+            said = one_line(f"It is passed over: {found.why}.", 600)
+    line(out, ("Proven.", "good"), " ", said)
 
 
 def _document(found: Events | Confirm | Ignored) -> Mapping[str, Any]:

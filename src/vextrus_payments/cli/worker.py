@@ -13,6 +13,7 @@ import click
 
 from vextrus_payments.cli.application import APP_HELP, required_app
 from vextrus_payments.cli.exit_codes import Exit
+from vextrus_payments.cli.helping import Command
 from vextrus_payments.cli.output import emit_json, say
 from vextrus_payments.cli.params import WholeNumber
 from vextrus_payments.errors import ConfigurationError
@@ -26,10 +27,15 @@ _LAST_CALL_S: Final = 2.0
 
 
 @click.command(
-    epilog="""\b
-Examples:
-  vextrus-pay worker --app shop.payments:payments           until SIGTERM or Ctrl+C
-  vextrus-pay worker --app shop.payments:payments --once    what is due now, then end: for a cron job"""
+    cls=Command,
+    moves_money=True,  # it submits what was reserved and left behind
+    examples=(
+        ("vextrus-pay worker --app shop.payments:payments", "until SIGTERM or Ctrl+C"),
+        (
+            "vextrus-pay worker --app shop.payments:payments --once",
+            "what is due now, then end: for a cron job",
+        ),
+    ),
 )
 @click.option("--app", metavar="MODULE:ATTRIBUTE", help=APP_HELP)
 @click.option(
