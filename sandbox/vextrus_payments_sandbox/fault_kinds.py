@@ -6,9 +6,9 @@ and none moved twice. A third (``webhook_...``) strikes how a payment is announc
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from vextrus_payments_sandbox.world import SandboxError
 
@@ -165,6 +165,31 @@ KINDS: Final[Mapping[str, Kind]] = {kind.name: kind for kind in _TABLE}
 """Every kind by its name."""
 BY_NUMBER: Final[Mapping[int, Kind]] = {kind.number: kind for kind in _TABLE}
 """Every kind by its two digits in magic amounts and wallets."""
+
+
+def operations_struck(kind: Kind, gateway: str, operations: Sequence[str]) -> tuple[str, ...]:
+    """Those of a gateway's `operations`, and of its announcements, that this kind can strike."""
+    return tuple(name for name in (*operations, WEBHOOK) if kind.can_strike(gateway, name))
+
+
+def kinds_as_json(gateways: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    """Every kind, with the operations it can strike at each of the `gateways` (name -> operations)."""
+    return [
+        {
+            "number": kind.number,
+            "name": kind.name,
+            "phase": kind.phase,
+            "about": kind.about,
+            "seconds": kind.seconds,
+            "skews": kind.skews,
+            "strikes": {
+                name: list(struck)
+                for name, operations in gateways.items()
+                if (struck := operations_struck(kind, name, operations))
+            },
+        }
+        for kind in _TABLE
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,8 @@ class FaultPlans:
             )
         times, chance, seed = _checked_times(wish), _checked_chance(wish), _checked_seed(wish)
         if len(self._plans) >= PLANS_MAX:
-            raise SandboxError(f"{PLANS_MAX} faults are waiting already; DELETE /_sandbox/faults clears them")
+            full = f"{PLANS_MAX} faults are waiting already; DELETE /_sandbox/faults clears them"
+            raise SandboxError(full, 409)
         if chance < 1 and seed is None:
             seed = self._chance.getrandbits(32)  # shown, so that what came by chance can be had again
         plan = Plan(next(self._ids), gateway, operation, fault, times, chance, seed)

@@ -14,7 +14,7 @@ yet (stage 4001), it strikes the first such call and every other one after it. A
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from vextrus_payments_sandbox.fault_kinds import BY_NUMBER, WEBHOOK, Fault, Kind, parse_fault
 from vextrus_payments_sandbox.world import MAGIC_WALLET
@@ -139,6 +139,47 @@ def strikes(taka: int, gateway: str, kind: Kind, operation: str) -> bool:
         and operation in stage.operations.get(gateway, ())
         and kind.can_strike(gateway, operation)
     )
+
+
+def as_json() -> dict[str, Any]:
+    """The rule, its stages and the outcomes."""
+    return {
+        "amount": "STAGE.NN taka",
+        "wallet": f"{WALLET_PREFIX}STAGENN",
+        "stages": [
+            {
+                "stage": stage.taka,
+                "about": stage.about,
+                "operations": {name: list(operations) for name, operations in stage.operations.items()},
+            }
+            for stage in STAGES.values()
+        ],
+        "outcomes": [
+            {
+                "amount": example_amount(OUTCOME, outcome.number),
+                "wallet": example_wallet(OUTCOME, outcome.number),
+                "name": outcome.name,
+                "about": dict(outcome.about),
+            }
+            for outcome in OUTCOMES.values()
+        ],
+    }
+
+
+def facts() -> dict[str, str]:
+    """The same for people: amount and wallet -> what happens; NN is the number of a kind of fault."""
+    found: dict[str, str] = {}
+    for taka in sorted((*STAGES, OUTCOME)):
+        if taka == OUTCOME:
+            for outcome in OUTCOMES.values():
+                marks = f"{example_amount(taka, outcome.number)} or {example_wallet(taka, outcome.number)}"
+                found[marks] = "; ".join(f"{name}: {about}" for name, about in outcome.about.items())
+            continue
+        stage = STAGES[taka]
+        struck = "; ".join(f"{name}: {' and '.join(calls)}" for name, calls in stage.operations.items())
+        marks = f"{taka}.NN" + ("" if taka == OPENING else f" or {WALLET_PREFIX}{taka}NN")
+        found[marks] = f"fault number NN strikes {stage.about} ({struck})"
+    return found
 
 
 def example_amount(taka: int, number: int) -> str:
