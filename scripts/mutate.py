@@ -26,6 +26,7 @@ _STATE_TESTS = [
     "test_rules_stories.py",
     "test_rules_guards.py",
     "test_rules_answers.py",
+    "test_rules_pages.py",
     "test_rules_refunds.py",
     "test_states.py",
     "test_reserving.py",
