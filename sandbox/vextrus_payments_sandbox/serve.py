@@ -174,8 +174,10 @@ class _OwnHostsOnly:
 
 
 def _names_this_machine(scope: Scope) -> bool:
-    host = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1")
-    return _THIS_MACHINE.fullmatch(host) is not None
+    host = next((value for name, value in scope["headers"] if name == b"host"), None)
+    if host is None:  # HTTP/1.0 knows no Host; every browser sends one
+        return bool(scope["http_version"] == "1.0")
+    return _THIS_MACHINE.fullmatch(host.decode("latin-1")) is not None
 
 
 class _Server(uvicorn.Server):

@@ -434,7 +434,12 @@ def padded(order_id: str) -> bool:
 
 
 async def test_a_base_address_that_ends_in_a_slash(nagad: NagadShop) -> None:
-    for prefix in ("//api/dfs", "/remote-payment-gateway-1.0//api/dfs"):
+    for prefix in (
+        "//api/dfs",
+        "/remote-payment-gateway-1.0//api/dfs",
+        "//remote-payment-gateway-1.0/api/dfs",
+        "//remote-payment-gateway-1.0//api//dfs/",
+    ):
         nagad.prefix = "http://127.0.0.1:28600" + prefix
         assert (await nagad.initialize()).status_code == 200
 

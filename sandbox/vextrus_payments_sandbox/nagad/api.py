@@ -33,7 +33,9 @@ _ROUTES: Final = (
     m.CONTEXT_PATH,
     m.CONTEXT_PATH + "/{rest:path}",
     "/api/{rest:path}",
-    "//api/{rest:path}",  # a base address that ended in a slash
+    # A base address that ended in a slash:
+    "//api/{rest:path}",
+    "/" + m.CONTEXT_PATH + "/{rest:path}",
 )
 _HEADERS: Final = (m.HEADER_API_VERSION, m.HEADER_CLIENT_ADDRESS, m.HEADER_CLIENT_TYPE)
 _ANY: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
