@@ -14,7 +14,7 @@ endif
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYTHONUTF8 := 1
 
-.PHONY: help demo test soak mutate test-floors test-wheel check setup setup-dev setup-bench bench lint types layers deps dead changelog \
+.PHONY: help demo test soak mutate test-floors test-wheel docs check setup setup-dev setup-bench bench lint types layers deps dead changelog \
 	format lock env-example public-api clean
 
 help: ## this list
@@ -35,6 +35,9 @@ test-floors: setup-dev ## the tests at the oldest versions pyproject.toml allows
 
 test-wheel: setup-dev ## every quick suite against the built wheel
 	WHEEL_SUITES=all $(BIN)/python -m pytest tests/packaging/test_against_wheel.py -rP
+
+docs: setup-dev ## the docs site in build/site, and the tables and pictures of docs/ that the code writes
+	$(BIN)/python -m scripts.docs
 
 soak: setup-dev ## hours of crashes and faults, counted in docs/soak.md; make soak HOURS=2
 	$(BIN)/python scripts/soak.py --hours $(or $(HOURS),1)

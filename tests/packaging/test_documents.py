@@ -25,6 +25,8 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
             continue
         name, _, anchor = target.partition("#")
         led = (page.parent / name).resolve() if name else page
+        if led.parent == ROOT / "docs" / "api":
+            continue  # made from the docstrings when the site is built, which looks at these links
         assert led.exists(), f"{page.name} links to {target}"
         if anchor and led.suffix == ".md":
             headings = re.findall(r"(?m)^#+ (.+)$", led.read_text(encoding="utf-8"))
