@@ -143,10 +143,11 @@ def _is_meant(plan: Plan, gateway: str, operation: str) -> bool:
 
 
 def _checked_times(wish: Mapping[str, Any]) -> int | Literal["always"]:
-    times = wish.get("times", 1)
-    if times == ALWAYS:
+    given = wish.get("times", 1)
+    if given == ALWAYS:
         return "always"
-    if not isinstance(times, int) or isinstance(times, bool) or not 1 <= times <= TIMES_MAX:
+    times = _whole(given)
+    if times is None or not 1 <= times <= TIMES_MAX:
         raise SandboxError(f'times is a whole number from 1 to {TIMES_MAX}, or "{ALWAYS}"')
     return times
 
@@ -159,9 +160,16 @@ def _checked_chance(wish: Mapping[str, Any]) -> float:
 
 
 def _checked_seed(wish: Mapping[str, Any]) -> int | None:
-    seed = wish.get("seed")
-    if seed is None:
+    if wish.get("seed") is None:
         return None
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= SEED_MAX:
+    seed = _whole(wish["seed"])
+    if seed is None or not 0 <= seed <= SEED_MAX:
         raise SandboxError(f"seed is a whole number from 0 to {SEED_MAX}")
     return seed
+
+
+def _whole(given: Any) -> int | None:
+    """A whole number as JSON may write it (``3``, ``3.0``); None for anything else."""
+    if isinstance(given, float) and given.is_integer():
+        return int(given)
+    return given if isinstance(given, int) and not isinstance(given, bool) else None

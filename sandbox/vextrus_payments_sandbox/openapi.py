@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Route
 
 from vextrus_payments_sandbox import openapi_shapes as shapes
 from vextrus_payments_sandbox.openapi_shapes import Json
+from vextrus_payments_sandbox.world import CUSTOMER
 
 PREFIX: Final = "/_sandbox/"
 ASSETS: Final = frozenset({"/_sandbox/style.css", "/_sandbox/live.js"})
@@ -42,7 +43,7 @@ _PAYMENT: Final = {
     "reference": {"type": "string", "minLength": 1},
 }
 
-_NUMBER: Final = {"number": {"type": "string", "pattern": "^01[0-9]{9}$"}}
+_NUMBER: Final = {"number": {"type": "string", "pattern": "^01[0-9]{9}$", "examples": [CUSTOMER["wallet"]]}}
 
 
 def _query(name: str, schema: Json, description: str) -> Json:
@@ -72,7 +73,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         "Order a fault for calls to come: n of them, all, or by chance", "Faults", "FaultOrder", (400, 409)
     ),
     ("DELETE", "faults"): Operation("Forget the faults that wait", "Faults"),
-    ("GET", "faults/kinds"): Operation(
+    ("GET", "fault_kinds"): Operation(
         "Every kind of fault, what it can strike, and the magic amounts and wallets", "FaultKinds"
     ),
     ("DELETE", "faults/{id}"): Operation(
