@@ -91,6 +91,7 @@ OUTCOMES: Final[Mapping[int, Outcome]] = {
             },
             fault="late_success",
         ),
+        Outcome(10, "returns_twice", {"nagad": "paid, and the browser comes back twice"}),
         Outcome(
             11,
             "insufficient_balance",

@@ -1,6 +1,8 @@
 """The hosted page as a browser without script walks it, how the payer goes back, and the wallets that go wrong."""
 
+import re
 from collections.abc import AsyncIterator
+from html import unescape
 from typing import Any
 from urllib.parse import parse_qs, urljoin, urlsplit
 
@@ -285,6 +287,7 @@ async def test_a_form_without_an_action_or_too_long_does_nothing(nagad: NagadSho
         ("01900000007", "UnKnownFailed 99_9999_007", "UnKnownFailed 99_9999_007"),
         ("01900000008", None, "Success 000"),
         ("01900000009", "Failed 99_9999_008", "InProgress None"),
+        ("01900000010", "", "Success 000"),  # its page stands below
     ],
 )
 async def test_what_each_wallet_does(
@@ -295,12 +298,27 @@ async def test_what_each_wallet_does(
     if returned is None:
         page = await page_of(nagad, end)
         assert end.startswith("http://127.0.0.1:28600/check-out/") and not page.links and not page.inputs
-    else:
+    elif returned:
         assert f"{query(end)['status']} {query(end)['status_code']}" == returned
     found = await nagad.verify(reference)
     assert f"{found['status']} {found['statusCode']}" == verified
     captured = "70.00" if verified == "Success 000" else "0.00"
     assert (await nagad.book(reference))["captured"] == captured
+
+
+async def test_a_browser_that_comes_back_twice(nagad: NagadShop) -> None:
+    reference, url = await nagad.ready("70")
+    end = await walk(nagad, url, wallet="01900000010")
+    assert end == f"http://127.0.0.1:28600/check-out/{reference}"
+    answer = await nagad.http.get(end)
+    (back,) = [link for link in Page(answer.text).links if link.startswith(CALLBACK)]
+    assert query(back)["status"] == "Success" and query(back)["payment_ref_id"] == reference
+    (picture,) = re.findall(r'<img src="([^"]+)"', answer.text)
+    assert unescape(picture) == back
+    assert answer.headers["refresh"] == f"1; url={back}"
+    assert "img-src http: https:" in answer.headers["content-security-policy"]
+    plain = await nagad.http.get("/check-out/nobody-knows-this")
+    assert "<img" not in plain.text and "img-src 'self'" in plain.headers["content-security-policy"]
 
 
 def test_every_wallet_that_goes_wrong_is_tried_above() -> None:

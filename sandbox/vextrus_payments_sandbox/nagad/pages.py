@@ -24,6 +24,7 @@ from vextrus_payments_sandbox.world import CUSTOMER, SandboxError, to_text
 
 PAGE_PATH: Final = "/check-out/"
 ABORT_PATH: Final = "/check-out/abort/"
+_TWIN_AHEAD_S: Final = 1
 
 
 class NagadPages:
@@ -47,7 +48,10 @@ class NagadPages:
         if payment is None:
             return _ended(texts, "unknown", None, 404)
         if not self._rules.page_open(payment):
-            return _ended(texts, _ending(payment), self._way_back(payment), refresh=self._known_at(payment))
+            way_back = self._way_back(payment)
+            if way_back and self._rules.comes_twice(payment):
+                return _ended_twice(texts, _ending(payment), way_back)
+            return _ended(texts, _ending(payment), way_back, refresh=self._known_at(payment))
         return self._step(request, payment, texts, error=request.query_params.get("again", ""))
 
     async def act(self, request: Request) -> Response:
@@ -63,6 +67,8 @@ class NagadPages:
             again = self._apply(payment, form)
         if self._rules.page_open(payment):
             return see_other(_address(request, payment, again=again))
+        if self._rules.comes_twice(payment):
+            return see_other(_address(request, payment, again=""))
         return see_other(self._way_back(payment) or _address(request, payment, again=""))
 
     async def leave(self, request: Request) -> Response:
@@ -183,7 +189,13 @@ def _ending(payment: Payment) -> str:
 
 
 def _ended(
-    texts: Mapping[str, str], ending: str, way_back: str | None, status: int = 200, refresh: str | None = None
+    texts: Mapping[str, str],
+    ending: str,
+    way_back: str | None,
+    status: int = 200,
+    *,
+    refresh: str | None = None,
+    twin: str = "",
 ) -> Response:
     return html(
         "ended.html",
@@ -194,4 +206,17 @@ def _ended(
         text=texts[f"{ending}_text"],
         way_back=way_back,
         ending={"aborted": "cancelled", "under_way": "done"}.get(ending, ending),
+        twin=twin,
     )
+
+
+def _ended_twice(texts: Mapping[str, str], ending: str, way_back: str) -> Response:
+    """The end of a page whose browser asks for the return address as a picture first, and then goes there itself.
+
+    That takes no script, and is what a doubled click or a browser that loads ahead does to a shop.
+    """
+    location = see_other(way_back).headers["Location"]
+    page = _ended(texts, ending, way_back, refresh=f"{_TWIN_AHEAD_S}; url={location}", twin=location)
+    policy = page.headers["Content-Security-Policy"]
+    page.headers["Content-Security-Policy"] = policy.replace("img-src 'self'", "img-src http: https:")
+    return page

@@ -198,6 +198,10 @@ class NagadRules:
         """Whether the browser never leads back to the shop."""
         return payment.wallet is not None and self._course(payment, payment.wallet).stays
 
+    def comes_twice(self, payment: Payment) -> bool:
+        """Whether the browser asks for the return address twice."""
+        return payment.wallet is not None and self._course(payment, payment.wallet).twice
+
     def _course(self, payment: Payment, wallet: Wallet) -> wallets.Course:
         """How it goes: as its amount or a magic wallet says (``magic.py``), else as this wallet does."""
         outcome = outcome_of(GATEWAY, payment.amount_minor, wallet.number) if self.world.magic else None

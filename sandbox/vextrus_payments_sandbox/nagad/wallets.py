@@ -39,6 +39,8 @@ class Course:
     settles_paid: bool = True
     stays: bool = False
     """The browser never leaves the page."""
+    twice: bool = False
+    """The browser asks for the return address twice."""
     aborts: bool = False
     """It ends already when the number is typed."""
 
@@ -74,6 +76,7 @@ _NOTES: Final[Mapping[str, tuple[str, Course, Mapping[str, object]]]] = {
         Course(ending=FAILED_TOO_EARLY, verify=Status.IN_PROGRESS, settles_after_s=SETTLES_AFTER_S),
         {},
     ),
+    "01900000010": ("paid, and the browser comes back twice", Course(twice=True), {}),
 }
 
 COURSES: Final[Mapping[str, Course]] = {number: course for number, (_, course, _) in _NOTES.items()}
@@ -86,6 +89,7 @@ BY_OUTCOME: Final[Mapping[str, Course]] = {
     "unknown_then_failed": COURSES["01900000007"],
     "never_returns": COURSES["01900000008"],
     "late_success": COURSES["01900000009"],
+    "returns_twice": COURSES["01900000010"],
     "insufficient_balance": Course(ending=NO_BALANCE),
     "account_blocked": Course(ending=BLOCKED),
 }
