@@ -13,8 +13,8 @@ AXE = Path(__file__).parent / "axe" / "axe.min.js"
 SHOTS = os.environ.get("VEXTRUS_TEST_SCREENSHOTS")
 """A folder for pictures of the pages, for a person to look at; without it none are taken."""
 
-WIDE = {"width": 1280, "height": 900}
-PHONE = {"width": 390, "height": 844}
+WIDE, PHONE, NARROWEST = (1280, 900), (390, 844), (320, 500)
+"""The last is what a wide screen shows at 400 %."""
 _PATIENCE_MS = 10_000
 _ON_A_PHONE = {"is_mobile": True, "has_touch": True, "device_scale_factor": 2}
 _QUIET = [
@@ -57,11 +57,12 @@ async def running() -> AsyncIterator[Any]:
             await browser.close()
 
 
-@dataclass
+@dataclass(frozen=True)
 class Look:
     """How somebody looks at a page."""
 
     phone: bool = False
+    narrow: bool = False
     dark: bool = False
     javascript: bool = True
     locale: str = "en-US"
@@ -69,13 +70,17 @@ class Look:
     @property
     def name(self) -> str:
         """For the file of a picture."""
-        parts = ["phone" if self.phone else "wide", "dark" if self.dark else "light"]
+        parts = [
+            "phone" if self.phone else "narrow" if self.narrow else "wide",
+            "dark" if self.dark else "light",
+        ]
         return "-".join(parts + ([] if self.javascript else ["noscript"]))
 
     def options(self) -> dict[str, Any]:
         """What Playwright's `new_context` takes."""
+        width, height = PHONE if self.phone else NARROWEST if self.narrow else WIDE
         return {
-            "viewport": PHONE if self.phone else WIDE,
+            "viewport": {"width": width, "height": height},
             "color_scheme": "dark" if self.dark else "light",
             "java_script_enabled": self.javascript,
             "locale": self.locale,
@@ -93,6 +98,11 @@ class Tab:
     expected: set[int] = field(default_factory=set)
     """HTTP statuses from 400 on that this test brings about."""
     complaints: list[str] = field(default_factory=list)
+
+    def begin(self) -> None:
+        """Forget the test before."""
+        self.expected.clear()
+        self.complaints.clear()
 
     def listen(self) -> None:
         """Note what goes wrong from now on."""

@@ -55,6 +55,16 @@ class Stage:
     bkash: Shop
     nagad: NagadShop
 
+    async def start_over(self) -> None:
+        """As at the beginning: no payments, no faults, noon."""
+        self.clock.moment = NOON
+        self.till.visits.clear()
+        for answer in (
+            await self.bkash.http.post("/_sandbox/reset"),
+            await self.bkash.http.delete("/_sandbox/faults"),
+        ):
+            assert answer.status_code < 300, answer.text
+
     async def bkash_page(self, amount: Any = "1250.50", **changes: Any) -> tuple[str, str]:
         """A new bKash payment: its id and its page."""
         made = await self.bkash.create(amount, callbackURL=f"{self.till.url}/back", **changes)
@@ -63,6 +73,19 @@ class Stage:
     async def nagad_page(self, amount: Any = "1250.50", **more: Any) -> tuple[str, str]:
         """A new Nagad payment: its reference and its page."""
         return await self.nagad.ready(amount, outer={"merchantCallbackURL": f"{self.till.url}/back"}, **more)
+
+    async def page(self, gateway: str, amount: Any = "1250.50") -> tuple[str, str]:
+        """A new payment at that gateway: its reference and its page."""
+        return await (self.bkash_page(amount) if gateway == "bkash" else self.nagad_page(amount))
+
+    async def state(self, gateway: str, reference: str) -> str:
+        """What the gateway's own look-up calls the payment; bKash is executed first where the payer has confirmed."""
+        if gateway == "nagad":
+            return str((await self.nagad.verify(reference))["status"])
+        found = await self.bkash.query(reference)
+        if found["verificationStatus"] == "Complete" and found["transactionStatus"] == "Initiated":
+            found = await self.bkash.execute(reference)
+        return str(found["transactionStatus"])
 
 
 @asynccontextmanager
