@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from vextrus_payments_sandbox.admin_taping import AdminTape
 from vextrus_payments_sandbox.delivery import Courier
 from vextrus_payments_sandbox.exchange import BodyTooLargeError, json_response, read_body
 from vextrus_payments_sandbox.faults import FaultPlans
@@ -44,17 +45,34 @@ def is_foreign(request: Request) -> bool:
 
 
 def guarded(endpoint: Endpoint) -> Endpoint:
-    """Refuse foreign pages, and turn a :class:`SandboxError` into its JSON answer."""
+    """Refuse foreign pages, tell the record of what changes something, and turn a :class:`SandboxError` into its JSON
+    answer."""
 
     async def guard(request: Request) -> Response:
         if is_foreign(request):
             return admin_error("this Origin is not the sandbox's own; nothing was done", 403)
+        if request.method in ("GET", "HEAD"):
+            return await answered(endpoint, request)
         try:
-            return await endpoint(request)
-        except SandboxError as wrong:
-            return admin_error(str(wrong), wrong.status)
+            await read_body(request)
+        except BodyTooLargeError:
+            return admin_error("the body is too long", 413)
+        tape, answer = AdminTape(request.app.state.world, request), None
+        try:
+            answer = await answered(endpoint, request)
+        finally:
+            tape.finished(answer)
+        return answer
 
     return guard
+
+
+async def answered(endpoint: Endpoint, request: Request) -> Response:
+    """The endpoint's answer, a :class:`SandboxError` turned into its JSON answer."""
+    try:
+        return await endpoint(request)
+    except SandboxError as wrong:
+        return admin_error(str(wrong), wrong.status)
 
 
 async def wish(request: Request) -> dict[str, Any]:

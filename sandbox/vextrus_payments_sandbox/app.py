@@ -18,6 +18,7 @@ from starlette.routing import Route
 from vextrus_payments.clock import Clock, Sleeper, SystemClock, SystemSleeper
 from vextrus_payments_sandbox import sns
 from vextrus_payments_sandbox.admin import ADMIN_PREFIX, Admin, admin_error
+from vextrus_payments_sandbox.admin_payments import PaymentsAdmin
 from vextrus_payments_sandbox.bkash import BkashSandbox
 from vextrus_payments_sandbox.bkash.api import unknown_route
 from vextrus_payments_sandbox.bkash.pages import payment_id_of
@@ -25,11 +26,13 @@ from vextrus_payments_sandbox.bkash.records import GATEWAY, Rules
 from vextrus_payments_sandbox.delivery import Courier
 from vextrus_payments_sandbox.exchange import Dropped, Exchange
 from vextrus_payments_sandbox.faults import KINDS, FaultPlans
+from vextrus_payments_sandbox.feed import Feed
 from vextrus_payments_sandbox.nagad import NagadSandbox
 from vextrus_payments_sandbox.nagad.keys import KeyFolder
 from vextrus_payments_sandbox.nagad.records import Rules as NagadRules
 from vextrus_payments_sandbox.nagad.wallets import WALLETS as NAGAD_WALLETS
 from vextrus_payments_sandbox.rendering import STYLE_PATH, html, style
+from vextrus_payments_sandbox.taping import Tape
 from vextrus_payments_sandbox.world import (
     CUSTOMER,
     SandboxClock,
@@ -111,6 +114,7 @@ def create_app(
         call = world.wire.open(world.now(), gateway.name, "unknown", request.method, request.url.path)
         response = unknown_route(request)
         call.status = response.status_code
+        Tape(world, request, call).finished(response)
         return response
 
     async def gone(request: Request, error: Exception) -> Response:
@@ -126,6 +130,7 @@ def create_app(
             Route(STYLE_PATH, style),
             Route("/SimpleNotificationService-{name}.pem", certificate),
             *Admin(world, faults, courier).routes(),
+            *PaymentsAdmin(world, Feed(world.record)).routes(),
             *gateway.routes(),
             *second.routes(),
         ],

@@ -43,7 +43,12 @@ class BodyTooLargeError(Exception):
 
 
 async def read_body(request: Request, limit: int = BODY_MAX) -> bytes:
-    """The whole body; raises :class:`BodyTooLargeError` once more than `limit` bytes have come."""
+    """The whole body, also a second time; raises :class:`BodyTooLargeError` once more than `limit` bytes have come."""
+    known = request.scope.get(BODY_KEY)
+    if isinstance(known, bytes):
+        if len(known) > limit:
+            raise BodyTooLargeError
+        return known
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -137,7 +142,8 @@ class Exchange:
             raise
 
     async def close(self) -> None:
-        """Stop whatever is still waiting; called when the server stops."""
+        """Stop whatever is still waiting, who listens to the record included; called when the server stops."""
+        self.world.record.close()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

@@ -26,6 +26,21 @@ class BookRow:
     refunded_minor: int
     created_at: datetime
 
+    def as_json(self, captured_minor: int, refunded_minor: int) -> dict[str, Any]:
+        """Amounts as texts in taka; those that moved are the books'."""
+        return {
+            "gateway": self.gateway,
+            "reference": self.reference,
+            "transaction_id": self.transaction_id,
+            "invoice": self.invoice,
+            "state": self.state,
+            "amount": to_text(self.amount_minor),
+            "captured": to_text(captured_minor),
+            "refunded": to_text(refunded_minor),
+            "currency": CURRENCY,
+            "created_at": iso(self.created_at),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Listed:
@@ -39,19 +54,7 @@ class Listed:
 
     def as_json(self) -> dict[str, Any]:
         """Amounts as texts in taka."""
-        return {
-            "number": self.number,
-            "gateway": self.row.gateway,
-            "reference": self.row.reference,
-            "transaction_id": self.row.transaction_id,
-            "invoice": self.row.invoice,
-            "state": self.row.state,
-            "amount": to_text(self.row.amount_minor),
-            "captured": to_text(self.captured_minor),
-            "refunded": to_text(self.refunded_minor),
-            "currency": CURRENCY,
-            "created_at": iso(self.row.created_at),
-        }
+        return {"number": self.number, **self.row.as_json(self.captured_minor, self.refunded_minor)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,8 @@ class Record:
     _seq: int = 0
     _told: int = 0
     _closings: int = 0
+    _lost: int = 0
+    """The highest number among those that are kept no more."""
     _waiting: set["asyncio.Future[None]"] = field(default_factory=set, repr=False)
 
     # ------------------------------------------------------------------------------------------- writing
@@ -108,7 +110,7 @@ class Record:
         """
         entry.title = title or entry.title
         entry.detail.update(detail)
-        if entry.seq not in self._weights:
+        if not self.keeps(entry):
             return
         if reference and reference[:NAME_MAX] != entry.reference:
             self._unlist(entry)
@@ -121,6 +123,7 @@ class Record:
         """Forget everything; the numbers go on, so that a listener misses nothing that comes after."""
         for kept in (self._entries, self._of, self._news, self._weights):
             kept.clear()
+        self._lost = self._told
         self._weight = self.forgotten = 0
         self.last_forgotten_at = ""
 
@@ -202,6 +205,14 @@ class Record:
             self._waiting.discard(waiting)
         return self._since(seq)
 
+    def missed(self, seq: int) -> bool:
+        """Whether somebody who read up to `seq` can no longer be told all of what came after it."""
+        return seq < self._lost or seq > self._told
+
+    def keeps(self, entry: Entry) -> bool:
+        """Whether an entry has not been forgotten yet."""
+        return entry.seq in self._weights
+
     def close(self) -> None:
         """The server stops: let everybody go who waits in :meth:`after`. The entries stay."""
         self._closings += 1
@@ -237,6 +248,7 @@ class Record:
         self._unlist(oldest)
         self._news.pop(oldest.told, None)
         self._weight -= self._weights.pop(oldest.seq)
+        self._lost = max(self._lost, oldest.told)
         self.forgotten += 1
         self.last_forgotten_at = oldest.at
 

@@ -8,6 +8,7 @@ The same names are hidden in the query of any address. Numbers stay as they were
 import json
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 BODY_MAX: Final = 4_096
@@ -42,20 +43,19 @@ _SHOWN_HEADERS: Final = frozenset(
         "x-sandbox-fault",
     }
 )
-_SECRET: Final = (
-    r"authorization|credential|password|passwd|secret|token|cookie|api_?-?key|app_?-?key|private_?-?key|"
-    r"username|hash|signature"
+_LOUD: Final = re.compile(
+    r"authorization|credential|password|passwd|secret|token|cookie|signature|subscribeurl|"
+    r"(?:api|app|access|private)[_-]?key|card[_-]?number|pincode|otpcode"
 )
-_IS_SECRET: Final = re.compile(
-    rf"{_SECRET}|(?:^|[_-])(?:pin|otp)(?:$|[_-])|(?:pin|otp)(?:code|number)?$|^subscribeurl$|^unsubscribeurl$",
-    re.IGNORECASE,
-)
-_IS_SEALED: Final = re.compile(r"^sensitivedata\w*$|^signature$", re.IGNORECASE)
+"""Wherever one of these stands in a name, it is a secret's."""
+_QUIET: Final = frozenset({"pin", "otp", "cvc", "cvv", "hash", "username"})
+"""These only as a word of their own: an opinion is no secret."""
+_HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
+_IS_SEALED: Final = re.compile(r"sensitivedata\w*|signature", re.IGNORECASE)
 _NOT_SECRET: Final = frozenset({"token_type", "signatureversion", "tokenized"})
 _LOOSE: Final = re.compile(
-    rf"""((?:{_SECRET}|sensitivedata|\bpin|\botp|_pin|_otp)[\w-]{{0,40}}["']?\s{{0,9}}[:=]\s{{0,9}})"""
-    r"""("[^"\r\n]*"?|'[^'\r\n]*'?|[^\s,;&}<]+)""",
-    re.IGNORECASE,
+    # A name, what parts it from its value, and the value: quoted, or with all that follows where it is a list, or bare.
+    r"""(?<![\w\-])([\w\-]++)(["']?\s{0,9}[:=]\s{0,9})("[^"\r\n]*"?|'[^'\r\n]*'?|[\[{][\s\S]*|[^\s,;&}<]+)"""
 )
 _LONG: Final = re.compile(r"[A-Za-z0-9+/=_.\-]{200,}")
 _QUERY: Final = re.compile(r"([?&;#])([^=&#\s]{1,100})=([^&#\s\"']*)")
@@ -97,9 +97,14 @@ def body_shown(raw: bytes, limit: int = BODY_MAX) -> str:
 
 def text_shown(text: str) -> str:
     """A text that is no JSON (any more), with what follows the name of a secret hidden."""
-    return _LONG.sub(
-        lambda match: _sealed(match[0]), _LOOSE.sub(lambda match: match[1] + hidden(match[2]), text)
-    )
+    return _LONG.sub(lambda match: _sealed(match[0]), _LOOSE.sub(_loosely, text))
+
+
+def _loosely(match: re.Match[str]) -> str:
+    name, between, value = match.groups()
+    if _IS_SEALED.fullmatch(name) and len(value) > 2 * _SEALED_KEPT:
+        return name + between + _sealed(value.strip("\"'"))
+    return name + between + hidden(value) if is_secret(name[:_VALUE_MAX]) else match[0]
 
 
 def url_shown(text: str) -> str:
@@ -111,9 +116,13 @@ def url_shown(text: str) -> str:
     )
 
 
+@lru_cache(maxsize=1_024)
 def is_secret(name: str) -> bool:
     """Whether a member, parameter or header of this name is never shown."""
-    return name.lower() not in _NOT_SECRET and _IS_SECRET.search(name) is not None
+    lowered = name.lower()
+    if lowered in _NOT_SECRET:
+        return False
+    return _LOUD.search(lowered) is not None or not _QUIET.isdisjoint(_HUMP.sub(" ", name).lower().split())
 
 
 def hidden(value: str) -> str:
@@ -151,9 +160,9 @@ def _written(value: Any, depth: int) -> str:
 
 
 def _member(name: str, value: Any, depth: int) -> str:
-    if isinstance(value, str) and _IS_SEALED.match(name) and len(value) > 2 * _SEALED_KEPT:
+    if isinstance(value, str) and _IS_SEALED.fullmatch(name) and len(value) > 2 * _SEALED_KEPT:
         return json.dumps(_sealed(value), ensure_ascii=False)
-    if is_secret(name) and value is not None and not isinstance(value, bool):
+    if is_secret(name[:_VALUE_MAX]) and value is not None and not isinstance(value, bool):
         length = value if isinstance(value, str) else _written(value, depth + 1)
         return json.dumps(hidden(length), ensure_ascii=False)
     return _written(value, depth + 1)

@@ -8,7 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from vextrus_payments_sandbox.record import Entry
-from vextrus_payments_sandbox.redacting import body_shown, headers_shown, url_shown
+from vextrus_payments_sandbox.redacting import body_shown, cut, headers_shown, url_shown
+from vextrus_payments_sandbox.wire_log import PATH_MAX
 from vextrus_payments_sandbox.world import Call, World
 
 BODY_KEY: Final = "vextrus.sandbox.body"
@@ -32,7 +33,7 @@ class Tape:
             f"{call.operation}: under way",
             operation=call.operation,
             method=call.method,
-            path=url_shown(path),
+            path=cut(url_shown(path), PATH_MAX),
             status=None,
             fault=None,
             moved_money=False,

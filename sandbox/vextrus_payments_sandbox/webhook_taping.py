@@ -43,7 +43,9 @@ class WebhookTape:
 
     def finished(self, answer: httpx.Response | None) -> None:
         """The try is over: `answer` came, or none did, and the row says why."""
-        ending = str(self._row.status) if answer is not None else f"no answer ({self._row.error or 'stopped'})"
+        ending = (
+            str(self._row.status) if answer is not None else f"no answer ({self._row.error or 'stopped'})"
+        )
         fault = f" ({self._row.fault})" if self._row.fault else ""
         shown = None
         if answer is not None:

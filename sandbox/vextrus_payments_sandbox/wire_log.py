@@ -8,6 +8,7 @@ from typing import Any, Final
 from vextrus_payments_sandbox.notation import iso
 
 WIRE_LOG_MAX: Final = 50_000
+PATH_MAX: Final = 512
 
 
 @dataclass(slots=True)
@@ -36,7 +37,7 @@ class WireLog:
     def open(self, at: datetime, gateway: str, operation: str, method: str, path: str) -> Call:
         """Log a call that just arrived; the caller fills in the rest as it becomes known."""
         self._seq += 1
-        call = Call(self._seq, iso(at), gateway, operation, method, path)
+        call = Call(self._seq, iso(at), gateway, operation, method, path[:PATH_MAX])
         self.calls.append(call)
         return call
 

@@ -234,6 +234,35 @@ class World:
             self.books.open(found.account, found.opening_minor)
         return found
 
+    def set_balance(self, number: str, amount_minor: int) -> Wallet:
+        """Let a wallet hold that much from now on: the difference comes from the account `bank`, or goes there.
+
+        Raises :class:`SandboxError` for a number that is no test wallet's, and where the bank has no more.
+        """
+        wallet = self.wallet(number)
+        if wallet is None:
+            raise SandboxError("there is no test wallet with this number", 404)
+        more = amount_minor - self.books.balance(wallet.account)
+        source, target = (BANK, wallet.account) if more > 0 else (wallet.account, BANK)
+        empty = False
+        try:
+            if more:
+                self.books.move(
+                    self.now(),
+                    gateway="",
+                    kind="balance",
+                    source=source,
+                    target=target,
+                    amount_minor=abs(more),
+                    reference="",
+                    transaction_id="",
+                )
+        except InsufficientFundsError:
+            empty = True
+        if empty:
+            raise SandboxError("the bank has given all it had; reset the sandbox", 409)
+        return wallet
+
     def text(self, alphabet: str, length: int) -> str:
         """That many characters of `alphabet`, from the injected source of chance."""
         return "".join(self.random.choices(alphabet, k=length))

@@ -25,6 +25,7 @@ from vextrus_payments_sandbox.nagad.keys import new_pair
 from vextrus_payments_sandbox.nagad.records import GATEWAY, MESSAGES, PREFIX, Merchant, Refusal
 from vextrus_payments_sandbox.nagad.rules import NagadRules
 from vextrus_payments_sandbox.nagad.writing import accepted, amount_of, cancelled, verified
+from vextrus_payments_sandbox.taping import Tape
 from vextrus_payments_sandbox.world import SandboxError, World, iso
 
 OPERATIONS: Final = ("initialize", "complete", "verify", "refund")
@@ -158,6 +159,7 @@ class NagadApi:
         call = self._world.wire.open(self._world.now(), GATEWAY, "unknown", request.method, request.url.path)
         response = self._refused(Refusal("999", "there is no such route"), 404)
         call.status = response.status_code
+        Tape(self._world, request, call).finished(response)
         return response
 
     def _reference(self, operation: str, names: tuple[str, ...], request: Request) -> str | None:
