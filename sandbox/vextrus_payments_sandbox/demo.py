@@ -8,7 +8,7 @@ temporary folder, so that a run never meets an earlier run's token, budget, key 
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,8 +38,12 @@ AMOUNT: Final = Money("1250.50", "BDT")
 REFUND: Final = Money("450.25", "BDT")
 
 
-async def run(script: Script) -> Record:
-    """Run the demo. What goes wrong unplanned is in the record's `error`; what was seen until then is kept."""
+async def run(script: Script, *, on_step: Callable[[str], None] | None = None) -> Record:
+    """Run the demo. What goes wrong unplanned is in the record's `error`; what was seen until then is kept.
+
+    Args:
+        on_step: is told the title of each step as it begins.
+    """
     record = Record(script)
     try:
         async with AsyncExitStack() as stack:
@@ -53,7 +57,7 @@ async def run(script: Script) -> Record:
                 async with open_shop(script, record, server.url, home) as shop:
                     if script.cast.announces:
                         await sandbox.announce_to(shop.webhook_url)
-                    await _Story(script, record, sandbox, shop).tell()
+                    await _Story(script, record, sandbox, shop, on_step).tell()
             finally:
                 record.wire = await sandbox.get("wire")
                 record.books = await sandbox.get("books")
@@ -67,7 +71,15 @@ async def run(script: Script) -> Record:
 class _Story:
     """The steps, in their order."""
 
-    def __init__(self, script: Script, record: Record, sandbox: Sandbox, shop: Shop) -> None:
+    def __init__(
+        self,
+        script: Script,
+        record: Record,
+        sandbox: Sandbox,
+        shop: Shop,
+        on_step: Callable[[str], None] | None,
+    ) -> None:
+        self._on_step = on_step
         self._script = script
         self._cast = script.cast
         self._record = record
@@ -244,6 +256,8 @@ class _Story:
         """Time a step and note the gateway calls that were made during it."""
         step = Step(name, title)
         self._record.steps.append(step)
+        if self._on_step is not None:
+            self._on_step(title)
         before = len((await self._sandbox.get("wire"))["calls"])
         with _timed(step):
             yield step

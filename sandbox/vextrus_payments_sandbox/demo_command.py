@@ -5,7 +5,9 @@ import asyncio
 import click
 
 from vextrus_payments.cli.frame import error_document, error_line
+from vextrus_payments.cli.helping import Command
 from vextrus_payments.cli.output import emit_json, say
+from vextrus_payments.cli.waiting import Waiting
 from vextrus_payments_sandbox.demo import run
 from vextrus_payments_sandbox.demo_faults import PLAYS, Script
 from vextrus_payments_sandbox.demo_report import document, exit_of, failed_document, judge, show
@@ -26,6 +28,12 @@ def _faults(gateway: str) -> str:
 
 
 @click.command(
+    cls=Command,
+    examples=(
+        ("vextrus-pay demo", "one bKash payment and a refund, with the books compared at the end"),
+        ("vextrus-pay demo --fault lost-answer", "the same while the answer to the execute gets lost"),
+        ("vextrus-pay demo --gateway nagad --json", "through Nagad; one document for a script"),
+    ),
     epilog=f"\b\nFaults:\n{_faults('bkash')}\n\n\b\nFaults with --gateway nagad:\n{_faults('nagad')}",
     help="One payment and a refund through a local sandbox, shown step by step.\n\n"
     "Starts the sandbox, opens a payment, walks the hosted page as a payer would, executes, refunds a part, hands "
@@ -50,7 +58,8 @@ def _faults(gateway: str) -> str:
 )
 def command(as_json: bool, gateway: str, script: Script) -> int:
     """See `help` above."""
-    record = asyncio.run(run(script))
+    with Waiting("Starting a sandbox and a shop", quiet=as_json) as busy:
+        record = asyncio.run(run(script, on_step=busy.tell))
     verdict = judge(record)
     if record.error is not None:
         say(f"Error: {error_line(record.error)}")

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from vextrus_payments.cli.exit_codes import Exit, of_error
-from vextrus_payments.cli.output import console, speaks_unicode
+from vextrus_payments.cli.look import Column, cell, commands, line, mark, panel, right, table, whole
+from vextrus_payments.cli.output import console
 from vextrus_payments.ledger import DEFAULT_ACCOUNTS, LedgerEntry, Side
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
@@ -18,6 +19,7 @@ from vextrus_payments_sandbox.demo_stage import Record, Step, word_of
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 _CLEARING: Final = "clearing"
 CURRENCY: Final = AMOUNT.currency
@@ -245,102 +247,90 @@ def show(record: Record, verdict: Verdict) -> None:
     _show_books(out, verdict)
     out.print()
     if record.error is not None:
-        out.print("The demo broke off; above is what had happened until then.", style="bold red")
+        line(out, ("The demo broke off; above is what had happened until then.", "bad"))
     elif verdict.good:
-        out.print("The ledger and the sandbox's own books agree to the last paisa.", style="bold green")
+        line(out, ("The ledger and the sandbox's own books agree to the last paisa.", "good"))
     else:
-        out.print("The ledger and the sandbox's books DIFFER.", style="bold red")
+        line(out, ("The ledger and the sandbox's books DIFFER.", "bad"))
     name = _own_name()
-    out.print(f"See the payment pages in a browser:  {name} sandbox serve", markup=False, highlight=False)
-    out.print(
-        f"Watch things go wrong:               {name} demo --fault lost-answer", markup=False, highlight=False
-    )
-    out.print(
-        f"The same with another gateway:       {name} demo --gateway nagad", markup=False, highlight=False
-    )
+    shown, other, fault = "bkash", "nagad", "lost-answer"
+    if record.script.cast.name == "nagad":
+        shown, other, fault = "nagad", "bkash", "lost-complete"
+    rows = [
+        ("See the payment pages in a browser", f"{name} sandbox serve"),
+        ("Watch things go wrong", f"{name} demo --gateway {shown} --fault {fault}"),
+        ("The same with another gateway", f"{name} demo --gateway {other}"),
+    ]
+    commands(out, rows)
     out.file.flush()
 
 
 def _show_title(out: "Console", record: Record) -> None:
-    from rich.panel import Panel
-    from rich.text import Text
-
-    text = Text(
+    text = cell(
         f"One {record.script.cast.title} payment through every layer, over real HTTP, with no real money."
     )
     if record.script.name:
-        text.append(f"\nThis time: {record.script.about}", style="bold yellow")
-    out.print(Panel(text, title="vextrus-pay demo", title_align="left", expand=False))
+        text.append(f"\nThis time: {record.script.about}", style="open")
+    out.print(panel(text, "vextrus-pay demo"))
 
 
 def _show_steps(out: "Console", record: Record) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title="Steps", title_justify="left", title_style="bold", show_lines=True)
-    table.add_column("Step", style="bold", max_width=13)
-    table.add_column("What happened", ratio=1)
-    table.add_column(f"Calls to {record.script.cast.title}", no_wrap=True)
-    table.add_column("ms", justify="right", no_wrap=True)
-    table.add_column(f"Money ({CURRENCY})", justify="right", max_width=9)
+    calls, money = f"Calls to {record.script.cast.title}", f"Money ({CURRENCY})"
+    shown = table(
+        Column(name="Step", widest=14),
+        "What happened",
+        whole(calls),
+        right("ms"),
+        right(money),
+        title="Steps",
+        lines=True,
+    )
     for step in record.steps:
-        money = (step.moved or "").removesuffix(f" {CURRENCY}")
-        color = "green" if money.startswith("+") else "yellow"
-        table.add_row(
-            step.title, Text(step.text), _calls(step), str(step.elapsed_ms), Text(money, style=color)
+        moved = (step.moved or "").removesuffix(f" {CURRENCY}")
+        style = "good" if moved.startswith("+") else "open"
+        ms = str(step.elapsed_ms)
+        shown.add_row(
+            cell(step.title, "title"), cell(step.text, limit=1000), _calls(step), ms, cell(moved, style)
         )
-    out.print(table)
+    out.print(shown)
 
 
-def _calls(step: Step) -> Any:
+def _calls(step: Step) -> "Text":
     from rich.text import Text
 
     lines = Text()
     for call in step.calls:
         went_wrong = _FAULT_WORDS.get(call["fault"] or "", call["fault"])
-        line = f"{call['operation']} {went_wrong or call['status']}"
-        lines.append(("\n" if lines else "") + line, style="red" if went_wrong else "")
-    return lines or Text("none", style="dim")
+        said = f"{call['operation']} {went_wrong or call['status']}"
+        lines.append(("\n" if lines else "") + said, style="bad" if went_wrong else "")
+    return lines or Text("none", style="hint")
 
 
 def _show_ledger(out: "Console", record: Record) -> None:
-    from rich.table import Table
-
     if not record.entries:
-        out.print("Ledger: no entry, for no money moved.", style="bold")
+        line(out, ("Ledger: no entry, for no money moved.", "title"))
         return
-    table = Table(title="Ledger entries", title_justify="left", title_style="bold")
-    table.add_column("Entry", no_wrap=True)
-    table.add_column("Account", overflow="fold")
-    table.add_column(f"Debit {CURRENCY}", justify="right", no_wrap=True)
-    table.add_column(f"Credit {CURRENCY}", justify="right", no_wrap=True)
+    debit, credit = f"Debit {CURRENCY}", f"Credit {CURRENCY}"
+    shown = table(whole("Entry"), "Account", right(debit), right(credit), title="Ledger entries")
     for entry in record.entries.values():
         lead = entry.kind.value
         for posting in entry.postings:
             amount = posting.amount.amount
-            table.add_row(
-                lead, posting.account, *((amount, "") if posting.side is Side.DEBIT else ("", amount))
-            )
+            sides = (amount, "") if posting.side is Side.DEBIT else ("", amount)
+            shown.add_row(lead, posting.account, *sides)
             lead = ""
-        table.add_section()
-    out.print(table)
+        shown.add_section()
+    out.print(shown)
 
 
 def _show_books(out: "Console", verdict: Verdict) -> None:
-    from rich.table import Table
-
-    yes, no = ("\u2713", "\u2717") if speaks_unicode(sys.stdout) else ("yes", "NO")
-    table = Table(title="Books, each summed by itself", title_justify="left", title_style="bold")
-    table.add_column("Clearing account")
-    table.add_column("Our ledger", justify="right", no_wrap=True)
-    table.add_column("The sandbox", justify="right", no_wrap=True)
-    table.add_column("Equal", justify="center")
+    title = "Books, each summed by itself"
+    shown = table("Clearing account", right("Our ledger"), right("The sandbox"), "Equal", title=title)
     for row in verdict.rows:
-        table.add_row(row.account, str(row.ledger), str(row.sandbox), yes if row.equal else no)
-    out.print(table)
+        shown.add_row(row.account, str(row.ledger), str(row.sandbox), mark(row.equal))
+    out.print(shown)
     for check in verdict.checks:
-        mark, color = (yes, "green") if check.holds else (no, "bold red")
-        out.print(f" {mark} {check.what}", markup=False, style=color)
+        line(out, " ", mark(check.holds), f" {check.what}")
 
 
 def failed_document(record: Record, verdict: Verdict, error: Mapping[str, Any]) -> dict[str, Any]:

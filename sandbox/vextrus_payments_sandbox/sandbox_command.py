@@ -7,6 +7,8 @@ from typing import Any
 import click
 
 from vextrus_payments.cli.exit_codes import Exit
+from vextrus_payments.cli.helping import Group
+from vextrus_payments.cli.look import facts, panel
 from vextrus_payments.cli.output import console, emit_json
 from vextrus_payments.cli.params import PORT
 from vextrus_payments_sandbox.environment import SHELLS, all_variables, checked_url, keys_refusal, script
@@ -17,7 +19,17 @@ from vextrus_payments_sandbox.world import SandboxError
 _DEFAULT_SHELL = "powershell" if sys.platform == "win32" else "sh"
 
 
-@click.group(invoke_without_command=True)
+@click.group(
+    cls=Group,
+    invoke_without_command=True,
+    examples=(
+        (
+            "vextrus-pay sandbox serve",
+            "until Ctrl+C: it shows its address, the test customer, and what to do next",
+        ),
+        ("vextrus-pay sandbox env --url http://127.0.0.1:28600", "what your own code needs to reach it"),
+    ),
+)
 @click.pass_context
 def command(ctx: click.Context) -> None:
     """Run a local sandbox, or say how to reach one.
@@ -29,7 +41,16 @@ def command(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-@command.command()
+@command.command(
+    examples=(
+        ("vextrus-pay sandbox serve", "on http://127.0.0.1:28600, until Ctrl+C"),
+        ("vextrus-pay sandbox serve --port 0 --json", "for a script: one line once connections are accepted"),
+        (
+            "vextrus-pay sandbox serve --webhook-url http://127.0.0.1:8000/payments/bkash/webhook --strict-manners",
+            "announce payments to your shop, and be as strict as the gateways are",
+        ),
+    ),
+)
 @click.option(
     "--port",
     type=PORT,
@@ -69,7 +90,16 @@ def serve(port: int, as_json: bool, strict_manners: bool, webhook_url: str | Non
     return Exit.DONE
 
 
-@command.command()
+@command.command(
+    examples=(
+        ('eval "$(vextrus-pay sandbox env --url http://127.0.0.1:28600 --shell sh)"', "in a POSIX shell"),
+        (
+            "vextrus-pay sandbox env --url http://127.0.0.1:28600 --shell powershell | Invoke-Expression",
+            "in PowerShell",
+        ),
+        ("vextrus-pay sandbox env --url http://127.0.0.1:28600 --shell dotenv > .env", "for a .env file"),
+    ),
+)
 @click.option("--url", required=True, help="The sandbox's address, as `sandbox serve` shows it.")
 @click.option(
     "--shell",
@@ -80,13 +110,7 @@ def serve(port: int, as_json: bool, strict_manners: bool, webhook_url: str | Non
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead: variable -> value.")
 def env(url: str, shell: str, as_json: bool) -> int:
-    """Print the environment variables that lead a client to a sandbox.
-
-    \b
-    sh:          eval "$(vextrus-pay sandbox env --url URL)"
-    powershell:  vextrus-pay sandbox env --url URL --shell powershell | Invoke-Expression
-    dotenv:      vextrus-pay sandbox env --url URL --shell dotenv > .env
-    """
+    """Print the environment variables that lead a client to a sandbox."""
     named = all_variables(checked_url(url, field="--url"))
     if as_json:
         emit_json(named)
@@ -99,25 +123,18 @@ def env(url: str, shell: str, as_json: bool) -> int:
 
 
 def _welcome(info: Mapping[str, Any]) -> None:
-    from rich.panel import Panel
-    from rich.table import Table
-
-    url, customer = info["url"], info["customer"]
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="dim", no_wrap=True)
-    facts.add_column(overflow="fold")
-    facts.add_row("Open it", f"[bold]{url}[/]")
-    facts.add_row(
-        "Test customer",
-        f"wallet [bold]{customer['wallet']}[/]   OTP [bold]{customer['otp']}[/]   PIN [bold]{customer['pin']}[/]",
-    )
-    for name, gateway in info["gateways"].items():
-        facts.add_row(f"{name} API", gateway["base_url"])
-    facts.add_row("Pay once", f"vextrus-pay pay bkash --amount 100 --reference INV-1 --sandbox {url}")
-    facts.add_row("Your own code", _env_hint(url))
-    facts.add_row("Stop it", "Ctrl+C")
+    url = info["url"]
+    customer = "   ".join(f"{name} {info['customer'][name.lower()]}" for name in ("wallet", "OTP", "PIN"))
+    rows = [
+        ("Open it", url),
+        ("Test customer", customer),
+        *((f"{name} API", gateway["base_url"]) for name, gateway in info["gateways"].items()),
+        ("Pay once", f"vextrus-pay pay bkash --amount 100 --reference INV-1 --sandbox {url}"),
+        ("Your own code", _env_hint(url)),
+        ("Stop it", "Ctrl+C"),
+    ]
     out = console()
-    out.print(Panel(facts, title="Payment sandbox: no real money", title_align="left", expand=False))
+    out.print(panel(facts(rows), "Payment sandbox: no real money"))
     out.file.flush()
 
 

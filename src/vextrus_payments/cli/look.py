@@ -32,7 +32,8 @@ class Column:
     """Numbers and amounts stand below each other."""
     whole: bool = False
     """Never broken over two lines: what is to be copied."""
-    style: str = ""
+    widest: int | None = None
+    """At most so many columns; what is longer goes over several lines."""
 
 
 def right(name: str) -> Column:
@@ -45,8 +46,8 @@ def whole(name: str) -> Column:
     return Column(name=name, whole=True)
 
 
-def table(*columns: str | Column, title: str = "") -> "Table":
-    """A table with a heading line; cells go in through :func:`cell`."""
+def table(*columns: str | Column, title: str = "", lines: bool = False) -> "Table":
+    """A table with a heading line; cells go in through :func:`cell`. `lines`: one between rows, which are long."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -58,6 +59,7 @@ def table(*columns: str | Column, title: str = "") -> "Table":
         box=box.ROUNDED,
         border_style="frame",
         header_style="title",
+        show_lines=lines,
     )
     for each in columns:
         column = each if isinstance(each, Column) else Column(name=each)
@@ -66,7 +68,7 @@ def table(*columns: str | Column, title: str = "") -> "Table":
             justify="right" if column.right else "left",
             no_wrap=column.right or column.whole,
             overflow="fold",
-            style=column.style,
+            max_width=column.widest,
         )
     return made
 
