@@ -139,8 +139,13 @@ class Courier:
                 return True
         return False
 
-    def as_json(self, gateway: str) -> dict[str, Any]:
-        """Who is told, and every try to tell."""
+    @property
+    def gateways(self) -> tuple[str, ...]:
+        """Those that send webhooks."""
+        return tuple(self._topics)
+
+    def subscription(self, gateway: str) -> dict[str, Any]:
+        """Who is told."""
         self._known(gateway)
         found = self._subscriptions.get(gateway)
         return {
@@ -152,8 +157,11 @@ class Courier:
             "topic_arn": self._topics[gateway],
             "cert_url": found.topic.cert_url if found else None,
             "held": sum(parcel.subscription.gateway == gateway for parcel in self._held),
-            "deliveries": [asdict(one) for one in self.tries],
         }
+
+    def as_json(self, gateway: str) -> dict[str, Any]:
+        """Who is told, and every try to tell."""
+        return {**self.subscription(gateway), "deliveries": [asdict(one) for one in self.tries]}
 
     # ------------------------------------------------------------------------------------------ the news
 

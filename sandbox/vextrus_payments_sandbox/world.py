@@ -70,7 +70,7 @@ __all__ = [
     "to_text",
 ]
 
-_ADVANCE_MAX_S: Final = 10 * 366 * 86_400
+ADVANCE_MAX_S: Final = 10 * 366 * 86_400
 
 
 class SandboxError(Exception):
@@ -108,8 +108,10 @@ class SandboxClock:
 
     def advance(self, seconds: float) -> None:
         """Move time forward. Raises :class:`SandboxError` for a step back or beyond ten years."""
-        if not 0 <= seconds <= _ADVANCE_MAX_S or self.offset_s + seconds > _ADVANCE_MAX_S:
+        if not 0 <= seconds <= ADVANCE_MAX_S:
             raise SandboxError("advance_s must be between 0 and ten years, in seconds; time never runs back")
+        if self.offset_s + seconds > ADVANCE_MAX_S:
+            raise SandboxError("time is ten years ahead by then; POST /_sandbox/reset takes it back", 409)
         self._offset += timedelta(seconds=seconds)
 
     @contextmanager
@@ -156,6 +158,10 @@ class SandboxGateway(Protocol):
 
     def walk_in(self, amount: str, channel: str, wallet: str, reference: str) -> Mapping[str, Any]:
         """Let a payer pay without the merchant's API: a QR code, a short number; raises :class:`SandboxError`."""
+        ...
+
+    def page_url(self, reference: str, url: str) -> str | None:
+        """Where the payer pays at the sandbox at `url`; None where this payment's page is over or unknown."""
         ...
 
     def describe(self, url: str) -> Mapping[str, str]:

@@ -6,6 +6,7 @@ from typing import Any
 from starlette.routing import BaseRoute
 
 from vextrus_payments.gateways.bkash import models as m
+from vextrus_payments_sandbox.bkash.answers import page_url
 from vextrus_payments_sandbox.bkash.api import OPERATIONS, BkashApi
 from vextrus_payments_sandbox.bkash.notices import channel_of, notice_of
 from vextrus_payments_sandbox.bkash.pages import BkashPages
@@ -97,6 +98,12 @@ class BkashSandbox:
         else:
             return {"transaction_id": payment.trx_id, "amount": to_text(amount_minor), "channel": channel}
         raise SandboxError(f"refused with code {code}", 409)
+
+    def page_url(self, reference: str, url: str) -> str | None:
+        """Where the payer pays, as long as he can."""
+        payment = self.rules.payments.get(reference)
+        open_now = payment is not None and self.rules.page_open(payment)
+        return page_url(url, payment) if payment is not None and open_now else None
 
     def describe(self, url: str) -> Mapping[str, str]:
         """What a client needs: the base URL (for ``BKASH_API_URL``) and the fixed, fake credentials."""

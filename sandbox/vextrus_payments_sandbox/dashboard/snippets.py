@@ -1,7 +1,7 @@
 """Code to copy: a whole payment in Python, curl, Node and PHP, with this sandbox's own addresses and keys filled in.
 
-The texts lie in ``pages/snippets/GATEWAY_LANGUAGE.txt``. Whatever is filled in passes through a quote of the language it
-stands in, because a path may hold a quote or a backslash.
+The texts lie in ``pages/snippets/GATEWAY_LANGUAGE.txt``. Whatever is filled in passes through a quote of the language
+it stands in, because a path may hold a quote or a backslash.
 """
 
 import json
@@ -80,7 +80,9 @@ def webhook_snippet(url: str, gateway: str) -> Snippet:
     address = as_sh(f"{url}{ADMIN_PREFIX}/webhooks/{gateway}")
     wanted = as_sh(as_json({"url": "http://127.0.0.1:8000/payments/bkash/webhook"}))
     return Snippet(
-        f"webhook-{gateway}", "curl", f"curl -X PUT {address} -H 'Content-Type: application/json' -d {wanted}\n"
+        f"webhook-{gateway}",
+        "curl",
+        f"curl -X PUT {address} -H 'Content-Type: application/json' -d {wanted}\n",
     )
 
 
@@ -89,3 +91,8 @@ def fault_snippet(url: str) -> Snippet:
     wanted = as_sh(as_json({"gateway": "bkash", "operation": "execute", "fault": "drop_after", "times": 1}))
     address = as_sh(f"{url}{ADMIN_PREFIX}/faults")
     return Snippet("fault", "curl", f"curl {address} -H 'Content-Type: application/json' -d {wanted}\n")
+
+
+def variables_snippet(url: str) -> Snippet:
+    """How a shell gets the variables that lead a client to this sandbox."""
+    return Snippet("variables", "shell", f'eval "$(vextrus-pay sandbox env --url {url})"\n')

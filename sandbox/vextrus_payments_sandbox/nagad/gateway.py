@@ -10,7 +10,7 @@ from vextrus_payments.gateways.nagad import models as m
 from vextrus_payments_sandbox.exchange import Exchange
 from vextrus_payments_sandbox.nagad.api import OPERATIONS, NagadApi
 from vextrus_payments_sandbox.nagad.keys import GATEWAY_PUBLIC, MERCHANT_PRIVATE, KeyFolder
-from vextrus_payments_sandbox.nagad.pages import NagadPages
+from vextrus_payments_sandbox.nagad.pages import PAGE_PATH, NagadPages
 from vextrus_payments_sandbox.nagad.records import GATEWAY, Merchant, Payment, Refusal, Rules
 from vextrus_payments_sandbox.nagad.rules import NagadRules, state_of
 from vextrus_payments_sandbox.world import BookRow, SandboxError, World, to_paisa, to_text
@@ -82,6 +82,12 @@ class NagadSandbox:
     def walk_in(self, amount: str, channel: str, wallet: str, reference: str) -> Mapping[str, Any]:
         """Nagad announces nothing, so a payment past the API would be seen by nobody."""
         raise SandboxError("Nagad has no webhook: what is paid past its API, the sandbox does not play", 409)
+
+    def page_url(self, reference: str, url: str) -> str | None:
+        """Where the payer pays, as long as he can."""
+        payment = self.rules.payments.get(reference)
+        open_now = payment is not None and self.rules.page_open(payment)
+        return url + PAGE_PATH + reference if open_now else None
 
     def describe(self, url: str) -> Mapping[str, str]:
         """What a client needs: the base URL before ``/api/dfs`` (for ``NAGAD_API_URL``), and its keys' files."""
