@@ -1,7 +1,7 @@
 """The sandbox as one ASGI application: the gateways' APIs and pages, and the sandbox's own ``/_sandbox`` routes."""
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import metadata
 from pathlib import Path
@@ -23,26 +23,22 @@ from vextrus_payments_sandbox.bkash import BkashSandbox
 from vextrus_payments_sandbox.bkash.api import unknown_route
 from vextrus_payments_sandbox.bkash.pages import payment_id_of
 from vextrus_payments_sandbox.bkash.records import GATEWAY, Rules
+from vextrus_payments_sandbox.dashboard import Dashboard
 from vextrus_payments_sandbox.delivery import Courier
 from vextrus_payments_sandbox.exchange import Dropped, Exchange
-from vextrus_payments_sandbox.faults import KINDS, FaultPlans
+from vextrus_payments_sandbox.faults import FaultPlans
 from vextrus_payments_sandbox.feed import Feed
 from vextrus_payments_sandbox.nagad import NagadSandbox
 from vextrus_payments_sandbox.nagad.keys import KeyFolder
 from vextrus_payments_sandbox.nagad.records import Rules as NagadRules
 from vextrus_payments_sandbox.nagad.wallets import WALLETS as NAGAD_WALLETS
-from vextrus_payments_sandbox.rendering import STYLE_PATH, html, style
+from vextrus_payments_sandbox.rendering import STYLE_PATH, style
 from vextrus_payments_sandbox.taping import Tape
 from vextrus_payments_sandbox.world import (
-    CUSTOMER,
     SandboxClock,
-    SandboxError,
-    SandboxGateway,
     World,
-    to_text,
 )
 
-RECENT_MAX: Final = 20
 TOPICS: Final = {GATEWAY: sns.BKASH_TOPIC}
 """On which topic of Amazon SNS a gateway announces payments; the same at every start."""
 
@@ -95,6 +91,8 @@ def create_app(
     second = NagadSandbox(world, exchange, nagad or NagadRules(), KeyFolder(nagad_keys))
     world.gateways[second.name] = second
 
+    dashboard = Dashboard(world, faults, courier, version())
+
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
@@ -104,7 +102,7 @@ def create_app(
         if "Action" in request.query_params and request.method == "GET":
             return await sns_action(request, courier)
         if not payment_id_of(request):
-            return welcome(request, world)
+            return dashboard.home(request)
         return await (gateway.pages.act(request) if request.method == "POST" else gateway.pages.show(request))
 
     async def refused(request: Request, error: Exception) -> Response:
@@ -131,6 +129,7 @@ def create_app(
             Route("/SimpleNotificationService-{name}.pem", certificate),
             *Admin(world, faults, courier).routes(),
             *PaymentsAdmin(world, Feed(world.record)).routes(),
+            *dashboard.routes(),
             *gateway.routes(),
             *second.routes(),
         ],
@@ -167,37 +166,3 @@ async def sns_action(request: Request, courier: Courier) -> Response:
             sns.refused_xml("InvalidParameter", "Invalid parameter", answered), 400, media_type="text/xml"
         )
     return Response(sns.confirmed_xml(arn, answered), media_type="text/xml")
-
-
-def welcome(request: Request, world: World) -> Response:
-    """`GET /`: what this is, how to use it, and what happened lately."""
-    url = str(request.base_url).rstrip("/")
-    recent = [
-        {
-            "gateway": row.gateway,
-            "invoice": row.invoice,
-            "amount": to_text(row.amount_minor),
-            "refunded": to_text(row.refunded_minor) if row.refunded_minor else "",
-            "state": row.state,
-            "transaction_id": row.transaction_id or "",
-            "at": f"{row.created_at:%Y-%m-%d %H:%M:%S}",
-        }
-        for row in world.rows()[-RECENT_MAX:][::-1]
-    ]
-    return html(
-        "welcome.html",
-        version=version(),
-        url=url,
-        customer=CUSTOMER,
-        wallets=list(world.wallets.values()),
-        gateways={name: _described(gateway, url) for name, gateway in world.gateways.items()},
-        faults=list(KINDS.values()),
-        recent=recent,
-    )
-
-
-def _described(gateway: SandboxGateway, url: str) -> Mapping[str, str]:
-    try:
-        return gateway.describe(url)
-    except SandboxError as broken:
-        return {"not usable": str(broken)}

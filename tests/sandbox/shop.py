@@ -67,9 +67,9 @@ class Page(HTMLParser):
         self.attributes += found
         if tag == "form":
             self.action = found["action"]
-        elif tag == "input":
+        elif tag == "input" and "name" in found:
             self.inputs.append(found["name"])
-        elif tag == "button":
+        elif tag == "button" and "name" in found:
             self.buttons.append((found["name"], found["value"]))
         elif tag == "a":
             self.links.append(found["href"])

@@ -203,7 +203,7 @@ def test_serve_says_in_one_line_that_it_has_no_place_for_keys(tmp_path: Path) ->
     assert done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
 
 
-async def test_the_welcome_page_lives_without_keys(tmp_path: Path) -> None:
+async def test_the_first_page_lives_without_keys(tmp_path: Path) -> None:
     import httpx
 
     (tmp_path / "file").write_text("x")

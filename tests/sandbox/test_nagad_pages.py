@@ -384,8 +384,9 @@ async def test_the_admin_route_refuses_nonsense(nagad: NagadShop, wish: dict[str
     assert (await nagad.verify(reference))["status"] == "Ready"
 
 
-async def test_the_wallets_are_told_on_the_welcome_page(nagad: NagadShop) -> None:
+async def test_the_wallets_are_told_on_the_dashboard(nagad: NagadShop) -> None:
     await nagad.paid("1499")
-    text = Page((await nagad.http.get("/")).text).text
+    text = Page((await nagad.http.get("/wallets")).text).text
     assert all(wallet.number in text and wallet.note in text for wallet in WALLETS)
-    assert "remote-payment-gateway-1.0" in text and "1499.00" in text
+    assert "remote-payment-gateway-1.0" in Page((await nagad.http.get("/start")).text).text
+    assert "1,499.00" in Page((await nagad.http.get("/")).text).text
