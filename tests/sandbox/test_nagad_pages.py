@@ -321,6 +321,15 @@ async def test_a_browser_that_comes_back_twice(nagad: NagadShop) -> None:
     assert "<img" not in plain.text and "img-src 'self'" in plain.headers["content-security-policy"]
 
 
+@pytest.mark.parametrize(
+    ("wallet", "looks"), [("01900000008", "paid"), ("01900000005", "pending"), ("01900000002", "failed")]
+)
+async def test_only_what_is_paid_looks_paid(nagad: NagadShop, wallet: str, looks: str) -> None:
+    _, url = await nagad.ready("70")
+    await walk(nagad, url, wallet=wallet)
+    assert f'class="card ended {looks}"' in (await nagad.http.get(url)).text
+
+
 def test_every_wallet_that_goes_wrong_is_tried_above() -> None:
     tried = test_what_each_wallet_does.pytestmark[0].args[1]  # type: ignore[attr-defined]
     assert {wallet.number for wallet in WALLETS} <= {row[0] for row in tried}

@@ -205,7 +205,7 @@ def _ended(
         title=texts[f"{ending}_title"],
         text=texts[f"{ending}_text"],
         way_back=way_back,
-        ending={"aborted": "cancelled", "under_way": "done"}.get(ending, ending),
+        ending={"aborted": "cancelled", "under_way": "pending"}.get(ending, ending),
         twin=twin,
     )
 
