@@ -11,12 +11,15 @@ from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
+from vextrus_payments_sandbox import magic
 from vextrus_payments_sandbox.admin_taping import AdminTape
 from vextrus_payments_sandbox.delivery import Courier
 from vextrus_payments_sandbox.exchange import BodyTooLargeError, json_response, read_body
+from vextrus_payments_sandbox.fault_kinds import kinds_as_json
 from vextrus_payments_sandbox.faults import FaultPlans
+from vextrus_payments_sandbox.openapi import document
 from vextrus_payments_sandbox.world import CUSTOMER, SandboxError, World, iso
 
 ADMIN_PREFIX: Final = "/_sandbox"
@@ -28,6 +31,19 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 def admin_error(message: str, status: int) -> Response:
     """How every ``/_sandbox`` route says no."""
     return json_response({"error": message}, status)
+
+
+def no_route(request: Request, status: int) -> Response:
+    """The answer where there is no route, or (405) none that takes this method."""
+    if status != 405:
+        return admin_error("there is no such route; GET /_sandbox/openapi.json lists them", status)
+    taken: set[str] = set()
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            taken |= route.methods or set()
+    refused = admin_error(f"this route takes {', '.join(sorted(taken))}; nothing was done", status)
+    refused.headers["Allow"] = ", ".join(sorted(taken))
+    return refused
 
 
 def is_foreign(request: Request) -> bool:
@@ -109,6 +125,9 @@ class Admin:
             ("GET", "faults", self.list_faults),
             ("POST", "faults", self.order_fault),
             ("DELETE", "faults", self.clear_faults),
+            ("GET", "fault_kinds", self.fault_kinds),
+            ("DELETE", "faults/{id}", self.cancel_fault),
+            ("GET", "openapi.json", self.openapi),
             ("POST", "reset", self.reset),
             ("POST", "clock", self.clock),
             ("POST", "approve", self.approve),
@@ -166,17 +185,34 @@ class Admin:
         self._faults.clear()
         return await self.list_faults(request)
 
+    async def cancel_fault(self, request: Request) -> Response:
+        """Forget one fault that waits."""
+        found = str(request.path_params["id"])
+        self._faults.cancel(int(found) if found.isascii() and found.isdigit() and len(found) < 10 else 0)
+        return await self.list_faults(request)
+
+    async def fault_kinds(self, request: Request) -> Response:
+        """Every kind of fault, what it can strike, and the magic amounts and wallets."""
+        operations = {name: gateway.operations for name, gateway in self._world.gateways.items()}
+        return json_response({"kinds": kinds_as_json(operations), "magic": magic.as_json()})
+
+    async def openapi(self, request: Request) -> Response:
+        """This API as an OpenAPI document."""
+        operations = {name: gateway.operations for name, gateway in self._world.gateways.items()}
+        return json_response(document(request.app.routes, operations, str(request.base_url).rstrip("/")))
+
     async def reset(self, request: Request) -> Response:
         """Start over: no payments, full wallets, no faults, the real time. Tokens and the webhook's endpoint stay."""
         self._world.reset()
-        self._faults.clear()
+        self._faults.reset()
         self._courier.reset()
         return await self.health(request)
 
     async def clock(self, request: Request) -> Response:
         """Move time forward by ``advance_s`` seconds."""
-        seconds = (await wish(request)).get("advance_s")
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        asked = await wish(request)
+        seconds = asked.get("advance_s")
+        if set(asked) != {"advance_s"} or isinstance(seconds, bool) or not isinstance(seconds, int | float):
             raise SandboxError("advance_s must be a number of seconds")
         self._world.clock.advance(seconds)
         return json_response({"now": iso(self._world.now()), "ahead_s": self._world.clock.offset_s})
@@ -186,6 +222,8 @@ class Admin:
         asked = await wish(request)
         name, reference = asked.get("gateway", "bkash"), asked.get("reference")
         outcome, wallet = asked.get("outcome", "success"), asked.get("wallet")
+        if not set(asked) <= {"reference", "gateway", "outcome", "wallet"}:
+            raise SandboxError('approve takes {"reference", "gateway", "outcome", "wallet"}, and nothing else')
         if not isinstance(name, str) or name not in self._world.gateways or not isinstance(reference, str):
             raise SandboxError('approve takes {"reference", "gateway", "outcome", "wallet"}')
         if not isinstance(outcome, str) or not (wallet is None or isinstance(wallet, str)):
@@ -197,6 +235,8 @@ class Admin:
         asked = await wish(request)
         name, reference = asked.get("gateway", "bkash"), asked.get("reference")
         action, amount = asked.get("action"), asked.get("amount")
+        if not set(asked) <= {"reference", "gateway", "action", "amount"}:
+            raise SandboxError('portal takes {"reference", "gateway", "action", "amount"}, and nothing else')
         if not isinstance(name, str) or name not in self._world.gateways or not isinstance(reference, str):
             raise SandboxError('portal takes {"reference", "gateway", "action", "amount"}')
         if not isinstance(action, str) or not (amount is None or isinstance(amount, str)):
@@ -207,9 +247,10 @@ class Admin:
 
     async def walk_in(self, request: Request) -> Response:
         """Do what a payer does without the API: scan the QR code (``channel`` qr), or dial (ussd)."""
-        asked = {"gateway": "bkash", "channel": "qr", "wallet": CUSTOMER["wallet"], "reference": ""}
-        asked |= await wish(request)
-        if not all(isinstance(value, str) for value in asked.values()) or "amount" not in asked:
+        known = {"gateway": "bkash", "channel": "qr", "wallet": CUSTOMER["wallet"], "reference": ""}
+        asked = known | await wish(request)
+        texts = all(isinstance(value, str) for value in asked.values())
+        if set(asked) != {*known, "amount"} or not texts:
             raise SandboxError(
                 'walk_in takes {"amount", "channel", "wallet", "reference", "gateway"}, all texts'
             )

@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from vextrus_payments.clock import Clock, Sleeper, SystemClock, SystemSleeper
 from vextrus_payments_sandbox import sns
-from vextrus_payments_sandbox.admin import ADMIN_PREFIX, Admin, admin_error
+from vextrus_payments_sandbox.admin import ADMIN_PREFIX, Admin, no_route
 from vextrus_payments_sandbox.admin_payments import PaymentsAdmin
 from vextrus_payments_sandbox.bkash import BkashSandbox
 from vextrus_payments_sandbox.bkash.api import unknown_route
@@ -108,7 +108,7 @@ def create_app(
     async def refused(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
         if request.url.path.startswith(ADMIN_PREFIX):
-            return admin_error("there is no such route; / lists them", status)
+            return no_route(request, status)
         call = world.wire.open(world.now(), gateway.name, "unknown", request.method, request.url.path)
         response = unknown_route(request)
         call.status = response.status_code
