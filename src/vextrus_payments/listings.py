@@ -17,6 +17,8 @@ from vextrus_payments.snapshots import RefundSnapshot, RefundState
 
 #: Under which name a checkpoint's evidence holds the listed refunds.
 REFUNDS: Final = "refunds"
+#: Under which name it says that something had gone back, where the gateway lists no refunds.
+GIVEN_BACK: Final = "given_back"
 
 
 def listing_of(refunds: Iterable[RefundSnapshot]) -> list[JsonValue]:
@@ -40,6 +42,11 @@ def listed_in(evidence: Evidence) -> tuple[RefundSnapshot, ...]:
     kept = evidence.data.get(REFUNDS)
     found = (_read(entry) for entry in kept) if isinstance(kept, list) else ()
     return tuple(refund for refund in found if refund is not None)
+
+
+def shows_given_back(evidence: Evidence) -> bool:
+    """Whether something of the payment had gone back by then, at a gateway that does not list refunds."""
+    return evidence.data.get(GIVEN_BACK) is True
 
 
 def _read(entry: JsonValue) -> RefundSnapshot | None:

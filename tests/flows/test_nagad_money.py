@@ -14,7 +14,8 @@ from tests.flows.test_restored import backed_up, restored
 from vextrus_payments import Declined, Money, Paid, Pending, Refunded, RefundRequest, Review, Unknown
 from vextrus_payments.epoch import FileEpochMark
 from vextrus_payments.errors import AlreadyPaidError, ConflictError
-from vextrus_payments.records import PaymentState
+from vextrus_payments.records import PaymentState, ResolutionVerdict
+from vextrus_payments.resolving import ResolveRequest
 from vextrus_payments_sandbox.nagad.records import Refusal
 
 
@@ -188,3 +189,91 @@ async def test_refunds_in_the_backup_are_no_reason_for_doubt(tmp_path: Path) -> 
             two = RefundRequest(operation_id="r2", payment_id=session.payment_id, amount=Money("60"))
             assert isinstance(await shop.payments.refund(two), Refunded)
             await shop.check_books()
+
+
+@pytest.mark.parametrize("code", ["053", "057", "058", "076"])
+@pytest.mark.parametrize("amount", ["40", "100"])
+async def test_a_refund_that_was_made_and_refused_is_not_made_again(
+    shop: NagadShop, code: str, amount: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await shop.open()
+    shop.go(session)
+    await shop.payments.status(session.payment_id)
+    rules = shop.nagad.rules
+    give = rules.refund
+
+    def deed_then_no(*a: Any, **k: Any) -> Any:
+        give(*a, **k)
+        raise Refusal(code, "the settings are wrong")
+
+    monkeypatch.setattr(rules, "refund", deed_then_no)
+    request = RefundRequest(operation_id="r1", payment_id=session.payment_id, amount=Money(amount))
+    assert isinstance(await shop.payments.refund(request), Pending)
+    monkeypatch.undo()
+    for _ in range(3):
+        await shop.after(7200)
+    assert isinstance(await shop.payments.refund_status("r1"), Unknown)
+    assert isinstance(await shop.payments.status(session.payment_id), Review)
+    assert shop.calls("refund") == 1
+    # Whoever looks finds it, and says so.
+    (made,) = rules.payments[session.gateway_reference].refunds
+    about = {
+        "payment_id": session.payment_id,
+        "actor": "amina@shop.example",
+        "reason": "Nagad's statement shows it",
+        "evidence": ("statement, line 7",),
+    }
+    facts = await shop.payments.resolve(
+        ResolveRequest(
+            verdict=ResolutionVerdict.MADE,
+            operation_id="r1",
+            transaction_id=made.trx_id,
+            amount=Money(amount),
+            reviewed_version=(await shop.facts(session)).payment.version,
+            **about,  # type: ignore[arg-type]
+        )
+    )
+    await shop.payments.resolve(
+        ResolveRequest(
+            verdict=ResolutionVerdict.CLEARED,
+            reviewed_version=facts.payment.version,
+            **about,  # type: ignore[arg-type]
+        )
+    )
+    assert isinstance(await shop.payments.status(session.payment_id), Paid)
+    await shop.check_books()
+
+
+async def test_a_refund_beside_one_of_the_portal_s_waits_for_whoever_has_looked(shop: NagadShop) -> None:
+    session = await shop.open()
+    shop.go(session)
+    await shop.payments.status(session.payment_id)
+    shop.nagad.rules.give_back(shop.nagad.rules.payments[session.gateway_reference], 4000, "PORTAL")
+    request = RefundRequest(operation_id="r1", payment_id=session.payment_id, amount=Money("40"))
+    assert isinstance(await shop.payments.refund(request), Unknown)
+    assert shop.calls("refund") == 0
+    shop.clock.advance(600)
+    about = {
+        "payment_id": session.payment_id,
+        "actor": "amina@shop.example",
+        "reason": "it was made in the portal, by us",
+        "evidence": ("portal, today",),
+    }
+    facts = await shop.payments.resolve(
+        ResolveRequest(
+            verdict=ResolutionVerdict.NOT_MADE,
+            operation_id="r1",
+            reviewed_version=(await shop.facts(session)).payment.version,
+            **about,  # type: ignore[arg-type]
+        )
+    )
+    await shop.payments.resolve(
+        ResolveRequest(
+            verdict=ResolutionVerdict.CLEARED,
+            reviewed_version=facts.payment.version,
+            **about,  # type: ignore[arg-type]
+        )
+    )
+    again = RefundRequest(operation_id="r2", payment_id=session.payment_id, amount=Money("40"))
+    assert isinstance(await shop.payments.refund(again), Refunded)
+    assert shop.calls("refund") == 1

@@ -18,7 +18,7 @@ from vextrus_payments.errors import (
     UnsupportedOperationError,
 )
 from vextrus_payments.gateways.base import PaymentGateway
-from vextrus_payments.listings import listed_in
+from vextrus_payments.listings import listed_in, shows_given_back
 from vextrus_payments.outcomes import Pending, RefundOutcome
 from vextrus_payments.payment import Evidence, RefundRequest, digest_of
 from vextrus_payments.plans import (
@@ -36,6 +36,7 @@ from vextrus_payments.plans import (
 )
 from vextrus_payments.reasons import Reason, ReasonCode
 from vextrus_payments.recording import (
+    plan_refund_doubted,
     plan_refunds_listed,
     plan_refused,
     plan_unsent,
@@ -209,6 +210,7 @@ class Refunding:
             # Fenced: whoever lost the claim is stopped here, before the request that moves money.
             await context.store.checkpoint(claim, evidence)
             await self._adopt_before(claim, evidence)
+            await self._stop_in_doubt(claim, evidence)
             held_back = False
 
         try:
@@ -227,7 +229,7 @@ class Refunding:
         if held_back and isinstance(failure, StorageError):
             failure = _not_sent_for(failure)
         if isinstance(failure, _NoRoomError):
-            pass  # declined by the plan that found out; nothing left
+            pass  # stopped by the plan that found out; nothing left
         elif in_doubt(failure, log):
             await self._looking.record_lost(claim)
         elif isinstance(failure, DeclinedError | InvalidRequestError):
@@ -292,6 +294,26 @@ class Refunding:
         if operation is None or operation.state is not OperationState.SUBMITTING:
             raise _NoRoomError("More was refunded elsewhere than leaves room for this refund.")
 
+    async def _stop_in_doubt(self, claim: Claim, evidence: Evidence) -> None:
+        """Where the gateway lists no refunds, one that our records cannot account for may be this very one: made by an
+        attempt that got another answer, or lost with a backup.
+
+        Raises:
+            _NoRoomError: so it is. It must not be sent; a person has to look.
+        """
+        if not shows_given_back(evidence):
+            return
+        facts = await self._context.recorder.record(
+            claim.tenant,
+            claim.payment_id,
+            lambda now_facts, _: plan_refund_doubted(
+                now_facts, claim.operation_id, claim.fence, self._context.store.now()
+            ),
+        )
+        operation = facts.operation(claim.operation_id)
+        if operation is None or operation.state is not OperationState.SUBMITTING:
+            raise _NoRoomError("Something went back that may be this refund.")
+
     async def _look_at_others(self, facts: PaymentFacts, operation_id: str, gateway: PaymentGateway) -> None:
         """Look up the refunds that stand in the way: nobody else may ever ask."""
         for other in facts.operations:
@@ -317,4 +339,4 @@ def _not_sent_for(failure: StorageError) -> StorageError:
 
 
 class _NoRoomError(ConflictError):
-    """The refund was declined by our own records, just before it would have left. Never leaves the engine."""
+    """The refund was stopped by our own records, just before it would have left. Never leaves the engine."""

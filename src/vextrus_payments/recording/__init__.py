@@ -7,7 +7,7 @@ that no longer counts). Rules of money 3, 7, 8 and 9 live here.
 from vextrus_payments.recording.answers import plan_lost, plan_quarantine, plan_refused, plan_unsent
 from vextrus_payments.recording.drafting import Draft
 from vextrus_payments.recording.pictures import plan_snapshot
-from vextrus_payments.recording.refunds import plan_refund_seen, plan_refunds_listed
+from vextrus_payments.recording.refunds import plan_refund_doubted, plan_refund_seen, plan_refunds_listed
 from vextrus_payments.recording.resolutions import plan_resolve, plan_withdraw
 from vextrus_payments.recording.seen import Seen
 from vextrus_payments.recording.sessions import (
@@ -24,6 +24,7 @@ __all__ = [
     "plan_initialize_lost",
     "plan_lost",
     "plan_quarantine",
+    "plan_refund_doubted",
     "plan_refund_seen",
     "plan_refunds_listed",
     "plan_refused",

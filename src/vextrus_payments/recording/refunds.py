@@ -19,6 +19,7 @@ from vextrus_payments.records import (
     Receipt,
     ReceiptKey,
     ReceiptKind,
+    ResolutionVerdict,
 )
 from vextrus_payments.snapshots import Mismatch, RefundSnapshot, RefundState
 from vextrus_payments.states import (
@@ -132,6 +133,33 @@ def _book(
         draft.quarantine(
             operation_id=operation.operation_id, amount=amount, transaction_id=snapshot.transaction_id
         )
+
+
+def plan_refund_doubted(facts: PaymentFacts, operation_id: str, fence: int, now: datetime) -> Plan | None:
+    """Something has gone back before this claimed refund leaves, at a gateway that does not say how much.
+
+    Where no refund of it is booked, what is shown may be this very one: its end is unknown, it must not be sent, and a
+    person has to look. Whoever has looked, and cleared the payment, lets the next one go.
+    """
+    operation = facts.operation(operation_id)
+    if operation is None or operation.fence != fence or operation.state is not OperationState.SUBMITTING:
+        return None
+    here = (None, operation.original_transaction_id)
+    if any(r.original_transaction_id in here for r in refund_receipts(facts)) or any(
+        r.verdict is ResolutionVerdict.CLEARED for r in facts.payment.resolutions
+    ):
+        return None
+    draft = Draft(facts, now)
+    draft.operation(operation, OperationState.UNKNOWN)
+    draft.announce(
+        EventKind.UNKNOWN_OPENED,
+        before=operation.state,
+        after=OperationState.UNKNOWN,
+        operation_id=operation_id,
+        amount=operation.amount,
+    )
+    draft.quarantine(operation_id=operation_id, amount=operation.amount)
+    return draft.plan()
 
 
 def plan_refunds_listed(

@@ -45,6 +45,7 @@ from vextrus_payments.gateways.nagad.steps import (
     time_of,
     verify,
 )
+from vextrus_payments.listings import GIVEN_BACK
 from vextrus_payments.money import Money
 from vextrus_payments.payment import Evidence, RefundCall
 from vextrus_payments.reasons import Reason, ReasonCode
@@ -73,6 +74,8 @@ class Baseline:
     """Some of it had gone back before."""
     last_refund: str | None
     """The id of the refund shown last, if any."""
+    whole: bool = False
+    """All of it had gone back before: there is nothing to refund."""
 
     def evidence(self) -> Evidence:
         """As the checkpoint keeps it."""
@@ -86,6 +89,7 @@ class Baseline:
                 "requested_on": self.requested_on,
                 "in_part": self.in_part,
                 "last_refund": self.last_refund,
+                GIVEN_BACK: self.in_part or self.whole or self.last_refund is not None,
             },
         )
 
@@ -145,6 +149,8 @@ def refund_payment(api: Api, call: RefundCall, resume: Evidence | None = None) -
     text = text_of(api, call, baseline.original, baseline.requested_on).to_json()
     check_room(text, api.seal.room_bytes, call.reason)
     yield Checkpoint(baseline.evidence())
+    if baseline.whole:
+        raise _not_refundable(shown)
     error = yield from _sent(api, call, baseline, text)
     if isinstance(error, RefundSnapshot):
         return error
@@ -304,7 +310,7 @@ def _baseline_of(api: Api, call: RefundCall, shown: m.VerifyAnswer) -> Baseline:
     order_id = shown.order_id or ""
     if (shown.merchant_id, shown.payment_ref_id) != (api.merchant_id, call.gateway_reference):
         why = "it is another payment"
-    elif status is m.Status.SUCCESS or status in _PART:
+    elif status is m.Status.SUCCESS or status in _PART | _WHOLE:
         if shown.issuer_payment_ref_no != call.transaction_id:
             why = "it has another transaction id than the receipt"
         elif not order_id.isascii() or not order_id.isalnum():
@@ -317,15 +323,8 @@ def _baseline_of(api: Api, call: RefundCall, shown: m.VerifyAnswer) -> Baseline:
             step=BASELINE,
             next_step="Look at the payment in Nagad's portal.",
         )
-    if status is not m.Status.SUCCESS and status not in _PART:
-        raise DeclinedError(
-            f"Nagad shows the payment as {(shown.status or '')[:40]}: there is nothing to give back. Nothing was sent.",
-            reason=Reason(code=ReasonCode.REFUND_NOT_ALLOWED, gateway_code=shown.status),
-            final=status in _WHOLE,
-            effect=Effect.NONE,
-            code="not_refundable",
-            step=BASELINE,
-        )
+    if status is not m.Status.SUCCESS and status not in _PART | _WHOLE:
+        raise _not_refundable(shown)
     return Baseline(
         transaction_id=call.transaction_id,
         amount_minor=call.amount.amount_minor,
@@ -334,6 +333,18 @@ def _baseline_of(api: Api, call: RefundCall, shown: m.VerifyAnswer) -> Baseline:
         requested_on=f"{m.day_in_dhaka(requested_at):%Y%m%d}",
         in_part=status in _PART,
         last_refund=shown.cancel_issuer_ref_no,
+        whole=status in _WHOLE,
+    )
+
+
+def _not_refundable(shown: m.VerifyAnswer) -> DeclinedError:
+    return DeclinedError(
+        f"Nagad shows the payment as {(shown.status or '')[:40]}: there is nothing to give back. Nothing was sent.",
+        reason=Reason(code=ReasonCode.REFUND_NOT_ALLOWED, gateway_code=shown.status),
+        final=m.read_status(shown.status) in _WHOLE,
+        effect=Effect.NONE,
+        code="not_refundable",
+        step=BASELINE,
     )
 
 
