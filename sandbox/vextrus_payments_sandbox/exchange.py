@@ -138,6 +138,7 @@ class Exchange:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
             if task.cancelled():  # the sandbox is stopping, not the caller
+                tape.finished(None)
                 return Dropped()
             raise
 

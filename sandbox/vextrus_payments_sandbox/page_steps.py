@@ -6,7 +6,9 @@ What was typed is never kept: not a code, not a PIN, and of a wallet number only
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
+from vextrus_payments_sandbox.redacting import url_shown
 from vextrus_payments_sandbox.world import World
 
 _P = ParamSpec("_P")
@@ -60,6 +62,14 @@ def noted(
         return acted
 
     return decorate
+
+
+def sent_back(world: World, gateway: str, reference: str, url: str) -> str:
+    """The browser is led back to the shop; returns the address, so that it can be told on the way there."""
+    status = next((value for name, value in parse_qsl(urlsplit(url).query) if name == "status"), "")
+    title = f"Sent back to the shop: {status}" if status else "Sent back to the shop"
+    world.record.add("page", gateway, reference, title, step="returned", right=True, url=url_shown(url))
+    return url
 
 
 def _was_opened(world: World, gateway: str, reference: str) -> bool:

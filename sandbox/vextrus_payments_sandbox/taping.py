@@ -56,7 +56,9 @@ class Tape:
             self._world.record.change(self.entry, **self._known())
 
     def finished(self, sent: Response | None) -> None:
-        """The call is over: `sent` is what the caller got to see, None where nothing was."""
+        """The call is over: `sent` is what the caller got to see, None where nothing was. Only the first time counts."""
+        if self._over:
+            return
         self._over = True
         call = self._call
         ending = (

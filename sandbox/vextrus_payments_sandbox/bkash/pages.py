@@ -15,10 +15,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from vextrus_payments_sandbox.bkash.answers import redirect_url
-from vextrus_payments_sandbox.bkash.records import Payment, State
+from vextrus_payments_sandbox.bkash.records import GATEWAY, Payment, State
 from vextrus_payments_sandbox.bkash.rules import TRIES_MAX, BkashRules
 from vextrus_payments_sandbox.bkash.texts import TEXTS
 from vextrus_payments_sandbox.hosted import STEPS, form_of, frame, numbered, refresh_at, see_other
+from vextrus_payments_sandbox.page_steps import sent_back
 from vextrus_payments_sandbox.rendering import html
 from vextrus_payments_sandbox.world import CUSTOMER, WALLETS, SandboxError, to_text
 
@@ -47,7 +48,7 @@ class BkashPages:
         if not self._rules.page_open(payment):
             way_back = _way_back(payment)
             if _LATE in request.query_params and way_back is not None:
-                return see_other(way_back)  # the page went on by itself, as the gateway's own does
+                return see_other(self._back(payment, way_back))  # the page went on by itself, as the gateway's own does
             return _ended(texts, _ending(payment), way_back)
         self._rules.page_shown(payment)
         return self._step(request, payment, texts, error=request.query_params.get("again", ""))
@@ -66,7 +67,7 @@ class BkashPages:
         if self._rules.page_open(payment):
             return see_other(_address(request, again=again))
         way_back = _way_back(payment)
-        return see_other(way_back) if way_back else see_other(_address(request, again=""))
+        return see_other(self._back(payment, way_back) if way_back else _address(request, again=""))
 
     def approve(self, payment: Payment, outcome: str, number: str | None) -> Mapping[str, Any]:
         """Walk the page in one go, as `outcome` says: ``success``, ``cancel`` or ``failure``."""
@@ -95,6 +96,9 @@ class BkashPages:
     def _fail(self, payment: Payment, number: str) -> None:
         while self._rules.page_open(payment):
             self._rules.page_otp(payment, "")
+
+    def _back(self, payment: Payment, url: str) -> str:
+        return sent_back(self._rules.world, GATEWAY, payment.payment_id, url)
 
     def _payment(self, request: Request) -> Payment | None:
         payment = self._rules.payments.get(payment_id_of(request))

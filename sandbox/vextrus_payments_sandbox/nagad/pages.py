@@ -15,10 +15,11 @@ from starlette.routing import Route
 
 from vextrus_payments.gateways.nagad.models import Status
 from vextrus_payments_sandbox.hosted import STEPS, form_of, frame, numbered, refresh_at, see_other
-from vextrus_payments_sandbox.nagad.records import Payment
+from vextrus_payments_sandbox.nagad.records import GATEWAY, Payment
 from vextrus_payments_sandbox.nagad.rules import OPEN_STEPS, TRIES_MAX, NagadRules
 from vextrus_payments_sandbox.nagad.texts import TEXTS
 from vextrus_payments_sandbox.nagad.writing import return_url
+from vextrus_payments_sandbox.page_steps import sent_back
 from vextrus_payments_sandbox.rendering import html
 from vextrus_payments_sandbox.world import CUSTOMER, SandboxError, to_text
 
@@ -50,8 +51,9 @@ class NagadPages:
         if not self._rules.page_open(payment):
             way_back = self._way_back(payment)
             if way_back and self._rules.comes_twice(payment):
-                return _ended_twice(texts, _ending(payment), way_back)
+                return _ended_twice(texts, _ending(payment), self._back(payment) or way_back)
             return _ended(texts, _ending(payment), way_back, refresh=self._known_at(payment))
+        self._rules.page_shown(payment)
         return self._step(request, payment, texts, error=request.query_params.get("again", ""))
 
     async def act(self, request: Request) -> Response:
@@ -69,7 +71,7 @@ class NagadPages:
             return see_other(_address(request, payment, again=again))
         if self._rules.comes_twice(payment):
             return see_other(_address(request, payment, again=""))
-        return see_other(self._way_back(payment) or _address(request, payment, again=""))
+        return see_other(self._back(payment) or _address(request, payment, again=""))
 
     async def leave(self, request: Request) -> Response:
         """GET on the abort link: the payer leaves. Too late, and it only leads back to the shop."""
@@ -78,7 +80,7 @@ class NagadPages:
             return _ended(_texts(request, None), "unknown", None, 404)
         if self._rules.page_open(payment):
             self._rules.page_abort(payment)
-        return see_other(self._way_back(payment) or _address(request, payment, again=""))
+        return see_other(self._back(payment) or _address(request, payment, again=""))
 
     def approve(self, payment: Payment, outcome: str, number: str | None) -> Mapping[str, Any]:
         """Walk the page in one go, as `outcome` says: ``success``, ``cancel`` or ``failure``.
@@ -118,6 +120,11 @@ class NagadPages:
 
     def _way_back(self, payment: Payment) -> str | None:
         return None if self._rules.stays(payment) else return_url(payment, self._rules.rules)
+
+    def _back(self, payment: Payment) -> str | None:
+        """The way back, told to the record: the browser is sent there."""
+        url = self._way_back(payment)
+        return sent_back(self._rules.world, GATEWAY, payment.reference, url) if url else None
 
     def _apply(self, payment: Payment, form: Mapping[str, str]) -> str:
         """Carry out one form; returns which input has to be repeated, or nothing."""

@@ -151,6 +151,10 @@ class NagadRules:
         self.settle_due()
         return payment.status in OPEN_STEPS and not self._is_old(payment)
 
+    @noted(GATEWAY, "opened", _reference_of)
+    def page_shown(self, payment: Payment) -> None:
+        """The payer sees the page."""
+
     def page_until(self, payment: Payment) -> datetime:
         """When the page ends by itself."""
         return payment.created_at + timedelta(seconds=self.rules.page_life_s)
