@@ -423,9 +423,10 @@ def test_an_amount_is_compared_as_an_amount(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["1,00", "100.001", "1e2", "NaN", "\u09e7\u09e6\u09e6"])
-def test_an_amount_that_cannot_be_read_exactly_is_no_answer(text: str) -> None:
-    error = Drive(verified(amount=text)).fails(protocol.look_up(api(), STATUS, NOW))
-    assert isinstance(error, UnreadableAnswerError) and error.effect is Effect.NONE
+def test_an_amount_that_cannot_be_read_exactly_is_no_success_and_no_silence(text: str) -> None:
+    seen = look(verified(amount=text))
+    assert (seen.state, seen.amount) == (SnapshotState.REVIEW, None) and Mismatch.AMOUNT in seen.mismatches
+    assert look(verified("Ready", amount=text)).state is SnapshotState.INITIATED
 
 
 @pytest.mark.parametrize("code", ["16_0006_055", "16_0006_058", "16_0006_017", "16_0006_999", "50_0026_851"])

@@ -36,13 +36,12 @@ from vextrus_payments.gateways.bodies import UnreadableBodyError
 from vextrus_payments.gateways.nagad import models as m
 from vextrus_payments.gateways.nagad.config import CLASSIC_SANDBOX_HOST, NagadConfig
 from vextrus_payments.gateways.nagad.crypto import BrokenSealError
-from vextrus_payments.gateways.nagad.envelope import COMPLETE, INITIALIZE, VERIFY, Unreadable, error_of
+from vextrus_payments.gateways.nagad.envelope import COMPLETE, INITIALIZE, Unreadable, error_of
 from vextrus_payments.gateways.nagad.errors import CLOCK
 from vextrus_payments.gateways.nagad.manners import SESSION_LIFE
 from vextrus_payments.gateways.nagad.steps import (
     Api,
     Failed,
-    UnreadableValueError,
     ask,
     snapshot_of,
     verify,
@@ -346,18 +345,14 @@ def _seen(
     answer = yield from verify(api, call.gateway_reference, step=step)
     if isinstance(answer, Failed):
         return answer.error
-    try:
-        return snapshot_of(
-            api,
-            answer,
-            gateway_reference=call.gateway_reference,
-            gateway_order_id=call.gateway_order_id,
-            amount=call.amount,
-            page_is_over=is_over(call.gateway_reference, now),
-        )
-    except UnreadableValueError as error:
-        why = str(error)
-    return error_of(VERIFY, Unreadable(why, 200), step=step)
+    return snapshot_of(
+        api,
+        answer,
+        gateway_reference=call.gateway_reference,
+        gateway_order_id=call.gateway_order_id,
+        amount=call.amount,
+        page_is_over=is_over(call.gateway_reference, now),
+    )
 
 
 def is_over(reference: str, now: datetime) -> bool:

@@ -136,6 +136,13 @@ def money_of(text: str | None) -> Money | None:
     raise UnreadableValueError("an amount is not a plain decimal")
 
 
+def _amount_or_none(text: str | None) -> Money | None:
+    try:
+        return money_of(text)
+    except UnreadableValueError:
+        return None
+
+
 def time_of(text: str | None) -> datetime | None:
     """A wire time in UTC; None where it is absent or not Nagad's form. Times decide nothing about money."""
     if not text:
@@ -202,8 +209,8 @@ def snapshot_of(
 ) -> PaymentSnapshot:
     """The judged picture of a payment: all three ids and the exact amount must be ours, or it is no plain success.
 
-    Raises:
-        UnreadableValueError: the amount is there but cannot be read exactly.
+    An amount that cannot be read exactly counts as not told: beside money that is a contradiction, and no reason to go
+    on as if nobody had paid.
     """
     # The judge knows no merchants: an answer about another one is about another payment.
     stranger = (
@@ -216,7 +223,7 @@ def snapshot_of(
             gateway_reference=answer.payment_ref_id or "",
             raw_state=(answer.status or "")[:64],
             gateway_order_id=answer.order_id or None,
-            amount=money_of(answer.amount),
+            amount=_amount_or_none(answer.amount),
             transaction_id=issuer_ref if is_id(issuer_ref) else None,
             payer_account=_account_of(answer.client_mobile_no),
             occurred_at=time_of(answer.issuer_payment_date_time),
