@@ -13,11 +13,14 @@ field that does. Whatever an answer holds:
   :func:`read_json` with :class:`UnreadableBodyError`: nobody may pick the reading that suits him.
 """
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
+from vextrus_payments.redaction import redact_sentence
 from vextrus_payments.strict_json import UnreadableJsonError, read_object
+
+_WORD_MAX: Final = 64
 
 
 class UnreadableBodyError(ValueError):
@@ -35,6 +38,11 @@ def read_json(raw: bytes) -> dict[str, Any]:
     except UnreadableJsonError as error:
         problem = str(error)
     raise UnreadableBodyError(problem)
+
+
+def shown_word(text: str | None) -> str:
+    """A gateway's own word, such as a status, as it may be shown, logged and kept; it may be anything at all."""
+    return redact_sentence(text or "", _WORD_MAX)
 
 
 def as_text(value: object) -> str | None:

@@ -438,6 +438,26 @@ def test_a_refused_look_up_ends_no_payment(code: str) -> None:
 # ----------------------------------------------------------------------------------------------------- execute
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [refusal("16_0006_055"), refusal("77_7777_777"), answer({"message": "?"}, 502), answer(PAGE)],
+)
+def test_nobody_takes_the_error_of_a_look_up_for_word_of_the_payment(reply: WireResponse) -> None:
+    error = Drive(reply).fails(protocol.look_up(api(), STATUS, NOW))
+    assert "says nothing of the payment" in str(error) and "Do not send it again" not in str(error)
+
+
+def test_a_status_that_nobody_documented_may_be_anything_and_is_shown_as_one_harmless_word() -> None:
+    hostile = "Failed\x1b[2J\nERROR \u202e01712345678 PIN=12121"
+    error = Drive(verified(hostile)).fails(protocol.execute(api(), EXECUTE, NOW))
+    snapshot = Drive(verified(hostile)).run(protocol.look_up(api(), STATUS, NOW))
+    for text in (str(error), repr(error), snapshot.raw_state):
+        assert text.isprintable() or "\ufffd" in text
+        assert not {"\x1b", "\n", "\u202e"} & set(text)
+        assert "1712345678" not in text and "12121" not in text
+    assert len(Drive(verified("x" * 9000)).run(protocol.look_up(api(), STATUS, NOW)).raw_state) <= 64
+
+
 def test_execute_is_a_look_up() -> None:
     drive = Drive(verified())
     seen = drive.run(protocol.execute(api(), EXECUTE, NOW))

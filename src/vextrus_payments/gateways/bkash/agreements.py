@@ -32,6 +32,7 @@ from vextrus_payments.gateways.bkash.steps import (
     is_id,
     time_of,
 )
+from vextrus_payments.gateways.bodies import shown_word
 from vextrus_payments.meanings import ErrorClass
 from vextrus_payments.reasons import ReasonCode
 from vextrus_payments.snapshots import AgreementSnapshot, AgreementState
@@ -179,7 +180,7 @@ def _of_payment(answer: m.PaymentAnswer, payment_id: str) -> AgreementSnapshot |
         return None
     return AgreementSnapshot(
         state=state,
-        raw_state=answer.agreement_status[:64],
+        raw_state=shown_word(answer.agreement_status),
         agreement_id=answer.agreement_id or None,
         gateway_reference=payment_id,
         payer_account=account_of(answer.payer_account, answer.customer_msisdn),
@@ -199,7 +200,7 @@ def _shown(
     times = (answer.agreement_void_time, answer.agreement_execute_time, answer.agreement_create_time)
     return AgreementSnapshot(
         state=_STATES.get(raw, AgreementState.UNRECOGNIZED),
-        raw_state=raw[:64],
+        raw_state=shown_word(raw),
         agreement_id=agreement_id,
         gateway_reference=answer.payment_id or None,
         payer_account=account_of(answer.payer_account, answer.customer_msisdn),

@@ -29,6 +29,7 @@ from vextrus_payments.gateways.bkash.steps import (
     money_of,
     time_of,
 )
+from vextrus_payments.gateways.bodies import shown_word
 from vextrus_payments.gateways.front_door import FrontDoor
 from vextrus_payments.meanings import ErrorClass
 from vextrus_payments.payment import ExecuteCall
@@ -122,7 +123,7 @@ def _ended(
         PaymentSnapshot(
             state=state,
             gateway_reference=call.gateway_reference,
-            raw_state=(answer.transaction_status or "")[:64],
+            raw_state=shown_word(answer.transaction_status),
             gateway_order_id=call.gateway_order_id,  # the answer never names it: the paymentID binds it
             amount=amount or call.amount,
             transaction_id=answer.trx_id if is_id(answer.trx_id) else None,

@@ -47,6 +47,7 @@ from vextrus_payments.gateways.bkash.steps import (
     payment_snapshot,
     time_of,
 )
+from vextrus_payments.gateways.bodies import shown_word
 from vextrus_payments.judging import judge_snapshot
 from vextrus_payments.meanings import ErrorClass
 from vextrus_payments.mode import Mode
@@ -308,7 +309,7 @@ def search_transaction(api: Api, transaction_id: str) -> WireCall[TransactionSna
         raise error_of(SEARCH, Unreadable(why, 200), step="search")
     return TransactionSnapshot(
         transaction_id=transaction_id,
-        raw_state=(answer.transaction_status or "")[:64],
+        raw_state=shown_word(answer.transaction_status),
         amount=amount,
         kind=(answer.transaction_type or "")[:64] or None,
         payer_account=account_of(answer.payer_account, answer.customer_msisdn),

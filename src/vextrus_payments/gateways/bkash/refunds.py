@@ -48,6 +48,7 @@ from vextrus_payments.gateways.bkash.steps import (
     money_of,
     time_of,
 )
+from vextrus_payments.gateways.bodies import shown_word
 from vextrus_payments.judging import judge_refund
 from vextrus_payments.listings import REFUNDS, listing_of
 from vextrus_payments.payment import Evidence, RefundCall
@@ -250,7 +251,7 @@ def _sent(api: Api, call: RefundCall) -> WireCall[RefundSnapshot | GatewayError]
             transaction_id=_id_of(answer.refund_trx_id),
             original_transaction_id=answer.original_trx_id or "",
             amount=amount_or_none(answer.refund_amount, answer.currency),
-            raw_state=(answer.refund_transaction_status or "")[:64],
+            raw_state=shown_word(answer.refund_transaction_status),
             occurred_at=time_of(answer.completed_time),
         ),
         call,
@@ -274,7 +275,7 @@ def _sent_v1(api: Api, call: RefundCall) -> WireCall[RefundSnapshot | GatewayErr
             transaction_id=_id_of(answer.refund_trx_id),
             original_transaction_id=answer.original_trx_id or "",
             amount=amount_or_none(answer.amount, answer.currency),
-            raw_state=(answer.transaction_status or "")[:64],
+            raw_state=shown_word(answer.transaction_status),
             charge=amount_or_none(answer.charge, answer.currency),
             occurred_at=time_of(answer.completed_time),
         ),
@@ -364,7 +365,7 @@ def _entries(answer: m.RefundStatusV2Answer, call: RefundCall) -> tuple[RefundSn
             transaction_id=one.refund_trx_id,
             original_transaction_id=call.transaction_id,
             amount=amount,
-            raw_state=(one.refund_transaction_status or "")[:64],
+            raw_state=shown_word(one.refund_transaction_status),
             charge=charge,
             occurred_at=time_of(one.completed_time),
         )

@@ -12,6 +12,7 @@ from vextrus_payments.errors import AmountError, GatewayError, PaymentsError
 from vextrus_payments.gateways.bkash import models as m
 from vextrus_payments.gateways.bkash.envelope import Accepted, Call, error_of, read
 from vextrus_payments.gateways.bkash.errors import Operation
+from vextrus_payments.gateways.bodies import shown_word
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
 from vextrus_payments.snapshots import PaymentSnapshot, SnapshotState
@@ -249,7 +250,7 @@ def payment_snapshot(answer: m.PaymentAnswer) -> PaymentSnapshot:
     return PaymentSnapshot(
         state=payment_state(answer),
         gateway_reference=answer.payment_id or "",
-        raw_state=(answer.transaction_status or "")[:64],
+        raw_state=shown_word(answer.transaction_status),
         gateway_order_id=answer.invoice or None,
         amount=money_of(answer.amount, answer.currency),
         transaction_id=answer.trx_id if is_id(answer.trx_id) else None,

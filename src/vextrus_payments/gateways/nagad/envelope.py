@@ -31,6 +31,10 @@ A_co = TypeVar("A_co", bound=m.Answer, covariant=True)
 _CODE: Final = re.compile(r"[0-9A-Za-z_]{1,40}", re.ASCII)
 _PAGE_BYTES: Final = 20_000
 _OWN_WORDS_MAX: Final = 200
+#: An error says whether money moved *by the call that failed*, and a look-up moves none. So that nobody takes that for
+#: word of the payment:
+_NO_NEWS: Final = " That look-up moved nothing, and says nothing of the payment itself."
+_LOOK_AGAIN: Final = "Look it up again; until Nagad answers, nobody knows whether the payment was made."
 #: The page's words end in "Your support ID is: 1234567890" (§10).
 _SUPPORT_ID: Final = re.compile(
     r"support[ _-]?id(?:\s|:|=|\bis\b|&nbsp;|<[^>]{0,80}>){1,10}([0-9A-Za-z_-]{4,80})",
@@ -129,6 +133,7 @@ def error_of(
     """The exception for an answer that is no success, its `effect` computed for this very call."""
     name = call.operation.value
     about = dict(context or {})
+    no_news = _NO_NEWS if call.safety is Safety.READ else ""
     if isinstance(reading, Unreadable):
         return _unreadable(call, reading, step, about)
     if reading.dev_message:
@@ -136,16 +141,17 @@ def error_of(
     meaning = meaning_of(name, reading.code)
     if meaning is None:
         return UnreadableAnswerError(
-            f"Nagad answered the {name} with code {reading.code}, which is not documented.",
+            f"Nagad answered the {name} with code {reading.code}, which is not documented.{no_news}",
             code=reading.code,
             effect=effect_of(Sent.MAYBE, call.safety, Verdict.UNRECOGNIZED),
             http_status=reading.http_status,
             step=step,
+            next_step=_LOOK_AGAIN if no_news else None,
             context=about,
         )
     return error_for(
         meaning,
-        what=f"Nagad answered the {name} with code {reading.code}: {CODES[reading.code].meaning}.",
+        what=f"Nagad answered the {name} with code {reading.code}: {CODES[reading.code].meaning}.{no_news}",
         code=reading.code,
         safety=call.safety,
         http_status=reading.http_status,
@@ -158,9 +164,10 @@ def _unreadable(
     call: Call[Any], reading: Unreadable, step: str, context: dict[str, str | int | bool | None]
 ) -> GatewayError:
     name, effect = call.operation.value, effect_of(Sent.MAYBE, call.safety, Verdict.UNRECOGNIZED)
+    no_news = _NO_NEWS if call.safety is Safety.READ else ""
     if reading.blocked:
         return GatewayBlockedError(
-            f"The firewall in front of Nagad answered the {name} in its place.",
+            f"The firewall in front of Nagad answered the {name} in its place.{no_news}",
             support_id=reading.support_id,
             effect=effect,
             http_status=reading.http_status,
@@ -170,11 +177,12 @@ def _unreadable(
             context={**context, "support_id": reading.support_id},
         )
     return UnreadableAnswerError(
-        f"Nagad's answer to the {name} (HTTP {reading.http_status}) cannot be read: {reading.why}.",
+        f"Nagad's answer to the {name} (HTTP {reading.http_status}) cannot be read: {reading.why}.{no_news}",
         code=reading.code,
         effect=effect,
         http_status=reading.http_status,
         step=step,
+        next_step=_LOOK_AGAIN if no_news else None,
         context=context,
     )
 

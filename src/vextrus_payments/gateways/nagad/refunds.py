@@ -31,7 +31,7 @@ from vextrus_payments.errors import (
     PaymentsError,
     ThrottledError,
 )
-from vextrus_payments.gateways.bodies import UnreadableBodyError
+from vextrus_payments.gateways.bodies import UnreadableBodyError, shown_word
 from vextrus_payments.gateways.nagad import models as m
 from vextrus_payments.gateways.nagad.crypto import BrokenSealError
 from vextrus_payments.gateways.nagad.envelope import REFUND, VERIFY, Unreadable, error_of
@@ -284,7 +284,7 @@ def _completed(
         transaction_id=transaction_id,
         original_transaction_id=call.transaction_id,
         amount=call.amount,
-        raw_state=(status or "")[:64],
+        raw_state=shown_word(status),
         occurred_at=time_of(at),
     )
 
@@ -339,8 +339,8 @@ def _baseline_of(api: Api, call: RefundCall, shown: m.VerifyAnswer) -> Baseline:
 
 def _not_refundable(shown: m.VerifyAnswer) -> DeclinedError:
     return DeclinedError(
-        f"Nagad shows the payment as {(shown.status or '')[:40]}: there is nothing to give back. Nothing was sent.",
-        reason=Reason(code=ReasonCode.REFUND_NOT_ALLOWED, gateway_code=shown.status),
+        f"Nagad shows the payment as {shown_word(shown.status)}: there is nothing to give back. Nothing was sent.",
+        reason=Reason(code=ReasonCode.REFUND_NOT_ALLOWED, gateway_code=shown_word(shown.status)),
         final=m.read_status(shown.status) in _WHOLE,
         effect=Effect.NONE,
         code="not_refundable",

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from urllib.parse import quote
 
 from vextrus_payments.errors import AmountError, GatewayError, PaymentsError
-from vextrus_payments.gateways.bodies import Body
+from vextrus_payments.gateways.bodies import Body, shown_word
 from vextrus_payments.gateways.nagad import models as m
 from vextrus_payments.gateways.nagad.crypto import Seal
 from vextrus_payments.gateways.nagad.envelope import VERIFY, Accepted, Call, error_of, read
@@ -221,7 +221,7 @@ def snapshot_of(
         PaymentSnapshot(
             state=state_of(answer, page_is_over=page_is_over),
             gateway_reference=answer.payment_ref_id or "",
-            raw_state=(answer.status or "")[:64],
+            raw_state=shown_word(answer.status),
             gateway_order_id=answer.order_id or None,
             amount=_amount_or_none(answer.amount),
             transaction_id=issuer_ref if is_id(issuer_ref) else None,
