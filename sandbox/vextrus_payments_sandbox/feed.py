@@ -32,9 +32,8 @@ _MESSAGES: Final = frozenset({"request", "answer", "lost_answer"})
 class Feed:
     """Who listens to one record."""
 
-    def __init__(self, record: Record, *, heartbeat_s: float = HEARTBEAT_S) -> None:
+    def __init__(self, record: Record) -> None:
         self._record = record
-        self._heartbeat_s = heartbeat_s
         self.listeners = 0
 
     async def listen(self, request: Request) -> Response:
@@ -46,7 +45,7 @@ class Feed:
             refused = json_response({"error": f"{LISTENERS_MAX} listeners are here already"}, 503)
             refused.headers["Retry-After"] = str(RETRY_AFTER_S)
             return refused
-        return _Stream(self, self._record, int(given) if given else self._record.told, self._heartbeat_s)
+        return _Stream(self, self._record, int(given) if given else self._record.told)
 
 
 class _Stream(Response):
@@ -54,13 +53,12 @@ class _Stream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, feed: Feed, record: Record, seq: int, heartbeat_s: float) -> None:
+    def __init__(self, feed: Feed, record: Record, seq: int) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"})
         del self.headers["content-length"]  # there is no end that could be told
         self._feed = feed
         self._record = record
         self._seq = seq
-        self._heartbeat_s = heartbeat_s
         self._life = record.closings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,7 +82,9 @@ class _Stream(Response):
             if self._record.missed(self._seq):
                 self._seq = min(self._seq, self._record.told)
                 await _write(send, "event: missed\ndata: {}\n\n")
-            news = await self._record.after(self._seq, self._heartbeat_s)
+            news = await self._record.after(self._seq, HEARTBEAT_S)
+            if self._record.closings != self._life:
+                return
             if news:
                 self._seq = news[-1].told
             await _write(send, "".join(map(event, news)) or ": still here\n\n")
