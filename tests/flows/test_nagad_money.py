@@ -277,3 +277,44 @@ async def test_a_refund_beside_one_of_the_portal_s_waits_for_whoever_has_looked(
     again = RefundRequest(operation_id="r2", payment_id=session.payment_id, amount=Money("40"))
     assert isinstance(await shop.payments.refund(again), Refunded)
     assert shop.calls("refund") == 1
+
+
+@pytest.mark.parametrize("verdict", list(ResolutionVerdict)[:2])
+async def test_a_page_that_nagad_never_settles_is_answered_by_a_person(
+    shop: NagadShop, verdict: ResolutionVerdict
+) -> None:
+    session = await shop.open()
+    payment = shop.nagad.rules.payments[session.gateway_reference]
+    shop.go(session, wallet=UNKNOWN_THEN_PAID)
+    payment.settles_at = None
+    await shop.after(DAY_S / 2)
+
+    async def answered() -> None:
+        made = verdict is ResolutionVerdict.MADE
+        await shop.payments.resolve(
+            ResolveRequest(
+                payment_id=session.payment_id,
+                actor="amina@shop.example",
+                reason="Nagad's support has looked",
+                evidence=("mail of today",),
+                verdict=verdict,
+                operation_id=f"execute/{session.payment_id}/1",
+                transaction_id="000177YT" if made else None,
+                amount=Money("100") if made else None,
+                reviewed_version=(await shop.facts(session)).payment.version,
+            )
+        )
+
+    with pytest.raises(ConflictError):
+        await answered()  # its payer may be at it
+    await shop.after(DAY_S)
+    await answered()
+    outcome = await shop.payments.status(session.payment_id)
+    assert isinstance(outcome, Paid if verdict is ResolutionVerdict.MADE else Declined)
+    # What Nagad says later outranks it.
+    shop.nagad.rules.settle(payment, paid=True)
+    returned = await shop.payments.handle_return(
+        "nagad", {"payment_ref_id": session.gateway_reference, "status": "Success"}
+    )
+    assert isinstance(returned.outcome, Paid)
+    await shop.check_books()
