@@ -180,6 +180,9 @@ async def test_a_payer_without_the_money_is_told_why_in_his_language(open_tab: O
     await tab.page.get_by_role("heading", name="পেমেন্ট হয়নি").wait_for()
     assert await tab.page.get_attribute("html", "lang") == "bn"
     assert "টাকা কাটা হয়নি" in await tab.page.inner_text("main")
+    assert "Insufficient Balance. Nothing was taken." in await tab.page.inner_text(
+        "aside"
+    )  # bKash's words, then ours
     await tab.check("return-declined-after-bkash")
 
 

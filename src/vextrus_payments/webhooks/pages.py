@@ -201,8 +201,16 @@ class Page:
 
     def _words(self, locale: Locale) -> tuple[str, str]:
         words = _TEXTS[locale][self.sight]
-        told = "" if self.reason is None else f"{self.reason.text(locale)} "
+        told = "" if self.reason is None else _sentence(self.reason.text(locale), locale)
         return escape(words.title), escape(told + words.text)
+
+
+def _sentence(told: str, locale: Locale) -> str:
+    """With its full stop, which a gateway's own words often lack: another sentence follows."""
+    told = told.strip()
+    if told and told[-1] not in ".!?।":
+        told += "।" if locale == "bn" else "."
+    return f"{told} " if told else ""
 
 
 def _other(locale: Locale) -> Locale:
