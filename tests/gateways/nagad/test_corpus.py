@@ -66,7 +66,7 @@ def test_each_sealed_text_is_read_and_is_not_this_orders(row: dict[str, Any]) ->
 @rows("initialize_sealed")
 def test_each_sealed_answer_is_a_strangers(row: dict[str, Any]) -> None:
     error = Drive(answer(row["body"])).fails(protocol.open_payment(api(), order()))
-    assert isinstance(error, OutcomeUnknownError) and "seal" in str(error)
+    assert isinstance(error, OutcomeUnknownError) and "its seal is not Nagad's" in str(error)
 
 
 @rows("complete")
