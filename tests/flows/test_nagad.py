@@ -24,7 +24,7 @@ from vextrus_payments import (
 from vextrus_payments.errors import AnswerLostError, ConflictError, PaymentsError
 from vextrus_payments.events import EventKind
 from vextrus_payments.gateways.base import PaymentGateway
-from vextrus_payments.gateways.nagad import NagadConfig
+from vextrus_payments.gateways.nagad import NagadConfig, keys
 from vextrus_payments.payment import Evidence
 from vextrus_payments.records import Flag, OperationState, PaymentFacts, PaymentState, SubmissionState
 from vextrus_payments.secret import Secret
@@ -339,6 +339,33 @@ async def test_a_refund_without_an_answer_is_unknown_until_it_is_seen_and_made_o
     assert isinstance(outcome, Refunded) is bool(made)
     if made:
         await shop.check_books()
+
+
+async def test_no_key_is_loaded_once_the_shop_is_open(
+    shop: NagadShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To load a private key costs as much as 180 signatures, and it would be done on the event loop."""
+    loads: list[str] = []
+
+    def counted(name: str) -> Any:
+        load = getattr(keys, name)
+
+        def count(*args: Any, **more: Any) -> Any:
+            loads.append(name)
+            return load(*args, **more)
+
+        return count
+
+    for name in ("load_der_private_key", "load_der_public_key", "load_pem_public_key"):
+        monkeypatch.setattr(keys, name, counted(name))
+    session = await shop.open()
+    params = dict(parse_qsl(urlsplit(shop.go(session)["redirect"]).query))
+    await shop.payments.handle_return("nagad", params)
+    request = RefundRequest(operation_id="r1", payment_id=session.payment_id, amount=Money("40"))
+    assert isinstance(await shop.payments.refund(request), Refunded)
+    await shop.after(DAY_S)
+    config(shop.server).seal()  # and made again, as a tenant's is, it finds the keys that were loaded
+    assert loads == []
 
 
 FAULTS = (
