@@ -22,6 +22,12 @@ def _script(ctx: click.Context, parameter: click.Parameter, name: str | None) ->
     return script
 
 
+def _fault_names(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    return [
+        name for name in PLAYS[ctx.params.get("gateway", "bkash")] if name and name.startswith(incomplete)
+    ]
+
+
 def _faults(gateway: str) -> str:
     lines = [f"  {name:<17} {script.about}" for name, script in PLAYS[gateway].items() if name]
     return "\n".join(lines)
@@ -54,6 +60,7 @@ def _faults(gateway: str) -> str:
     "script",
     metavar="NAME",
     callback=_script,
+    shell_complete=_fault_names,
     help="Let something go wrong on the way; the names are below.",
 )
 def command(as_json: bool, gateway: str, script: Script) -> int:

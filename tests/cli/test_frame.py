@@ -134,8 +134,10 @@ def test_version(user: User) -> None:
         (["demoo"], "there is no command 'demoo'. No money moved. Did you mean demo?"),
         (
             ["xyz"],
-            f"there is no command 'xyz'. Commands: demo, sandbox, {', '.join(_OWN)}. No money moved. "
-            "See vextrus-pay --help.",
+            (
+                f"there is no command 'xyz'. Commands: demo, sandbox, {', '.join(_OWN)}. No money moved. "
+                "See vextrus-pay --help."
+            ),
         ),
         (["--foo"], "--foo: there is no such option. No money moved. See vextrus-pay --help."),
         (["pay"], "GATEWAY: is missing; give a value. No money moved. See vextrus-pay pay --help."),
@@ -153,8 +155,10 @@ def test_version(user: User) -> None:
         ),
         (
             ["status", "pay_1", "--gateway", "bkash"],
-            "Name the payment once: by PAYMENT_ID, or by --gateway and --gateway-reference. No money moved. "
-            "See vextrus-pay status --help.",
+            (
+                "Name the payment once: by PAYMENT_ID, or by --gateway and --gateway-reference. No money moved. "
+                "See vextrus-pay status --help."
+            ),
         ),
         (
             ["webhooks", "list", "--limit", "0"],

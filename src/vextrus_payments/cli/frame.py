@@ -71,13 +71,23 @@ def run(arguments: list[str]) -> int:
 def _call(arguments: list[str]) -> int | None:
     """Run the command; what click itself would make of an error is left to `run`."""
     if COMPLETION_VARIABLE in os.environ:
-        root.main(args=arguments, prog_name=PROGRAM)  # a shell asks for completions; click answers and exits
+        return _complete(arguments)
     try:
         with root.make_context(PROGRAM, list(arguments)) as context:
             code: int | None = root.invoke(context)
             return code
     except click.exceptions.Exit as left:
         return left.exit_code
+
+
+def _complete(arguments: list[str]) -> int:
+    """A shell asks for completions, in the middle of somebody's line: nothing else may be written there."""
+    try:
+        root.main(args=arguments, prog_name=PROGRAM)  # click answers and exits
+    except Exception:  # noqa: BLE001 - a broken extension completes nothing; its own command says what is wrong
+        if os.environ.get("VEXTRUS_PAY_DEBUG") == "1":
+            raise
+    return Exit.USAGE
 
 
 def fail(error: PaymentsError, *, as_json: bool) -> int:

@@ -4,13 +4,16 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
 from vextrus_payments.cli.exit_codes import MEANINGS, Exit
 from vextrus_payments.cli.extension import ABSENT, Extension, missing_extra, sandbox_extension
 from vextrus_payments.cli.helping import Group
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class _Own(NamedTuple):
@@ -59,8 +62,7 @@ class RootGroup(Group):
     """Lists every command without importing it; a command whose packages are missing says so."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        extension = sandbox_extension()
-        return [*(extension.summaries if extension else ABSENT), *_OWN]
+        return [*self._summaries()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _OWN:
@@ -83,13 +85,30 @@ class RootGroup(Group):
             raise NoSuchCommandError(f"there is no command {args[0]!r}.{others}", ctx, near)
         return super().resolve_command(ctx, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem[str]]":
+        """The commands by name. click would import every one of them to ask whether it is hidden."""
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        from click.shell_completion import CompletionItem
+
+        return [
+            CompletionItem(name, help=summary)
+            for name, summary in self._summaries().items()
+            if name.startswith(incomplete)
+        ]
+
+    @staticmethod
+    def _summaries() -> dict[str, str]:
+        extension = sandbox_extension()
+        others = extension.summaries if extension else ABSENT
+        return {**others, **{name: own.summary for name, own in _OWN.items()}}
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         extension = sandbox_extension()
         note = ""
         if extension is None or extension.missing():
             note = f' (needs: pip install "vextrus-payments[{extension.extra if extension else "sandbox"}]")'
-        rows = [(name, line + note) for name, line in (extension.summaries if extension else ABSENT).items()]
-        rows += [(name, own.summary) for name, own in _OWN.items()]
+        rows = [(name, line + ("" if name in _OWN else note)) for name, line in self._summaries().items()]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
