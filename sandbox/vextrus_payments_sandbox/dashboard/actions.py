@@ -22,6 +22,14 @@ from vextrus_payments_sandbox.world import SandboxError, World
 
 _PAYER_ACTS: Final = frozenset({"success", "cancel", "failure"})
 _PORTAL_ACTS: Final = frozenset({"refund", "capture", "void"})
+_NOTES: Final[Mapping[str, str]] = {
+    "success": "The dashboard let the payer pay",
+    "cancel": "The dashboard let the payer cancel",
+    "failure": "The dashboard let the payer fail",
+    "refund": "Refunded in the portal, by the dashboard",
+    "capture": "Captured in the portal, by the dashboard",
+    "void": "Voided in the portal, by the dashboard",
+}
 _WHOLE: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 _DECIMAL: Final = re.compile(r"[0-9]{0,3}(\.[0-9]{1,6})?", re.ASCII)
 _TOO_LONG: Final = "The form is too long. Nothing was done."
@@ -59,7 +67,7 @@ class Actions:
                 raise SandboxError("this form has no such button")
         except SandboxError as refused:
             return self._views.payment(request, wrong=_sentence(refused), status=refused.status)
-        self._note(name, reference, f"{act} by the dashboard")
+        self._world.record.add("admin", name, reference, _NOTES[act])
         return see_other(reading.payment_path(name, reference) + f"?told={act}")
 
     async def wallet(self, request: Request) -> Response:
@@ -140,9 +148,6 @@ class Actions:
         self._faults.reset()
         self._courier.reset()
         return see_other("/start?told=reset")
-
-    def _note(self, gateway: str, reference: str, title: str) -> None:
-        self._world.record.add("admin", gateway, reference, title)
 
 
 def _sentence(refused: SandboxError) -> str:

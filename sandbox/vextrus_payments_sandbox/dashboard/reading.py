@@ -50,6 +50,7 @@ STATES: Final[Sequence[str]] = tuple(_TONES)
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3_600
 _DAY_S: Final = 86_400
+_TITLE_SAYS_IT: Final = frozenset({"page", "money"})
 _SHOWN_APART: Final = frozenset(
     {
         "operation",
@@ -98,6 +99,12 @@ def age(then: datetime, now: datetime) -> str:
         if seconds < up_to:
             return f"{seconds // unit_s} {name}"
     return f"{seconds // _DAY_S} d"
+
+
+def ago(then: datetime, now: datetime) -> str:
+    """:func:`age` in a sentence: "5 h ago"."""
+    text = age(then, now)
+    return text if text == "just now" else f"{text} ago"
 
 
 def span(seconds: float) -> str:
@@ -163,7 +170,7 @@ def moment(entry: Entry, began: datetime | None = None) -> dict[str, Any]:
         "gateway": entry.gateway,
         "reference": entry.reference,
         "payment": payment_path(entry.gateway, entry.reference),
-        "title": entry.title,
+        "title": detail.get("operation", entry.title) if entry.kind == "call" else entry.title,
         **_answered(entry),
         "method": detail.get("method", ""),
         "path": detail.get("path", ""),
@@ -173,7 +180,9 @@ def moment(entry: Entry, began: datetime | None = None) -> dict[str, Any]:
         "request": _message(detail.get("request"), f"{detail.get('method', '')} {detail.get('path', '')}"),
         "answer": _message(detail.get("answer"), ""),
         "lost": _message(detail.get("lost_answer"), ""),
-        "facts": [(_spoken(name), _said(value)) for name, value in detail.items() if _is_fact(name, value)],
+        "facts": []
+        if entry.kind in _TITLE_SAYS_IT
+        else [(_spoken(name), _said(value)) for name, value in detail.items() if _is_fact(name, value)],
     }
 
 
@@ -181,8 +190,10 @@ def _since(at: datetime, began: datetime | None) -> str:
     if began is None:
         return f"{at:%H:%M:%S}"
     seconds = (at - began).total_seconds()
+    if seconds < 1:
+        return f"+{max(round(seconds * 1000), 0)} ms"
     if seconds < _MINUTE_S:
-        return f"+{max(seconds, 0):.1f} s"
+        return f"+{seconds:.1f} s"
     return f"+{span(seconds)}"
 
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from vextrus_payments_sandbox.dashboard import reading
 from vextrus_payments_sandbox.dashboard.frame import ROWS, Frame, asked_of, number_of, url_of
 from vextrus_payments_sandbox.hosted import see_other
-from vextrus_payments_sandbox.notation import iso, to_text
+from vextrus_payments_sandbox.notation import to_text
 from vextrus_payments_sandbox.record import Entry
 from vextrus_payments_sandbox.world import CUSTOMER, BookRow
 
@@ -93,7 +93,7 @@ class Views(Frame):
                 "tone": reading.tone_of_state(row.state),
                 "amount": reading.money(row.amount_minor),
             },
-            facts=_payment_facts(row, captured, refunded, reading.age(row.created_at, self.world.now())),
+            facts=_payment_facts(row, captured, refunded, reading.ago(row.created_at, self.world.now())),
             problems=_problems(row, captured, refunded),
             movements=[
                 {
@@ -146,7 +146,10 @@ class Views(Frame):
             gateways=self.gateway_choices(),
             operations=[("", "any"), *((name, name) for name in operations)],
             statuses=_STATUSES,
-            rows=[reading.moment(entry) for entry in rows[:ROWS]],
+            rows=[
+                {**reading.moment(entry), "name": self._name(entry.gateway, entry.reference)}
+                for entry in rows[:ROWS]
+            ],
             newest=reading.address("/wire", **asked) if before is not None else "",
             older=reading.address("/wire", **asked, before=rows[ROWS - 1].seq) if len(rows) > ROWS else "",
             kits=self.kits(request) if not len(self.world.record) else [],
@@ -198,18 +201,25 @@ class Views(Frame):
                     **one,
                     "clock": _clock(one),
                     "payment": reading.payment_path(one["gateway"], one["reference"]),
+                    "name": self._name(one["gateway"], one["reference"]),
                 }
                 for one in _newest(missed)
             ],
             grants=[{**one, "clock": _clock(one), **_verdict(one)} for one in _newest(grants)],
         )
 
+    def _name(self, gateway: str, reference: str) -> str:
+        """What people call a payment: the merchant's own reference, where there is one."""
+        known = self.world.gateways.get(gateway)
+        row = known.row(reference) if known is not None and reference else None
+        return row.invoice if row is not None and row.invoice else reference
+
 
 def _subject(request: Request) -> tuple[str, str]:
     return request.path_params["gateway"], request.path_params["reference"]
 
 
-def _payment_facts(row: BookRow, captured: int, refunded: int, age: str) -> list[tuple[str, str]]:
+def _payment_facts(row: BookRow, captured: int, refunded: int, ago: str) -> list[tuple[str, str]]:
     facts = [
         ("gateway", row.gateway),
         ("reference", row.reference),
@@ -217,7 +227,7 @@ def _payment_facts(row: BookRow, captured: int, refunded: int, age: str) -> list
         ("transaction id", row.transaction_id or ""),
         ("received", to_text(captured)),
         ("given back", to_text(refunded)),
-        ("made", f"{iso(row.created_at)} ({age})"),
+        ("made", f"{row.created_at:%Y-%m-%d %H:%M:%S} UTC ({ago})"),
     ]
     return [(name, value) for name, value in facts if value]
 

@@ -59,37 +59,47 @@
     if (pulse.textContent !== text) pulse.textContent = text;
   }
 
-  // What somebody reads, marks or types just now stays as it is until the next time.
-  const inUse = (part) => {
-    const marked = window.getSelection();
-    if (marked && !marked.isCollapsed && part.contains(marked.anchorNode)) return true;
-    const focused = document.activeElement;
-    return part.contains(focused) && /^(INPUT|SELECT|TEXTAREA)$/.test(focused.tagName);
+  // Make `old` what `fresh` is, touching only what differs: a link under the pointer, an open detail, marked text and a
+  // half-typed input stay what they are. Returns how many rows are new.
+  const morph = (old, fresh) => {
+    if (old.isEqualNode(fresh)) return 0;
+    if (old.nodeType !== Node.ELEMENT_NODE) {
+      old.data = fresh.data;
+      return 0;
+    }
+    for (const { name, value } of fresh.attributes) {
+      if (old.getAttribute(name) !== value && name !== "open") old.setAttribute(name, value);
+    }
+    for (const { name } of [...old.attributes]) {
+      if (!fresh.hasAttribute(name) && name !== "open" && name !== "data-fresh") old.removeAttribute(name);
+    }
+    return morphChildren(old, fresh);
   };
 
-  const handle = (node) => node.id || node.getAttribute("href") || node.getAttribute("value") || "";
-
-  const replace = (part, fresh) => {
-    const known = new Set([...part.querySelectorAll("[id]")].map((node) => node.id));
-    const open = new Map([...part.querySelectorAll("details[id]")].map((node) => [node.id, node.open]));
-    const focused = part.contains(document.activeElement) ? document.activeElement : null;
-    const held = focused && (focused.closest("details[id]")?.id || "");
-    part.replaceChildren(...document.importNode(fresh, true).childNodes);
-    for (const node of part.querySelectorAll("details[id]")) {
-      if (open.has(node.id)) node.open = open.get(node.id);
-    }
+  const morphChildren = (old, fresh) => {
+    const named = new Map([...old.children].filter((node) => node.id).map((node) => [node.id, node]));
+    let next = old.firstChild;
     let news = 0;
-    for (const node of part.querySelectorAll("tr[id], li[id]")) {
-      if (!known.has(node.id)) {
-        node.classList.add("fresh");
-        news += 1;
+    for (const one of fresh.childNodes) {
+      const alike = next && !next.id && !one.id && next.nodeName === one.nodeName;
+      const same = one.id ? named.get(one.id) : alike ? next : null;
+      if (same && same.nodeName === one.nodeName) {
+        if (same === next) next = next.nextSibling;
+        else old.insertBefore(same, next);
+        news += morph(same, one);
+      } else {
+        const made = document.importNode(one, true);
+        old.insertBefore(made, next);
+        if (one.id && /^(TR|LI)$/.test(one.nodeName)) {
+          made.dataset.fresh = "";
+          news += 1;
+        }
       }
     }
-    if (focused) {
-      const alike = [...part.querySelectorAll(focused.tagName)].find(
-        (node) => handle(node) === handle(focused) && (node.closest("details[id]")?.id || "") === held,
-      );
-      if (alike) alike.focus({ preventScroll: true });
+    while (next) {
+      const gone = next;
+      next = next.nextSibling;
+      gone.remove();
     }
     return news;
   };
@@ -107,14 +117,7 @@
       let news = 0;
       for (const part of document.querySelectorAll("[data-live]")) {
         const other = fresh.getElementById(part.id);
-        if (!other || other.innerHTML === part.dataset.was) continue;
-        if (inUse(part)) {
-          wanted = true;
-          continue;
-        }
-        const first = part.dataset.was === undefined && part.innerHTML === other.innerHTML;
-        if (!first) news += replace(part, other);
-        part.dataset.was = other.innerHTML;
+        if (other) news += morph(part, other);
       }
       if (!paused) say(news ? `Live: ${news} new` : "Live");
     } catch {
