@@ -97,7 +97,7 @@ class SandboxClock:
         """The sandbox's time for those who watch, also while a gateway's own clock goes wrong on purpose."""
         return self._clock.now() + self._offset
 
-    def monotonic(self) -> float:
+    def monotonic_s(self) -> float:
         """Seconds that never run backwards, of the injected clock."""
         return self._clock.monotonic()
 
@@ -115,13 +115,13 @@ class SandboxClock:
         self._offset += timedelta(seconds=seconds)
 
     @contextmanager
-    def skewed(self, seconds: float) -> Iterator[None]:
+    def skewed(self, ahead_s: float) -> Iterator[None]:
         """Run that much ahead, or behind, for work that awaits nothing."""
-        self._skew += timedelta(seconds=seconds)
+        self._skew += timedelta(seconds=ahead_s)
         try:
             yield
         finally:
-            self._skew -= timedelta(seconds=seconds)
+            self._skew -= timedelta(seconds=ahead_s)
 
     def reset(self) -> None:
         """Back to the injected clock."""
@@ -364,4 +364,17 @@ class World:
             for account, balance in balances.items()
             if balance != self.books.balance(account) or balance < 0
         ]
+        for name in self.gateways:
+            whole = summed_of(money, name)
+            if whole != self.books.totals(name):
+                kept = self.books.totals(name)
+                problems.append(
+                    f"{name}: all payments summed {whole}, kept {kept} (captured, refunded, in paisa)"
+                )
         return problems
+
+
+def summed_of(money: Mapping[tuple[str, str], tuple[int, int]], gateway: str) -> tuple[int, int]:
+    """(captured, refunded) of all payments of a gateway, from what :meth:`Books.summed` gave."""
+    found = [summed for (name, _), summed in money.items() if name == gateway]
+    return sum(captured for captured, _ in found), sum(refunded for _, refunded in found)
