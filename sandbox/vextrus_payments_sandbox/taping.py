@@ -22,7 +22,7 @@ class Tape:
     def __init__(self, world: World, request: Request, call: Call) -> None:
         self._world = world
         self._call = call
-        self._began = world.clock.monotonic()
+        self._began = world.clock.monotonic_s()
         self._true: Response | None = None
         self._over = False
         path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
@@ -69,7 +69,7 @@ class Tape:
             title=f"{call.operation}: {ending}" + (f" ({call.fault})" if call.fault else ""),
             status=call.status,
             fault=call.fault,
-            took_ms=max(0, round((self._world.clock.monotonic() - self._began) * 1000)),
+            took_ms=max(0, round((self._world.clock.monotonic_s() - self._began) * 1000)),
             answer=answer_shown(sent),
             lost_answer=answer_shown(self._true if self._true is not sent else None),
             **self._known(),

@@ -18,7 +18,7 @@ class WebhookTape:
     def __init__(self, world: World, parcel: Parcel, row: Try) -> None:
         self._world = world
         self._row = row
-        self._began = world.clock.monotonic()
+        self._began = world.clock.monotonic_s()
         self._name = f"{row.type}, try {row.number}" if row.number else row.type
         self.entry: Entry = world.record.add(
             "webhook",
@@ -59,6 +59,6 @@ class WebhookTape:
             title=f"{self._name}: {ending}{fault}",
             status=self._row.status,
             error=self._row.error,
-            took_ms=max(0, round((self._world.clock.monotonic() - self._began) * 1000)),
+            took_ms=max(0, round((self._world.clock.monotonic_s() - self._began) * 1000)),
             answer=shown,
         )
