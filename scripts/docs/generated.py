@@ -21,7 +21,7 @@ from vextrus_payments.gateways.nagad import manners as nagad
 from vextrus_payments.money import Money
 from vextrus_payments.states import OPERATION_EDGES, PAYMENT_EDGES
 
-from . import pictures
+from . import dial, pictures
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -170,4 +170,8 @@ SECTIONS: Final[Mapping[str, Callable[[], str]]] = {
     "capabilities compared": _compared,
     "payment states": lambda: _edges(PAYMENT_EDGES),  # type: ignore[arg-type]
     "operation states": lambda: _edges(OPERATION_EDGES),  # type: ignore[arg-type]
+    "sandbox faults": dial.kinds,
+    "sandbox magic stages": dial.stages,
+    "sandbox magic outcomes": dial.outcomes,
+    "sandbox wallets": dial.wallets,
 }
