@@ -39,6 +39,16 @@ class GatewayName(_TextType):
         return [CompletionItem(name) for name in installed_gateways() if name.startswith(incomplete)]
 
 
+class FilePath(click.Path):
+    """click's path, which lets through what no file system takes."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path; fails where it can name no file."""
+        if "\0" in str(value):
+            self.fail(f"{value!r} can name no file: there is a NUL in it.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class WholeNumber(_NumberType):
     """A whole number within bounds."""
 

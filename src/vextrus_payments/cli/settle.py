@@ -12,7 +12,7 @@ from vextrus_payments.cli.exit_codes import Exit
 from vextrus_payments.cli.helping import Command
 from vextrus_payments.cli.home import STORE_VARIABLE, Home
 from vextrus_payments.cli.output import emit_json
-from vextrus_payments.cli.params import DAY, DAYS, GATEWAY, WholeNumber
+from vextrus_payments.cli.params import DAY, DAYS, GATEWAY, FilePath, WholeNumber
 from vextrus_payments.cli.settling import FindingsFile, SettleProgress, report_document, show_report
 from vextrus_payments.errors import ConfigurationError, StatementError
 from vextrus_payments.gateways.registry import DEFAULT_TENANT
@@ -59,7 +59,7 @@ _GENERIC: Final = "generic"
         ),
     ),
 )
-@click.argument("statement", type=click.Path(path_type=Path))
+@click.argument("statement", type=FilePath(path_type=Path))
 @click.option("--gateway", type=GATEWAY, required=True, help="Whose statement it is (bkash).")
 @click.option("--mode", required=True, type=click.Choice(_MODES), help="Of the account: test or real money.")
 @click.option(
@@ -100,7 +100,7 @@ _GENERIC: Final = "generic"
 )
 @click.option(
     "--findings",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FilePath(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="Write every difference and every bad row there, as CSV.",
 )

@@ -28,7 +28,7 @@ from vextrus_payments.cli.inbox_rows import (
 )
 from vextrus_payments.cli.look import age, cell, commands, facts, line, table
 from vextrus_payments.cli.output import console, emit_json, say
-from vextrus_payments.cli.params import GATEWAY, WHEN, WholeNumber
+from vextrus_payments.cli.params import GATEWAY, WHEN, FilePath, WholeNumber
 from vextrus_payments.cli.records import Place, places
 from vextrus_payments.cli.waiting import Waiting
 from vextrus_payments.cli.webhooks_forward import forward
@@ -165,12 +165,12 @@ def list_rows(
 @_one_row
 @click.option(
     "--headers-to",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FilePath(dir_okay=False, path_type=Path),
     help="Write its headers there as JSON, raw, for `webhooks verify`. It must not exist yet.",
 )
 @click.option(
     "--body-to",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FilePath(dir_okay=False, path_type=Path),
     help="Write its body there, byte for byte: it holds the payer's account. It must not exist yet.",
 )
 @_places

@@ -16,7 +16,7 @@ from vextrus_payments.cli.exit_codes import Exit
 from vextrus_payments.cli.helping import Command
 from vextrus_payments.cli.look import line
 from vextrus_payments.cli.output import console, emit_json
-from vextrus_payments.cli.params import GATEWAY, WHEN
+from vextrus_payments.cli.params import GATEWAY, WHEN, FilePath
 from vextrus_payments.cli.waiting import Waiting
 from vextrus_payments.clock import Clock, SystemClock
 from vextrus_payments.errors import InvalidRequestError, SignatureError, WebhookError
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from vextrus_payments.gateways.base import PaymentGateway
 
 _FILE_MAX: Final = 1_048_576
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FILE = FilePath(exists=True, dir_okay=False, path_type=Path)
 
 
 @dataclass(frozen=True, slots=True)
