@@ -4,7 +4,8 @@ A form whose wish cannot be carried out shows its page again, with the reason an
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -23,12 +24,12 @@ from vextrus_payments_sandbox.world import SandboxError, World
 _PAYER_ACTS: Final = frozenset({"success", "cancel", "failure"})
 _PORTAL_ACTS: Final = frozenset({"refund", "capture", "void"})
 _NOTES: Final[Mapping[str, str]] = {
-    "success": "The dashboard let the payer pay",
-    "cancel": "The dashboard let the payer cancel",
-    "failure": "The dashboard let the payer fail",
-    "refund": "Refunded in the portal, by the dashboard",
-    "capture": "Captured in the portal, by the dashboard",
-    "void": "Voided in the portal, by the dashboard",
+    "success": "The sandbox pays as the payer",
+    "cancel": "The sandbox leaves as the payer",
+    "failure": "The sandbox fails as the payer",
+    "refund": "A refund in the gateway's portal",
+    "capture": "A capture in the gateway's portal",
+    "void": "A void in the gateway's portal",
 }
 _WHOLE: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 _DECIMAL: Final = re.compile(r"[0-9]{0,3}(\.[0-9]{1,6})?", re.ASCII)
@@ -58,16 +59,16 @@ class Actions:
             return self._views.payment(request, wrong=_TOO_LONG, status=413)
         act = form.get("act", "")
         try:
-            if act in _PAYER_ACTS:
-                gateway.approve(reference, act, form.get("wallet", "").strip() or None)
-            elif act in _PORTAL_ACTS:
-                gateway.portal(reference, act, form.get("amount", "").strip() or None)
-                await self._courier.leave()
-            else:
-                raise SandboxError("this form has no such button")
+            with self._noted(_NOTES.get(act, "An unknown button"), name, reference):
+                if act in _PAYER_ACTS:
+                    gateway.approve(reference, act, form.get("wallet", "").strip() or None)
+                elif act in _PORTAL_ACTS:
+                    gateway.portal(reference, act, form.get("amount", "").strip() or None)
+                else:
+                    raise SandboxError("this form has no such button")
         except SandboxError as refused:
             return self._views.payment(request, wrong=_sentence(refused), status=refused.status)
-        self._world.record.add("admin", name, reference, _NOTES[act])
+        await self._courier.leave()
         return see_other(reading.payment_path(name, reference) + f"?told={act}")
 
     async def wallet(self, request: Request) -> Response:
@@ -76,12 +77,13 @@ class Actions:
         form = await form_of(request)
         typed = (form or {}).get("balance", "").strip()
         try:
-            if form is None:
-                raise SandboxError("the form is too long", 413)
-            wanted = to_paisa(typed.replace(",", ""))
-            if wanted is None:
-                raise SandboxError('a balance is taka with up to two decimals, such as "500.00"')
-            self._world.set_balance(number, wanted)
+            with self._noted("A wallet's balance was set"):
+                if form is None:
+                    raise SandboxError("the form is too long", 413)
+                wanted = to_paisa(typed.replace(",", ""))
+                if wanted is None:
+                    raise SandboxError('a balance is taka with up to two decimals, such as "500.00"')
+                self._world.set_balance(number, wanted)
         except SandboxError as refused:
             wrong = f"{_sentence(refused)} The balance is as it was."
             return self._controls.wallets(
@@ -94,15 +96,18 @@ class Actions:
         form = await form_of(request)
         if form is None:
             return self._controls.faults(request, wrong=_TOO_LONG, status=413)
-        if form.get("clear"):
-            self._faults.clear()
-            return see_other("/faults?told=cleared")
         try:
+            if form.get("clear"):
+                with self._noted("Faults were called off"):
+                    self._faults.clear()
+                return see_other("/faults?told=cleared")
             if "withdraw" in form:
-                self._faults.cancel(_whole(form["withdraw"], "the fault's number"))
+                with self._noted("A fault was called off"):
+                    self._faults.cancel(_whole(form["withdraw"], "the fault's number"))
                 return see_other("/faults?told=withdrawn")
-            operations = {name: gateway.operations for name, gateway in self._world.gateways.items()}
-            self._faults.order(_ordered(form), operations)
+            with self._noted("A fault was ordered"):
+                operations = {name: gateway.operations for name, gateway in self._world.gateways.items()}
+                self._faults.order(_ordered(form), operations)
         except SandboxError as refused:
             typed = {name: form.get(name, usual)[:40] for name, usual in UNTOUCHED.items()}
             return self._controls.faults(
@@ -119,10 +124,12 @@ class Actions:
         url = form.get("url", "").strip()
         try:
             if form.get("stop"):
-                await self._courier.unsubscribe(name)
+                with self._noted("A webhook's endpoint was dropped"):
+                    await self._courier.unsubscribe(name)
                 return see_other("/webhooks?told=stopped")
             asked_at = str(request.base_url).rstrip("/")
-            await self._courier.subscribe(name, url, version=form.get("version", "1"), asked_at=asked_at)
+            with self._noted("A webhook's endpoint was named"):
+                await self._courier.subscribe(name, url, version=form.get("version", "1"), asked_at=asked_at)
         except SandboxError as refused:
             return self._controls.webhooks(
                 request, wrong=_sentence(refused), status=refused.status, typed_for=name, typed=url[:2_048]
@@ -133,7 +140,8 @@ class Actions:
         """Move the sandbox's time forward."""
         form = await form_of(request) or {}
         try:
-            self._world.clock.advance(_whole(form.get("advance_s", ""), "the number of seconds"))
+            with self._noted("The clock was moved"):
+                self._world.clock.advance(_whole(form.get("advance_s", ""), "the number of seconds"))
         except SandboxError as refused:
             return self._controls.start(request, wrong=_sentence(refused), status=refused.status)
         return see_other("/start?told=time")
@@ -147,7 +155,18 @@ class Actions:
         self._world.reset()
         self._faults.reset()
         self._courier.reset()
-        return see_other("/start?told=reset")
+        with self._noted("The sandbox started over"):  # behind the reset, which forgets
+            return see_other("/start?told=reset")
+
+    @contextmanager
+    def _noted(self, title: str, gateway: str = "", reference: str = "") -> Iterator[None]:
+        """Tell the record of what is done, before what it causes, and whether it was refused."""
+        entry = self._world.record.add("admin", gateway, reference, title, by="the dashboard")
+        try:
+            yield
+        except SandboxError as refused:
+            self._world.record.change(entry, title=f"{title}: refused", why=str(refused))
+            raise
 
 
 def _sentence(refused: SandboxError) -> str:

@@ -55,6 +55,7 @@ class Views(Frame):
             live=("", ""),
             asked=asked,
             filtered=any(asked.values()),
+            total=page.total,
             gateways=self.gateway_choices(),
             states=[("", "any"), *((state, state) for state in reading.STATES)],
             summary=reading.totals(page.total, page.captured_minor, page.refunded_minor, asked["gateway"]),

@@ -160,6 +160,7 @@
     };
     source.onmessage = heard;
     source.addEventListener("entry", heard);
+    source.addEventListener("missed", soon);
     source.onerror = () => {
       say("The sandbox does not answer. Trying again.");
       if (source && source.readyState === EventSource.CLOSED) {
