@@ -75,10 +75,10 @@ _TABLE: Final = (
         10, "error_5xx_before", "before", "504, or status=NNN, from the gateway's own proxy; nothing happened"
     ),
     Kind(11, "error_5xx_after", "after", "works, then 504, or status=NNN, from the gateway's own proxy"),
-    Kind(12, "expired_token", "before", "401, as if the token had expired"),
+    Kind(12, "expired_token", "before", "401, as if the token had expired", only="bkash"),
     Kind(13, "forbidden", "before", "403 Forbidden"),
     Kind(14, "throttled", "before", "429 Too Many Requests"),
-    Kind(15, "grant_budget", "before", "429, as if the grant budget were used up"),
+    Kind(15, "grant_budget", "before", "429, as if the grant budget were used up", only="bkash"),
     Kind(16, "malformed_before", "before", "200 with half a JSON document; nothing happened"),
     Kind(17, "malformed", "after", "works, then answers 200 with half a JSON document"),
     Kind(18, "html_before", "before", "403 with a firewall's HTML page; nothing happened"),
