@@ -78,10 +78,11 @@ async def walk(checkout_url: str, *, customer: Mapping[str, str] = CUSTOMER, act
 
     Raises:
         ConfigurationError: the page is not on this machine: it is no sandbox's.
-        GatewayError: the page is none that a payer could finish; effect NONE, for only an execute moves money.
+        GatewayError: the page is none that a payer could finish. Effect NONE up to the PIN; from then on UNKNOWN, for
+            there are gateways whose payers pay by it.
     """
     _check_loopback(checkout_url)
-    url, home = checkout_url, _origin(checkout_url)
+    url, home, paying = checkout_url, _origin(checkout_url), False
     async with _client(_TIMEOUT_S) as client:
         answer = await _fetch(client, "GET", url)
         for _ in range(_HOPS_MAX):
@@ -90,14 +91,15 @@ async def walk(checkout_url: str, *, customer: Mapping[str, str] = CUSTOMER, act
                 if _origin(url) != home:
                     return url  # the shop's, wherever that is: it is not visited here
                 _check_loopback(url)
-                answer = await _fetch(client, "GET", url)
+                answer = await _fetch(client, "GET", url, paying=paying)
                 continue
-            form = _form_to_fill(answer, customer, action)
+            form = _form_to_fill(answer, customer, action, paying=paying)
             typed = {name: customer.get(name, value) for name, value in form.fields.items()}
             url = urljoin(url, form.action)
             _check_loopback(url)
-            answer = await _fetch(client, "POST", url, {**typed, "action": action})
-    raise _unwalkable("it asked for more than a payer would answer")
+            paying = paying or ("pin" in typed and action == "Confirm")
+            answer = await _fetch(client, "POST", url, {**typed, "action": action}, paying=paying)
+    raise _unwalkable("it asked for more than a payer would answer", paying=paying)
 
 
 async def come_back(return_url: str) -> int:
@@ -105,11 +107,11 @@ async def come_back(return_url: str) -> int:
 
     Raises:
         ConfigurationError: it is not on this machine.
-        GatewayError: nobody answered there.
+        GatewayError: nobody answered there; effect UNKNOWN, for what the shop has done by then is not known.
     """
     _check_loopback(return_url)
     async with _client(_RETURN_TIMEOUT_S) as client:
-        return (await _fetch(client, "GET", return_url)).status_code
+        return (await _fetch(client, "GET", return_url, paying=True)).status_code
 
 
 def _client(timeout_s: float) -> httpx.AsyncClient:
@@ -117,23 +119,28 @@ def _client(timeout_s: float) -> httpx.AsyncClient:
 
 
 async def _fetch(
-    client: httpx.AsyncClient, method: str, url: str, data: Mapping[str, str] | None = None
+    client: httpx.AsyncClient,
+    method: str,
+    url: str,
+    data: Mapping[str, str] | None = None,
+    *,
+    paying: bool = False,
 ) -> httpx.Response:
     problem = ""
     try:
         return await client.request(method, url, data=None if data is None else dict(data))
     except httpx.HTTPError as error:
         problem = type(error).__name__
-    raise _unwalkable(f"it did not answer ({problem})")
+    raise _unwalkable(f"it did not answer ({problem})", paying=paying)
 
 
-def _form_to_fill(answer: httpx.Response, customer: Mapping[str, str], action: str) -> Form:
+def _form_to_fill(answer: httpx.Response, customer: Mapping[str, str], action: str, *, paying: bool) -> Form:
     if answer.status_code != 200:
-        raise _unwalkable(f"it answered HTTP {answer.status_code}")
+        raise _unwalkable(f"it answered HTTP {answer.status_code}", paying=paying)
     for form in forms_of(answer.text):
         if form.method == "post" and ("action", action) in form.buttons and customer.keys() & form.fields:
             return form
-    raise _unwalkable("it shows no form with a wallet, a code or a PIN to fill in")
+    raise _unwalkable("it shows no form with a wallet, a code or a PIN to fill in", paying=paying)
 
 
 def _origin(url: str) -> tuple[str, str]:
@@ -150,10 +157,10 @@ def _check_loopback(url: str) -> None:
         )
 
 
-def _unwalkable(why: str) -> GatewayError:
+def _unwalkable(why: str, *, paying: bool) -> GatewayError:
     return GatewayError(
         f"The payment page could not be walked: {why}.",
         code="page",
-        effect=Effect.NONE,
-        next_step="Open it in a browser to see.",
+        effect=Effect.UNKNOWN if paying else Effect.NONE,
+        next_step="Look the payment up: vextrus-pay status." if paying else "Open it in a browser to see.",
     )

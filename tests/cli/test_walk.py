@@ -2,8 +2,11 @@
 
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 
+from tests.sandbox.nagad_shop import NagadShop
+from vextrus_payments.clock import SystemClock
 from vextrus_payments.errors import ConfigurationError, Effect, GatewayError
 from vextrus_payments_sandbox import SandboxServer
 from vextrus_payments_sandbox.walk import come_back, forms_of, walk
@@ -49,6 +52,19 @@ async def test_a_page_that_nobody_can_finish_is_said(sandbox: SandboxServer) -> 
 async def test_the_sandbox_s_front_page_is_no_payment(sandbox: SandboxServer) -> None:
     with pytest.raises(GatewayError, match="no form with a wallet"):
         await walk(sandbox.url)
+
+
+async def test_from_the_pin_on_nobody_says_that_no_money_moved(sandbox: SandboxServer) -> None:
+    silent = {"wallet": "01900000008", "otp": "123456", "pin": "12121"}  # pays at Nagad, and never comes back
+    async with httpx.AsyncClient(base_url=sandbox.url, trust_env=False) as http:
+        _, url = await (await NagadShop.of(http, SystemClock())).ready()
+    with pytest.raises(GatewayError, match="no form") as found:
+        await walk(url, customer=silent)
+    assert found.value.effect is Effect.UNKNOWN and "vextrus-pay status" in str(found.value)
+    assert [move.kind for move in sandbox.world.books.movements] == ["debit"]
+    with pytest.raises(GatewayError) as found:
+        await come_back("http://127.0.0.1:1/return")
+    assert found.value.effect is Effect.UNKNOWN
 
 
 async def test_a_page_that_is_gone_is_said() -> None:
