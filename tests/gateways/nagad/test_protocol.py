@@ -22,6 +22,7 @@ from tests.gateways.nagad.hand import (
     completed,
     initialized,
     order,
+    our_seal,
     pair,
     refusal,
     sealed,
@@ -125,6 +126,25 @@ def test_what_is_shown_on_the_page_and_who_visits_it_go_along() -> None:
     assert drive.text(1)["otherAmount"] == {"serviceFee": "2.56"}
     assert dict(drive.sends[0].request.headers)["X-KM-IP-V4"] == "198.51.100.9"
     assert dict(drive.sends[1].request.headers)["X-KM-Client-Type"] == "MOBILE_APP"
+
+
+@pytest.mark.parametrize("challenge", ["", "c" * 65, "c" * 100, "\u099a" * 64, '"' * 64, "a\nb", "\ud800"])
+def test_a_challenge_that_could_not_be_repeated_opens_nothing(challenge: str) -> None:
+    drive = Drive(initialized("QUJDREVGR0g=", challenge))
+    error = drive.fails(protocol.open_payment(api(), order()))
+    assert isinstance(error, UnreadableAnswerError) and drive.steps == ["initialize"]
+
+
+def test_the_longest_challenge_fits_beside_the_longest_of_all() -> None:
+    text = m.CompleteText(
+        merchantId="9" * 20,
+        orderId="A" * m.ORDER_ID_MAX,
+        currencyCode=m.CURRENCY_CODE,
+        amount="9" * m.AMOUNT_MAX_CHARACTERS,
+        challenge="c" * 64,
+        otherAmount=m.OtherAmount(serviceFee="9" * m.AMOUNT_MAX_CHARACTERS),
+    )
+    assert len(text.to_json()) <= our_seal().room_bytes
 
 
 def test_the_older_guides_word_for_the_challenge_is_read_too() -> None:
