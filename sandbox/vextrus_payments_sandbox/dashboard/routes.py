@@ -17,6 +17,7 @@ from vextrus_payments_sandbox.dashboard.controls import Controls
 from vextrus_payments_sandbox.dashboard.views import Views
 from vextrus_payments_sandbox.delivery import Courier
 from vextrus_payments_sandbox.faults import FaultPlans
+from vextrus_payments_sandbox.hosted import see_other
 from vextrus_payments_sandbox.rendering import SCRIPT_PATH, script
 from vextrus_payments_sandbox.world import World
 
@@ -60,6 +61,9 @@ class Dashboard:
         return [
             Route(SCRIPT_PATH, script, methods=["GET"]),
             *(Route(path, _shown(show), methods=["GET"]) for path, show in pages),
+            # A form that was refused shows its page under the form's own address, which is then loaded again.
+            Route("/wallets/{number}", _leads_to("/wallets"), methods=["GET"]),
+            Route("/webhooks/{gateway}", _leads_to("/webhooks"), methods=["GET"]),
             *(Route(path, self._guarded(act), methods=["POST"]) for path, act in forms),
         ]
 
@@ -80,3 +84,10 @@ def _shown(show: _Show) -> _Act:
         return show(request)
 
     return page
+
+
+def _leads_to(path: str) -> _Act:
+    async def elsewhere(request: Request) -> Response:
+        return see_other(path)
+
+    return elsewhere
