@@ -248,6 +248,7 @@ class SandboxServer:
         nagad: NagadRules | None = None,
         nagad_keys: Path | None = None,
         webhook_transport: httpx.AsyncBaseTransport | None = None,
+        magic: bool = True,
     ) -> None:
         self.app = create_app(
             clock=clock,
@@ -258,6 +259,7 @@ class SandboxServer:
             nagad=nagad,
             nagad_keys=nagad_keys,
             webhook_transport=webhook_transport,
+            magic=magic,
         )
         self._wanted = (port, host)
         self._url = ""

@@ -1,6 +1,8 @@
 """The fault dial: always, by chance, which order goes first, and the faults that need more than an answer."""
 
 import asyncio
+import contextlib
+import json
 import random
 import socket
 import struct
@@ -11,6 +13,8 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.applications import Starlette
 
 from tests.sandbox.nagad_shop import NagadShop
@@ -176,6 +180,38 @@ async def test_a_header_on_a_call_that_it_cannot_strike_is_an_error_and_does_not
     answer = await shop.post("execute", {"paymentID": payment_id}, {"X-Sandbox-Fault": "stale"})
     assert answer.status_code == 400 and "can only strike query" in answer.json()["message"]
     assert (await shop.book(payment_id))["captured"] == "0.00"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=4,
+)
+WORDS = st.sampled_from([*KINDS, "*", "bkash", "nagad", "execute", "webhook", "always", "delay;seconds=1"])
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["gateway", "operation", "fault", "times", "chance", "seed", "x"]), WORDS | JSON
+    )
+)
+def test_whatever_is_ordered_is_taken_or_refused(wish: dict[str, Any]) -> None:
+    plans = FaultPlans()
+    try:
+        plan = plans.order(wish, GATEWAYS)
+    except SandboxError as refused:
+        assert str(refused) and plans.as_json() == []
+    else:
+        json.dumps(plans.as_json(), allow_nan=False)
+        for operation in (*GATEWAYS[plan.gateway], "webhook"):
+            plans.take(plan.gateway, operation)
+
+
+@given(st.sampled_from(list(KINDS)) | st.text(max_size=30), st.lists(st.text(max_size=20), max_size=3))
+def test_whatever_the_header_says_is_a_fault_or_an_error(name: str, options: list[str]) -> None:
+    with contextlib.suppress(SandboxError):
+        fault = parse_fault(";".join([name, *options]), "bkash", "execute")
+        assert fault.name in KINDS and -86_400 <= fault.seconds <= 86_400 and 500 <= fault.status <= 599
 
 
 # --- faults that are more than an answer -----------------------------------------------------------------------------
