@@ -12,7 +12,7 @@ from vextrus_payments.cli.explaining import Line, Told, row_ids, timeline
 from vextrus_payments.cli.helping import Command
 from vextrus_payments.cli.home import STORE_VARIABLE
 from vextrus_payments.cli.in_short import Short, in_short
-from vextrus_payments.cli.look import hint, line
+from vextrus_payments.cli.look import hint, line, whole_line
 from vextrus_payments.cli.output import console, emit_json, say
 from vextrus_payments.cli.records import Place, places
 from vextrus_payments.cli.shapes import moment as iso
@@ -148,7 +148,7 @@ def _show_one(out: "Console", facts: PaymentFacts, told: Told, short: Short) -> 
     line(out, Text(short.what, style=style))
     line(out, short.money)
     for sentence in short.todo:
-        line(out, f"Next: {sentence}")
+        whole_line(out, f"Next: {sentence}")  # commands in it are to be copied
     hint(out, f"Payment {facts.payment.payment_id}, version {facts.payment.version}.")
     out.print()
     day = None

@@ -13,7 +13,7 @@ from vextrus_payments.cli.exit_codes import Exit
 from vextrus_payments.cli.extension import sandbox_extension
 from vextrus_payments.cli.helping import Group
 from vextrus_payments.cli.home import STORE_VARIABLE
-from vextrus_payments.cli.look import cell, line, nothing, right, table
+from vextrus_payments.cli.look import cell, line, nothing, right, rows, whole_line
 from vextrus_payments.cli.output import console, emit_json
 from vextrus_payments.cli.params import GATEWAY
 from vextrus_payments.cli.records import Place, places
@@ -85,13 +85,13 @@ def balance(
     """
 
     async def run() -> int:
-        rows: list[dict[str, Any]] = []
+        accounts: list[dict[str, Any]] = []
         asked = Asked(gateway, Mode(mode) if mode else None, tenant, sandbox)
         with Waiting("Summing the entries", quiet=as_json) as busy:
             async with aclosing(places(app, store)) as every:
                 async for place in every:
-                    rows += await _of_place(place, asked, busy)
-        return _show(rows, as_json=as_json)
+                    accounts += await _of_place(place, asked, busy)
+        return _show(accounts, as_json=as_json)
 
     return asyncio.run(run())
 
@@ -205,41 +205,42 @@ async def _look_at(place: Place, clearing: Clearing, held: Held, tenant: str) ->
     ]
 
 
-def _show(rows: list[dict[str, Any]], *, as_json: bool) -> int:
-    differ = [row for row in rows if row["difference"] is not None and not _is_zero(row)]
+def _show(accounts: list[dict[str, Any]], *, as_json: bool) -> int:
+    differ = [row for row in accounts if row["difference"] is not None and not _is_zero(row)]
     exit_code = Exit.DECLINED if differ else Exit.DONE
     if as_json:
-        emit_json({"accounts": rows, "equal": not differ, "exit_code": int(exit_code)})
+        emit_json({"accounts": accounts, "equal": not differ, "exit_code": int(exit_code)})
         return exit_code
     out = console()
-    if not rows:
+    if not accounts:
         nothing(
             out,
             "There are no ledger entries yet.",
             [("What is recorded of a payment", "vextrus-pay explain NAME")],
         )
         return exit_code
-    shown = table(
-        "Gateway", "Mode", right("Ledger"), right("Gateway holds"), right("Difference"), right("Entries")
-    )
-    for row in rows:
+    cells = []
+    for row in accounts:
         told = row["difference"] is not None
         style = "open" if not told else "good" if _is_zero(row) else "bad"
         waiting = f" ({row['undelivered']} waiting)" if row["undelivered"] else ""
-        shown.add_row(
-            cell(row["gateway"]),
-            cell(row["mode"]),
-            cell(f"{row['ledger']} {row['currency']}"),
-            cell(row["gateway_holds"] or "not told"),
-            cell(row["difference"], style),
-            cell(f"{row['entries']}{waiting}"),
+        cells.append(
+            (
+                cell(row["gateway"]),
+                cell(row["mode"]),
+                cell(f"{row['ledger']} {row['currency']}"),
+                cell(row["gateway_holds"] or "not told"),
+                cell(row["difference"], style),
+                cell(f"{row['entries']}{waiting}"),
+            )
         )
-    out.print(shown)
-    for row in rows:
+    amounts = (right("Ledger"), right("Gateway holds"), right("Difference"), right("Entries"))
+    rows(out, ("Gateway", "Mode", *amounts), cells)
+    for row in accounts:
         if row["not_compared"]:
             line(out, (f"{row['gateway']}, {row['mode']}: {row['not_compared']}", "hint"))
         for each in row["look_at"]:
-            line(out, f"Look at {each}")
+            whole_line(out, f"Look at {each}")
     return exit_code
 
 

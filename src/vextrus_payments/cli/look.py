@@ -5,8 +5,9 @@ somebody else wrote (a gateway, a statement, a payer) stays in its cell: one lin
 rich is imported when something is shown, so that a command that shows nothing (`--json`, `--help`) pays nothing.
 """
 
+import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 #: How long a cell's text may be before it is cut.
 CELL_MAX: Final = 400
+#: How narrow a column of sentences may become before records read better than a table.
+_PROSE: Final = 24
+_NOTHING: Final = "-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +36,8 @@ class Column:
     """Numbers and amounts stand below each other."""
     whole: bool = False
     """Never broken over two lines: what is to be copied."""
+    prose: bool = False
+    """Sentences: they may go over several lines where there is little room."""
     widest: int | None = None
     """At most so many columns; what is longer goes over several lines."""
 
@@ -44,6 +50,58 @@ def right(name: str) -> Column:
 def whole(name: str) -> Column:
     """A column whose cells are never broken: ids, states."""
     return Column(name=name, whole=True)
+
+
+def prose(name: str) -> Column:
+    """A column of sentences."""
+    return Column(name=name, prose=True)
+
+
+def rows(out: "Console", columns: Sequence[str | Column], cells: Sequence[Sequence["Text"]]) -> None:
+    """Print a table whose cells are not broken, but for sentences; where the window is too narrow for that, one
+    record below the other. A pipe, which has no width, gets the table as wide as it needs to be.
+    """
+    named = [each if isinstance(each, Column) else Column(name=each) for each in columns]
+    needed = _needed(named, cells)
+    if needed > out.width and (out.is_terminal or os.environ.get("COLUMNS")):
+        _records(out, named, cells)
+        return
+    made = table(*(replace(column, whole=not column.prose) for column in named))
+    for row in cells:
+        made.add_row(*row)
+    width = out.width
+    out.width = max(width, needed)
+    try:
+        out.print(made)
+    finally:
+        out.width = width
+
+
+def _needed(columns: Sequence[Column], cells: Sequence[Sequence["Text"]]) -> int:
+    """Columns of the window that the table takes when sentences have little room, and everything else all it needs."""
+    width = 1
+    for number, column in enumerate(columns):
+        longest = max((row[number].cell_len for row in cells), default=0)
+        if column.prose:
+            longest = min(longest, _PROSE)
+        width += max(longest, len(column.name)) + 3
+    return width
+
+
+def _records(out: "Console", columns: Sequence[Column], cells: Sequence[Sequence["Text"]]) -> None:
+    from rich.padding import Padding
+    from rich.table import Table
+
+    for first, *others in cells:
+        first.stylize("title")
+        whole_line(out, first)
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(style="label", no_wrap=True)
+        grid.add_column(overflow="fold")
+        for column, value in zip(columns[1:], others, strict=True):
+            if value.plain != _NOTHING:
+                grid.add_row(column.name, value)
+        out.print(Padding(grid, (0, 0, 1, 2)))
 
 
 def table(*columns: str | Column, title: str = "", lines: bool = False) -> "Table":
@@ -79,18 +137,18 @@ def cell(value: object, style: str = "", *, limit: int = CELL_MAX) -> "Text":
 
     text = "" if value is None else str(value)
     if not text:
-        return Text("-", style="label")
+        return Text(_NOTHING, style="label")
     return Text(one_line(text, limit), style=style, overflow="fold")
 
 
-def facts(rows: Iterable[tuple[str, object]], *, limit: int = CELL_MAX) -> "Table":
+def facts(pairs: Iterable[tuple[str, object]], *, limit: int = CELL_MAX) -> "Table":
     """Labels with their values beside them."""
     from rich.table import Table
 
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="label", no_wrap=True)
     grid.add_column(overflow="fold")
-    for label, value in rows:
+    for label, value in pairs:
         grid.add_row(label, cell(value, limit=limit))
     return grid
 
@@ -136,17 +194,17 @@ def hint(out: "Console", text: str) -> None:
     line(out, (text, "hint"))
 
 
-def commands(out: "Console", rows: Sequence[tuple[str, str]]) -> None:
+def commands(out: "Console", pairs: Sequence[tuple[str, str]]) -> None:
     """What to do next: (what for, the command line), each on a line of its own."""
-    width = max((len(label) for label, _ in rows), default=0) + 2
-    for label, command in rows:
+    width = max((len(label) for label, _ in pairs), default=0) + 2
+    for label, command in pairs:
         whole_line(out, (f"{label}:".ljust(width), "hint"), (command, "command"))
 
 
-def nothing(out: "Console", what: str, rows: Sequence[tuple[str, str]] = ()) -> None:
+def nothing(out: "Console", what: str, pairs: Sequence[tuple[str, str]] = ()) -> None:
     """An empty place: what is not there, and how to have some."""
     line(out, what)
-    commands(out, rows)
+    commands(out, pairs)
 
 
 def age(now: datetime, then: datetime) -> str:

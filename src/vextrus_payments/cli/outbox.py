@@ -11,7 +11,7 @@ from vextrus_payments.cli.application import APP_HELP
 from vextrus_payments.cli.exit_codes import Exit
 from vextrus_payments.cli.helping import Group
 from vextrus_payments.cli.home import STORE_VARIABLE
-from vextrus_payments.cli.look import age, cell, commands, line, right, table, whole
+from vextrus_payments.cli.look import age, cell, commands, line, prose, right, rows
 from vextrus_payments.cli.output import console, emit_json, say
 from vextrus_payments.cli.params import WholeNumber
 from vextrus_payments.cli.records import Place, places
@@ -249,9 +249,8 @@ def _show(place: str, now: datetime, kind: OutboxKind, backlog: OutboxBacklog, p
     line(out, (name.capitalize(), "title"), f" in {one_line(place)}: {waits}; ", (f"{aside}.", style))
     if not page.rows:
         return
-    shown = table(whole("Row"), "Tenant", "Subject", right("Tries"), right("Age"), "State")
-    for row in page.rows:
-        shown.add_row(
+    cells = [
+        (
             cell(row.row_id),
             cell(row.tenant),
             cell(row.subject),
@@ -259,7 +258,9 @@ def _show(place: str, now: datetime, kind: OutboxKind, backlog: OutboxBacklog, p
             cell(age(now, row.created_at)),
             cell(_state(row, now), "open" if row.parked is not None else ""),
         )
-    out.print(shown)
+        for row in page.rows
+    ]
+    rows(out, ("Row", "Tenant", "Subject", right("Tries"), right("Age"), prose("State")), cells)
     if page.cursor is not None:
         more = f"vextrus-pay outbox list --all --kind {kind.value} --cursor {page.cursor}"
         commands(out, [("More", more)])

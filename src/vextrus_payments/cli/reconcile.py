@@ -12,7 +12,7 @@ from vextrus_payments.cli.application import APP_HELP, opened, required_app
 from vextrus_payments.cli.exit_codes import Exit
 from vextrus_payments.cli.explaining import moment
 from vextrus_payments.cli.helping import Command
-from vextrus_payments.cli.look import cell, commands, line, table, whole
+from vextrus_payments.cli.look import cell, commands, line, prose, rows
 from vextrus_payments.cli.output import console, emit_json, say
 from vextrus_payments.cli.params import WHEN
 from vextrus_payments.cli.shapes import moment as iso
@@ -216,10 +216,8 @@ def _show(report: ReconcileReport, since: datetime | None, *, as_json: bool) -> 
         f", {report.skipped} skipped, {report.put_off} put off.",
     )
     if report.unknown:
-        unknown = table(whole("Still unknown"), "Why")
-        for one in report.unknown[:_SHOWN]:
-            unknown.add_row(cell(one.subject_id), cell("; ".join(one.why)))
-        out.print(unknown)
+        unknown = [(cell(one.subject_id), cell("; ".join(one.why))) for one in report.unknown[:_SHOWN]]
+        rows(out, ("Still unknown", prose("Why")), unknown)
         commands(out, [("The whole story", "vextrus-pay explain PAYMENT_ID")])
     for (tenant, gateway), why in report.left_out.items():
         line(out, f"Skipped: {tenant}, {gateway}: {one_line(why, 300)}")

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Final, Self
 
-from vextrus_payments.cli.look import cell, right, table
+from vextrus_payments.cli.look import cell, prose, right, rows, table
 from vextrus_payments.cli.output import console, say
 from vextrus_payments.cli.waiting import Waiting
 from vextrus_payments.errors import ConfigurationError
@@ -207,10 +207,19 @@ def _counts(report: SettlementReport) -> list[tuple[str, int]]:
 
 
 def _show_findings(report: SettlementReport, out: "Console") -> None:
-    shown = table("Differs", "Transaction", right("Row"), "Field", "Ours", "The statement", "Booked")
+    columns = (
+        "Differs",
+        "Transaction",
+        right("Row"),
+        "Field",
+        prose("Ours"),
+        prose("The statement"),
+        "Booked",
+    )
+    names = ("kind", "transaction_id", "row", "field", "ours", "theirs")
+    cells = []
     for finding in report.findings[:_SHOWN]:
         row = finding_row(finding)
-        names = ("kind", "transaction_id", "row", "field", "ours", "theirs")
-        cells = [cell(row[name], limit=60) for name in names]  # no markup of theirs
-        shown.add_row(*cells, cell("yes" if row["booked"] else "no"))
-    out.print(shown)
+        booked = cell("yes" if row["booked"] else "no")
+        cells.append([*(cell(row[name], limit=60) for name in names), booked])
+    rows(out, columns, cells)

@@ -26,7 +26,7 @@ from vextrus_payments.cli.inbox_rows import (
     only,
     the_row,
 )
-from vextrus_payments.cli.look import age, cell, commands, facts, line, table
+from vextrus_payments.cli.look import age, cell, commands, facts, line, prose, rows
 from vextrus_payments.cli.output import console, emit_json, say
 from vextrus_payments.cli.params import GATEWAY, WHEN, FilePath, WholeNumber
 from vextrus_payments.cli.records import Place, places
@@ -291,9 +291,8 @@ def _show_page(place: str, now: datetime, page: Page[InboxRow]) -> None:
     if not page.rows:
         line(out, f"Nothing of that kind in {one_line(place)}.")
         return
-    shown = table("Event", "Tenant", "Gateway", "Told", "Age", "State", "Payment", "What came of it")
-    for row in page.rows:
-        shown.add_row(
+    cells = [
+        (
             cell(row.event_id, limit=200),
             cell(row.tenant),
             cell(f"{row.gateway} {row.mode.value}"),
@@ -303,7 +302,10 @@ def _show_page(place: str, now: datetime, page: Page[InboxRow]) -> None:
             cell(row.payment_id),
             cell(row.note, limit=200),
         )
-    out.print(shown)
+        for row in page.rows
+    ]
+    names = ("Event", "Tenant", "Gateway", "Told", "Age", "State", "Payment", prose("What came of it"))
+    rows(out, names, cells)
     if page.cursor is not None:
         commands(out, [("More", f"vextrus-pay webhooks list --cursor {page.cursor}")])
 
@@ -311,7 +313,7 @@ def _show_page(place: str, now: datetime, page: Page[InboxRow]) -> None:
 def _show_row(row: InboxRow) -> None:
     shown = document(row, whole=True)
     names = ("event_id", "tenant", "gateway", "mode", "state", "note", "payment_id", "received_at")
-    rows = [(name.replace("_", " ").capitalize(), shown[name]) for name in names if shown[name]]
+    pairs = [(name.replace("_", " ").capitalize(), shown[name]) for name in names if shown[name]]
     for group in ("told", "headers", "body"):
-        rows += [(f"{group}.{name}", value) for name, value in shown[group].items() if value is not None]
-    console().print(facts(rows))
+        pairs += [(f"{group}.{name}", value) for name, value in shown[group].items() if value is not None]
+    console().print(facts(pairs))
