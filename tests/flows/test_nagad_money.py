@@ -318,3 +318,21 @@ async def test_a_page_that_nagad_never_settles_is_answered_by_a_person(
     )
     assert isinstance(returned.outcome, Paid)
     await shop.check_books()
+
+
+@pytest.mark.parametrize("jump_s", [-2 * DAY_S, 2 * DAY_S, 400 * DAY_S])
+async def test_a_clock_that_was_set_ends_no_page_that_its_payer_left(shop: NagadShop, jump_s: int) -> None:
+    session = await shop.open()
+    shop.go(session, "cancel")
+    shop.clock.step_wall(jump_s)
+    await shop.payments.reconcile_due()
+    assert isinstance(await shop.payments.status(session.payment_id), Pending)
+    shop.clock.step_wall(-jump_s)
+    payment = shop.nagad.rules.payments[session.gateway_reference]
+    payment.ending = None
+    payment.status = type(payment.status)("Ready")
+    shop.go(session, wallet=SILENT)
+    await shop.after(3600)
+    await shop.after(7200)
+    assert isinstance(await shop.payments.status(session.payment_id), Paid)
+    assert await shop.fired() == ["payment.paid"]

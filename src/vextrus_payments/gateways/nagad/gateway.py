@@ -1,6 +1,7 @@
 """Nagad as a PaymentGateway: checks what goes in, runs the protocols of this folder."""
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from vextrus_payments.breaker import Breaker
@@ -101,6 +102,7 @@ class NagadGateway(PaymentGateway):
             version=models.API_VERSION_WITH_FEE if config.sender_fee else models.API_VERSION,
         )
         self._ids = Ids(self._clock, self._entropy)
+        self._began = self._clock.now(), self._clock.monotonic()
 
     @property
     def capabilities(self) -> Capabilities:
@@ -163,7 +165,7 @@ class NagadGateway(PaymentGateway):
         """
         check_call(call)
         return await self.drive(
-            protocol.execute(self._api, call, self._clock.now(), resuming=resume is not None),
+            protocol.execute(self._api, call, self._surely_now(), resuming=resume is not None),
             context=context,
         )
 
@@ -172,7 +174,7 @@ class NagadGateway(PaymentGateway):
     ) -> PaymentSnapshot:
         """Verify the payment (§7)."""
         check_call(call)
-        return await self.drive(protocol.look_up(self._api, call, self._clock.now()), context=context)
+        return await self.drive(protocol.look_up(self._api, call, self._surely_now()), context=context)
 
     # --- refunds --------------------------------------------------------------------------------------------------
 
@@ -233,6 +235,12 @@ class NagadGateway(PaymentGateway):
             gateway=NAME,
             tenant=self._tenant,
         )
+
+    def _surely_now(self) -> datetime:
+        """The time, or what it would be had nobody set the clock forward since we began: a page that its payer can
+        still use must not be called over for that."""
+        began, then = self._began
+        return min(self._clock.now(), began + timedelta(seconds=self._clock.monotonic() - then))
 
     # --- hooks ------------------------------------------------------------------------------------------------------
 

@@ -65,6 +65,8 @@ OVER: Final = {
 """Ended without money, and what to tell the payer."""
 _OPEN: Final = frozenset({SnapshotState.INITIATED, SnapshotState.APPROVED})
 _LOCALES: Final = {"en": "EN", "bn": "BN"}
+#: A reference so far ahead of us was made under a clock that ran before ours; further ahead it is last year's.
+_CLOCK_BEHIND_MAX: Final = timedelta(days=30)
 #: Nagad's are 20 hex digits. What is no longer than this fits into the sealed text that has to repeat it, beside the
 #: longest ids and amounts; a longer one would fail there with the page half opened.
 _CHALLENGE: Final = re.compile(r"[0-9A-Za-z._~+/=-]{1,64}", re.ASCII)
@@ -362,7 +364,8 @@ def is_over(reference: str, now: datetime) -> bool:
     """True when the page of this reference is older than any page is taken to live.
 
     The reference carries the moment of its making without the year (`MMddHHmmssSSS` of Dhaka); the last such moment
-    counts. One of another form is never called over: then the session's own end decides.
+    counts, and one that is ahead of a clock that is behind is no year old. One of another form is never called over:
+    then the session's own end decides.
     """
     parts = m.read_reference(reference)
     if parts is None or len(parts.made_at) != 13:
@@ -372,7 +375,7 @@ def is_over(reference: str, now: datetime) -> bool:
         try:
             made_at = m.parse_time(f"{year}{parts.made_at[:10]}")
         except ValueError:
-            continue
-        if made_at <= local + timedelta(days=1):
+            continue  # the 29th of February of another year
+        if made_at <= local + _CLOCK_BEHIND_MAX:
             return local - made_at > SESSION_LIFE
     return False
