@@ -77,10 +77,10 @@ class BkashSandbox:
                 made = self.rules.refund(payment.merchant, reference, payment.trx_id or "", fields)
                 return {"refund_transaction_id": made.trx_id, "amount": to_text(made.amount_minor)}
         except Refusal as refusal:
-            code = refusal.code
+            why = f"refused with code {refusal.code}: {refusal.message}"
         else:
             return {"state": payment.state.value}
-        raise SandboxError(f"refused with code {code}", 409)
+        raise SandboxError(why, 409)
 
     def walk_in(self, amount: str, channel: str, wallet: str, reference: str) -> Mapping[str, Any]:
         """A payer scans the merchant's QR code or dials *247#; the merchant learns it from the webhook alone."""
@@ -94,10 +94,10 @@ class BkashSandbox:
                 self.merchant, amount_minor, payer, channel_of(channel), reference[: m.TEXT_MAX]
             )
         except Refusal as refusal:
-            code = refusal.code
+            why = f"refused with code {refusal.code}: {refusal.message}"
         else:
             return {"transaction_id": payment.trx_id, "amount": to_text(amount_minor), "channel": channel}
-        raise SandboxError(f"refused with code {code}", 409)
+        raise SandboxError(why, 409)
 
     def page_url(self, reference: str, url: str) -> str | None:
         """Where the payer pays, as long as he can."""

@@ -64,6 +64,8 @@ class Dashboard:
             # A form that was refused shows its page under the form's own address, which is then loaded again.
             Route("/wallets/{number}", _leads_to("/wallets"), methods=["GET"]),
             Route("/webhooks/{gateway}", _leads_to("/webhooks"), methods=["GET"]),
+            Route("/time", _leads_to("/start"), methods=["GET"]),
+            Route("/reset", _leads_to("/start"), methods=["GET"]),
             *(Route(path, self._guarded(act), methods=["POST"]) for path, act in forms),
         ]
 

@@ -90,7 +90,9 @@ def fault_snippet(url: str) -> Snippet:
     """How to order a fault by the admin API."""
     wanted = as_sh(as_json({"gateway": "bkash", "operation": "execute", "fault": "drop_after", "times": 1}))
     address = as_sh(f"{url}{ADMIN_PREFIX}/faults")
-    return Snippet("fault-example", "curl", f"curl {address} -H 'Content-Type: application/json' -d {wanted}\n")
+    return Snippet(
+        "fault-example", "curl", f"curl {address} -H 'Content-Type: application/json' -d {wanted}\n"
+    )
 
 
 def variables_snippet(url: str) -> Snippet:
