@@ -92,6 +92,8 @@ def test_a_chance_without_a_seed_is_given_one_that_it_shows() -> None:
     assert plan.seed is not None
     drawn = [plans.take("bkash", "query") is not None for _ in range(50)]
     assert drawn == struck_by(plan.seed, 0.5, 50)
+    other = plans.order({"fault": "delay", "chance": 0.5}, GATEWAYS)
+    assert other.seed not in (None, plan.seed)
     assert FaultPlans().order({"fault": "delay"}, GATEWAYS).seed is None
 
 
