@@ -8,6 +8,7 @@ methods, also those that come from a base that is not public.
 import logging
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +31,7 @@ _FACADE: Final[dict[str, tuple[str, ...]]] = {
 _ERRORS: Final = "errors"
 
 
+@cache
 def pages() -> dict[str, str]:
     """File name -> Markdown of every page, the index first."""
     logging.getLogger("griffe").setLevel(logging.ERROR)

@@ -67,7 +67,7 @@ def _section(match: re.Match[str]) -> str:
 
 # --- capabilities ---------------------------------------------------------------------------------------------------
 
-_FEATURES: Final[Mapping[Feature, str]] = {
+FEATURES: Final[Mapping[Feature, str]] = {
     Feature.CAPTURE: "hold money, capture it later",
     Feature.VOID: "let a hold go",
     Feature.REFUND: "refund the whole",
@@ -104,7 +104,7 @@ def _facts(one: Capabilities) -> dict[str, str]:
         "looks at an open operation after": _pauses(one.polling.open_s) + ", and so on",
         "looks at an open page after": _pauses(one.polling.session_s) or "never: that is bad manners here",
     }
-    return facts | {words: "yes" if one.can(feature) else "no" for feature, words in _FEATURES.items()}
+    return facts | {words: "yes" if one.can(feature) else "no" for feature, words in FEATURES.items()}
 
 
 def _amount(amount: Money | None) -> str:

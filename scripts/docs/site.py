@@ -26,6 +26,7 @@ BUILD = ROOT / "build"
 PAGES: Final = {
     "SECURITY.md": "security.md",
     "CHANGELOG.md": "changes.md",
+    "changelog.d/README.md": "change-notes.md",
     "examples/README.md": "examples.md",
 }
 _LINK: Final = re.compile(r"(?<=\]\()([^)\s]+)(?=\))")
