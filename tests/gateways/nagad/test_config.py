@@ -113,6 +113,10 @@ def _der(key: Any, encryption: Any = None) -> str:
         (_der(ec.generate_private_key(ec.SECP256R1())), "no RSA key"),
         (_der(ed25519.Ed25519PrivateKey.generate()), "no RSA key"),
         ("A" * 70_000, "longer than any"),
+        # Hostile ones: each is answered at once, not after an hour.
+        ("-----BEGIN" + " " * 65_000 + "x", "broken BEGIN or END"),
+        ("-----BEGIN A" + " " * 65_000 + "!", "broken BEGIN or END"),
+        ("-----BEGIN " * 5_900 + "x", "broken BEGIN or END"),
     ],
     ids=count(),  # the keys are made afresh in every process, and a key is no name for a test
 )

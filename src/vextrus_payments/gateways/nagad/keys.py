@@ -35,7 +35,10 @@ BITS_MIN: Final = 2048
 BITS_MAX: Final = 4096
 _KEPT_MAX: Final = 256
 
-_ARMOUR: Final = re.compile(r"-----\s*(BEGIN|END)\s+([A-Z0-9 ]{1,60}?)\s*-----")
+#: Blanks are counted, and no word holds one: else a text of sixty thousand of them would be gone through from each.
+_ARMOUR: Final = re.compile(
+    r"-----\s{0,4}(BEGIN|END)\s{1,4}([A-Z0-9]{1,20}(?:\s{1,4}[A-Z0-9]{1,20}){0,5})\s{0,4}-----", re.ASCII
+)
 _SSH: Final = re.compile(r"\s*(?:ssh|ecdsa)-")
 _LINE_BREAK_WRITTEN: Final = re.compile(r"\\r\\n|\\n|\\r")
 #: White space, and what editors and chats leave in a text without its being seen.
