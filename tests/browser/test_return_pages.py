@@ -55,13 +55,14 @@ async def pages() -> AsyncIterator[str]:
 
 @pytest.mark.parametrize(
     ("locale", "look"),
-    [("en", Look()), ("bn", Look(dark=True)), ("en", Look(phone=True, dark=True)), ("bn", Look(phone=True))],
+    [("en", Look()), ("bn", Look(phone=True, dark=True)), ("bn", Look(dark=True)), ("en", Look(phone=True))],
     ids=lambda value: value.name if isinstance(value, Look) else value,
 )
 async def test_every_page_is_no_barrier(open_tab: Open, pages: str, locale: str, look: Look) -> None:
     tab = await open_tab(look)
     tab.expected |= {400, 404, 429, 503}
-    for sight in Sight:
+    whole = look.phone == look.dark
+    for sight in Sight if whole else (Sight.DECLINED, Sight.PROCESSING, Sight.UNKNOWN):
         await tab.page.goto(f"{pages}/{sight.value}/{locale}")
         assert await tab.page.get_attribute("html", "lang") == locale
         await tab.check(f"return-{sight.value}-{locale}")
