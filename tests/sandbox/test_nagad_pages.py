@@ -306,6 +306,13 @@ async def test_what_each_wallet_does(
     assert (await nagad.book(reference))["captured"] == captured
 
 
+async def test_a_slash_behind_the_pages_address_is_nothing_to_be_lost_over(nagad: NagadShop) -> None:
+    _, url = await nagad.ready("70")
+    assert (await page_of(nagad, url + "/")).inputs
+    left = await nagad.http.get(url.replace("/check-out/", "/check-out/abort/") + "/")
+    assert query(left.headers["location"])["status"] == "Aborted"
+
+
 async def test_a_browser_that_comes_back_twice(nagad: NagadShop) -> None:
     reference, url = await nagad.ready("70")
     end = await walk(nagad, url, wallet="01900000010")

@@ -37,9 +37,13 @@ class NagadPages:
     def routes(self) -> list[Route]:
         """The page and its way out."""
         return [
-            Route(ABORT_PATH + "{reference}", self.leave, methods=["GET"]),
-            Route(PAGE_PATH + "{reference}", self.show, methods=["GET"]),
-            Route(PAGE_PATH + "{reference}", self.act, methods=["POST"]),
+            route
+            for end in ("", "/")  # a slash at the end is nothing to be lost over
+            for route in (
+                Route(ABORT_PATH + "{reference}" + end, self.leave, methods=["GET"]),
+                Route(PAGE_PATH + "{reference}" + end, self.show, methods=["GET"]),
+                Route(PAGE_PATH + "{reference}" + end, self.act, methods=["POST"]),
+            )
         ]
 
     async def show(self, request: Request) -> Response:
