@@ -21,7 +21,7 @@ from vextrus_payments.gateways.nagad import manners as nagad
 from vextrus_payments.money import Money
 from vextrus_payments.states import OPERATION_EDGES, PAYMENT_EDGES
 
-from . import dial, pictures
+from . import controls, dial, pictures
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -170,6 +170,7 @@ SECTIONS: Final[Mapping[str, Callable[[], str]]] = {
     "capabilities compared": _compared,
     "payment states": lambda: _edges(PAYMENT_EDGES),  # type: ignore[arg-type]
     "operation states": lambda: _edges(OPERATION_EDGES),  # type: ignore[arg-type]
+    "sandbox controls": controls.controls,
     "sandbox faults": dial.kinds,
     "sandbox magic stages": dial.stages,
     "sandbox magic outcomes": dial.outcomes,

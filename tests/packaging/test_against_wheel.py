@@ -18,8 +18,8 @@ from tests.packaging.distribution import ROOT
 pytestmark = pytest.mark.slow
 
 ALL = os.environ.get("WHEEL_SUITES") == "all"
-# What installs, or is long whatever it runs on, is not repeated.
-NEVER = {"packaging", "typing", "simulation", "browser", "__pycache__"}
+# What installs, is long whatever it runs on, or is about the repository's pages, is not repeated.
+NEVER = {"packaging", "typing", "simulation", "browser", "docs", "__pycache__"}
 ALWAYS = ("flows/test_readme.py", "flows/test_payment.py", "flows/test_refund.py")
 
 _PROBE = """\
