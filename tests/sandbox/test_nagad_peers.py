@@ -61,7 +61,7 @@ async def test_nagadpy(mounted: NagadShop) -> None:
         "X-KM-Api-Version": "v-0.2.0",
     }
     asked = {"merchantId": MERCHANT, "orderId": "PYP1042", "challenge": "qz" * 20, "datetime": nagad.now()}
-    body = {"dateTime": nagad.now(), **nagad.sealed(json.dumps(asked).encode())}
+    body: dict[str, Any] = {"dateTime": nagad.now(), **nagad.sealed(json.dumps(asked).encode())}
     begun = await nagad.http.post(
         f"{nagad.prefix}/check-out/initialize/{MERCHANT}/PYP1042", content=json.dumps(body), headers=headers
     )
@@ -115,7 +115,11 @@ async def test_nagad_payment_gateway_of_node(mounted: NagadShop) -> None:
         return await nagad.http.post(nagad.prefix + path, content=written(fields), headers=headers)
 
     asked = {"merchantId": MERCHANT, "datetime": nagad.now(), "orderId": "NPM1042", "challenge": "A9" * 20}
-    body = {"accountNumber": "01000000000", "dateTime": nagad.now(), **nagad.sealed(written(asked))}
+    body: dict[str, Any] = {
+        "accountNumber": "01000000000",
+        "dateTime": nagad.now(),
+        **nagad.sealed(written(asked)),
+    }
     begun = await ask(f"/check-out/initialize/{MERCHANT}/NPM1042", body)
     refuses_like_node(begun)
     said = decrypted(nagad, begun)
