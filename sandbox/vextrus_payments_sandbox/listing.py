@@ -1,15 +1,15 @@
 """Payments as lists show them: what a gateway believes, beside the money that moved by the books."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
 from vextrus_payments_sandbox.notation import iso, to_text
 
 CURRENCY: Final = "BDT"
-SCAN_MAX: Final = 20_000
-"""How many payments one look at a filtered list goes through at most."""
+SCAN_MAX: Final = 5_000
+"""How many payments one look at a list asks their gateways for at most: what state they are in, only those know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +69,47 @@ class Page:
     captured_minor: int
     refunded_minor: int
     """Of all payments, filters aside (of the one gateway, where that was asked for)."""
+
+
+@dataclass(slots=True)
+class Register:
+    """Every payment of every gateway in the order in which they were made, and the words it is found by.
+
+    Memory: some 300 bytes for a payment.
+    """
+
+    names: list[tuple[str, str]] = field(default_factory=list)
+    """(gateway, reference); the payment of number 1 comes first."""
+    words: list[str] = field(default_factory=list)
+    """Of each its reference, invoice and transaction ids, in lower case, a line each."""
+    numbers: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def add(self, gateway: str, reference: str, invoice: str) -> None:
+        """A payment was made."""
+        self.names.append((gateway, reference))
+        self.words.append(f"{reference}\n{invoice}".lower())
+        self.numbers[gateway, reference] = len(self.names)
+
+    def learn(self, gateway: str, reference: str, transaction_id: str) -> None:
+        """A transaction of a payment came to be; of a payment that is not registered nothing is learned."""
+        number = self.numbers.get((gateway, reference))
+        word = transaction_id.lower()
+        if number is not None and word and word not in self.words[number - 1]:
+            self.words[number - 1] += f"\n{word}"
+
+    def newest(self, before: int | None, gateway: str, text: str) -> Iterator[tuple[int, str, str]]:
+        """(number, gateway, reference) of those with a number under `before` that have `text`, newest first."""
+        total = len(self.names)
+        left = total if before is None else min(total, max(0, before - 1))
+        names, words, lowered = self.names, self.words, text.lower()
+        for index in range(left - 1, -1, -1):
+            if lowered and lowered not in words[index]:
+                continue
+            name, reference = names[index]
+            if not gateway or name == gateway:
+                yield index + 1, name, reference
+
+    def clear(self) -> None:
+        """Forget all."""
+        for kept in (self.names, self.words, self.numbers):
+            kept.clear()

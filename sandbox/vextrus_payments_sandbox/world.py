@@ -37,7 +37,7 @@ from vextrus_payments_sandbox.books import (
     hold_account,
     merchant_account,
 )
-from vextrus_payments_sandbox.listing import CURRENCY, SCAN_MAX, BookRow, Listed, Page
+from vextrus_payments_sandbox.listing import CURRENCY, SCAN_MAX, BookRow, Listed, Page, Register
 from vextrus_payments_sandbox.notation import iso, to_paisa, to_text
 from vextrus_payments_sandbox.record import Record
 from vextrus_payments_sandbox.wallets import CUSTOMER, MAGIC_WALLET, WALLETS, Wallet
@@ -192,8 +192,7 @@ class World:
     """Wallets beside the published ones: those that a gateway lets go wrong in ways of its own."""
     magic: bool = False
     """Whether some amounts and wallet numbers bring their own fault or outcome (``magic.py``)."""
-    born: list[tuple[str, str]] = field(default_factory=list)
-    """(gateway, reference) of every payment in the order in which they were made."""
+    register: Register = field(default_factory=Register)
 
     def __post_init__(self) -> None:
         self.record = Record(self.clock.unskewed)
@@ -204,10 +203,11 @@ class World:
         openings = {wallet.account: wallet.opening_minor for wallet in self.wallets.values()}
         self.books = Books({BANK: BANK_MINOR, **openings}, self._moved)
         self.wire = WireLog()
-        self.born.clear()
+        self.register.clear()
         self.record.clear()
 
     def _moved(self, movement: Movement) -> None:
+        self.register.learn(movement.gateway, movement.reference, movement.transaction_id)
         amount = to_text(movement.amount_minor)
         self.record.add(
             "money",
@@ -273,9 +273,9 @@ class World:
         """That many characters of `alphabet`, from the injected source of chance."""
         return "".join(self.random.choices(alphabet, k=length))
 
-    def bear(self, gateway: str, reference: str) -> None:
+    def bear(self, gateway: str, reference: str, invoice: str = "") -> None:
         """A gateway has made a payment; each is told once, when its reference is new."""
-        self.born.append((gateway, reference))
+        self.register.add(gateway, reference, invoice)
 
     def payments(
         self,
@@ -290,32 +290,24 @@ class World:
 
         Args:
             state: the gateway's own word, in any case.
-            text: the whole reference or transaction id of a payment, or a part of them or of the invoice in any case.
+            text: part of the reference, the invoice or a transaction id, in any case.
 
-        A filter that fits little looks at the newest :data:`SCAN_MAX` payments and stops; ``Page.before`` goes on.
+        A state is looked for among the newest :data:`SCAN_MAX` payments; ``Page.before`` goes on from there.
         """
         rows: list[Listed] = []
-        number = len(self.born) if before is None else min(len(self.born), max(0, before - 1))
-        stop = max(0, number - SCAN_MAX)
-        state, lowered = state.lower(), text.lower()
-        while number > stop and len(rows) < limit:
-            name, reference = self.born[number - 1]
-            number -= 1
-            if gateway and name != gateway:
-                continue
+        older, state = None, state.lower()
+        for asked, (number, name, reference) in enumerate(self.register.newest(before, gateway, text)):
+            if len(rows) == limit or asked == SCAN_MAX:
+                older = number + 1
+                break
             row = self.gateways[name].row(reference)
-            if row is None or (state and row.state.lower() != state):
-                continue
-            if lowered and not any(
-                lowered in part.lower() for part in (row.reference, row.invoice, row.transaction_id or "")
-            ):
-                continue
-            rows.append(Listed(number + 1, row, *self.books.money(name, reference)))
+            if row is not None and state in ("", row.state.lower()):
+                rows.append(Listed(number, row, *self.books.money(name, reference)))
         totals = [self.books.totals(name) for name in self.gateways if gateway in ("", name)]
         return Page(
             rows,
-            number + 1 if number else None,
-            len(self.born),
+            older,
+            len(self.register.names),
             sum(captured for captured, _ in totals),
             sum(refunded for _, refunded in totals),
         )

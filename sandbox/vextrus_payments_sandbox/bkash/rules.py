@@ -121,7 +121,7 @@ class BkashRules:
             self._price(payment, fields)
             self._bind(payment, fields.get("agreementID", ""))
             self._invoices.add((merchant.app_key, payment.invoice))
-            self.world.bear(GATEWAY, payment.payment_id)
+            self.world.bear(GATEWAY, payment.payment_id, payment.invoice)
         self.payments[payment.payment_id] = payment
         return payment
 

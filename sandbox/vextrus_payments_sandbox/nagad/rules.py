@@ -108,7 +108,7 @@ class NagadRules:
         payment = Payment(reference, merchant, order_id, nonce, ordered_at, now, locale)
         self._order_days.add(order_day)
         self.payments[reference] = self._latest[order_id] = payment
-        self.world.bear(GATEWAY, reference)
+        self.world.bear(GATEWAY, reference, order_id)
         return payment
 
     # --------------------------------------------------------------------------------- complete (§5, §14.2)
