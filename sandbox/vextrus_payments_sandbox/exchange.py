@@ -125,8 +125,7 @@ class Exchange:
         call.reference = reference
         tape = Tape(self.world, request, call)
         try:
-            about = subject() if subject is not None and self.world.magic else None
-            fault = self.fault_of(request, gateway, operation, about)
+            fault = self.fault_of(request, gateway, operation, None if subject is None else subject())
         except SandboxError as wrong:
             call.status = wrong.status
             refused = json_response({"message": f"X-Sandbox-Fault: {wrong}; nothing was done"}, wrong.status)

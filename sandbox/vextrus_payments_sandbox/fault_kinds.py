@@ -19,7 +19,10 @@ WEBHOOK: Final = "webhook"
 DEFAULT_CODE: Final = "9999"
 DEFAULT_STATUS: Final = 504
 
-Phase = Literal["before", "after", "webhook"]
+PAGE: Final = "page"
+"""The phase of what a payer's page comes to although he did everything right, and the operation it is ordered for."""
+
+Phase = Literal["before", "after", "webhook", "page"]
 _LOOK_UPS: Final = ("query", "refund_status", "search", "verify")
 _MOVES: Final = ("execute", "capture", "void", "refund")
 _SEALED: Final = ("initialize", "refund")
@@ -43,16 +46,21 @@ class Kind:
     """Its seconds are not waited: they are how far a clock is ahead, or behind where they are negative."""
 
     def can_strike(self, gateway: str, operation: str) -> bool:
-        """Whether it means anything to this operation (``*``: to any; ``webhook``: an announcement)."""
+        """Whether it means anything to this operation (``*``: any; ``webhook``: news; ``page``: the payer)."""
         if self.only not in ("", gateway):
             return False
-        if self.phase == WEBHOOK or operation == WEBHOOK:
-            return self.phase == WEBHOOK and operation in (WEBHOOK, "*")
+        for apart in (WEBHOOK, PAGE):
+            if apart in (self.phase, operation):
+                return self.phase == apart and operation in (apart, "*")
         return operation == "*" or not self.operations or operation in self.operations
 
 
 def _of_bkash(number: int, name: str, about: str, seconds: float = 0.0, *, skews: bool = False) -> Kind:
     return Kind(number, name, "webhook", about, seconds, only="bkash", skews=skews)
+
+
+def _of_page(number: int, name: str, about: str, only: str = "") -> Kind:
+    return Kind(number, name, "page", about, only=only)
 
 
 _TABLE: Final = (
@@ -159,6 +167,18 @@ _TABLE: Final = (
         7_200.0,
         skews=True,
     ),
+    _of_page(71, "page_over_limit", "it fails: over the limit", "nagad"),
+    _of_page(74, "page_aborted_by_issuer", "it is aborted as soon as the number is typed", "nagad"),
+    _of_page(75, "page_in_progress", "it stays in progress for good, and nobody comes back", "nagad"),
+    _of_page(76, "page_unknown_then_paid", "nobody knows how it ended; an hour later it is paid", "nagad"),
+    _of_page(77, "page_unknown_then_failed", "nobody knows how it ended; an hour later it failed", "nagad"),
+    _of_page(78, "page_never_returns", "it is paid, but the browser never comes back", "nagad"),
+    _of_page(79, "page_late_success", "it looks failed or lost at first, and is paid later"),
+    _of_page(80, "page_returns_twice", "it is paid, and the browser comes back twice", "nagad"),
+    _of_page(81, "page_insufficient_balance", "the wallet holds too little"),
+    _of_page(82, "page_account_blocked", "the account is blocked"),
+    _of_page(83, "page_duplicate", "it is taken for a payment made twice, and refused", "bkash"),
+    _of_page(84, "page_system_error", "execute refuses with a system error; the money is not taken", "bkash"),
 )
 
 KINDS: Final[Mapping[str, Kind]] = {kind.name: kind for kind in _TABLE}
@@ -169,7 +189,7 @@ BY_NUMBER: Final[Mapping[int, Kind]] = {kind.number: kind for kind in _TABLE}
 
 def operations_struck(kind: Kind, gateway: str, operations: Sequence[str]) -> tuple[str, ...]:
     """Those of a gateway's `operations`, and of its announcements, that this kind can strike."""
-    return tuple(name for name in (*operations, WEBHOOK) if kind.can_strike(gateway, name))
+    return tuple(name for name in (*operations, WEBHOOK, PAGE) if kind.can_strike(gateway, name))
 
 
 def kinds_as_json(gateways: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
@@ -244,7 +264,8 @@ def parse_fault(text: str, gateway: str, operation: str = "*") -> Fault:
     if kind.only not in ("", gateway):
         raise SandboxError(f"{name} can only strike {kind.only}")
     if kind.phase != WEBHOOK and not kind.can_strike(gateway, operation):
-        raise SandboxError(f"{name} can only strike {', '.join(kind.operations)}, not {operation}")
+        struck = ", ".join(kind.operations) or "the payer's page, and is ordered ahead for the operation page"
+        raise SandboxError(f"{name} can only strike {struck}, not {operation}")
     given = {"seconds": f"{kind.seconds:f}", "code": "", "status": str(DEFAULT_STATUS)}
     patterns = {"seconds": _SECONDS, "code": _CODE, "status": _STATUS}
     for option in options:

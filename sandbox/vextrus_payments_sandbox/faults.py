@@ -13,11 +13,22 @@ from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any, Final, Literal
 
-from vextrus_payments_sandbox.fault_kinds import KINDS, WEBHOOK, Fault, Kind, parse_fault
+from vextrus_payments_sandbox.fault_kinds import KINDS, PAGE, WEBHOOK, Fault, Kind, parse_fault
 from vextrus_payments_sandbox.magic import Memory, Subject
 from vextrus_payments_sandbox.world import SandboxError
 
-__all__ = ["HEADER", "KINDS", "WEBHOOK", "Fault", "FaultPlans", "Kind", "Plan", "Subject", "parse_fault"]
+__all__ = [
+    "HEADER",
+    "KINDS",
+    "PAGE",
+    "WEBHOOK",
+    "Fault",
+    "FaultPlans",
+    "Kind",
+    "Plan",
+    "Subject",
+    "parse_fault",
+]
 
 TIMES_MAX: Final = 1_000_000
 SEED_MAX: Final = 2**53 - 1
@@ -35,7 +46,8 @@ class Plan:
     id: int
     gateway: str
     operation: str
-    """``*``: of any call that the fault can strike; ``webhook``: it strikes announcements, not calls."""
+    """``*``: of any call that the fault can strike; ``webhook``: it strikes announcements; ``page``: what a
+    payer's page comes to."""
     fault: str
     times: int | Literal["always"]
     """How many calls it has yet to strike."""
@@ -82,15 +94,15 @@ class FaultPlans:
         fault = wish.get("fault")
         if not isinstance(gateway, str) or gateway not in operations:
             raise SandboxError(f"unknown gateway; the gateways are {', '.join(operations)}")
-        if operation not in ("*", WEBHOOK, *operations[gateway]):
+        if operation not in ("*", WEBHOOK, PAGE, *operations[gateway]):
             raise SandboxError(
-                f"unknown operation; {gateway} has {', '.join(operations[gateway])}, and {WEBHOOK}"
+                f"unknown operation; {gateway} has {', '.join(operations[gateway])}, {WEBHOOK} and {PAGE}"
             )
         if not isinstance(fault, str):
             raise SandboxError(f"fault is one of {', '.join(KINDS)}")
         kind = parse_fault(fault, gateway, "*" if operation == WEBHOOK else operation).kind
-        if kind.phase == WEBHOOK and operation == "*":
-            operation = WEBHOOK
+        if kind.phase in (WEBHOOK, PAGE) and operation == "*":
+            operation = kind.phase
         if not kind.can_strike(gateway, operation):
             raise SandboxError(
                 f"faults named webhook_... are ordered for the operation {WEBHOOK}, others never"

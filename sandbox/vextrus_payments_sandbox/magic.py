@@ -20,6 +20,8 @@ from vextrus_payments_sandbox.fault_kinds import BY_NUMBER, WEBHOOK, Fault, Kind
 from vextrus_payments_sandbox.world import MAGIC_WALLET
 
 WALLET_PREFIX: Final = "01800"
+PAGE_PREFIX: Final = "page_"
+"""Before an outcome's name: the fault under which it can be ordered ahead."""
 STRUCK_MAX: Final = 100_000
 """Of how many payments it is remembered that they were struck; the oldest are forgotten."""
 
@@ -33,6 +35,8 @@ class Subject:
     amount_minor: int
     wallet: str = ""
     """The payer's wallet; empty while nobody has named one."""
+    outcome: str = ""
+    """The name of the outcome that was ordered ahead for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,16 +124,20 @@ def outcome_of(gateway: str, amount_minor: int, wallet: str) -> Outcome | None:
 
 def fault_of(gateway: str, operation: str, subject: Subject) -> Fault | None:
     """The fault that this payment brings to this operation; None for a call that it leaves alone."""
+    ordered = next((one for one in OUTCOMES.values() if one.name == subject.outcome), None)
+    outcome = ordered or outcome_of(gateway, subject.amount_minor, subject.wallet)
+    if outcome is not None and outcome.fault and operation in STAGES[4002].operations.get(gateway, ()):
+        return parse_fault(outcome.fault, gateway, operation)
     for taka, number in _marks(subject.amount_minor, subject.wallet):
         kind = BY_NUMBER.get(number)
-        if taka == OUTCOME:
-            outcome = outcome_of(gateway, subject.amount_minor, subject.wallet)
-            plays = outcome is not None and operation in STAGES[4002].operations.get(gateway, ())
-            if outcome is not None and outcome.fault and plays:
-                return parse_fault(outcome.fault, gateway, operation)
-        elif kind is not None and strikes(taka, gateway, kind, operation):
+        if kind is not None and strikes(taka, gateway, kind, operation):
             return parse_fault(kind.name, gateway)
     return None
+
+
+def ordered_outcome(fault: Fault | None) -> str:
+    """The name of the outcome that an order for a payer's page asks for; empty for no order."""
+    return "" if fault is None else fault.name.removeprefix(PAGE_PREFIX)
 
 
 def strikes(taka: int, gateway: str, kind: Kind, operation: str) -> bool:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from vextrus_payments_sandbox.fault_kinds import KINDS, WEBHOOK, Kind, operations_struck
+from vextrus_payments_sandbox.fault_kinds import KINDS, PAGE, WEBHOOK, Kind, operations_struck
 from vextrus_payments_sandbox.faults import ALWAYS, PLANS_MAX, SEED_MAX, TIMES_MAX
 from vextrus_payments_sandbox.record import KINDS as ENTRY_KINDS
 from vextrus_payments_sandbox.world import ADVANCE_MAX_S, CUSTOMER, WALLETS
@@ -170,7 +170,7 @@ _KIND: Final = obj(
     {
         "number": {"type": "integer", "minimum": 1, "maximum": 99},
         "name": TEXT,
-        "phase": {"type": "string", "enum": ["before", "after", WEBHOOK]},
+        "phase": {"type": "string", "enum": ["before", "after", WEBHOOK, PAGE]},
         "about": TEXT,
         "seconds": {"type": "number"},
         "skews": YES_OR_NO,

@@ -4,7 +4,7 @@ from typing import Final
 
 from vextrus_payments_sandbox import magic
 from vextrus_payments_sandbox.bkash.api import OPERATIONS as BKASH
-from vextrus_payments_sandbox.fault_kinds import KINDS, WEBHOOK, Kind, operations_struck
+from vextrus_payments_sandbox.fault_kinds import KINDS, PAGE, WEBHOOK, Kind, operations_struck
 from vextrus_payments_sandbox.nagad.api import OPERATIONS as NAGAD
 from vextrus_payments_sandbox.nagad.wallets import WALLETS as NAGAD_WALLETS
 from vextrus_payments_sandbox.wallets import WALLETS
@@ -32,7 +32,8 @@ def _struck(kind: Kind, gateway: str) -> str:
         return "no"
     if struck == tuple(operations):
         return "any call"
-    return "announcements" if struck == (WEBHOOK,) else ", ".join(f"`{name}`" for name in struck)
+    apart = {(WEBHOOK,): "announcements", (PAGE,): "payers"}
+    return apart.get(struck) or ", ".join(f"`{name}`" for name in struck)
 
 
 def stages() -> str:

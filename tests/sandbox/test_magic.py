@@ -14,8 +14,8 @@ from vextrus_payments_sandbox import create_app, magic
 from vextrus_payments_sandbox.bkash.api import OPERATIONS as BKASH
 from vextrus_payments_sandbox.bkash.records import OUTCOME_CODES
 from vextrus_payments_sandbox.exchange import ConnectionDroppedError
-from vextrus_payments_sandbox.fault_kinds import KINDS, WEBHOOK
-from vextrus_payments_sandbox.magic import OUTCOMES, STAGES, Memory, Subject
+from vextrus_payments_sandbox.fault_kinds import KINDS, PAGE, WEBHOOK
+from vextrus_payments_sandbox.magic import OUTCOMES, PAGE_PREFIX, STAGES, Memory, Subject
 from vextrus_payments_sandbox.nagad.api import OPERATIONS as NAGAD
 from vextrus_payments_sandbox.nagad.wallets import BY_OUTCOME
 
@@ -250,6 +250,86 @@ async def test_failed_first_and_paid_a_minute_later(nagad: NagadShop, clock: Fak
     assert (await nagad.book(reference))["captured"] == "4003.09"
 
 
+# --- ordered ahead ---------------------------------------------------------------------------------------------------
+
+
+async def order(shop: Shop | NagadShop, **wish: Any) -> httpx.Response:
+    return await shop.http.post("/_sandbox/faults", json=wish)
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        ("page_insufficient_balance", "2023"),
+        ("page_account_blocked", "2037"),
+        ("page_duplicate", "2029"),
+        ("page_system_error", "9999"),
+    ],
+)
+async def test_what_the_next_payer_at_bkash_comes_to(shop: Shop, fault: str, code: str) -> None:
+    await order(shop, fault=fault)
+    first, second = await shop.approved("10"), await shop.approved("11")
+    assert (await shop.execute(first))["statusCode"] == code
+    assert (await shop.execute(second))["statusCode"] == "0000"
+
+
+async def test_the_next_payer_at_bkash_pays_late(app: Starlette, shop: Shop) -> None:
+    await order(shop, fault="page_late_success", operation="page")
+    payment_id = await shop.approved("10")
+    assert (await shop.post("execute", {"paymentID": payment_id})).status_code == 504
+    for _ in range(5):
+        await shop.http.get("/_sandbox/health")
+    assert (await shop.query(payment_id))["transactionStatus"] == "Completed"
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [
+        ("page_over_limit", "Failed"),
+        ("page_aborted_by_issuer", "Aborted"),
+        ("page_in_progress", "InProgress"),
+        ("page_unknown_then_paid", "UnKnownFailed"),
+        ("page_unknown_then_failed", "UnKnownFailed"),
+        ("page_never_returns", "Success"),
+        ("page_late_success", "InProgress"),
+        ("page_insufficient_balance", "Failed"),
+        ("page_account_blocked", "Failed"),
+    ],
+)
+async def test_what_the_next_payer_at_nagad_comes_to(nagad: NagadShop, fault: str, status: str) -> None:
+    await order(nagad, gateway="nagad", fault=fault)
+    first, _ = await nagad.ready("10")
+    await nagad.approve(first)
+    assert (await nagad.verify(first))["status"] == status
+    second = await nagad.paid("11")
+    assert (await nagad.book(second))["captured"] == "11.00"
+
+
+async def test_an_order_for_a_page_needs_no_magic_and_goes_first(clock: FakeClock, sleeper: NoSleep) -> None:
+    app = create_app(clock=clock, seed=1, sleeper=sleeper, magic=False)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:28600"
+    ) as http:
+        shop = await Shop(http).open()
+        await order(shop, fault="page_late_success")
+        payment_id = await shop.approved("4003.11")
+        assert (await shop.post("execute", {"paymentID": payment_id})).status_code == 504
+    await app.state.exchange.close()
+
+
+async def test_an_order_for_a_page_strikes_no_call_and_no_header_names_it(shop: Shop) -> None:
+    await order(shop, fault="page_account_blocked")
+    payment_id = await shop.approved("10")
+    answer = await shop.post(
+        "execute", {"paymentID": payment_id}, {"X-Sandbox-Fault": "page_account_blocked"}
+    )
+    assert answer.status_code == 400 and "ordered ahead" in answer.json()["message"]
+    assert (await order(shop, fault="page_over_limit")).status_code == 400  # Nagad's alone
+    assert (await order(shop, fault="page_account_blocked", operation="execute")).status_code == 400
+    assert (await order(shop, fault="delay", operation="page")).status_code == 400
+    assert (await order(shop, fault="webhook_never", operation="page")).status_code == 400
+
+
 # --- the tables ------------------------------------------------------------------------------------------------------
 
 
@@ -268,7 +348,17 @@ def test_every_kind_can_be_met_by_an_amount() -> None:
         for gateway, operations in stage.operations.items()
         if any(magic.strikes(stage.taka, gateway, kind, operation) for operation in operations)
     }
-    assert set(KINDS) - met == {"random_nonce"}  # initialize names no amount
+    by_calls = {kind.name for kind in KINDS.values() if kind.phase != PAGE}
+    assert by_calls - met == {"random_nonce"}  # initialize names no amount
+
+
+def test_every_outcome_can_be_ordered_and_every_order_for_a_page_is_one() -> None:
+    orders = {kind.name: kind.only for kind in KINDS.values() if kind.phase == PAGE}
+    known = {
+        PAGE_PREFIX + one.name: next(iter(one.about)) if len(one.about) == 1 else ""
+        for one in OUTCOMES.values()
+    }
+    assert orders == known
 
 
 def test_every_outcome_is_played_where_it_says() -> None:

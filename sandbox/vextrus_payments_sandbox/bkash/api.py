@@ -189,14 +189,15 @@ class BkashApi:
 
     def _subject(self, operation: str, fields: Mapping[str, str]) -> Subject | None:
         """The payment that this call is about: its amount, or its wallet, may bring a fault (``magic.py``)."""
+        magic = self._world.magic
         if operation == "create":
             amount_minor = to_paisa(fields.get("amount"))
-            return None if amount_minor is None else Subject("", amount_minor)
+            return None if amount_minor is None or not magic else Subject("", amount_minor)
         payment = self._rules.payments.get(fields.get("paymentID", ""))
-        if payment is None:
+        if payment is None or not (magic or payment.outcome):
             return None
-        wallet = payment.wallet.number if payment.wallet else ""
-        return Subject(payment.payment_id, payment.amount_minor, wallet)
+        wallet = payment.wallet.number if payment.wallet and magic else ""
+        return Subject(payment.payment_id, payment.amount_minor if magic else 0, wallet, payment.outcome)
 
     def _work(
         self,

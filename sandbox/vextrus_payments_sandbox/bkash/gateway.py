@@ -14,6 +14,7 @@ from vextrus_payments_sandbox.bkash.records import GATEWAY, Refusal, Rules
 from vextrus_payments_sandbox.bkash.rules import BkashRules
 from vextrus_payments_sandbox.bkash.tokens import GrantLog, Merchant
 from vextrus_payments_sandbox.exchange import Exchange
+from vextrus_payments_sandbox.fault_kinds import PAGE
 from vextrus_payments_sandbox.subscriptions import Notice
 from vextrus_payments_sandbox.world import BookRow, SandboxError, World, to_paisa, to_text
 
@@ -35,7 +36,12 @@ class BkashSandbox:
         announce: Callable[[Notice], None],
     ) -> None:
         self.merchant = Merchant()
-        self.rules = BkashRules(world, rules, on_completed=lambda payment: announce(notice_of(payment)))
+        self.rules = BkashRules(
+            world,
+            rules,
+            on_completed=lambda payment: announce(notice_of(payment)),
+            ordered=lambda: exchange.faults.take(GATEWAY, PAGE),
+        )
         self.grants = GrantLog(world, strict=strict_manners)
         self.api = BkashApi(world, self.rules, self.grants, exchange, [self.merchant])
         self.pages = BkashPages(self.rules)

@@ -155,6 +155,8 @@ class Payment:
     """Whether the page failed by its timer."""
     completion_seen: bool = False
     execute_answered: bool = False
+    outcome: str = ""
+    """What it comes to although its payer did everything right, as it was ordered ahead (``magic.py``)."""
     channel: str = "api"
     """By which way the payer paid: api, qr or ussd."""
 

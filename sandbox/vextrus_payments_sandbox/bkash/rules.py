@@ -29,7 +29,8 @@ from vextrus_payments_sandbox.bkash.records import (
     wire_state,
 )
 from vextrus_payments_sandbox.bkash.tokens import Merchant
-from vextrus_payments_sandbox.magic import outcome_of
+from vextrus_payments_sandbox.fault_kinds import Fault
+from vextrus_payments_sandbox.magic import ordered_outcome, outcome_of
 from vextrus_payments_sandbox.page_steps import noted
 from vextrus_payments_sandbox.world import (
     BookRow,
@@ -57,11 +58,17 @@ class BkashRules:
     """Every payment and agreement of the sandbox, and what may happen to them."""
 
     def __init__(
-        self, world: World, rules: Rules, *, on_completed: Callable[[Payment], None] | None = None
+        self,
+        world: World,
+        rules: Rules,
+        *,
+        on_completed: Callable[[Payment], None] | None = None,
+        ordered: Callable[[], Fault | None] | None = None,
     ) -> None:
         self.world = world
         self.rules = rules
         self._on_completed = on_completed
+        self._ordered = ordered
         self.payments: dict[str, Payment] = {}
         self.agreements: dict[str, Agreement] = {}
         self.walk_ins: dict[str, Payment] = {}
@@ -221,6 +228,7 @@ class BkashRules:
         """The payer types the PIN; right: verified. The third wrong one fails the payment."""
         if payment.wallet is not None and pin in payment.wallet.pins:
             payment.verified = True
+            payment.outcome = ordered_outcome(self._ordered() if self._ordered is not None else None)
             return True
         payment.wrong_pins += 1
         if payment.wrong_pins >= TRIES_MAX:
@@ -260,9 +268,10 @@ class BkashRules:
     def _debit(self, payment: Payment, wallet: Wallet) -> None:
         if payment.agreement_id and self.agreements[payment.agreement_id].voided_at is not None:
             raise Refusal("2053")
-        outcome = outcome_of(GATEWAY, payment.amount_minor, wallet.number) if self.world.magic else None
-        if outcome is not None and outcome.name in OUTCOME_CODES:
-            raise Refusal(OUTCOME_CODES[outcome.name])
+        own = outcome_of(GATEWAY, payment.amount_minor, wallet.number) if self.world.magic else None
+        outcome = payment.outcome or (own.name if own is not None else "")
+        if outcome in OUTCOME_CODES:
+            raise Refusal(OUTCOME_CODES[outcome])
         if wallet.blocked:
             raise Refusal("2037")
         if self._is_duplicate(payment, wallet):

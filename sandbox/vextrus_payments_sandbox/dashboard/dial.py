@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from vextrus_payments_sandbox import magic
-from vextrus_payments_sandbox.faults import ALWAYS, KINDS, WEBHOOK, Kind
+from vextrus_payments_sandbox.faults import ALWAYS, KINDS, PAGE, WEBHOOK, Kind
 from vextrus_payments_sandbox.world import SandboxGateway
 
 UNTOUCHED: Final[Mapping[str, str]] = {
@@ -22,6 +22,7 @@ _PHASES: Final = (
     ("before", "Before the work: nothing happens, and the caller cannot know"),
     ("after", "After the work: it happened, and the caller does not learn it"),
     (WEBHOOK, "How the payment is announced"),
+    (PAGE, "What the payer's page comes to"),
 )
 
 
@@ -33,12 +34,14 @@ def phases() -> list[tuple[str, list[Kind]]]:
 def calls(gateway: SandboxGateway) -> list[tuple[str, str]]:
     """The calls of one gateway that a fault can be ordered for."""
     sends = any(kind.phase == WEBHOOK and kind.only in ("", gateway.name) for kind in KINDS.values())
-    named = ["*", *gateway.operations, *([WEBHOOK] if sends else [])]
+    named = ["*", *gateway.operations, *([WEBHOOK] if sends else []), PAGE]
     return [(f"{gateway.name} {name}", f"{gateway.name}: {_call_name(name)}") for name in named]
 
 
 def _call_name(operation: str) -> str:
-    return {"*": "any call", WEBHOOK: "webhooks"}.get(operation, operation)
+    return {"*": "any call", WEBHOOK: "webhooks", PAGE: "what the payer's page comes to"}.get(
+        operation, operation
+    )
 
 
 def strikes(plan: Mapping[str, Any]) -> str:

@@ -138,8 +138,8 @@ class NagadApi:
 
     def _subject(self, operation: str, ask: Ask) -> Subject | None:
         """The payment that this call is about: its amount, or its wallet, may bring a fault (``magic.py``)."""
-        if operation == "initialize":
-            return None  # nothing names an amount yet
+        if operation == "initialize" or not self._world.magic:
+            return None  # nothing names an amount yet, or none means anything
         reference = self._reference(operation, ask.names, ask.request) or ""
         payment = self._rules.payments.get(reference)
         if payment is None:

@@ -8,6 +8,7 @@ from starlette.routing import BaseRoute
 
 from vextrus_payments.gateways.nagad import models as m
 from vextrus_payments_sandbox.exchange import Exchange
+from vextrus_payments_sandbox.fault_kinds import PAGE
 from vextrus_payments_sandbox.nagad.api import OPERATIONS, NagadApi
 from vextrus_payments_sandbox.nagad.keys import GATEWAY_PUBLIC, MERCHANT_PRIVATE, KeyFolder
 from vextrus_payments_sandbox.nagad.pages import PAGE_PATH, NagadPages
@@ -25,7 +26,7 @@ class NagadSandbox:
 
     def __init__(self, world: World, exchange: Exchange, rules: Rules, keys: KeyFolder) -> None:
         self.folder = keys
-        self.rules = NagadRules(world, rules)
+        self.rules = NagadRules(world, rules, ordered=lambda: exchange.faults.take(GATEWAY, PAGE))
         self._merchants: dict[str, Merchant] = {}
         self.api = NagadApi(
             world, self.rules, exchange, gateway=self._gateway_key, merchants=lambda: self.merchants

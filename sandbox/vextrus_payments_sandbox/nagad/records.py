@@ -138,6 +138,8 @@ class Payment:
     settles_at: datetime | None = None
     """When a payment that is under way finds its end; None: not by itself."""
     settles_paid: bool = True
+    outcome: str = ""
+    """What it comes to although its payer did everything right, as it was ordered ahead (``magic.py``)."""
     refunds: list[Refund] = field(default_factory=list)
 
     @property

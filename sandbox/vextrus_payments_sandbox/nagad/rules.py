@@ -12,12 +12,13 @@ Every refusal is a :class:`Refusal` with the gateway's own code; it never leaves
 
 import hmac
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from vextrus_payments.gateways.nagad import models as m
-from vextrus_payments_sandbox.magic import outcome_of
+from vextrus_payments_sandbox.fault_kinds import Fault
+from vextrus_payments_sandbox.magic import ordered_outcome, outcome_of
 from vextrus_payments_sandbox.nagad import wallets
 from vextrus_payments_sandbox.nagad.records import GATEWAY, Ending, Merchant, Payment, Refund, Refusal, Rules
 from vextrus_payments_sandbox.nagad.sealing import encoded
@@ -47,7 +48,10 @@ def _reference_of(payment: Payment) -> str:
 class NagadRules:
     """Every payment of the sandbox's Nagad, and what may happen to it."""
 
-    def __init__(self, world: World, rules: Rules) -> None:
+    def __init__(
+        self, world: World, rules: Rules, *, ordered: Callable[[], Fault | None] | None = None
+    ) -> None:
+        self._ordered = ordered
         self.world = world
         self.rules = rules
         self.payments: dict[str, Payment] = {}
@@ -166,6 +170,7 @@ class NagadRules:
         if wallet is None:
             return False
         payment.wallet, payment.page_step, payment.status = wallet, "otp", m.Status.OTP_SENT
+        payment.outcome = ordered_outcome(self._ordered() if self._ordered is not None else None)
         course = self._course(payment, wallet)
         if course.aborts and course.ending is not None:
             self._end(payment, course.ending)
@@ -207,10 +212,11 @@ class NagadRules:
         return payment.wallet is not None and self._course(payment, payment.wallet).twice
 
     def _course(self, payment: Payment, wallet: Wallet) -> wallets.Course:
-        """How it goes: as its amount or a magic wallet says (``magic.py``), else as this wallet does."""
-        outcome = outcome_of(GATEWAY, payment.amount_minor, wallet.number) if self.world.magic else None
-        if outcome is not None:
-            return wallets.BY_OUTCOME[outcome.name]
+        """How it goes: as was ordered, else as its amount or a magic wallet says (``magic.py``), else as wallets do."""
+        own = outcome_of(GATEWAY, payment.amount_minor, wallet.number) if self.world.magic else None
+        outcome = payment.outcome or (own.name if own is not None else "")
+        if outcome:
+            return wallets.BY_OUTCOME[outcome]
         return wallets.COURSES.get(wallet.number, wallets.PLAIN)
 
     def _pin_given(self, payment: Payment, wallet: Wallet) -> None:
