@@ -192,7 +192,7 @@ def test_curls_meet_routes_that_exist(stage: Stage) -> None:
     routes = [route for route in stage.sandbox.server.app.routes if isinstance(route, Route)]
     for page in sorted({block.page for block in ALL} | {ROOT / "docs" / "sandbox.md"}):
         for method, path in re.findall(
-            r"\b(GET|POST|PUT|DELETE|PATCH) (?:http://127\.0\.0\.1:28600)?(/_sandbox/[\w/.-]*\w)",
+            r"\b(GET|POST|PUT|DELETE|PATCH) (?:http://127\.0\.0\.1:28600)?(/_sandbox/[\w/.{}-]*[\w}])",
             page.read_text("utf-8"),
         ):
             scope = {"type": "http", "method": method, "path": path, "root_path": "", "headers": []}
