@@ -4,10 +4,12 @@ What was typed is never kept: not a code, not a PIN, and of a wallet number only
 """
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import wraps
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
+from vextrus_payments_sandbox.notation import iso
 from vextrus_payments_sandbox.redacting import url_shown
 from vextrus_payments_sandbox.world import World
 
@@ -24,6 +26,10 @@ _TITLES: Final[dict[str, tuple[str, str]]] = {
     "cancel": ("The payer left by Cancel", ""),
 }
 """Step -> how it is told when right, and when wrong."""
+_LATE: Final[dict[str, str]] = {
+    "otp": "The time for the code ran out",
+    "pin": "The time for the PIN ran out",
+}
 
 
 def noted(
@@ -70,6 +76,12 @@ def sent_back(world: World, gateway: str, reference: str, url: str) -> str:
     title = f"Sent back to the shop: {status}" if status else "Sent back to the shop"
     world.record.add("page", gateway, reference, title, step="returned", right=True, url=url_shown(url))
     return url
+
+
+def ran_out(world: World, gateway: str, reference: str, step: str, until: datetime, state: str) -> None:
+    """The time of a page, or of one step of it, was over. It is told when somebody asks, and names when it was."""
+    title = _LATE.get(step, "The page expired")
+    world.record.add("page", gateway, reference, title, step=step, right=False, state=state, until=iso(until))
 
 
 def _was_opened(world: World, gateway: str, reference: str) -> bool:

@@ -72,8 +72,12 @@ def test_the_browser_goes_on_right_after_the_end_and_never_before(seconds: float
 # --- bKash ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("step", "life"), [("otp", 60), ("pin", 90)])
-async def test_a_step_has_its_time_to_the_second(shop: Shop, clock: FakeClock, step: str, life: int) -> None:
+@pytest.mark.parametrize(
+    ("step", "life", "words", "until"), [("otp", 60, "code", "01:00"), ("pin", 90, "PIN", "01:30")]
+)
+async def test_a_step_has_its_time_to_the_second(
+    app: Starlette, shop: Shop, clock: FakeClock, step: str, life: int, words: str, until: str
+) -> None:
     created = await shop.create()
     url = created["bkashURL"]
     wait, onward = refresh(await at_step(shop, url, step))
@@ -89,6 +93,9 @@ async def test_a_step_has_its_time_to_the_second(shop: Shop, clock: FakeClock, s
     assert Page(page.text).links == [answer.headers["location"]]
     found = await shop.query(created["paymentID"])
     assert found["transactionStatus"] == "Failed"
+    told = [one for one in app.state.world.record.of("bkash", created["paymentID"]) if "ran out" in one.title]
+    assert [one.title for one in told] == [f"The time for the {words} ran out"]
+    assert told[0].detail["until"] == f"2026-01-31T06:{until}.000Z"
     assert (await shop.execute(created["paymentID"]))["statusCode"] == "2056"
 
 

@@ -31,7 +31,7 @@ from vextrus_payments_sandbox.bkash.records import (
 from vextrus_payments_sandbox.bkash.tokens import Merchant
 from vextrus_payments_sandbox.fault_kinds import Fault
 from vextrus_payments_sandbox.magic import ordered_outcome, outcome_of
-from vextrus_payments_sandbox.page_steps import noted
+from vextrus_payments_sandbox.page_steps import noted, ran_out
 from vextrus_payments_sandbox.world import (
     BookRow,
     InsufficientFundsError,
@@ -277,7 +277,7 @@ class BkashRules:
         if self._is_duplicate(payment, wallet):
             raise Refusal("2029")
         hold = payment.intent == m.INTENT_AUTHORIZATION
-        target = hold_account(GATEWAY, payment.payment_id) if hold else merchant_account(GATEWAY)
+        target = hold_account(GATEWAY, payment.payment_id) if hold else _till(payment)
         trx_id = self._new_trx_id()
         try:
             self._move(
@@ -388,7 +388,7 @@ class BkashRules:
         """Give a held amount to the merchant."""
         payment = self._held(merchant, payment_id)
         hold = hold_account(GATEWAY, payment.payment_id)
-        self._move("capture", hold, merchant_account(GATEWAY), payment.amount_minor, payment, payment.trx_id)
+        self._move("capture", hold, _till(payment), payment.amount_minor, payment, payment.trx_id)
         payment.state, payment.updated_at = State.COMPLETED, self.world.now()
         self._tell(payment)
         return payment
@@ -434,11 +434,11 @@ class BkashRules:
         if payment.wallet is None or payment.executed_at is None:
             raise Refusal("2127")
         new_id = self._new_trx_id()
-        self._move("refund", merchant_account(GATEWAY), payment.wallet.account, amount_minor, payment, new_id)
+        self._move("refund", _till(payment), payment.wallet.account, amount_minor, payment, new_id)
         refund = Refund(
             new_id, amount_minor, fields["amount"], fields["sku"], fields["reason"], self.world.now()
         )
-        payment.refunds.append(refund)
+        payment.refunds = [*payment.refunds, refund]
         self._by_trx[new_id] = payment
         return refund
 
@@ -494,7 +494,7 @@ class BkashRules:
         if wallet.blocked:
             raise Refusal("2037")
         try:
-            self._move("debit", wallet.account, merchant_account(GATEWAY), amount_minor, payment, trx_id)
+            self._move("debit", wallet.account, _till(payment), amount_minor, payment, trx_id)
         except InsufficientFundsError:
             raise Refusal("2023") from None
         payment.state, payment.trx_id = State.COMPLETED, trx_id
@@ -520,8 +520,13 @@ class BkashRules:
         now = self.world.now()
         if not payment.verified and payment.step_until is not None and now > payment.step_until:
             payment.state, payment.timed_out = State.FAILED, True
+            self._ran_out(payment, payment.page_step, payment.step_until)
         elif now - payment.created_at > m.PAYMENT_LIFE:
             payment.state = State.EXPIRED
+            self._ran_out(payment, "page", payment.created_at + m.PAYMENT_LIFE)
+
+    def _ran_out(self, payment: Payment, step: str, until: datetime) -> None:
+        ran_out(self.world, GATEWAY, payment.payment_id, step, until, payment.state.value)
 
     def _new_trx_id(self) -> str:
         prefix = m.trx_date_prefix(self.world.now().astimezone(m.DHAKA).date())
@@ -543,6 +548,11 @@ class BkashRules:
             reference=payment.payment_id,
             transaction_id=trx_id or "",
         )
+
+
+def _till(payment: Payment) -> str:
+    """The account in which the payment's merchant collects."""
+    return merchant_account(GATEWAY, payment.merchant.till)
 
 
 def _check_reference(text: str, code: str) -> None:
