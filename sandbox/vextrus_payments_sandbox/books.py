@@ -76,8 +76,6 @@ class Books:
             raise ValueError("money moves in positive amounts")
         if self.balance(source) < amount_minor:
             raise InsufficientFundsError(source)
-        self._balances[source] = self.balance(source) - amount_minor
-        self._balances[target] = self.balance(target) + amount_minor
         entry = Movement(
             len(self.movements) + 1,
             at,
@@ -89,12 +87,29 @@ class Books:
             reference,
             transaction_id,
         )
-        self.movements.append(entry)
-        self._of.setdefault(gateway, {}).setdefault(reference, []).append(entry)
-        self._totals[gateway] = _added(self.totals(gateway), entry)
+        self._book(entry)
         if self._on_move is not None:
             self._on_move(entry)
         return entry
+
+    def restore(self, entry: Movement) -> None:
+        """Book a movement once more, as it was written down; nobody is told.
+
+        Raises :class:`InsufficientFundsError` and ValueError for one that cannot have been.
+        """
+        if entry.seq != len(self.movements) + 1 or entry.amount_minor <= 0:
+            raise ValueError("a movement is missing, or moves nothing")
+        if self.balance(entry.source) < entry.amount_minor:
+            raise InsufficientFundsError(entry.source)
+        self._book(entry)
+
+    def _book(self, entry: Movement) -> None:
+        gateway, reference, source, target = entry.gateway, entry.reference, entry.source, entry.target
+        self._balances[source] = self.balance(source) - entry.amount_minor
+        self._balances[target] = self.balance(target) + entry.amount_minor
+        self.movements.append(entry)
+        self._of.setdefault(gateway, {}).setdefault(reference, []).append(entry)
+        self._totals[gateway] = _added(self.totals(gateway), entry)
 
     def of(self, gateway: str, reference: str) -> list[Movement]:
         """The movements of one payment, oldest first."""
@@ -127,14 +142,19 @@ def _added(summed: tuple[int, int], entry: Movement) -> tuple[int, int]:
     """(captured, refunded) with one more movement counted in."""
     merchant = merchant_account(entry.gateway)
     captured, refunded = summed
-    captured += entry.amount_minor if entry.target == merchant else 0
-    refunded += entry.amount_minor if entry.source == merchant else 0
+    captured += entry.amount_minor if _is_of(entry.target, merchant) else 0
+    refunded += entry.amount_minor if _is_of(entry.source, merchant) else 0
     return captured, refunded
 
 
-def merchant_account(gateway: str) -> str:
-    """The account in which a gateway collects for its merchants."""
-    return f"merchant:{gateway}"
+def _is_of(account: str, merchant: str) -> bool:
+    """Whether it is this account, or one of those below it."""
+    return account.startswith(merchant) and account[len(merchant) : len(merchant) + 1] in ("", ":")
+
+
+def merchant_account(gateway: str, till: str = "") -> str:
+    """The account in which a gateway collects for a merchant; `till` tells those after the first from it."""
+    return f"merchant:{gateway}:{till}" if till else f"merchant:{gateway}"
 
 
 def hold_account(gateway: str, reference: str) -> str:

@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from vextrus_payments.gateways.bkash import models as m
 from vextrus_payments_sandbox.bkash.tokens import Merchant
+from vextrus_payments_sandbox.kept import Kept
 from vextrus_payments_sandbox.world import Wallet
 
 GATEWAY: Final = "bkash"
@@ -122,7 +123,7 @@ class Refund:
 
 
 @dataclass(slots=True)
-class Payment:
+class Payment(Kept):
     """One paymentID: a payment (mode 0011, 0001) or the making of an agreement (mode 0000). Or a walk-in payment, which
     never saw the API: it has no mode, no invoice, and its trxID for an id."""
 
@@ -177,7 +178,7 @@ class Payment:
 
 
 @dataclass(slots=True)
-class Agreement:
+class Agreement(Kept):
     """A payer's standing consent."""
 
     agreement_id: str

@@ -36,6 +36,8 @@ class Merchant:
     password: str = field(default="sandbox@Password<00>", repr=False)
     name: str = "SandboxMerchant"
     short_code: str = "40001"
+    till: str = ""
+    """What its account in the books is called behind the gateway's name; the first merchant's has no name."""
 
 
 def _b64(raw: bytes) -> str:

@@ -8,6 +8,7 @@ from typing import Final, Literal
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from vextrus_payments.gateways.nagad import models as m
+from vextrus_payments_sandbox.kept import Kept
 from vextrus_payments_sandbox.world import Wallet
 
 GATEWAY: Final = "nagad"
@@ -65,6 +66,8 @@ class Merchant:
     number: str = "01000000000"
     name: str = "SandboxMerchant"
     active: bool = True
+    till: str = ""
+    """What its account in the books is called behind the gateway's name; the first merchant's has no name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,7 @@ class Ending:
 
 
 @dataclass(slots=True)
-class Payment:
+class Payment(Kept):
     """One payment reference."""
 
     reference: str

@@ -56,7 +56,7 @@ class NagadRules:
         self.rules = rules
         self.payments: dict[str, Payment] = {}
         self._order_days: set[tuple[str, str, str]] = set()
-        self._latest: dict[str, Payment] = {}
+        self._latest: dict[tuple[str, str], Payment] = {}
         self._under_way: list[Payment] = []
         self._issued: set[str] = set()
 
@@ -111,7 +111,8 @@ class NagadRules:
         reference = reference_of(now, merchant.merchant_id, order_id, nonce)
         payment = Payment(reference, merchant, order_id, nonce, ordered_at, now, locale)
         self._order_days.add(order_day)
-        self.payments[reference] = self._latest[order_id] = payment
+        self.payments[reference] = payment
+        self._latest["", order_id] = self._latest[merchant.merchant_id, order_id] = payment
         self.world.bear(GATEWAY, reference, order_id)
         return payment
 
@@ -247,7 +248,7 @@ class NagadRules:
             self._move(
                 "debit",
                 wallet.account,
-                merchant_account(GATEWAY),
+                merchant_account(GATEWAY, payment.merchant.till),
                 payment.amount_minor,
                 payment,
                 issuer_ref,
@@ -279,13 +280,17 @@ class NagadRules:
 
     # -------------------------------------------------------------------------------- refunds (§8, §14.6)
 
-    def refundable(self, reference: str, order_id: str) -> Payment:
-        """The payment that a refund's query names, by either key or both; 999 for none, 055 for an unknown one."""
+    def refundable(self, reference: str, order_id: str, merchant_id: str = "") -> Payment:
+        """The payment that a refund's query names, by either key or both; 999 for none, 055 for an unknown one.
+
+        `merchant_id` tells whose order is meant, where two merchants gave theirs the same id; else it is the latest.
+        """
         if not reference and not order_id:
             raise Refusal("999", "paymentRefId or orderId is needed")
         named = [self.payments[reference]] if reference in self.payments else []
         if not reference:
-            named = [self._latest[order_id]] if order_id in self._latest else []
+            latest = self._latest.get((merchant_id, order_id))
+            named = [] if latest is None else [latest]
         if not named or (order_id and named[0].order_id != order_id):
             raise Refusal("055", "there is no payment with this reference and order id")
         return named[0]
@@ -314,14 +319,14 @@ class NagadRules:
         trx_id = self._new_issuer_ref()
         self._move(
             "refund",
-            merchant_account(GATEWAY),
+            merchant_account(GATEWAY, payment.merchant.till),
             payment.wallet.account,
             amount_minor,
             payment,
             trx_id,
         )
         refund = Refund(trx_id, amount_minor, reference_no, self.world.now())
-        payment.refunds.append(refund)
+        payment.refunds = [*payment.refunds, refund]
         return refund
 
     def _check_refund_day(self, payment: Payment, text: str) -> None:

@@ -1,0 +1,61 @@
+"""What lasts: things that tell when they change, and shelves that know which of theirs did.
+
+A sandbox without a state file uses none of this but the base class, whose mark is never set. With one, each shelf
+stands where the plain mapping stood, and ``state/keeper.py`` writes down what changed before anybody is answered.
+Nobody has to remember to report a change: whoever sets a field of a thing on a shelf has reported it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import TypeVar
+
+_T = TypeVar("_T")
+
+
+class Kept:
+    """Base of a thing with fields that change. Only setting a field counts: a list in it is replaced, not grown."""
+
+    __slots__ = ("_mark",)
+    _mark: Callable[[], None]
+
+    def __setattr__(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+        mark = getattr(self, "_mark", None)
+        if mark is not None:
+            mark()
+
+
+class Shelf(dict[str, _T]):
+    """A mapping that knows which of its things came, changed or went since :meth:`settled`."""
+
+    __slots__ = ("changed", "gone")
+
+    def __init__(self, things: Mapping[str, _T] | Iterable[tuple[str, _T]] = ()) -> None:
+        super().__init__()
+        self.changed: dict[str, None] = {}
+        """The keys of what is new or was changed, oldest first."""
+        self.gone: dict[str, None] = {}
+        for key, thing in dict(things).items():
+            self[key] = thing
+
+    def __setitem__(self, key: str, thing: _T) -> None:
+        super().__setitem__(key, thing)
+        self.changed[key] = None
+        self.gone.pop(key, None)
+        if isinstance(thing, Kept):
+            object.__setattr__(thing, "_mark", partial(self.changed.__setitem__, key, None))
+
+    def __delitem__(self, key: str) -> None:
+        super().__delitem__(key)
+        self.changed.pop(key, None)
+        self.gone[key] = None
+
+    def clear(self) -> None:
+        """Empty it."""
+        for key in list(self):
+            del self[key]
+
+    def settled(self) -> None:
+        """All of it is written down."""
+        self.changed.clear()
+        self.gone.clear()
