@@ -15,7 +15,7 @@ SHOTS = os.environ.get("VEXTRUS_TEST_SCREENSHOTS")
 
 WIDE, PHONE, NARROWEST = (1280, 900), (390, 844), (320, 500)
 """The last is what a wide screen shows at 400 %."""
-_PATIENCE_MS = 10_000
+_PATIENCE_MS = 20_000
 _ON_A_PHONE = {"is_mobile": True, "has_touch": True, "device_scale_factor": 2}
 _QUIET = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
@@ -29,7 +29,7 @@ def program() -> str | None:
     """The browser: the one that VEXTRUS_TEST_CHROMIUM names, else Debian's, else what stands on the PATH."""
     named = os.environ.get("VEXTRUS_TEST_CHROMIUM")
     if named:
-        return named
+        return shutil.which(named)
     return next(filter(None, map(shutil.which, ("/usr/bin/chromium", "chromium", "chromium-browser"))), None)
 
 
@@ -40,6 +40,8 @@ def why_missing() -> str | None:
     except ImportError:
         return "playwright is not installed (it is in the lock: make setup-dev)"
     if program() is None:
+        if "VEXTRUS_TEST_CHROMIUM" in os.environ:
+            return "VEXTRUS_TEST_CHROMIUM names no program"
         return "chromium is not installed (Debian: apt-get install chromium)"
     return None
 
