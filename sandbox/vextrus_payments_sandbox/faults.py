@@ -7,7 +7,6 @@ fault itself (``magic.py``). In this order they are asked; of orders, those that
 then the older before the younger.
 """
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from random import Random
@@ -81,7 +80,7 @@ class FaultPlans:
     def __init__(self, chance: Random | None = None) -> None:
         self._chance = chance or Random(0)
         self._plans: list[Plan] = []
-        self._ids = itertools.count(1)
+        self._last_id = 0
         self.magic = Memory()
 
     def order(self, wish: Any, operations: Mapping[str, Sequence[str]]) -> Plan:
@@ -113,7 +112,8 @@ class FaultPlans:
             raise SandboxError(full, 409)
         if chance < 1 and seed is None:
             seed = self._chance.getrandbits(32)  # shown, so that what came by chance can be had again
-        plan = Plan(next(self._ids), gateway, operation, fault, times, chance, seed)
+        self._last_id += 1
+        plan = Plan(self._last_id, gateway, operation, fault, times, chance, seed)
         self._plans.append(plan)
         return plan
 
