@@ -263,6 +263,26 @@ async def test_no_other_endpoint_is_taken(shop: Shop, path: str, url: str, statu
     assert (await shop.http.get("/_sandbox/webhooks/bkash")).json()["url"] is None
 
 
+async def test_a_payer_pays_past_the_api(shop: Shop) -> None:
+    done = await press(shop.http, "/webhooks", "/walk-in/bkash", amount="250.50")
+    assert done.headers["location"] == "/webhooks?told=walk_in"
+    (row,) = (await shop.books())["payments"]
+    assert (row["captured"], row["invoice"]) == ("250.50", "")
+    assert "250.50" in (await look(shop.http, "/")).text
+
+
+@pytest.mark.parametrize(
+    ("gateway", "amount", "status"),
+    [("bkash", "", 400), ("bkash", "x", 400), ("bkash", "0", 400), ("nagad", "5", 409), ("nobody", "5", 404)],
+)
+async def test_a_payer_who_cannot_pay_past_the_api(
+    shop: Shop, gateway: str, amount: str, status: int
+) -> None:
+    refused(await shop.http.post(f"/walk-in/{gateway}", data={"amount": amount}), status)
+    refused(await shop.http.post(f"/walk-in/{gateway}", data={"amount": "5" * 5_000}), 413)
+    assert (await shop.books())["payments"] == []
+
+
 # ------------------------------------------------------------------------------------------ time and reset
 
 
@@ -297,6 +317,7 @@ FORMS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("/faults", {"call": "bkash execute", "fault": "delay", "times": "1"}),
     ("/faults", {"clear": "all"}),
     ("/webhooks/bkash", {"url": "http://127.0.0.1:9/"}),
+    ("/walk-in/bkash", {"amount": "5"}),
     ("/time", {"advance_s": "3600"}),
     ("/reset", {"sure": "yes"}),
 )

@@ -19,7 +19,7 @@ from vextrus_payments_sandbox.delivery import Courier
 from vextrus_payments_sandbox.faults import ALWAYS, FaultPlans
 from vextrus_payments_sandbox.hosted import form_of, see_other
 from vextrus_payments_sandbox.notation import to_paisa
-from vextrus_payments_sandbox.world import SandboxError, World
+from vextrus_payments_sandbox.world import CUSTOMER, SandboxError, World
 
 _PAYER_ACTS: Final = frozenset({"success", "cancel", "failure"})
 _PORTAL_ACTS: Final = frozenset({"refund", "capture", "void"})
@@ -135,6 +135,25 @@ class Actions:
                 request, wrong=_sentence(refused), status=refused.status, typed_for=name, typed=url[:2_048]
             )
         return see_other("/webhooks?told=asked")
+
+    async def walk_in(self, request: Request) -> Response:
+        """Let a payer pay past the API: the merchant learns it from the webhook alone."""
+        name = request.path_params["gateway"]
+        form = await form_of(request)
+        if form is None:
+            return self._controls.webhooks(request, wrong=_TOO_LONG, status=413)
+        typed, gateway = form.get("amount", "").strip(), self._world.gateways.get(name)
+        try:
+            with self._noted("A payer paid without the API", name if gateway else ""):
+                if gateway is None:
+                    raise SandboxError("there is no such gateway", 404)
+                gateway.walk_in(typed, "qr", CUSTOMER["wallet"], "")
+        except SandboxError as refused:
+            return self._controls.webhooks(
+                request, wrong=_sentence(refused), status=refused.status, walked_for=name, typed=typed[:15]
+            )
+        await self._courier.leave()
+        return see_other("/webhooks?told=walk_in")
 
     async def time(self, request: Request) -> Response:
         """Move the sandbox's time forward."""

@@ -74,7 +74,14 @@ class Controls(Frame):
         )
 
     def webhooks(
-        self, request: Request, *, wrong: str = "", status: int = 200, typed_for: str = "", typed: str = ""
+        self,
+        request: Request,
+        *,
+        wrong: str = "",
+        status: int = 200,
+        typed_for: str = "",
+        walked_for: str = "",
+        typed: str = "",
     ) -> Response:
         """Who is told of payments, and every try to tell."""
         before = number_of(request, "before")
@@ -102,6 +109,7 @@ class Controls(Frame):
             tries=[reading.moment(entry) for entry in tries[:ROWS]],
             newest="/webhooks" if before is not None else "",
             older=older,
+            walked_for=walked_for,
             typed_for=typed_for,
             typed=typed,
         )

@@ -38,6 +38,7 @@ TOLD: Final[Mapping[str, str]] = {
     "cleared": "No fault waits any more.",
     "asked": "The endpoint was asked whether it wants to be told.",
     "stopped": "Nobody is told any more.",
+    "walk_in": "A payer has paid by QR code. Only the webhook tells of it.",
     "time": "Time has moved.",
     "reset": "The sandbox has started over.",
 }

@@ -55,6 +55,7 @@ class Dashboard:
             ("/wallets/{number}", self._actions.wallet),
             ("/faults", self._actions.faults),
             ("/webhooks/{gateway}", self._actions.webhooks),
+            ("/walk-in/{gateway}", self._actions.walk_in),
             ("/time", self._actions.time),
             ("/reset", self._actions.reset),
         )
@@ -64,6 +65,7 @@ class Dashboard:
             # A form that was refused shows its page under the form's own address, which is then loaded again.
             Route("/wallets/{number}", _leads_to("/wallets"), methods=["GET"]),
             Route("/webhooks/{gateway}", _leads_to("/webhooks"), methods=["GET"]),
+            Route("/walk-in/{gateway}", _leads_to("/webhooks"), methods=["GET"]),
             Route("/time", _leads_to("/start"), methods=["GET"]),
             Route("/reset", _leads_to("/start"), methods=["GET"]),
             *(Route(path, self._guarded(act), methods=["POST"]) for path, act in forms),
