@@ -5,6 +5,7 @@ a name is what a user may lean on (docs/versioning.md): its signature, its field
 methods, also those that come from a base that is not public.
 """
 
+import ast
 import logging
 import re
 from collections.abc import Iterable, Iterator
@@ -191,11 +192,30 @@ def _told_elsewhere(found: griffe.Class, method: griffe.Object) -> griffe.Docstr
 
 
 def _field_row(field: griffe.Attribute) -> str:
-    kind, default = (
+    default, said = _default(field)
+    kind, value = (
         f"`{_flat(one)}`".replace("|", "\\|") if one is not None else ""
-        for one in (field.annotation, field.value)
+        for one in (field.annotation, default)
     )
-    return f"| `{field.name}` | {kind} | {default} | {_cell(field.docstring)} |"
+    return f"| `{field.name}` | {kind} | {value} | {_one_line(said)} |"
+
+
+def _default(field: griffe.Attribute) -> tuple[str | None, str]:
+    """What a field is when it is not given, and what is said of it; pydantic's Field() holds both."""
+    said = field.docstring.value if field.docstring else ""
+    if field.value is None:
+        return None, said
+    call = ast.parse(str(field.value), mode="eval").body
+    if not (
+        isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in ("Field", "field")
+    ):
+        return str(field.value), said
+    told = {word.arg: word.value for word in call.keywords}
+    description = told.get("description")
+    if isinstance(description, ast.Constant) and isinstance(description.value, str) and not said:
+        said = f"{description.value}."
+    default = told.get("default") or told.get("default_factory")
+    return (None if default is None else ast.unparse(default)), said
 
 
 def _flat(expression: object) -> str:
@@ -242,9 +262,10 @@ def _fields(found: griffe.Class) -> Iterator[griffe.Attribute]:
     for member in _members(found):
         if not isinstance(member, griffe.Attribute) or "property" in member.labels:
             continue
-        if member.name == "model_config" or "ClassVar" in str(member.annotation or ""):
+        if member.name == "model_config":
             continue
-        if _is_enum(found) or _is_record(found) or member.docstring:
+        of_the_class = not _is_enum(found) and "instance-attribute" not in member.labels
+        if not of_the_class and (_is_enum(found) or _is_record(found) or member.docstring):
             yield member
 
 
@@ -265,6 +286,9 @@ def _signature(name: str, function: griffe.Function) -> str:
     opening = "async def " if "async" in function.labels else "def "
     if name.startswith("class "):
         opening = ""
+    for label in ("classmethod", "staticmethod"):
+        if label in function.labels and opening:
+            opening = f"@{label}\n{opening}"
     shown = list(_parameters(function))
     returns = f" -> {function.returns}" if function.returns is not None and opening else ""
     line = f"{opening}{name}({', '.join(shown)}){returns}"
@@ -295,16 +319,21 @@ def _parameters(function: griffe.Function) -> Iterator[str]:
 
 
 def _first_line(found: griffe.Object) -> str:
-    text = found.docstring.value.strip().partition("\n\n")[0] if found.docstring else ""
-    return _one_line(text)
+    return _one_line(_text(found.docstring).strip().partition("\n\n")[0])
 
 
 def _cell(docstring: griffe.Docstring | None) -> str:
-    return _one_line(docstring.value) if docstring else ""
+    return _one_line(_text(docstring))
 
 
 def _one_line(text: str) -> str:
     return _escaped(" ".join(text.split())).replace("|", "\\|")
+
+
+def _text(docstring: griffe.Docstring | None) -> str:
+    """A docstring without what only the maintainers can look up: sections of their notes on the wire."""
+    text = docstring.value if docstring is not None else ""
+    return re.sub(r"\s?\((?:dossier )?§[^)]*\)", "", text).replace("Raises (on creation):", "Raises:")
 
 
 def _markdown(docstring: griffe.Docstring | None) -> str:
@@ -312,25 +341,33 @@ def _markdown(docstring: griffe.Docstring | None) -> str:
     if docstring is None:
         return ""
     parts: list[str] = []
-    for section in docstring.parse("google", warnings=False):
+    for section in griffe.Docstring(_text(docstring), parent=docstring.parent).parse(
+        "google", warnings=False
+    ):
         match section:
             case griffe.DocstringSectionText(value=text):
-                parts.append(_escaped(text))
+                parts.append(_escaped(_drawings_fenced(text)))
             case griffe.DocstringSectionAdmonition(title=title, value=said):
                 parts.append(f"**{title}:** {_escaped(said.description)}")
             case griffe.DocstringSectionExamples(value=examples):
                 parts.append("\n\n".join(_escaped(text) for _, text in examples))
             case _:
-                parts.append(
-                    f"**{(section.title or section.kind.value).capitalize()}**\n\n" + _items(section.value)
-                )
+                heading = (section.title or section.kind.value).capitalize()
+                parts.append(f"**{heading}**\n\n{_items(section.value)}")
     return "\n\n".join(parts)
+
+
+def _drawings_fenced(text: str) -> str:
+    """Paragraphs that are drawn with lines, as code: their columns have to stay."""
+    paragraphs = text.split("\n\n")
+    drawn = (f"```text\n{part}\n```" if re.search(r"(?m)^[├└│]", part) else part for part in paragraphs)
+    return "\n\n".join(drawn)
 
 
 def _items(items: Iterable[griffe.DocstringElement]) -> str:
     lines = []
     for item in items:
-        name = getattr(item, "name", "") or str(item.annotation or "")
+        name = getattr(item, "name", "") or str(item.annotation or "").strip("()")
         said = _escaped(" ".join(item.description.split()))
         lines.append(f"- `{name}`: {said}" if name else f"- {said}")
     return "\n".join(lines)

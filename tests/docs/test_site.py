@@ -44,6 +44,16 @@ def test_what_is_said_of_a_verb_stands_where_it_is_looked_for(built: Path) -> No
     assert re.search(r'id="paymentrequest".*operation_id', page, re.DOTALL)
 
 
+def test_docstrings_read_as_pages(built: Path) -> None:
+    errors, bkash = api.pages()["errors.md"], api.pages()["gateways.bkash.md"]
+    assert "```text\nPaymentsError\n├ ConfigurationError\n" in errors  # its columns stay
+    assert "| `timeout_s` | `float` | `30.0` | Seconds to wait for one whole answer. |" in bkash
+    assert "env_prefix` |" not in bkash and "§" not in "".join(api.pages().values())
+    records = api.pages()["vextrus_payments.md"]
+    assert "| `operation_id` | `str` |" in records and "| `DEBIT` | `'debit'` |" in records
+    assert "@classmethod\ndef from_minor(" in records
+
+
 def test_the_shops_are_there_whole(built: Path) -> None:
     page = (built / "docs" / "examples.md").read_text(encoding="utf-8")
     assert (site.ROOT / "examples" / "fastapi" / "shop.py").read_text(encoding="utf-8").strip() in page

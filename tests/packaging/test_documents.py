@@ -39,3 +39,10 @@ def test_pages_claim_only_pythons_that_are_declared() -> None:
     for page in (ROOT / "README.md", ROOT / "docs" / "versioning.md"):
         claimed = set(re.findall(r"\b(3\.1\d)\b", page.read_text(encoding="utf-8")))
         assert claimed <= declared, page.name
+
+
+def test_pages_that_the_code_names_are_there() -> None:
+    for folder in ("src", "sandbox", "scripts", "tests", "examples", "bench"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for name in re.findall(r"\bdocs/[\w/-]+\.md\b", path.read_text(encoding="utf-8")):
+                assert (ROOT / name).is_file(), f"{path.relative_to(ROOT)} names {name}"

@@ -4,7 +4,7 @@ A certificate comes as a `.pem` file from the very host that the topic's region 
 file holds the leaf alone, without the certificates that connect it to a root. What is checked here, without any other
 fetch: that it is a server's certificate of Amazon's name, that it is not an authority's own, that its dates hold now,
 that its key is RSA of a length that can be trusted. Where anchors are given, or the file brings more than the leaf, the
-whole chain is verified too. docs/adr/0008-sns-trust.md says why that is enough.
+whole chain is verified too. docs/adr/0006-sns-trust.md says why that is enough.
 
 Whoever guesses names makes nobody fetch for long: what is not there is remembered for a minute, and a budget bounds
 how many fetches there can be at all. Certificates that are kept cost nothing of it, nor does asking for one anew when
