@@ -60,11 +60,16 @@ _LOOSE: Final = re.compile(
 _LONG: Final = re.compile(r"[A-Za-z0-9+/=_.\-]{200,}")
 _QUERY: Final = re.compile(r"([?&;#])([^=&#\s]{1,100})=([^&#\s\"']*)")
 
+_quoted: Final = json.JSONEncoder(ensure_ascii=False).encode
+
 
 class _Number(str):
     """A number as it was written."""
 
     __slots__ = ()
+
+
+_read: Final = json.JSONDecoder(parse_float=_Number, parse_int=_Number, parse_constant=_Number).decode
 
 
 def headers_shown(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -85,7 +90,7 @@ def body_shown(raw: bytes, limit: int = BODY_MAX) -> str:
     found: Any = None
     if len(raw) <= _PARSED_MAX:
         try:
-            found = json.loads(raw, parse_float=_Number, parse_int=_Number, parse_constant=_Number)
+            found = _read(raw.decode(json.detect_encoding(raw)))
         except (ValueError, RecursionError):
             found = None
     if isinstance(found, dict | list):
@@ -145,24 +150,21 @@ def _written(value: Any, depth: int) -> str:
     if isinstance(value, _Number):
         return str(value)
     if isinstance(value, str):
-        return json.dumps(url_shown(value), ensure_ascii=False)
+        return _quoted(url_shown(value))
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if depth >= _DEPTH_MAX:
         return '"[...]"'
     if isinstance(value, Mapping):
-        members = (
-            f"{json.dumps(name, ensure_ascii=False)}:{_member(name, inner, depth)}"
-            for name, inner in value.items()
-        )
+        members = (f"{_quoted(name)}:{_member(name, inner, depth)}" for name, inner in value.items())
         return "{" + ",".join(members) + "}"
     return "[" + ",".join(_written(inner, depth + 1) for inner in value) + "]"
 
 
 def _member(name: str, value: Any, depth: int) -> str:
     if isinstance(value, str) and _IS_SEALED.fullmatch(name) and len(value) > 2 * _SEALED_KEPT:
-        return json.dumps(_sealed(value), ensure_ascii=False)
+        return _quoted(_sealed(value))
     if is_secret(name[:_VALUE_MAX]) and value is not None and not isinstance(value, bool):
         length = value if isinstance(value, str) else _written(value, depth + 1)
-        return json.dumps(hidden(length), ensure_ascii=False)
+        return _quoted(hidden(length))
     return _written(value, depth + 1)

@@ -79,6 +79,11 @@ def test_everything_else_stays_as_it_was_written(raw: str) -> None:
     assert body_shown(raw.encode()) == raw
 
 
+def test_other_encodings_hide_nothing_less() -> None:
+    for encoding in ("utf-16", "utf-16-le", "utf-32", "utf-8-sig"):
+        assert CANARY[:6] not in body_shown(json.dumps({"password": CANARY}).encode(encoding)).replace("\0", "")
+
+
 def test_sealed_data_is_shortened() -> None:
     sealed = "A" * 344
     shown = json.loads(
