@@ -8,7 +8,9 @@ import pytest
 from starlette.applications import Starlette
 
 from tests.sandbox.dashboard_page import Dash, look, press
-from tests.sandbox.shop import FakeClock, Shop
+from tests.sandbox.shop import FakeClock, NoSleep, Shop
+from tests.sandbox.sns_endpoint import Endpoint
+from vextrus_payments_sandbox import create_app
 from vextrus_payments_sandbox.world import World
 
 WALLET = "01929918378"
@@ -269,6 +271,24 @@ async def test_a_payer_pays_past_the_api(shop: Shop) -> None:
     (row,) = (await shop.books())["payments"]
     assert (row["captured"], row["invoice"]) == ("250.50", "")
     assert "250.50" in (await look(shop.http, "/")).text
+
+
+async def test_what_the_buttons_bring_about_is_announced(clock: FakeClock, sleeper: NoSleep) -> None:
+    endpoint = Endpoint(lambda: shop.http)
+    app = create_app(clock=clock, seed=1, sleeper=sleeper, webhook_transport=endpoint)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:28600") as http:
+        shop = await Shop(http).open()
+        await press(http, "/webhooks", "/webhooks/bkash", url="http://127.0.0.1:8000/webhook")
+        await app.state.courier.drain()
+        await press(http, "/webhooks", "/walk-in/bkash", amount="250.50")
+        payment_id, _ = await shop.paid("80", intent="authorization")
+        await press(http, path_of(payment_id), path_of(payment_id), act="capture")
+        await app.state.courier.drain()
+        assert [one.message["amount"] for one in endpoint.notifications] == ["250.50", "80.00"]
+        page = await look(http, "/webhooks")
+        assert "confirmed" in page.text and page.text.count("Notification, try 1: 200") == 2
+        assert "Notification, try 1: 200" in (await look(http, path_of(payment_id))).text
 
 
 @pytest.mark.parametrize(
