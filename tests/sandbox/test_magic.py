@@ -318,7 +318,8 @@ async def test_an_order_for_a_page_needs_no_magic_and_goes_first(clock: FakeCloc
 
 
 async def test_an_order_for_a_page_strikes_no_call_and_no_header_names_it(shop: Shop) -> None:
-    await order(shop, fault="page_account_blocked")
+    (plan,) = (await order(shop, fault="page_account_blocked")).json()["faults"]
+    assert plan["operation"] == "page"
     payment_id = await shop.approved("10")
     answer = await shop.post(
         "execute", {"paymentID": payment_id}, {"X-Sandbox-Fault": "page_account_blocked"}
