@@ -1,9 +1,10 @@
 """The pages of the return door, which the SDK shows: every one of them, and after real payments in the browser."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -17,6 +18,8 @@ from tests.browser.chromium import Look, Tab
 from tests.browser.stage import Till
 from tests.sandbox.shop import CUSTOMER
 from vextrus_payments import Money, Paid, PaymentRequest, Payments
+from vextrus_payments.cli.listener import Page as Told
+from vextrus_payments.cli.listener import ReturnListener
 from vextrus_payments.cli.target import sandbox_target
 from vextrus_payments.outcomes import Outcome
 from vextrus_payments.reasons import Reason, ReasonCode
@@ -75,6 +78,21 @@ async def test_nothing_is_cut_off_at_the_narrowest(open_tab: Open, pages: str) -
         await tab.check(f"return-{locale}")
         await tab.page.keyboard.press("Tab")
         assert await tab.page.evaluate("document.activeElement.tagName") == "A"
+
+
+@pytest.mark.parametrize("look", [Look(), Look(phone=True, dark=True)], ids=lambda look: look.name)
+async def test_the_page_that_a_waiting_command_shows(open_tab: Open, look: Look) -> None:
+    async def on_return(gateway: str, params: Mapping[str, str]) -> Told:
+        return Told("Thank you", f"Paid at {gateway}: {params['status']}")
+
+    async with ReturnListener(on_return) as door:
+        tab = await open_tab(look)
+        await tab.page.goto(f"{door.url}/bkash/return?status=" + quote("<b>W</b>" + "W" * 90))
+        assert "<b>W</b>" in await tab.page.inner_text("main")
+        assert (
+            "rgb(18, 22, 28)" in await tab.page.evaluate("getComputedStyle(document.body).background")
+        ) is look.dark
+        await tab.check("listener")
 
 
 # --- after real payments ----------------------------------------------------------------------------------------------
