@@ -62,6 +62,8 @@ class Courier:
     ) -> None:
         self.base_url = ""
         """The sandbox's own address; empty: the address under which it was asked."""
+        self.undelivered: dict[str, Notice] = {}
+        """What was announced and has neither been taken nor given up; what a restart sends again."""
         self.tries: deque[Try] = deque(maxlen=LOG_MAX)
         self._world = world
         self._faults = faults
@@ -69,7 +71,8 @@ class Courier:
         self._topics = topics
         self._transport = transport
         self._client: httpx.AsyncClient | None = None
-        self._subscriptions: dict[str, Subscription] = {}
+        self.subscriptions: dict[str, Subscription] = {}
+        """Who is told, by gateway."""
         self._fresh: list[Notice] = []
         self._held: list[Parcel] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -91,7 +94,7 @@ class Courier:
         topic = sns.Topic(self._topics[gateway], base_url + key.path, key, checked_version(version))
         arn = f"{topic.arn}:{self._uuid()}"
         subscription = Subscription(gateway, checked_endpoint(url), topic, base_url, arn, self._token())
-        self._subscriptions[gateway] = subscription
+        self.subscriptions[gateway] = subscription
         asking = topic.confirmation(
             message_id=self._uuid(),
             at=iso(self._world.now()),
@@ -106,7 +109,7 @@ class Courier:
     async def unsubscribe(self, gateway: str) -> dict[str, Any]:
         """Stop telling, and say so. The farewell holds an address that would take the subscription up again."""
         self._known(gateway)
-        subscription = self._subscriptions.get(gateway)
+        subscription = self.subscriptions.get(gateway)
         if subscription is not None and subscription.confirmed:
             subscription.confirmed = False
             subscription.token = self._token()
@@ -124,7 +127,7 @@ class Courier:
 
     def confirm(self, topic_arn: str, token: str) -> str | None:
         """Somebody visited a SubscribeURL: the subscription's ARN, or None where it is none of ours."""
-        for found in self._subscriptions.values():
+        for found in self.subscriptions.values():
             ours = hmac.compare_digest(found.token.encode(), token.encode("utf-8", "replace"))
             if ours and found.topic.arn == topic_arn:
                 found.confirmed = True
@@ -133,7 +136,7 @@ class Courier:
 
     async def cancel(self, subscription_arn: str) -> bool:
         """Somebody visited an UnsubscribeURL: whether there was such a subscription."""
-        for found in list(self._subscriptions.values()):
+        for found in list(self.subscriptions.values()):
             if found.arn == subscription_arn:
                 await self.unsubscribe(found.gateway)
                 return True
@@ -147,7 +150,7 @@ class Courier:
     def subscription(self, gateway: str) -> dict[str, Any]:
         """Who is told."""
         self._known(gateway)
-        found = self._subscriptions.get(gateway)
+        found = self.subscriptions.get(gateway)
         return {
             "gateway": gateway,
             "url": found.url if found else None,
@@ -175,7 +178,7 @@ class Courier:
         """
         fresh, self._fresh = self._fresh, []
         for notice in fresh:
-            subscription = self._subscriptions.get(notice.gateway)
+            subscription = self.subscriptions.get(notice.gateway)
             if subscription is None or not subscription.confirmed:
                 continue
             meant = fault if fault is not None and fault.kind.phase == WEBHOOK else None
@@ -186,10 +189,40 @@ class Courier:
             if parcel is not None:
                 await parcel.tried.wait()
 
+    def take_up(
+        self, gateway: str, url: str, *, version: str, base_url: str, arn: str, token: str, confirmed: bool
+    ) -> None:
+        """Tell an endpoint again that an earlier start of this sandbox told; its topic is signed by today's key."""
+        key = sns.signing_key()
+        base_url = self.base_url or base_url
+        topic = sns.Topic(self._topics[gateway], base_url + key.path, key, checked_version(version))
+        self.subscriptions[gateway] = Subscription(gateway, url, topic, base_url, arn, token, confirmed)
+
+    def resume(self) -> None:
+        """Send what an earlier start of this sandbox announced and could not deliver: in new messages."""
+        for kept in list(self.subscriptions.values()):
+            self.take_up(
+                kept.gateway,
+                kept.url,
+                version=kept.topic.version,
+                base_url=kept.base_url,
+                arn=kept.arn,
+                token=kept.token,
+                confirmed=kept.confirmed,
+            )
+        for name, notice in list(self.undelivered.items()):
+            subscription = self.subscriptions.get(notice.gateway)
+            if subscription is None or not subscription.confirmed:
+                del self.undelivered[name]
+                continue
+            self._start(Parcel(subscription, self._envelope(subscription, notice, None), notice))
+
     def _dispatch(self, subscription: Subscription, notice: Notice, fault: Fault | None) -> Parcel | None:
         """Send one announcement on its way; returned is one whose first try has to be waited for."""
         name = fault.name if fault else None
         skew_s = fault.skew_s if fault else 0.0
+        if name != "webhook_never":
+            self.undelivered[_name_of(notice)] = notice
         parcel = Parcel(subscription, self._envelope(subscription, notice, name, skew_s), notice, name)
         match name:
             case "webhook_never":
@@ -260,6 +293,9 @@ class Courier:
                 if parcel.notice is not None:
                     self._release()
                 if not again or number > RETRIES:
+                    if parcel.notice is not None and _name_of(parcel.notice) in self.undelivered:
+                        del self.undelivered[_name_of(parcel.notice)]
+                    self._world.keep()
                     return
                 await self._sleeper.sleep(RETRY_DELAY_S)
         finally:
@@ -298,6 +334,7 @@ class Courier:
             return True
         finally:
             tape.finished(answer)
+            self._world.keep()
         return row.status == 429 or row.status >= 500
 
     def _log(self, parcel: Parcel, number: int) -> Try:
@@ -323,6 +360,10 @@ class Courier:
 
     def reset(self) -> None:
         """Forget what is on its way and what was tried; the endpoint stays subscribed."""
+        self._stop()
+        self.undelivered.clear()
+
+    def _stop(self) -> None:
         for task in list(self._tasks):
             task.cancel()
         self._fresh.clear()
@@ -332,7 +373,7 @@ class Courier:
     async def close(self) -> None:
         """Stop every delivery; called when the server stops."""
         tasks = list(self._tasks)
-        self.reset()
+        self._stop()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._client is not None:
             client, self._client = self._client, None
@@ -359,3 +400,7 @@ class Courier:
 
     def _token(self) -> str:
         return self._world.text(_HEX, _TOKEN_LENGTH)
+
+
+def _name_of(notice: Notice) -> str:
+    return f"{notice.gateway} {notice.transaction_id}"

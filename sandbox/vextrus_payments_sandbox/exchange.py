@@ -194,6 +194,7 @@ class Exchange:
         call.moved_money = len(self.world.books.movements) > moved_before
         call.reference = done.reference or call.reference
         tape.worked(done.response)
+        self.world.keep()  # before anything is sent: an answer, an announcement, or nothing at all
         if self.outgoing is not None:
             await self.outgoing.leave(fault)
         return done.response

@@ -91,6 +91,8 @@ class Record:
     _lost: int = 0
     """The highest number among those that are kept no more."""
     _waiting: set["asyncio.Future[None]"] = field(default_factory=set, repr=False)
+    kept: dict[str, Entry] | None = None
+    """The entries by their numbers, where they are written down (a :class:`Shelf`)."""
 
     # ------------------------------------------------------------------------------------------- writing
 
@@ -123,9 +125,21 @@ class Record:
         """Forget everything; the numbers go on, so that a listener misses nothing that comes after."""
         for kept in (self._entries, self._of, self._news, self._weights):
             kept.clear()
+        if self.kept is not None:
+            self.kept.clear()
         self._lost = self._told
         self._weight = self.forgotten = 0
         self.last_forgotten_at = ""
+
+    def restore(self, entries: Iterable[Entry], forgotten: int, last_forgotten_at: str) -> None:
+        """Take up what an earlier start of the sandbox recorded, oldest first; its numbers go on."""
+        for entry in entries:
+            self._entries.append(entry)
+            self._list(entry)
+            self._tell(entry)
+            self._seq = entry.seq
+        self.forgotten += forgotten
+        self.last_forgotten_at = max(self.last_forgotten_at, last_forgotten_at)
 
     # ------------------------------------------------------------------------------------------- reading
 
@@ -237,6 +251,8 @@ class Record:
         weight = _ENTRY_COST + _characters(entry.detail)
         self._weight += weight - self._weights.get(entry.seq, 0)
         self._weights[entry.seq] = weight
+        if self.kept is not None:
+            self.kept[str(entry.seq)] = entry
         while len(self._entries) > 1 and (
             len(self._entries) > self.entries_max or self._weight > self.characters_max
         ):
@@ -248,6 +264,8 @@ class Record:
         self._unlist(oldest)
         self._news.pop(oldest.told, None)
         self._weight -= self._weights.pop(oldest.seq)
+        if self.kept is not None:
+            del self.kept[str(oldest.seq)]
         self._lost = max(self._lost, oldest.told)
         self.forgotten += 1
         self.last_forgotten_at = oldest.at

@@ -18,7 +18,8 @@ makes a hundred simultaneous executes one debit. The sandbox shares the SDK's wi
 state code, so that a mistake there cannot hide a mistake here.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -55,6 +56,7 @@ __all__ = [
     "Call",
     "InsufficientFundsError",
     "Listed",
+    "MerchantFacts",
     "Movement",
     "Page",
     "SandboxClock",
@@ -63,6 +65,7 @@ __all__ = [
     "Wallet",
     "WireLog",
     "World",
+    "checked_merchant",
     "hold_account",
     "iso",
     "merchant_account",
@@ -123,9 +126,39 @@ class SandboxClock:
         finally:
             self._skew -= timedelta(seconds=ahead_s)
 
+    def restore(self, ahead: timedelta, not_before: datetime) -> None:
+        """As far ahead as it was; further where the injected clock would lead back behind `not_before`."""
+        self._offset = max(ahead, not_before - self._clock.now(), timedelta())
+
     def reset(self) -> None:
         """Back to the injected clock."""
         self._offset = timedelta()
+
+
+MERCHANTS_MAX: Final = 100
+_MERCHANT_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{1,31}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class MerchantFacts:
+    """A merchant of a gateway, for whoever wants to be its client."""
+
+    name: str
+    account: str
+    """Where its money lies in the books."""
+    facts: Mapping[str, str]
+    """As :meth:`SandboxGateway.describe`."""
+
+
+def checked_merchant(name: str, known: Collection[str]) -> str:
+    """A name that one more merchant can have; raises :class:`SandboxError`."""
+    if not _MERCHANT_NAME.fullmatch(name):
+        raise SandboxError("a merchant's name is 2 to 32 letters and digits, a letter first")
+    if name in known:
+        raise SandboxError(f"there is a merchant of the name {name} already", 409)
+    if len(known) >= MERCHANTS_MAX:
+        raise SandboxError(f"there are {MERCHANTS_MAX} merchants already", 409)
+    return name
 
 
 class SandboxGateway(Protocol):
@@ -168,6 +201,14 @@ class SandboxGateway(Protocol):
         """Base URL and credentials for a client of the sandbox at `url`."""
         ...
 
+    def admit(self, name: str) -> None:
+        """Take one more merchant in, with credentials of its own; raises :class:`SandboxError`."""
+        ...
+
+    def merchants_at(self, url: str) -> Sequence["MerchantFacts"]:
+        """Every merchant, the first one first, and what a client of its at the sandbox at `url` needs."""
+        ...
+
     def notes(self) -> Mapping[str, Any]:
         """Its grant log and the manners it missed."""
         ...
@@ -193,12 +234,21 @@ class World:
     magic: bool = False
     """Whether some amounts and wallet numbers bring their own fault or outcome (``magic.py``)."""
     register: Register = field(default_factory=Register)
+    epoch: int = 0
+    """Counted up when it begins anew: with the first start, and with every reset."""
+    keeping: Callable[[], bool] | None = None
+    """Writes down what changed, where there is a state file; says whether it could."""
 
     def __post_init__(self) -> None:
         self.record = Record(self.clock.unskewed)
         self._begin()
 
+    def keep(self) -> bool:
+        """Something changed: write it down now, if there is a state file. False: it could not be written."""
+        return self.keeping is None or self.keeping()
+
     def _begin(self) -> None:
+        self.epoch += 1
         self.wallets = {wallet.number: wallet for wallet in (*WALLETS, *self.more_wallets)}
         openings = {wallet.account: wallet.opening_minor for wallet in self.wallets.values()}
         self.books = Books({BANK: BANK_MINOR, **openings}, self._moved)
@@ -227,6 +277,27 @@ class World:
         self.clock.reset()
         for gateway in self.gateways.values():
             gateway.reset()
+
+    def restore(
+        self, wallets: Mapping[str, Wallet], movements: Iterable[Movement], payments: Iterable[tuple[str, str]]
+    ) -> None:
+        """Take up what was written down; the gateways have their payments back already.
+
+        `payments`: (gateway, reference), the first made first. Raises KeyError for one that its gateway does not know,
+        and what :meth:`Books.restore` raises.
+        """
+        self.wallets = dict(wallets)
+        openings = {wallet.account: wallet.opening_minor for wallet in self.wallets.values()}
+        self.books = Books({BANK: BANK_MINOR, **openings}, self._moved)
+        self.register.clear()
+        for name, reference in payments:
+            row = self.gateways[name].row(reference)
+            if row is None:
+                raise KeyError(reference)
+            self.register.add(name, reference, row.invoice)
+        for movement in movements:
+            self.books.restore(movement)
+            self.register.learn(movement.gateway, movement.reference, movement.transaction_id)
 
     def now(self) -> datetime:
         """The sandbox's time, aware and in UTC."""

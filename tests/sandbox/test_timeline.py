@@ -287,7 +287,7 @@ async def test_every_try_of_a_webhook_is_told_with_its_answer(clock: FakeClock, 
     assert "canaryOfTheAddress" not in everything
     confirmation = kept.newest(10, operation="SubscriptionConfirmation")
     assert [one.title for one in confirmation] == ["SubscriptionConfirmation, try 1: 200"]
-    subscription = app.state.courier._subscriptions["bkash"]
+    subscription = app.state.courier.subscriptions["bkash"]
     assert subscription.token not in everything
 
 

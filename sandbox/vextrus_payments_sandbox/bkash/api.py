@@ -152,6 +152,10 @@ class BkashApi:
             "refund_status_v2": self._refund_status_v2,
         }
 
+    def admit(self, merchant: Merchant) -> None:
+        """Know one more merchant."""
+        self._merchants[merchant.app_key] = merchant
+
     def routes(self) -> list[Route]:
         """Every route of §3-4; POST only, as at the real gateway."""
         return [Route(path, self._endpoint, methods=["POST"]) for path in _PATHS]

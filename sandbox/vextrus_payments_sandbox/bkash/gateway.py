@@ -12,11 +12,20 @@ from vextrus_payments_sandbox.bkash.notices import channel_of, notice_of
 from vextrus_payments_sandbox.bkash.pages import BkashPages
 from vextrus_payments_sandbox.bkash.records import GATEWAY, Refusal, Rules
 from vextrus_payments_sandbox.bkash.rules import BkashRules
-from vextrus_payments_sandbox.bkash.tokens import GrantLog, Merchant
+from vextrus_payments_sandbox.bkash.tokens import GrantLog, Merchant, numbered
 from vextrus_payments_sandbox.exchange import Exchange
 from vextrus_payments_sandbox.fault_kinds import PAGE
 from vextrus_payments_sandbox.subscriptions import Notice
-from vextrus_payments_sandbox.world import BookRow, SandboxError, World, to_paisa, to_text
+from vextrus_payments_sandbox.world import (
+    BookRow,
+    MerchantFacts,
+    SandboxError,
+    World,
+    checked_merchant,
+    merchant_account,
+    to_paisa,
+    to_text,
+)
 
 
 class BkashSandbox:
@@ -36,6 +45,7 @@ class BkashSandbox:
         announce: Callable[[Notice], None],
     ) -> None:
         self.merchant = Merchant()
+        self.merchants = {self.merchant.name: self.merchant}
         self.rules = BkashRules(
             world,
             rules,
@@ -113,13 +123,20 @@ class BkashSandbox:
 
     def describe(self, url: str) -> Mapping[str, str]:
         """What a client needs: the base URL (for ``BKASH_API_URL``) and the fixed, fake credentials."""
-        return {
-            "base_url": url + m.ROOT_PATH,
-            "app_key": self.merchant.app_key,
-            "app_secret": self.merchant.app_secret,
-            "username": self.merchant.username,
-            "password": self.merchant.password,
-        }
+        return _facts(self.merchant, url)
+
+    def admit(self, name: str) -> None:
+        """One more merchant, with credentials, tokens and an account of its own."""
+        merchant = numbered(len(self.merchants) + 1, checked_merchant(name, self.merchants))
+        self.merchants[name] = merchant
+        self.api.admit(merchant)
+
+    def merchants_at(self, url: str) -> Sequence[MerchantFacts]:
+        """Every merchant."""
+        return [
+            MerchantFacts(one.name, merchant_account(GATEWAY, one.till), _facts(one, url))
+            for one in self.merchants.values()
+        ]
 
     def notes(self) -> Mapping[str, Any]:
         """The grant log and the manners missed."""
@@ -130,3 +147,13 @@ class BkashSandbox:
         self.rules.reset()
         self.grants.reset()
         self.api.manners.clear()
+
+
+def _facts(merchant: Merchant, url: str) -> Mapping[str, str]:
+    return {
+        "base_url": url + m.ROOT_PATH,
+        "app_key": merchant.app_key,
+        "app_secret": merchant.app_secret,
+        "username": merchant.username,
+        "password": merchant.password,
+    }

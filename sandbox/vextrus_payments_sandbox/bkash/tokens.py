@@ -40,6 +40,20 @@ class Merchant:
     """What its account in the books is called behind the gateway's name; the first merchant's has no name."""
 
 
+def numbered(number: int, name: str) -> Merchant:
+    """The merchant of that number, 2 or more: other credentials than the first one's, and as fake."""
+    index = number - 1
+    return Merchant(
+        app_key=f"sandboxAppKey{index:013d}",
+        app_secret=f"sandboxAppSecret{index:034d}",
+        username=f"sandboxTokenizedUser{index:02d}",
+        password=f"sandbox@Password<{index:02d}>",
+        name=name,
+        short_code=f"{40000 + number}",
+        till=name,
+    )
+
+
 def _b64(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii")
 

@@ -198,6 +198,7 @@ class NagadApi:
 
     def _complete(self, ask: Ask) -> Done:
         self._check_headers(ask)
+        self._check_owner(ask, ask.names[0])
         payment = self._rules.completable(ask.names[0])
         inside = self._open(ask, payment.merchant, "sensitiveData")
         version = ask.request.headers.get(m.HEADER_API_VERSION, "")
@@ -213,6 +214,7 @@ class NagadApi:
     def _verify(self, ask: Ask) -> Done:
         if self._rules.rules.headers_on_verify:
             self._check_headers(ask)
+        self._check_owner(ask, ask.names[0])
         payment = self._rules.payment(ask.names[0])
         return Done(json_response(verified(payment, stale=ask.struck_by("stale"))), payment.reference)
 
@@ -221,7 +223,10 @@ class NagadApi:
     def _refund(self, ask: Ask) -> Done:
         self._check_headers(ask)
         query = ask.request.query_params
-        payment = self._rules.refundable(query.get("paymentRefId", ""), query.get("orderId", ""))
+        self._check_owner(ask, query.get("paymentRefId", ""))
+        payment = self._rules.refundable(
+            query.get("paymentRefId", ""), query.get("orderId", ""), self._named_merchant(ask)
+        )
         inside = self._open(ask, payment.merchant, "sensitiveDataCancelRequest")
         refund = self._rules.refund(payment, inside)
         room = sealing.room(payment.merchant.public_key)
@@ -238,6 +243,16 @@ class NagadApi:
         address = ask.request.headers[m.HEADER_CLIENT_ADDRESS].strip()
         if not _is_ipv4(address):
             self._miss(f"{m.HEADER_CLIENT_ADDRESS} is no IPv4 address", ask.request.url.path)
+
+    def _named_merchant(self, ask: Ask) -> str:
+        """The merchant that the request says it is, as a client may (§3); empty where it says nothing."""
+        return ask.request.headers.get(m.HEADER_MERCHANT, "").strip()
+
+    def _check_owner(self, ask: Ask, reference: str) -> None:
+        """055 for who says that he is another merchant than the payment's: he cannot see that it is there."""
+        known, named = self._rules.payments.get(reference), self._named_merchant(ask)
+        if known is not None and named and named != known.merchant.merchant_id:
+            raise Refusal("055", "there is no payment with this reference")
 
     def _merchant(self, merchant_id: str, request: Request) -> Merchant:
         if not (merchant_id.isascii() and merchant_id.isdigit()):

@@ -1,7 +1,7 @@
 """Nagad as a gateway of the sandbox: keys, rules, wire and pages put together."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from starlette.routing import BaseRoute
@@ -14,7 +14,19 @@ from vextrus_payments_sandbox.nagad.keys import GATEWAY_PUBLIC, MERCHANT_PRIVATE
 from vextrus_payments_sandbox.nagad.pages import PAGE_PATH, NagadPages
 from vextrus_payments_sandbox.nagad.records import GATEWAY, Merchant, Payment, Refusal, Rules
 from vextrus_payments_sandbox.nagad.rules import NagadRules, state_of
-from vextrus_payments_sandbox.world import BookRow, SandboxError, World, to_paisa, to_text
+from vextrus_payments_sandbox.world import (
+    BookRow,
+    MerchantFacts,
+    SandboxError,
+    World,
+    checked_merchant,
+    merchant_account,
+    to_paisa,
+    to_text,
+)
+
+FIRST: Final = "SandboxMerchant"
+"""The name of the merchant that is there from the start."""
 
 
 class NagadSandbox:
@@ -28,6 +40,8 @@ class NagadSandbox:
         self.folder = keys
         self.rules = NagadRules(world, rules, ordered=lambda: exchange.faults.take(GATEWAY, PAGE))
         self._merchants: dict[str, Merchant] = {}
+        self.names: list[str] = [FIRST]
+        """The merchants' names; their keys are made when they are first needed."""
         self.api = NagadApi(
             world, self.rules, exchange, gateway=self._gateway_key, merchants=lambda: self.merchants
         )
@@ -36,10 +50,24 @@ class NagadSandbox:
     @property
     def merchants(self) -> dict[str, Merchant]:
         """The merchant accounts by id: one to begin with."""
-        if not self._merchants:
-            merchant = Merchant(self.folder.keys.merchant.public)
+        for index in range(len(self._merchants), len(self.names)):
+            if index == 0:
+                merchant = Merchant(self.folder.keys.merchant.public)
+            else:
+                name = self.names[index]
+                merchant = Merchant(
+                    self.folder.merchant(index + 1).public,
+                    merchant_id=f"68{index:09d}{index + 1:04d}",
+                    number=f"01{index:09d}",
+                    name=name,
+                    till=name,
+                )
             self._merchants[merchant.merchant_id] = merchant
         return self._merchants
+
+    def admit(self, name: str) -> None:
+        """One more merchant, with a number, keys and an account of its own."""
+        self.names.append(checked_merchant(name, self.names))
 
     def _gateway_key(self) -> rsa.RSAPrivateKey:
         return self.folder.keys.gateway.private
@@ -92,11 +120,22 @@ class NagadSandbox:
 
     def describe(self, url: str) -> Mapping[str, str]:
         """What a client needs: the base URL before ``/api/dfs`` (for ``NAGAD_API_URL``), and its keys' files."""
-        merchant = next(iter(self.merchants.values()))
+        return self._facts(next(iter(self.merchants.values())), url)
+
+    def merchants_at(self, url: str) -> Sequence[MerchantFacts]:
+        """Every merchant."""
+        return [
+            MerchantFacts(one.name, merchant_account(GATEWAY, one.till), self._facts(one, url))
+            for one in self.merchants.values()
+        ]
+
+    def _facts(self, merchant: Merchant, url: str) -> Mapping[str, str]:
+        number = list(self.merchants).index(merchant.merchant_id) + 1
+        private = self.folder.path(MERCHANT_PRIVATE) if number == 1 else self.folder.merchant_path(number)
         return {
             "base_url": url + m.CONTEXT_PATH,
             "merchant_id": merchant.merchant_id,
-            "merchant_private_key_file": self.folder.path(MERCHANT_PRIVATE),
+            "merchant_private_key_file": private,
             "gateway_public_key_file": self.folder.path(GATEWAY_PUBLIC),
         }
 

@@ -116,6 +116,35 @@ class KeyFolder:
         self.ensure()
         return str((self.folder / name).absolute())
 
+    def merchant(self, number: int) -> Pair:
+        """The pair of the merchant of that number, 2 or more, made at its first need. Raises :class:`KeysError`."""
+        return self._read(self._merchant_file(number))
+
+    def merchant_path(self, number: int) -> str:
+        """The absolute path of that merchant's private key, which is there afterwards."""
+        return str((self.folder / self._merchant_file(number)).absolute())
+
+    def _merchant_file(self, number: int) -> str:
+        self.ensure()
+        name, problem = f"merchant_{number}_pri.pem", ""
+        if (self.folder / name).exists():
+            return name
+        try:
+            made = self.folder / f".{name}.{os.getpid()}"
+            _write(made, new_pair().private_text())
+            try:
+                os.link(made, self.folder / name)  # of two sandboxes at the same moment, one is the first
+            except FileExistsError:
+                pass
+            except OSError:  # a file system without links
+                made.replace(self.folder / name)
+            made.unlink(missing_ok=True)
+        except OSError as error:
+            problem = error.strerror or type(error).__name__
+        if problem:
+            raise KeysError(f"the Nagad sandbox cannot keep a merchant's key in {self.folder}: {problem}")
+        return name
+
     def ensure(self) -> None:
         """Make the files if they are not there."""
         if all((self.folder / name).exists() for name in _FILES):
