@@ -66,7 +66,7 @@ def _faults(gateway: str) -> str:
 def command(as_json: bool, gateway: str, script: Script) -> int:
     """See `help` above."""
     with Waiting("Starting a sandbox and a shop", quiet=as_json) as busy:
-        record = asyncio.run(run(script, on_step=busy.tell))
+        record = asyncio.run(run(script, on_step=busy.step))
     verdict = judge(record)
     if record.error is not None:
         say(f"Error: {error_line(record.error)}")

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib import import_module
 from importlib.metadata import entry_points, version
 
 import pytest
@@ -213,6 +214,34 @@ def test_a_bug_is_one_line_that_quotes_nothing(
     assert shown.err.count("\n") == 1
     error = json.loads(shown.out)["error"]
     assert (error["type"], error["effect"], error["exit_code"]) == ("ValueError", "unknown", 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "effect", "said"),
+    [
+        (
+            "pay",
+            "unknown",
+            "Money may have moved: nobody can tell yet. What was sent is recorded: look before",
+        ),
+        ("doctor", "none", "No money moved."),
+    ],
+)
+def test_ctrl_c_says_whether_money_can_have_moved(
+    name: str, effect: str, said: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(**_: object) -> int:
+        raise KeyboardInterrupt
+
+    command = import_module(f"vextrus_payments.cli.{name}").command
+    monkeypatch.setattr(command, "callback", stopped)
+    asked = ["pay", "bkash", "--amount", "1", "--reference", "r"] if name == "pay" else [name]
+    assert cli.main([*asked, "--json"]) == 130
+    shown = capfd.readouterr()
+    assert shown.err.startswith(f"Error: Interrupted. {said}")
+    error = json.loads(shown.out)["error"]
+    assert (error["type"], error["code"], error["effect"]) == ("Interrupted", "interrupted", effect)
+    assert (error["what"], error["exit_code"]) == ("Interrupted.", 130)
 
 
 def test_debug_shows_where_it_happened(

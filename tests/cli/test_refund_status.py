@@ -302,7 +302,10 @@ def test_what_our_records_do_not_hold_has_to_be_said(here: Here, sandbox: Gatewa
         "refund", "--gateway", "bkash", "--gateway-reference", "TR1", "--sandbox", sandbox.url, *words
     )
     assert done.code == 2
-    assert done.error == f"{missing}: is missing: the payment is not in our records, so it has to be said."
+    assert done.error == (
+        f"{missing}: is missing: the payment is not in our records, so it has to be said. No money moved. "
+        "See vextrus-pay refund --help."
+    )
 
 
 def test_another_transaction_id_than_the_recorded_one_is_refused(

@@ -190,10 +190,12 @@ def test_a_bar_moves_on_a_terminal_through_every_phase(
         bar.show(Progress(Phase.READING, 1000, None))
         bar.show(Progress(Phase.MATCHING, 500, 1000))
         bar.show(Progress(Phase.MISSING, 10, None))
-        shown = [task.description for task in bar._bar.tasks]
-    assert shown == ["Looking for what is missing"]
+        progress = bar._busy._progress
+        assert progress is not None
+        ((shown, done, total),) = [(task.description, task.completed, task.total) for task in progress.tasks]
+    assert (shown, done, total) == ("Looking for what is missing ...", 10, None)
     monkeypatch.undo()
     with SettleProgress(quiet=True) as bar:
         bar.show(Progress(Phase.READING, 500, None))
-        assert bar._bar is None
+        assert not bar._busy.is_drawn
     assert capsys.readouterr().out == ""

@@ -37,6 +37,7 @@ class Waiting:
         self._bar = bar
         self._progress: Progress | None = None
         self._task: Any = None
+        self._total: int | None = None
 
     @property
     def is_drawn(self) -> bool:
@@ -66,10 +67,21 @@ class Waiting:
         if self._progress is not None:
             self._progress.update(self._task, description=self._words(what))
 
-    def count(self, done: int, total: int | None = None) -> None:
-        """So much is done, of so much."""
+    def step(self, what: str) -> None:
+        """As `tell`, drawn at once, however soon the next one comes: for a handful of steps."""
+        self.tell(what)
         if self._progress is not None:
-            self._progress.update(self._task, completed=done, total=total)
+            self._progress.refresh()
+
+    def count(self, done: int, total: int | None = None) -> None:
+        """So much is done, of so much; None: nobody knows of how much."""
+        if self._progress is None:
+            return
+        if total is None and self._total is not None:  # rich takes None for "as before"
+            self._progress.remove_task(self._task)
+            self._task = self._progress.add_task(self._words(self._what), total=None)
+        self._total = total
+        self._progress.update(self._task, completed=done, total=total)
 
     def line(self, text: str) -> None:
         """One line of the answer, on stdout, above what is drawn."""
