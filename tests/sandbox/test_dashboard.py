@@ -396,6 +396,17 @@ async def test_references_that_a_browser_would_take_for_folders_are_no_links(sho
     assert not [link for link in page.links if link.startswith("/payments/")]
 
 
+@pytest.mark.parametrize(
+    "reference", ["a?b=c", "a#b", "a%2Fb", "a/b/../c", "//evil.example/x", "ক é", "a&b;c"]
+)
+async def test_a_link_names_its_payment_whatever_that_is_called(shop: Shop, reference: str) -> None:
+    await shop.query(reference)
+    page = await look(shop.http, "/wire?operation=query")
+    (link,) = [link for link in page.links if link.startswith("/payments/")]
+    told = (await look(shop.http, link, 404)).text
+    assert f"bkash has no payment with the reference {reference}." in told and "But it was named" in told
+
+
 async def test_every_link_leads_somewhere(shop: Shop) -> None:
     await shop.create(merchantInvoiceNumber="a/b?c#d%20 e")
     await shop.paid("20")
