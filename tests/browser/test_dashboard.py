@@ -255,3 +255,22 @@ async def test_an_example_is_copied(open_tab: Open, stage: Stage) -> None:
     await button.filter(has_text="Copied").wait_for()
     copied = await tab.page.evaluate("navigator.clipboard.readText()")
     assert copied == shown and stage.sandbox.url in copied
+
+
+async def test_a_fault_is_ordered_by_keyboard_alone(open_tab: Open, stage: Stage) -> None:
+    tab = await open_page(open_tab, stage, "/faults")
+    keys = tab.page.keyboard
+    await keys.press("Tab")
+    await keys.press("Enter")  # to the content
+    for choice in ("bkash: execute", "drop_before", "always"):
+        await keys.press("Tab")
+        await keys.type(choice)
+    await keys.press("Enter")
+    plan = tab.page.locator("#plans tbody tr")
+    await plan.filter(has_text="drop_before").filter(has_text="execute").wait_for()
+    for _ in range(30):  # on to the button that takes it back
+        await keys.press("Tab")
+        if "Withdraw" in await tab.page.evaluate("document.activeElement.textContent"):
+            break
+    await keys.press("Enter")
+    await tab.page.locator("#plans").get_by_text("None. Order one above").wait_for()
