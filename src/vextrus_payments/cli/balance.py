@@ -6,7 +6,7 @@ the other.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol, runtime_checkable
@@ -72,17 +72,29 @@ class Clearing:
 
 
 async def clearing_accounts(
-    store: PaymentStore, accounts: AccountMap, *, gateway: str | None, mode: Mode | None
+    store: PaymentStore,
+    accounts: AccountMap,
+    *,
+    gateway: str | None,
+    mode: Mode | None,
+    on_page: Callable[[int], None] | None = None,
 ) -> list[Clearing]:
     """The clearing accounts, summed over every ledger entry there is. Reads pages, never all rows.
+
+    Args:
+        on_page: is told after each page how many entries were read.
 
     Raises:
         StorageError: the store cannot be read, or holds an entry that is none.
     """
     found: dict[tuple[str, Mode, str], Clearing] = {}
     cursor: str | None = None
+    read = 0
     while True:
         page = await store.list_outbox(OutboxKind.LEDGER, cursor=cursor, limit=_PAGE)
+        read += len(page.rows)
+        if on_page is not None:
+            on_page(read)
         for row in page.rows:
             entry = from_json(LedgerEntry, row.document)
             if (gateway is not None and entry.gateway != gateway) or (

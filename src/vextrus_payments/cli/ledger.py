@@ -110,9 +110,14 @@ async def _of_place(place: Place, asked: Asked, busy: Waiting) -> list[dict[str,
     accounts = place.payments.setup.accounts if place.payments is not None else DEFAULT_ACCOUNTS
     rows = []
     async with AsyncExitStack() as stack:
-        for clearing in await clearing_accounts(
-            place.store, accounts, gateway=asked.gateway, mode=asked.mode
-        ):
+        found = await clearing_accounts(
+            place.store,
+            accounts,
+            gateway=asked.gateway,
+            mode=asked.mode,
+            on_page=lambda read: busy.tell(f"Summing the entries: {read:,}"),
+        )
+        for clearing in found:
             busy.tell(f"Reading the books of {clearing.gateway}")
             held, why_not = await _held(place, clearing, asked, stack)
             row = as_document(clearing, held, why_not) | {"place": place.name, "look_at": []}
