@@ -11,6 +11,7 @@ from typing import Final
 import httpx
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -21,6 +22,7 @@ from vextrus_payments_sandbox.admin import ADMIN_PREFIX, Admin, no_route
 from vextrus_payments_sandbox.admin_payments import PaymentsAdmin
 from vextrus_payments_sandbox.bkash import BkashSandbox
 from vextrus_payments_sandbox.bkash.api import unknown_route
+from vextrus_payments_sandbox.bkash.lasting import BkashLasting
 from vextrus_payments_sandbox.bkash.pages import payment_id_of
 from vextrus_payments_sandbox.bkash.records import GATEWAY, Rules
 from vextrus_payments_sandbox.dashboard import Dashboard
@@ -30,9 +32,11 @@ from vextrus_payments_sandbox.faults import FaultPlans
 from vextrus_payments_sandbox.feed import Feed
 from vextrus_payments_sandbox.nagad import NagadSandbox
 from vextrus_payments_sandbox.nagad.keys import KeyFolder
+from vextrus_payments_sandbox.nagad.lasting import NagadLasting
 from vextrus_payments_sandbox.nagad.records import Rules as NagadRules
 from vextrus_payments_sandbox.nagad.wallets import WALLETS as NAGAD_WALLETS
 from vextrus_payments_sandbox.rendering import STYLE_PATH, style
+from vextrus_payments_sandbox.state import Keeper, KeptAnswers, StateFile, StateFileError
 from vextrus_payments_sandbox.taping import Tape
 from vextrus_payments_sandbox.world import (
     SandboxClock,
@@ -62,6 +66,8 @@ def create_app(
     nagad_keys: Path | None = None,
     webhook_transport: httpx.AsyncBaseTransport | None = None,
     magic: bool = True,
+    merchants: int = 1,
+    state: Path | None = None,
 ) -> Starlette:
     """The sandbox's application. Its world is ``app.state.world``, its gateways ``app.state.world.gateways``.
 
@@ -78,6 +84,14 @@ def create_app(
         webhook_transport: how webhooks reach their endpoint, where that is not a socket.
         magic: whether amounts such as 4002.06 and wallets such as 01800400206 bring a fault or an outcome of their
             own (``magic.py``).
+        merchants: how many merchants each gateway has to begin with; those after the first are called
+            SandboxMerchant2, SandboxMerchant3 ... (``GET /_sandbox/merchants``).
+        state: a file (SQLite) that keeps everything from one start to the next; without one nothing outlives the
+            process. It is held from here on until the application's lifespan ends, or until
+            ``app.state.keeper.close()``.
+
+    Raises:
+        StateFileError: the state file cannot be used; it says why, and what to do.
     """
     chance = SystemRandom() if seed is None else Random(seed)
     world = World(SandboxClock(clock or SystemClock()), chance, more_wallets=NAGAD_WALLETS, magic=magic)
@@ -90,6 +104,12 @@ def create_app(
     world.gateways[gateway.name] = gateway
     second = NagadSandbox(world, exchange, nagad or NagadRules(), KeyFolder(nagad_keys))
     world.gateways[second.name] = second
+    for number in range(2, merchants + 1):
+        for one in world.gateways.values():
+            one.admit(f"SandboxMerchant{number}")
+    keeper = None
+    if state is not None:
+        keeper = kept_in(state, world, faults, courier, (gateway, second), seed)
 
     dashboard = Dashboard(world, faults, courier, version())
 
@@ -97,6 +117,8 @@ def create_app(
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
         await exchange.close()
+        if keeper is not None:
+            keeper.close()
 
     async def root(request: Request) -> Response:
         if "Action" in request.query_params and request.method == "GET":
@@ -134,6 +156,7 @@ def create_app(
             *second.routes(),
         ],
         lifespan=lifespan,
+        middleware=[] if keeper is None else [Middleware(KeptAnswers, keeper=keeper)],
         exception_handlers={404: refused, 405: refused, ClientDisconnect: gone},
     )
     app.router.redirect_slashes = False  # a gateway does not send its callers elsewhere
@@ -141,7 +164,27 @@ def create_app(
     app.state.faults = faults
     app.state.exchange = exchange
     app.state.courier = courier
+    app.state.keeper = keeper
     return app
+
+
+def kept_in(
+    path: Path,
+    world: World,
+    faults: FaultPlans,
+    courier: Courier,
+    gateways: tuple[BkashSandbox, NagadSandbox],
+    seed: int | None,
+) -> Keeper:
+    """The world taken up from a state file, and kept there from now on. Raises :class:`StateFileError`."""
+    file = StateFile.open(path)
+    try:
+        return Keeper(
+            file, world, faults, courier, (BkashLasting(gateways[0]), NagadLasting(gateways[1])), seed=seed
+        )
+    except StateFileError:
+        file.close()
+        raise
 
 
 async def certificate(request: Request) -> Response:

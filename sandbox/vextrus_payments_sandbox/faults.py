@@ -138,6 +138,11 @@ class FaultPlans:
         """Forget every order."""
         self._plans.clear()
 
+    def restore(self, plans: Sequence[Plan]) -> None:
+        """Take up orders that were written down; their ids go on."""
+        self._plans = list(plans)
+        self._last_id = max((plan.id for plan in plans), default=0)
+
     def reset(self) -> None:
         """Forget every order, and which payments have brought their own fault already."""
         self.clear()

@@ -11,7 +11,7 @@ No secret comes in here: who adds an entry hides them first (``redacting.py``).
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, get_args
@@ -152,6 +152,10 @@ class Record:
     def closings(self) -> int:
         """How often the server behind it has stopped: a listener that sees it change leaves."""
         return self._closings
+
+    def entries(self) -> Iterator[Entry]:
+        """All that is kept, oldest first."""
+        return iter(self._entries)
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -249,6 +249,8 @@ class SandboxServer:
         nagad_keys: Path | None = None,
         webhook_transport: httpx.AsyncBaseTransport | None = None,
         magic: bool = True,
+        merchants: int = 1,
+        state: Path | None = None,
     ) -> None:
         self.app = create_app(
             clock=clock,
@@ -260,6 +262,8 @@ class SandboxServer:
             nagad_keys=nagad_keys,
             webhook_transport=webhook_transport,
             magic=magic,
+            merchants=merchants,
+            state=state,
         )
         self._wanted = (port, host)
         self._url = ""
@@ -296,7 +300,12 @@ class SandboxServer:
         return describe(self.url, world=self.world)
 
     async def __aenter__(self) -> Self:
-        bound = loopback_socket(*self._wanted)
+        try:
+            bound = loopback_socket(*self._wanted)
+        except (OSError, ValueError):
+            if self.app.state.keeper is not None:
+                self.app.state.keeper.close()  # others may have the file
+            raise
         self._server = _server(self.app)
         self._task = asyncio.create_task(self._server.serve(sockets=[bound]))
         while not self._server.started:
@@ -307,6 +316,7 @@ class SandboxServer:
             await asyncio.sleep(0.005)
         self._url = _url_of(bound)
         self.courier.base_url = self._url
+        self.courier.resume()
         _RUNNING[self._url] = self.world
         return self
 

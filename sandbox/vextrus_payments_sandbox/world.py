@@ -105,6 +105,11 @@ class SandboxClock:
         return self._clock.monotonic()
 
     @property
+    def ahead(self) -> timedelta:
+        """How far ahead of the injected clock the sandbox is."""
+        return self._offset
+
+    @property
     def offset_s(self) -> float:
         """How far ahead of the injected clock the sandbox is, in seconds."""
         return self._offset.total_seconds()

@@ -11,7 +11,7 @@ Money moves at execute, capture, void and refund, and nowhere else. Every refusa
 bKash's own code; it never leaves a state half changed.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import urlsplit
@@ -84,6 +84,14 @@ class BkashRules:
         self._invoices.clear()
 
     def rows(self) -> Iterator[BookRow]:
+    def reindex(self, debited: Iterable[str]) -> None:
+        """Make every index anew from payments that came back; `debited` names those that paid, in that order."""
+        every = (*self.payments.values(), *self.walk_ins.values())
+        self._by_trx = {one.trx_id: one for one in every if one.trx_id is not None}
+        self._by_trx |= {refund.trx_id: one for one in every for refund in one.refunds}
+        self._invoices = {(one.merchant.app_key, one.invoice) for one in every if one.invoice}
+        self._debits = [self.payments[reference] for reference in debited if reference in self.payments]
+
         """Every payment for the books; agreements move no money and are left out."""
         for payment in (*self.payments.values(), *self.walk_ins.values()):
             if not payment.is_agreement:

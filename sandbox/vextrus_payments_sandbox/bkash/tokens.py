@@ -152,7 +152,7 @@ class GrantLog:
         self._world = world
         self._strict = strict
         self.grants: list[Grant] = []
-        self._blocked_until: dict[tuple[str, str], datetime] = {}
+        self.blocked_until: dict[tuple[str, str], datetime] = {}
 
     def admit(self, kind: str, merchant: Merchant) -> bool:
         """Log one grant or refresh; false when it is refused for exceeding the budget."""
@@ -162,15 +162,15 @@ class GrantLog:
             for grant in self.grants
             if (grant.app_key, grant.username) == key and not grant.refused and now - grant.at < GRANT_WINDOW
         ]
-        blocked = now < self._blocked_until.get(key, now)
+        blocked = now < self.blocked_until.get(key, now)
         over = blocked or len(granted) >= GRANTS_PER_WINDOW
         refused = self._strict and over
         if refused and not blocked:
-            self._blocked_until[key] = now + GRANT_WINDOW
+            self.blocked_until[key] = now + GRANT_WINDOW
         self.grants.append(Grant(now, kind, *key, over_budget=over, refused=refused))
         return not refused
 
     def reset(self) -> None:
         """Forget the log and lift every block."""
         self.grants.clear()
-        self._blocked_until.clear()
+        self.blocked_until.clear()

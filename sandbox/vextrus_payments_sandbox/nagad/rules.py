@@ -59,11 +59,24 @@ class NagadRules:
         self._latest: dict[tuple[str, str], Payment] = {}
         self._under_way: list[Payment] = []
         self._issued: set[str] = set()
+        self.on_paid: Callable[[Payment], None] = lambda payment: None
+        """Told of each payment when its money has moved."""
 
     def reset(self) -> None:
         """Forget everything."""
         for kept in (self.payments, self._order_days, self._latest, self._under_way, self._issued):
             kept.clear()
+
+    def reindex(self) -> None:
+        """Make every index anew from payments that came back."""
+        self._order_days.clear()
+        for one in self.payments.values():
+            merchant_id, order_id = one.merchant.merchant_id, one.order_id
+            self._order_days.add((merchant_id, order_id, f"{one.created_at.astimezone(m.DHAKA):%Y%m%d}"))
+            self._latest["", order_id] = self._latest[merchant_id, order_id] = one
+        self._under_way = [one for one in self.payments.values() if one.settles_at is not None]
+        self._issued = {one.issuer_ref for one in self.payments.values() if one.issuer_ref is not None}
+        self._issued |= {refund.trx_id for one in self.payments.values() for refund in one.refunds}
 
     def rows(self) -> Iterator[BookRow]:
         """Every payment for the books."""
@@ -257,6 +270,7 @@ class NagadRules:
             return wallets.NO_BALANCE
         payment.status, payment.issuer_ref = m.Status.SUCCESS, issuer_ref
         payment.paid_at = self.world.now()
+        self.on_paid(payment)
         return None
 
     def settle_due(self) -> None:

@@ -1,0 +1,53 @@
+"""What of bKash is written down, and how it comes back: the indexes are made anew from the payments."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from vextrus_payments_sandbox.bkash.gateway import BkashSandbox
+from vextrus_payments_sandbox.bkash.records import GATEWAY, Agreement, Payment
+from vextrus_payments_sandbox.bkash.tokens import Grant, Merchant
+from vextrus_payments_sandbox.books import Movement
+from vextrus_payments_sandbox.state.codec import Codec
+from vextrus_payments_sandbox.state.sources import Found, Lines, Source, Things, Whole, line_list, missed_in, only
+
+_DEBITS = ("debit", "hold")
+
+
+class BkashLasting:
+    """The bKash of one sandbox."""
+
+    def __init__(self, gateway: BkashSandbox) -> None:
+        self._gateway = gateway
+        rules, grants, api = gateway.rules, gateway.grants, gateway.api
+        self.sources: Sequence[Source] = (
+            Things(f"{GATEWAY}.agreement", rules, "agreements"),
+            Things(f"{GATEWAY}.payment", rules, "payments"),
+            Things(f"{GATEWAY}.walk_in", rules, "walk_ins"),
+            Lines(f"{GATEWAY}.grant", lambda: grants.grants),
+            *missed_in(GATEWAY, lambda: api.manners),
+            Whole(f"{GATEWAY}.blocks", self._blocks),
+            Whole(f"{GATEWAY}.merchants", lambda: list(gateway.merchants)[1:]),
+        )
+
+    def named(self) -> Mapping[type, Any]:
+        """How other things name a merchant."""
+        merchants = self._gateway.merchants
+        return {Merchant: (lambda one: one.name, merchants.get)}
+
+    def restore(self, found: Found, codec: Codec, movements: Sequence[Movement]) -> None:
+        """Take up what was written."""
+        for name in only(found, f"{GATEWAY}.merchants", codec, list[str], []):
+            if name not in self._gateway.merchants:
+                self._gateway.admit(name)
+        rules, grants = self._gateway.rules, self._gateway.grants
+        for attribute, wanted in (("agreements", Agreement), ("payments", Payment), ("walk_ins", Payment)):
+            things = found.get(f"{GATEWAY}.{attribute[:-1]}", {})
+            setattr(rules, attribute, {key: codec.thing(wanted, data) for key, data in things.items()})
+        grants.grants.extend(line_list(found, f"{GATEWAY}.grant", codec, Grant))
+        for app_key, username, until in only(found, f"{GATEWAY}.blocks", codec, list[list[str]], []):
+            grants.blocked_until[app_key, username] = datetime.fromisoformat(until)
+        rules.reindex([one.reference for one in movements if one.gateway == GATEWAY and one.kind in _DEBITS])
+
+    def _blocks(self) -> list[list[str]]:
+        return [[*key, until.isoformat()] for key, until in self._gateway.grants.blocked_until.items()]
