@@ -24,6 +24,7 @@ _TITLES: Final[dict[str, tuple[str, str]]] = {
     "otp": ("Code: right", "Code: wrong"),
     "pin": ("PIN: right", "PIN: wrong"),
     "cancel": ("The payer left by Cancel", ""),
+    "resend": ("The code was sent again", "The code was asked for too often"),
 }
 """Step -> how it is told when right, and when wrong."""
 _LATE: Final[dict[str, str]] = {

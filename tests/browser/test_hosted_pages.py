@@ -235,6 +235,28 @@ async def test_the_list_of_wallets_is_no_barrier_when_open(open_tab: Open, stage
     await tab.check("nagad-wallets")
 
 
+@pytest.mark.parametrize("look", [Look(phone=True), Look(dark=True, javascript=False)], ids=named)
+async def test_the_code_is_sent_again(open_tab: Open, stage: Stage, look: Look) -> None:
+    reference, url = await stage.bkash_page()
+    tab = await open_tab(look)
+    await go_to(tab, url, "otp")
+    stage.clock.step(minutes=4)
+    for _ in range(3):
+        await tab.page.get_by_role("button", name="Send the code again").click()
+        await tab.page.get_by_role("status").filter(has_text="sent again").wait_for()
+        assert "5 minutes, until 12:09" in await tab.page.inner_text("#until")
+    if look.javascript:
+        await tab.check("bkash-resent")
+    await tab.page.get_by_role("button", name="Send the code again").click()
+    await tab.page.get_by_role("alert").filter(has_text="any more often").wait_for()
+    if look.javascript:
+        await tab.check("bkash-resent-enough")
+    await answer(tab, "otp", CUSTOMER["otp"])
+    await answer(tab, "pin", CUSTOMER["pin"])
+    await in_the_shop(tab, stage)
+    assert await stage.state("bkash", reference) == "Completed"
+
+
 # --- time -------------------------------------------------------------------------------------------------------------
 
 

@@ -163,3 +163,48 @@ async def test_a_payment_that_ran_out_of_time_stays_failed(shop: Shop, clock: Fa
     clock.step(hours=25)
     assert "Too late" in (await shop.http.get(created["bkashURL"])).text
     assert (await shop.book(created["paymentID"]))["state"] == "Failed"
+
+
+# --- the code, sent again ---------------------------------------------------------------------------------------------
+
+
+async def resend(shop: Shop, url: str) -> httpx.Response:
+    answer = await shop.http.post(url, data={"otp": "", "action": "Resend"})
+    assert answer.status_code == 303
+    return await shop.http.get(urljoin(url, answer.headers["location"]))
+
+
+async def test_a_code_sent_again_has_its_time_again_three_times(shop: Shop, clock: FakeClock) -> None:
+    created = await shop.create()
+    url = created["bkashURL"] + "&lang=bn"
+    await at_step(shop, url, "otp")
+    for _ in range(3):
+        clock.step(seconds=50)
+        page = await resend(shop, url)
+        assert refresh(page)[0] == 61 and "আবার পাঠানো হয়েছে" in page.text
+    clock.step(seconds=50)
+    page = await resend(shop, url)
+    assert refresh(page)[0] == 11 and "আর পাঠানো যাবে না" in page.text
+    assert Page((await shop.http.get(url)).text).inputs == ["otp"]  # asking too often fails nothing
+    assert params(await walk(shop.http, url))["status"] == ["success"]
+
+
+async def test_a_code_sent_again_gives_no_more_tries(shop: Shop) -> None:
+    url = (await shop.create())["bkashURL"]
+    await at_step(shop, url, "otp")
+    for _ in range(2):
+        await shop.http.post(url, data={"otp": "1", "action": "Confirm"})
+        await resend(shop, url)
+    answer = await shop.http.post(url, data={"otp": "1", "action": "Confirm"})
+    assert params(answer.headers["location"])["status"] == ["failure"]
+
+
+async def test_no_other_step_sends_a_code(shop: Shop, clock: FakeClock) -> None:
+    url = (await shop.create())["bkashURL"]
+    assert Page((await resend(shop, url)).text).inputs == ["wallet"]
+    await at_step(shop, url, "pin")
+    clock.step(seconds=40)
+    page = await resend(shop, url)
+    assert refresh(page)[0] == 51 and "sent again" not in page.text
+    forged = await shop.http.get(url + "&again=sent")
+    assert "sent again" not in forged.text

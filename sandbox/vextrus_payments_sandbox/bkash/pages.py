@@ -25,6 +25,8 @@ from vextrus_payments_sandbox.world import CUSTOMER, WALLETS, SandboxError, to_t
 
 _LATE: Final = "late"
 """In the address to which a page goes on by itself when its time is over."""
+_RESENT: Final = "sent"
+_RESENT_ENOUGH: Final = "enough"
 _WALLET_NUMBER: Final = re.compile(r"01[0-9]{9}", re.ASCII)
 
 
@@ -48,7 +50,8 @@ class BkashPages:
         if not self._rules.page_open(payment):
             way_back = _way_back(payment)
             if _LATE in request.query_params and way_back is not None:
-                return see_other(self._back(payment, way_back))  # the page went on by itself, as the gateway's own does
+                # the page went on by itself, as the gateway's own does
+                return see_other(self._back(payment, way_back))
             return _ended(texts, _ending(payment), way_back)
         self._rules.page_shown(payment)
         return self._step(request, payment, texts, error=request.query_params.get("again", ""))
@@ -114,9 +117,11 @@ class BkashPages:
         if form.get("action") == "Cancel":
             self._rules.page_cancel(payment)
             return ""
+        step = payment.page_step
+        if form.get("action") == "Resend" and step == "otp":
+            return _RESENT if self._rules.page_resend(payment) else _RESENT_ENOUGH
         if form.get("action") != "Confirm":
             return ""
-        step = payment.page_step
         if step not in form:  # a second click, or a form of an earlier step: it was dealt with
             return ""
         value = form[step].strip()
@@ -130,6 +135,9 @@ class BkashPages:
         steps = () if payment.agreement_id is not None else STEPS
         wallet = payment.wallet.number if payment.wallet else ""
         left = TRIES_MAX - (payment.wrong_otps if step == "otp" else payment.wrong_pins)
+        wrong = texts[f"wrong_{step}"] if error == step else ""
+        if step == "otp" and error == _RESENT_ENOUGH:
+            wrong = texts["resent_enough"]
         now, until = self._rules.world.now(), self._rules.page_until(payment)
         return html(
             "step.html",
@@ -146,7 +154,9 @@ class BkashPages:
             step=step,
             progress=numbered(texts["step"], lang, step=STEPS.index(step) + 1, steps=len(STEPS)),
             help=texts[f"{step}_help"].format(wallet=wallet),
-            error=numbered(texts[f"wrong_{step}"], lang, left=left) if error == step else "",
+            error=numbered(wrong, lang, left=left),
+            notice=texts["resent"] if step == "otp" and error == _RESENT else "",
+            resend=step == "otp",
             prefill=payment.payer_reference if _WALLET_NUMBER.fullmatch(payment.payer_reference) else "",
             customer=CUSTOMER,
         )

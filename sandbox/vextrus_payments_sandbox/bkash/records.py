@@ -150,6 +150,8 @@ class Payment(Kept):
     page_step: Literal["wallet", "otp", "pin"] = "wallet"
     wrong_otps: int = 0
     wrong_pins: int = 0
+    resends: int = 0
+    """How often the payer had the code sent again."""
     step_until: datetime | None = None
     """When the code's or the PIN's time is over; None: the page has no timer yet."""
     timed_out: bool = False

@@ -44,6 +44,7 @@ from vextrus_payments_sandbox.world import (
 )
 
 TRIES_MAX: Final = 3
+RESENDS_MAX: Final = 3
 _DIGITS: Final = "0123456789"
 _UPPER: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _ALNUM: Final = _DIGITS + _UPPER + _UPPER.lower()
@@ -83,7 +84,6 @@ class BkashRules:
         self._debits.clear()
         self._invoices.clear()
 
-    def rows(self) -> Iterator[BookRow]:
     def reindex(self, debited: Iterable[str]) -> None:
         """Make every index anew from payments that came back; `debited` names those that paid, in that order."""
         every = (*self.payments.values(), *self.walk_ins.values())
@@ -92,6 +92,7 @@ class BkashRules:
         self._invoices = {(one.merchant.app_key, one.invoice) for one in every if one.invoice}
         self._debits = [self.payments[reference] for reference in debited if reference in self.payments]
 
+    def rows(self) -> Iterator[BookRow]:
         """Every payment for the books; agreements move no money and are left out."""
         for payment in (*self.payments.values(), *self.walk_ins.values()):
             if not payment.is_agreement:
@@ -230,6 +231,15 @@ class BkashRules:
         if payment.wrong_otps >= TRIES_MAX:
             payment.state = State.FAILED
         return False
+
+    @noted(GATEWAY, "resend", _reference_of)
+    def page_resend(self, payment: Payment) -> bool:
+        """The payer has the code sent again and has its whole time once more; false beyond the limit (2013, §9)."""
+        if payment.resends >= RESENDS_MAX:
+            return False
+        payment.resends += 1
+        payment.step_until = self._in(self.rules.code_life_s)
+        return True
 
     @noted(GATEWAY, "pin", _reference_of)
     def page_pin(self, payment: Payment, pin: str) -> bool:
