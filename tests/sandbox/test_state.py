@@ -33,7 +33,11 @@ async def started(
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url=BASE) as http:
         try:
-            yield app, Shop(http, token) if token else await Shop(http).open(), await NagadShop.of(http, clock)
+            yield (
+                app,
+                Shop(http, token) if token else await Shop(http).open(),
+                await NagadShop.of(http, clock),
+            )
         finally:
             app.state.keeper.file.close()
 
@@ -76,7 +80,9 @@ STEPS = ("create", "wallet", "otp", "pin", "execute", "refund")
 
 
 @pytest.mark.parametrize("restart_after", STEPS)
-async def test_a_bkash_payment_goes_on_after_a_restart_at_every_step(tmp_path: Path, restart_after: str) -> None:
+async def test_a_bkash_payment_goes_on_after_a_restart_at_every_step(
+    tmp_path: Path, restart_after: str
+) -> None:
     clock, path, url, payment_id, trx = FakeClock(), tmp_path / "state.db", "", "", ""
 
     async def step(name: str, shop: Shop) -> None:
@@ -111,7 +117,9 @@ NAGAD_STEPS = ("initialize", "complete", "wallet", "otp", "pin", "refund")
 
 
 @pytest.mark.parametrize("restart_after", NAGAD_STEPS)
-async def test_a_nagad_payment_goes_on_after_a_restart_at_every_step(tmp_path: Path, restart_after: str) -> None:
+async def test_a_nagad_payment_goes_on_after_a_restart_at_every_step(
+    tmp_path: Path, restart_after: str
+) -> None:
     clock, path, known = FakeClock(), tmp_path / "state.db", {}
 
     async def step(name: str, shop: NagadShop) -> None:
@@ -181,7 +189,10 @@ async def test_a_second_sandbox_on_the_same_file_is_refused(tmp_path: Path) -> N
     async with started(path, FakeClock()):
         with pytest.raises(StateFileError, match="another sandbox is running on it"):
             create_app(state=path)
-        script = f"from vextrus_payments_sandbox import create_app; from pathlib import Path; create_app(state=Path({str(path)!r}))"
+        script = (
+            "from pathlib import Path\nfrom vextrus_payments_sandbox import create_app\n"
+            f"create_app(state=Path({str(path)!r}))"
+        )
         other = await asyncio.to_thread(
             subprocess.run, [sys.executable, "-c", script], capture_output=True, text=True, check=False
         )

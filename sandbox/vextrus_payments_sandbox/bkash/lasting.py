@@ -9,7 +9,16 @@ from vextrus_payments_sandbox.bkash.records import GATEWAY, Agreement, Payment
 from vextrus_payments_sandbox.bkash.tokens import Grant, Merchant
 from vextrus_payments_sandbox.books import Movement
 from vextrus_payments_sandbox.state.codec import Codec
-from vextrus_payments_sandbox.state.sources import Found, Lines, Source, Things, Whole, line_list, missed_in, only
+from vextrus_payments_sandbox.state.sources import (
+    Found,
+    Lines,
+    Source,
+    Things,
+    Whole,
+    line_list,
+    missed_in,
+    only,
+)
 
 _DEBITS = ("debit", "hold")
 

@@ -33,7 +33,9 @@ class Codec:
 
     def text(self, thing: object) -> str:
         """The thing as one line of JSON, all of its fields."""
-        return json.dumps(self._fields(thing) if is_dataclass(thing) else self._plain(thing), ensure_ascii=False)
+        return json.dumps(
+            self._fields(thing) if is_dataclass(thing) else self._plain(thing), ensure_ascii=False
+        )
 
     def thing(self, wanted: type[_T], text: str) -> _T:
         """The thing of that line. Raises :class:`NotPlainError`."""
@@ -148,4 +150,4 @@ class Codec:
 def hints_of(wanted: type) -> Mapping[str, Any]:
     """The type of each field of a dataclass."""
     hints = get_type_hints(wanted)
-    return {one.name: hints[one.name] for one in fields(wanted)}  # type: ignore[arg-type] # its callers know
+    return {one.name: hints[one.name] for one in fields(wanted)}

@@ -1,8 +1,8 @@
 """The file that ``--state`` names: one SQLite database, held by one sandbox at a time.
 
 Each thing of the world is a row of plain JSON. What one request changed is one transaction, committed before the
-request is answered. So a sandbox that is killed (``kill -9``) loses nothing that it has answered; when the whole machine
-loses its power, the last moments may be gone, and the file is whole.
+request is answered. So a sandbox that is killed (``kill -9``) loses nothing that it has answered; when the whole
+machine loses its power, the last moments may be gone, and the file is whole.
 """
 
 import os

@@ -79,7 +79,8 @@ class Keeper:
             Lines("movement", lambda: world.books.movements),
             Lines("born", lambda: world.register.names),
             Whole("clock", lambda: world.clock.ahead // _MICROSECOND),
-            Whole("forgotten", lambda: [world.record.forgotten, world.record.last_forgotten_at]),
+            Whole("forgotten", lambda: world.record.forgotten),
+            Whole("forgotten_at", lambda: world.record.last_forgotten_at),
             Whole("start", lambda: self._starts),
             Whole("plans", faults.as_json),
             Things("struck", faults.magic, "struck"),
@@ -153,22 +154,29 @@ class Keeper:
         problem = ""
         try:
             self._restore(found)
-        except (NotPlainError, SandboxError, InsufficientFundsError, LookupError, TypeError, ValueError) as error:
+        except (
+            NotPlainError,
+            SandboxError,
+            InsufficientFundsError,
+            LookupError,
+            TypeError,
+            ValueError,
+        ) as error:
             problem = f"{type(error).__name__}: {error}"
         problems = [problem] if problem else self._world.audit()
         if problems:
             raise StateFileError(
-                f"the state file {self.file.path} cannot be taken up: {problems[0]}. It was left as it is; name another "
-                "file, or use the version of the sandbox that wrote it"
+                f"the state file {self.file.path} cannot be taken up: {problems[0]}. It was left as it is; "
+                "name another file, or use the version of the sandbox that wrote it"
             )
 
     def _restore(self, found: Found) -> None:
         world, codec = self._world, self._codec
         at = only(found, _AT, codec, datetime, world.now())
         world.clock.restore(only(found, "clock", codec, int, 0) * _MICROSECOND, at)
-        forgotten, last = only(found, "forgotten", codec, list[int | str], [0, ""])
+        forgotten = only(found, "forgotten", codec, int, 0)
         entries = sorted(line_list(found, "entry", codec, Entry), key=lambda one: one.seq)
-        world.record.restore(entries, int(forgotten), str(last))
+        world.record.restore(entries, forgotten, only(found, "forgotten_at", codec, str, ""))
         world.record.kept = {str(one.seq): one for one in entries}
         self._record.bind(written=True)
         world.wallets = {key: codec.thing(Wallet, data) for key, data in found.get("wallet", {}).items()}
