@@ -1,5 +1,7 @@
-"""The table of the sandbox's own routes in docs/sandbox.md, from its OpenAPI document."""
+"""Tables of the sandbox's pages that come from its own: its routes, and what a payer's page at Nagad can come to."""
 
+from vextrus_payments_sandbox.fault_kinds import KINDS, PAGE, operations_struck
+from vextrus_payments_sandbox.nagad.api import OPERATIONS as NAGAD
 from vextrus_payments_sandbox.openapi import OPERATIONS
 
 
@@ -9,4 +11,13 @@ def controls() -> str:
     lines += [
         f"| `{method} /_sandbox/{path}` | {told.summary} |" for (method, path), told in OPERATIONS.items()
     ]
+    return "\n".join(lines) + "\n"
+
+
+def nagad_pages() -> str:
+    """What can be ordered for the next payer's page, without a wallet of its own."""
+    lines = ["| fault | what the page comes to |", "|---|---|"]
+    for kind in KINDS.values():
+        if PAGE in operations_struck(kind, "nagad", NAGAD):
+            lines.append(f"| `{kind.name}` | {kind.about} |")
     return "\n".join(lines) + "\n"

@@ -32,7 +32,7 @@ def _struck(kind: Kind, gateway: str) -> str:
         return "no"
     if struck == tuple(operations):
         return "any call"
-    apart = {(WEBHOOK,): "announcements", (PAGE,): "payers"}
+    apart: dict[tuple[str, ...], str] = {(WEBHOOK,): "announcements", (PAGE,): "payers"}
     return apart.get(struck) or ", ".join(f"`{name}`" for name in struck)
 
 

@@ -171,6 +171,7 @@ SECTIONS: Final[Mapping[str, Callable[[], str]]] = {
     "payment states": lambda: _edges(PAYMENT_EDGES),  # type: ignore[arg-type]
     "operation states": lambda: _edges(OPERATION_EDGES),  # type: ignore[arg-type]
     "sandbox controls": controls.controls,
+    "sandbox pages of nagad": controls.nagad_pages,
     "sandbox faults": dial.kinds,
     "sandbox magic stages": dial.stages,
     "sandbox magic outcomes": dial.outcomes,
