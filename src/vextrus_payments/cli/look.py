@@ -15,7 +15,7 @@ from vextrus_payments.cli.output import speaks_unicode
 from vextrus_payments.printable import one_line
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console, Group
     from rich.panel import Panel
     from rich.table import Table
     from rich.text import Text
@@ -153,7 +153,7 @@ def facts(pairs: Iterable[tuple[str, object]], *, limit: int = CELL_MAX) -> "Tab
     return grid
 
 
-def panel(body: "RenderableType", title: str, style: str = "frame") -> "Panel":
+def panel(body: "Table | Text | Group", title: str, style: str = "frame") -> "Panel":
     """A box with a title."""
     from rich.panel import Panel
     from rich.text import Text
