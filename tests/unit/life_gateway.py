@@ -23,6 +23,8 @@ class Sent:
     amount: Money
     over_at: datetime
     done: bool = False
+    refused: bool = False
+    """Its sender has its answer: he will not say that it got lost."""
     made: str | None = None
     effect: bool = False
 

@@ -263,7 +263,7 @@ class PaymentLife(RuleBasedStateMachine):
         done = self.gateway.work(request, self.clock.now())
         if way == "answered" and done:
             self.answer(request)
-        elif way == "lost":
+        elif way == "lost" and not request.refused:
             self.lose(request)
 
     def answer(self, request: Sent) -> None:
@@ -302,7 +302,7 @@ class PaymentLife(RuleBasedStateMachine):
         if facts is None or any(r.done for r in mine):
             return
         for request in mine:
-            request.done = True
+            request.done = request.refused = True
         reason = Reason(code=ReasonCode.INSUFFICIENT_BALANCE)
         self.commit(
             plan_refused(facts, claim.operation_id, claim.fence, reason, final=final, now=self.clock.now())
