@@ -163,8 +163,8 @@ class Admin:
         return json_response(self._world.as_books())
 
     async def grants(self, request: Request) -> Response:
-        """Token grants, and what a gateway would object to in the caller's manners."""
-        notes: dict[str, list[Any]] = {"grants": [], "manners": []}
+        """Token grants, what a gateway would object to in the caller's manners, and what he still owes."""
+        notes: dict[str, list[Any]] = {"grants": [], "manners": [], "owed": []}
         for gateway in self._world.gateways.values():
             for name, entries in gateway.notes().items():
                 notes.setdefault(name, []).extend(entries)

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from vextrus_payments.clock import Sleeper
 from vextrus_payments_sandbox import strikes
 from vextrus_payments_sandbox.faults import HEADER, Fault, FaultPlans, Subject, parse_fault
+from vextrus_payments_sandbox.manners import Parting
 from vextrus_payments_sandbox.strikes import ABORT, RESET, ConnectionDroppedError, Dropped, json_response
 from vextrus_payments_sandbox.taping import BODY_KEY, Tape
 from vextrus_payments_sandbox.world import Call, SandboxError, World
@@ -115,11 +116,13 @@ class Exchange:
         work: Work,
         coded: Callable[[str], Response],
         subject: Callable[[], Subject | None] | None = None,
+        parted: Callable[[Parting], None] | None = None,
     ) -> Response:
         """Log the call, let its fault strike, do the work, answer.
 
         `work` does the gateway's work and must not await; `coded` words a refusal with a given code, as this
-        operation would, for the faults that claim one; `subject` finds the payment that may bring a fault itself.
+        operation would, for the faults that claim one; `subject` finds the payment that may bring a fault itself;
+        `parted` is told once how it ended for the caller.
         """
         call = self.world.wire.open(self.world.now(), gateway, operation, request.method, request.url.path)
         call.reference = reference
@@ -132,14 +135,35 @@ class Exchange:
             tape.finished(refused)
             return refused
         call.fault = fault.name if fault else None
+        began = self.world.clock.monotonic_s()
         task = self._start(self._serve(call, fault, work, coded, tape))
+        hung_up, waited_s = False, 0.0
         try:
+            if fault is not None and fault.wait_s:  # the only calls that take long enough for somebody to leave
+                hung_up = await self._left_before(request, task)
+            if hung_up and parted is not None:  # the work goes on; for its caller it is over now
+                parted(Parting(fault, self.world.clock.monotonic_s() - began, hung_up))
+                parted = None
             return await asyncio.shield(task)
         except asyncio.CancelledError:
             if task.cancelled():  # the sandbox is stopping, not the caller
                 tape.finished(None)
+                parted = None
                 return Dropped()
+            hung_up, waited_s = True, self.world.clock.monotonic_s() - began
             raise
+        finally:
+            if parted is not None:
+                parted(Parting(fault, waited_s, hung_up))
+
+    async def _left_before(self, request: Request, task: "asyncio.Task[Response]") -> bool:
+        """Wait for the answer of `task`, or until its caller is gone: then true."""
+        left = self._start(_left(request))
+        try:
+            await asyncio.wait({left, task}, return_when=asyncio.FIRST_COMPLETED)
+            return left.done() and not left.cancelled() and not task.done()
+        finally:
+            left.cancel()
 
     async def close(self) -> None:
         """Stop whatever is still waiting, who listens to the record included; called when the server stops."""
@@ -210,3 +234,9 @@ class Exchange:
 
     def _digits(self, count: int) -> str:
         return self.world.text("0123456789", count)
+
+
+async def _left(request: Request) -> None:
+    """Return when the caller has closed the connection; his body has been read before."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -177,6 +177,9 @@ _KIND: Final = obj(
         "strikes": {"type": "object", "additionalProperties": list_of(TEXT)},
     }
 )
+_MANNER: Final[Mapping[str, Json]] = dict.fromkeys(
+    ("gateway", "code", "rule", "reference", "why", "todo"), TEXT
+)
 _MAGIC: Final = obj(
     {
         "amount": TEXT,
@@ -207,7 +210,11 @@ _ANSWERS: Final[Mapping[str, Json]] = {
         }
     ),
     "Grants": obj(
-        {"grants": list_of(_GRANT), "manners": list_of(obj({"at": MOMENT, "rule": TEXT, "reference": TEXT}))}
+        {
+            "grants": list_of(_GRANT),
+            "manners": list_of(obj({"at": MOMENT, **_MANNER})),
+            "owed": list_of(obj({"since": MOMENT, "due_at": MOMENT, **_MANNER})),
+        }
     ),
     "Payments": obj(
         {

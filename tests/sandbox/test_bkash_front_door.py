@@ -204,5 +204,6 @@ async def test_missed_manners_are_noted(shop: Shop) -> None:
         ("query after execute had answered", paid),
         ("execute repeated", paid),
         ("invoice used for an earlier payment", cancelled),
+        ("invoice asked for again with another amount: 10.00, now 20.00", cancelled),
         ("execute after the payer's page ended in Cancelled", cancelled),
     ]

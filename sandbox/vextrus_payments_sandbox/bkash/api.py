@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from vextrus_payments.gateways.bkash import models as m
 from vextrus_payments_sandbox.bkash.answers import Answers, refusal_v1, refusal_v2
-from vextrus_payments_sandbox.bkash.records import GATEWAY, Refusal, State
+from vextrus_payments_sandbox.bkash.records import GATEWAY, Refusal
 from vextrus_payments_sandbox.bkash.rules import BkashRules
 from vextrus_payments_sandbox.bkash.tokens import (
     TOKEN_LIFE_S,
@@ -28,6 +28,7 @@ from vextrus_payments_sandbox.bkash.tokens import (
     read_id_token,
     refresh_token_is_good,
 )
+from vextrus_payments_sandbox.bkash.watching import BkashManners
 from vextrus_payments_sandbox.exchange import BodyTooLargeError, Done, Exchange, json_response, read_body
 from vextrus_payments_sandbox.faults import Fault, Subject
 from vextrus_payments_sandbox.world import World, iso, to_paisa
@@ -67,7 +68,6 @@ _WRONG_ROUTE: Final = (
     "Authorization header requires 'SignedHeaders' parameter. Authorization header requires existence of either a "
     "'X-Amz-Date' or a 'Date' header."
 )
-MANNERS_MAX: Final = 1_000
 
 
 def front_door(message: str, status: int) -> Response:
@@ -136,7 +136,7 @@ class BkashApi:
         self._exchange = exchange
         self._merchants = {merchant.app_key: merchant for merchant in merchants}
         self._answers = Answers(rules.rules)
-        self.manners: list[dict[str, str]] = []
+        self.manners = BkashManners(world, rules)
         self._handlers: dict[str, Callable[[Ask], Done]] = {
             "create": self._create,
             "execute": self._execute,
@@ -170,6 +170,8 @@ class BkashApi:
         if path == m.ROOT_PATH + m.PATH_REFUND_V1 and fields is not None and not fields.get("amount"):
             operation = "refund_status"  # one URL for both: the amount decides (§4.10)
 
+        self.manners.called(operation, _reference(fields) or "", request.headers)
+
         def coded(code: str) -> Response:
             return (
                 json_response(refusal_v1(code)) if version == "v1" else json_response(refusal_v2(code), 400)
@@ -189,6 +191,7 @@ class BkashApi:
             work=work,
             coded=coded,
             subject=lambda: self._subject(operation, fields or {}),
+            parted=lambda parting: self.manners.parted(operation, _reference(fields) or "", parting),
         )
 
     def _subject(self, operation: str, fields: Mapping[str, str]) -> Subject | None:
@@ -255,7 +258,9 @@ class BkashApi:
             token = fields.get("refresh_token", "")
             if not refresh_token_is_good(token, merchant, self._world.now()):
                 raise Refusal("2079")
-        if not self._grants.admit(kind, merchant):
+        admitted = self._grants.admit(kind, merchant)
+        self.manners.granted(over_budget=self._grants.grants[-1].over_budget)
+        if not admitted:
             return front_door("Too Many Requests", 429)
         answer = m.TokenAnswer(
             status_code=m.CODE_SUCCESS,
@@ -271,18 +276,21 @@ class BkashApi:
 
     def _create(self, ask: Ask) -> Done:
         reused = self._rules.invoice_used(ask.merchant, ask.fields.get("merchantInvoiceNumber", ""))
-        payment = self._rules.create(ask.merchant, ask.fields)
-        if reused:
-            self._miss("invoice used for an earlier payment", payment.payment_id)
+        self.manners.creating(ask.fields)
+        try:
+            payment = self._rules.create(ask.merchant, ask.fields)
+        except Refusal:
+            if reused:
+                self.manners.create_refused(ask.merchant, ask.fields)
+            raise
+        self.manners.created(ask.merchant, payment, reused=reused)
         return Done(json_response(self._answers.created(payment, ask.base_url)), payment.payment_id)
 
     def _execute(self, ask: Ask) -> Done:
         payment_id = _needed(ask, "paymentID")
         known = self._rules.payments.get(payment_id)
-        if known is not None and known.state in (State.CANCELLED, State.FAILED):
-            self._miss(f"execute after the payer's page ended in {known.state.value}", payment_id)
-        if known is not None and known.executed_at is not None:
-            self._miss("execute repeated", payment_id)
+        if known is not None and known.merchant == ask.merchant:
+            self.manners.executing(known)
         payment = self._rules.execute(ask.merchant, payment_id)
         seen = ask.fault is None or not ask.fault.hides_the_answer
         payment.execute_answered = seen and not payment.is_agreement
@@ -292,8 +300,7 @@ class BkashApi:
         if not ask.fields.get("paymentID") and ask.fields.get("agreementID"):
             return self._agreement_status(ask)
         payment = self._rules.query(ask.merchant, _needed(ask, "paymentID"))
-        if payment.execute_answered:
-            self._miss("query after execute had answered", payment.payment_id)
+        self.manners.queried(payment)
         agreement = self._rules.agreements.get(payment.agreement_id or "") if payment.is_agreement else None
         answer = self._answers.queried(payment, stale=ask.stale)
         if agreement is not None and agreement.voided_at is not None:
@@ -331,10 +338,12 @@ class BkashApi:
         payment_id, trx_id = _needed(ask, "paymentID"), _needed(ask, "trxID")
         refund = self._rules.refund(ask.merchant, payment_id, trx_id, ask.fields)
         payment = self._rules.payments[payment_id]
+        self.manners.refunded(ask.merchant, payment)
         return Done(json_response(self._answers.refunded_v1(payment, refund)))
 
     def _refund_status_v1(self, ask: Ask) -> Done:
         payment = self._rules.refundable(ask.merchant, _needed(ask, "paymentID"), _needed(ask, "trxID"))
+        self.manners.refund_looked_at(ask.merchant, payment)
         refunds = payment.refunds[:-1] if ask.stale else payment.refunds
         return Done(json_response(self._answers.refunded_v1(payment, refunds[-1] if refunds else None)))
 
@@ -345,24 +354,21 @@ class BkashApi:
         fields = {**ask.fields, "amount": ask.fields["refundAmount"]}
         refund = self._rules.refund(ask.merchant, fields["paymentId"], fields["trxId"], fields)
         payment = self._rules.payments[fields["paymentId"]]
+        self.manners.refunded(ask.merchant, payment)
         return Done(json_response(self._answers.refunded_v2(payment, refund)))
 
     def _refund_status_v2(self, ask: Ask) -> Done:
         if not (ask.fields.get("paymentId") and ask.fields.get("trxId")):
             return Done(front_door("Invalid request body", 400))
         payment = self._rules.refundable(ask.merchant, ask.fields["paymentId"], ask.fields["trxId"])
+        self.manners.refund_looked_at(ask.merchant, payment)
         refunds = payment.refunds[:-1] if ask.stale else payment.refunds
         return Done(json_response(self._answers.refund_list_v2(payment, list(refunds))))
 
     # ------------------------------------------------------------------------------------------- manners
 
-    def _miss(self, rule: str, reference: str) -> None:
-        """Note what bKash would object to in its acceptance test (§11); it refuses nothing."""
-        if len(self.manners) < MANNERS_MAX:
-            self.manners.append({"at": iso(self._world.now()), "rule": rule, "reference": reference})
-
     def notes(self) -> dict[str, Any]:
-        """The grant log and the manners missed, as JSON."""
+        """The grant log, the manners missed, and what is owed and can still be missed, as JSON."""
         grants = [
             {
                 "at": iso(grant.at),
@@ -374,7 +380,7 @@ class BkashApi:
             }
             for grant in self._grants.grants
         ]
-        return {"grants": grants, "manners": list(self.manners)}
+        return {"grants": grants, "manners": list(self.manners), "owed": self.manners.waiting()}
 
 
 def _same(given: str, known: str) -> bool:

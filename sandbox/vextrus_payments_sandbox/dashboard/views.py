@@ -12,6 +12,7 @@ from starlette.responses import Response
 from vextrus_payments_sandbox.dashboard import reading
 from vextrus_payments_sandbox.dashboard.frame import ROWS, Frame, asked_of, number_of, url_of
 from vextrus_payments_sandbox.hosted import see_other
+from vextrus_payments_sandbox.manners import UNSEEN
 from vextrus_payments_sandbox.notation import to_text
 from vextrus_payments_sandbox.record import Entry
 from vextrus_payments_sandbox.world import CUSTOMER, BookRow
@@ -187,27 +188,32 @@ class Views(Frame):
     def manners(self, request: Request) -> Response:
         """What an acceptance test would object to, and the tokens that were granted."""
         missed: list[dict[str, Any]] = []
+        owed: list[dict[str, Any]] = []
         grants: list[dict[str, Any]] = []
         for name, gateway in self.world.gateways.items():
             notes = gateway.notes()
             missed += [{"gateway": name, **one} for one in notes.get("manners", [])[-ROWS:]]
+            owed += notes.get("owed", [])[-ROWS:]
             grants += notes.get("grants", [])[-ROWS:]
         return self.render(
             request,
             "dash_manners.html",
             "Manners",
             live=("", ""),
-            missed=[
-                {
-                    **one,
-                    "clock": _clock(one),
-                    "payment": reading.payment_path(one["gateway"], one["reference"]),
-                    "name": self._name(one["gateway"], one["reference"]),
-                }
-                for one in _newest(missed)
-            ],
+            missed=[self._manner(one) for one in _newest(missed)],
+            owed=[self._manner(one) for one in sorted(owed, key=lambda one: str(one["due_at"]))[:ROWS]],
+            unseen=UNSEEN,
             grants=[{**one, "clock": _clock(one), **_verdict(one)} for one in _newest(grants)],
         )
+
+    def _manner(self, one: Mapping[str, Any]) -> dict[str, Any]:
+        """A missed manner, or one that is owed, as its row shows it."""
+        return {
+            **one,
+            "clock": str(one["at"] if "at" in one else one["due_at"])[11:19],
+            "payment": reading.payment_path(one["gateway"], one["reference"]),
+            "name": self._name(one["gateway"], one["reference"]),
+        }
 
     def _name(self, gateway: str, reference: str) -> str:
         """What people call a payment: the merchant's own reference, where there is one."""

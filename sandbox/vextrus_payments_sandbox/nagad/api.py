@@ -20,16 +20,16 @@ from starlette.routing import Route
 from vextrus_payments.gateways.nagad import models as m
 from vextrus_payments_sandbox.exchange import BodyTooLargeError, Done, Exchange, json_response, read_body
 from vextrus_payments_sandbox.faults import Fault, Subject
+from vextrus_payments_sandbox.manners import Manners
 from vextrus_payments_sandbox.nagad import sealing
 from vextrus_payments_sandbox.nagad.keys import new_pair
 from vextrus_payments_sandbox.nagad.records import GATEWAY, MESSAGES, PREFIX, Merchant, Refusal
 from vextrus_payments_sandbox.nagad.rules import NagadRules
 from vextrus_payments_sandbox.nagad.writing import accepted, amount_of, cancelled, verified
 from vextrus_payments_sandbox.taping import Tape
-from vextrus_payments_sandbox.world import SandboxError, World, iso
+from vextrus_payments_sandbox.world import SandboxError, World
 
 OPERATIONS: Final = ("initialize", "complete", "verify", "refund")
-MANNERS_MAX: Final = 1_000
 _ROUTES: Final = (
     m.CONTEXT_PATH,
     m.CONTEXT_PATH + "/{rest:path}",
@@ -98,7 +98,8 @@ class NagadApi:
             "refund": self._refund,
         }
         self._last_sealed: dict[str, str] | None = None
-        self.manners: list[dict[str, str]] = []
+        self.manners = Manners(GATEWAY, world.clock.unskewed)
+        rules.on_paid = lambda payment: self.manners.owe("unverified", payment.reference)
 
     def routes(self) -> list[Route]:
         """Both mounts of the API (§2, §14)."""
@@ -114,6 +115,8 @@ class NagadApi:
             raw = await read_body(request)
         except BodyTooLargeError:
             return self._refused(Refusal("999", "the body is too long"), 413)
+
+        self.manners.called(operation, names[-1] if names else "", request.headers)
 
         def coded(code: str) -> Response:
             return self._refused(Refusal(_last_group(code), "a fault that was asked for"))
@@ -187,9 +190,14 @@ class NagadApi:
         outer_time = ask.body.get("dateTime")
         if outer_time is None and "datetime" in ask.body:
             outer_time = ask.body["datetime"]
-            self._miss("the body's time is called dateTime, not datetime", order_id)
+            self.manners.miss("outer_datetime", order_id)
         locale = "bn" if ask.request.query_params.get("locale", "").upper() == "BN" else "en"
-        payment = self._rules.initialize(merchant, order_id, outer_time, inside, locale)
+        try:
+            payment = self._rules.initialize(merchant, order_id, outer_time, inside, locale)
+        except Refusal as refusal:
+            if refusal.code == "083":
+                self.manners.miss("order_reused", order_id)
+            raise
         name = "random" if ask.struck_by("random_nonce") else "challenge"
         answer = self._sealed(ask, accepted(payment, nonce_name=name), merchant)
         return Done(json_response(answer), payment.reference)
@@ -204,7 +212,7 @@ class NagadApi:
         version = ask.request.headers.get(m.HEADER_API_VERSION, "")
         self._rules.complete(payment, inside, ask.body, version)
         if "?" in payment.callback_url:
-            self._miss("a callback URL with a query: how it is joined is not known", payment.reference)
+            self.manners.miss("callback_query", payment.reference)
         base_url = str(ask.request.base_url).rstrip("/")
         page = {"callBackUrl": f"{base_url}/check-out/{payment.reference}", "status": "Success"}
         return Done(json_response(page), payment.reference)
@@ -216,6 +224,7 @@ class NagadApi:
             self._check_headers(ask)
         self._check_owner(ask, ask.names[0])
         payment = self._rules.payment(ask.names[0])
+        self.manners.done("unverified", payment.reference)
         return Done(json_response(verified(payment, stale=ask.struck_by("stale"))), payment.reference)
 
     # ----------------------------------------------------------------------------------- refund (§8, §14.6)
@@ -242,7 +251,7 @@ class NagadApi:
             raise Refusal("064", f"missing: {', '.join(missing)}")
         address = ask.request.headers[m.HEADER_CLIENT_ADDRESS].strip()
         if not _is_ipv4(address):
-            self._miss(f"{m.HEADER_CLIENT_ADDRESS} is no IPv4 address", ask.request.url.path)
+            self.manners.miss("address", ask.request.url.path, header=m.HEADER_CLIENT_ADDRESS)
 
     def _named_merchant(self, ask: Ask) -> str:
         """The merchant that the request says it is, as a client may (§3); empty where it says nothing."""
@@ -277,7 +286,7 @@ class NagadApi:
             strict_hash=self._rules.rules.strict_hash,
         )
         if opened.hash_name != "SHA-256" and not quiet:
-            self._miss(f"signed with {opened.hash_name}: Nagad refuses that", ask.request.url.path)
+            self.manners.miss("weak_hash", ask.request.url.path, hash_name=opened.hash_name)
         return opened.fields
 
     def _sealed(self, ask: Ask, inside: bytes, merchant: Merchant) -> dict[str, str]:
@@ -290,13 +299,6 @@ class NagadApi:
         if ask.struck_by("replayed") and earlier is not None:
             return earlier
         return answer
-
-    # ---------------------------------------------------------------------------------------------- manners
-
-    def _miss(self, rule: str, reference: str) -> None:
-        """Note what works here and may not work at the real gateway; it refuses nothing."""
-        if len(self.manners) < MANNERS_MAX:
-            self.manners.append({"at": iso(self._world.now()), "rule": rule, "reference": reference})
 
     def reset(self) -> None:
         """Forget the manners missed and the answers given."""

@@ -141,7 +141,7 @@ class NagadSandbox:
 
     def notes(self) -> Mapping[str, Any]:
         """The manners missed; Nagad grants no tokens."""
-        return {"manners": list(self.api.manners)}
+        return {"manners": list(self.api.manners), "owed": self.api.manners.waiting()}
 
     def reset(self) -> None:
         """Forget every payment and missed manner; the keys stay."""
