@@ -25,6 +25,8 @@ HEARTBEAT_S: Final = 15.0
 RETRY_MS: Final = 2_000
 """How long a browser waits until it comes back."""
 RETRY_AFTER_S: Final = 5
+BATCH_MAX: Final = 256
+"""How many events are written at once to somebody who has much to catch up on."""
 _NUMBER_MAX: Final = 18
 _MESSAGES: Final = frozenset({"request", "answer", "lost_answer"})
 
@@ -41,6 +43,8 @@ class Feed:
         given = request.headers.get("last-event-id") or request.query_params.get("after", "")
         if given and not (given.isascii() and given.isdigit() and len(given) <= _NUMBER_MAX):
             return json_response({"error": "Last-Event-ID and after are the number of an event"}, 400)
+        if request.method == "HEAD":
+            return Response(media_type=_Stream.media_type)
         if self.listeners >= LISTENERS_MAX:
             refused = json_response({"error": f"{LISTENERS_MAX} listeners are here already"}, 503)
             refused.headers["Retry-After"] = str(RETRY_AFTER_S)
@@ -78,13 +82,15 @@ class _Stream(Response):
     async def _tell(self, send: Send) -> None:
         """Until the server stops."""
         await _write(send, f"retry: {RETRY_MS}\nid: {self._seq}\n\n")
+        warned_of = -1
         while self._record.closings == self._life:
-            if self._record.missed(self._seq):
-                self._seq = min(self._seq, self._record.told)
+            if self._record.missed(self._seq) and warned_of != self._record.lost:
+                self._seq, warned_of = min(self._seq, self._record.told), self._record.lost
                 await _write(send, "event: missed\ndata: {}\n\n")
             news = await self._record.after(self._seq, HEARTBEAT_S)
             if self._record.closings != self._life:
                 return
+            del news[BATCH_MAX:]  # the rest at the next turn, once this is on its way
             if news:
                 self._seq = news[-1].told
             await _write(send, "".join(map(event, news)) or ": still here\n\n")

@@ -89,7 +89,6 @@ class Record:
     _told: int = 0
     _closings: int = 0
     _lost: int = 0
-    """The highest number among those that are kept no more."""
     _waiting: set["asyncio.Future[None]"] = field(default_factory=set, repr=False)
     kept: dict[str, Entry] | None = None
     """The entries by their numbers, where they are written down (a :class:`Shelf`)."""
@@ -147,6 +146,11 @@ class Record:
     def told(self) -> int:
         """The number under which the newest change was told; what :meth:`after` is asked for the next."""
         return self._told
+
+    @property
+    def lost(self) -> int:
+        """The highest number among those that are kept no more."""
+        return self._lost
 
     @property
     def closings(self) -> int:

@@ -173,6 +173,35 @@ async def test_the_stop_ends_every_listener() -> None:
             await stopping
 
 
+async def test_what_was_missed_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, server: SandboxServer, http: httpx.AsyncClient
+) -> None:
+    monkeypatch.setattr(feed, "HEARTBEAT_S", 0.02)
+    server.world.record.add("call", "bkash", "A", "t", status=200)
+    server.world.record.clear()
+    async with listening(http, "?after=0") as answer:
+        listener = Listener(answer)
+        blocks = [await listener.block() for _ in range(4)]
+        assert [block.get("event", "") for block in blocks] == ["", "missed", "", ""]
+
+
+async def test_who_has_much_to_catch_up_on_gets_all_of_it_in_order(
+    server: SandboxServer, http: httpx.AsyncClient
+) -> None:
+    for index in range(1_000):
+        server.world.record.add("call", "bkash", "A", f"{index}", status=200)
+    async with listening(http, "?after=0") as answer:
+        listener = Listener(answer)
+        assert [(await listener.entry())["title"] for _ in range(1_000)] == [
+            f"{index}" for index in range(1_000)
+        ]
+
+
+async def test_who_asks_only_for_the_head_is_not_kept_waiting(http: httpx.AsyncClient) -> None:
+    answer = await http.head("/_sandbox/events")
+    assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/event-stream")
+
+
 async def test_what_an_entry_holds_cannot_make_an_event(
     server: SandboxServer, http: httpx.AsyncClient
 ) -> None:
