@@ -280,6 +280,17 @@ async def test_nagad_payments_have_pages_too(shop: Shop, app: Starlette) -> None
     ]
 
 
+async def test_merchants_and_what_they_have_received_are_shown(shop: Shop, app: Starlette) -> None:
+    payment_id, trx_id = await shop.paid("1000")
+    await shop.refund(payment_id, trx_id, "0.50")
+    world: World = app.state.world
+    world.gateways["bkash"].admit("SecondShop")
+    wallets, start = await look(shop.http, "/wallets"), await look(shop.http, "/start")
+    assert "999.50" in wallets.text and "SecondShop" in wallets.text and "99,999,000.50" in wallets.text
+    facts = world.gateways["bkash"].merchants_at("http://127.0.0.1:28600")[1].facts
+    assert "Merchant SecondShop" in start.text and all(value in start.text for value in facts.values())
+
+
 # -------------------------------------------------------------------------------------------- the wire log
 
 

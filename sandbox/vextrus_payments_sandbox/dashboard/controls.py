@@ -1,6 +1,6 @@
 """The pages with levers: wallets, the fault dial, webhooks, and the start."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -11,7 +11,7 @@ from vextrus_payments_sandbox.dashboard.frame import ROWS, Frame, number_of, url
 from vextrus_payments_sandbox.delivery import Courier
 from vextrus_payments_sandbox.faults import FaultPlans
 from vextrus_payments_sandbox.notation import iso
-from vextrus_payments_sandbox.world import CUSTOMER, World
+from vextrus_payments_sandbox.world import CUSTOMER, MerchantFacts, SandboxError, World
 
 _TIME_STEPS: Final = (
     (300, "5 minutes"),
@@ -49,10 +49,29 @@ class Controls(Frame):
             wrong=wrong,
             live=("", ""),
             wallets=wallets,
+            tills=self._tills(request),
             customer=CUSTOMER,
             typed_for=typed_for,
             typed=typed,
         )
+
+    def _tills(self, request: Request) -> list[dict[str, str]]:
+        """The merchants' accounts; those of a gateway that cannot be used have nothing in them."""
+        tills: list[dict[str, str]] = []
+        for gateway, merchants in self._merchants(request):
+            for one in merchants:
+                balance = reading.money(self.world.books.balance(one.account))
+                tills.append(
+                    {"id": f"m{len(tills)}", "gateway": gateway, "name": one.name, "balance": balance}
+                )
+        return tills
+
+    def _merchants(self, request: Request) -> Iterator[tuple[str, Sequence[MerchantFacts]]]:
+        for name, gateway in self.world.gateways.items():
+            try:
+                yield name, gateway.merchants_at(url_of(request))
+            except SandboxError:  # its keys cannot be kept: `/start` says so
+                continue
 
     def faults(
         self, request: Request, *, wrong: str = "", status: int = 200, typed: Mapping[str, str] | None = None

@@ -65,10 +65,12 @@ class Frame:
         """For each gateway its facts and examples, or why it cannot be used."""
         kits: list[dict[str, Any]] = []
         for name, gateway in self.world.gateways.items():
-            kit: dict[str, Any] = {"gateway": name, "problem": "", "facts": [], "snippets": []}
+            kit: dict[str, Any] = {"gateway": name, "problem": "", "facts": [], "snippets": [], "others": []}
             try:
                 kit["facts"] = list(gateway.describe(url_of(request)).items())
                 kit["snippets"] = snippets.snippets(gateway, url_of(request))
+                others = gateway.merchants_at(url_of(request))[1:]
+                kit["others"] = [(one.name, list(one.facts.items())) for one in others]
             except SandboxError as broken:
                 kit["problem"] = f"{str(broken)[:1].upper()}{str(broken)[1:]}."
             kits.append({**kit, "first": not kits})
