@@ -20,11 +20,13 @@ from vextrus_payments.clock import Clock, Sleeper, SystemClock, SystemSleeper
 from vextrus_payments_sandbox import sns
 from vextrus_payments_sandbox.admin import ADMIN_PREFIX, Admin, no_route
 from vextrus_payments_sandbox.admin_payments import PaymentsAdmin
+from vextrus_payments_sandbox.admin_state import StateAdmin
 from vextrus_payments_sandbox.bkash import BkashSandbox
 from vextrus_payments_sandbox.bkash.api import unknown_route
 from vextrus_payments_sandbox.bkash.lasting import BkashLasting
 from vextrus_payments_sandbox.bkash.pages import payment_id_of
 from vextrus_payments_sandbox.bkash.records import GATEWAY, Rules
+from vextrus_payments_sandbox.bkash.scripted import BkashScript
 from vextrus_payments_sandbox.dashboard import Dashboard
 from vextrus_payments_sandbox.delivery import Courier
 from vextrus_payments_sandbox.exchange import Dropped, Exchange
@@ -34,10 +36,11 @@ from vextrus_payments_sandbox.nagad import NagadSandbox
 from vextrus_payments_sandbox.nagad.keys import KeyFolder
 from vextrus_payments_sandbox.nagad.lasting import NagadLasting
 from vextrus_payments_sandbox.nagad.records import Rules as NagadRules
+from vextrus_payments_sandbox.nagad.scripted import NagadScript
 from vextrus_payments_sandbox.nagad.wallets import WALLETS as NAGAD_WALLETS
 from vextrus_payments_sandbox.rendering import STYLE_PATH, style
+from vextrus_payments_sandbox.seeding import Stage
 from vextrus_payments_sandbox.state import Keeper, KeptAnswers, StateFile, StateFileError
-from vextrus_payments_sandbox.taping import Tape
 from vextrus_payments_sandbox.world import (
     SandboxClock,
     World,
@@ -112,6 +115,8 @@ def create_app(
         keeper = kept_in(state, world, faults, courier, (gateway, second), seed)
 
     dashboard = Dashboard(world, faults, courier, version())
+    scripts = {gateway.name: BkashScript(gateway), second.name: NagadScript(second)}
+    stage = Stage(world, faults, courier, scripts)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -131,11 +136,7 @@ def create_app(
         status = error.status_code if isinstance(error, HTTPException) else 500
         if request.url.path.startswith(ADMIN_PREFIX):
             return no_route(request, status)
-        call = world.wire.open(world.now(), gateway.name, "unknown", request.method, request.url.path)
-        response = unknown_route(request)
-        call.status = response.status_code
-        Tape(world, request, call).finished(response)
-        return response
+        return exchange.turned_away(request, gateway.name, "unknown", unknown_route(request))
 
     async def gone(request: Request, error: Exception) -> Response:
         return Dropped()  # the caller left while sending
@@ -151,6 +152,7 @@ def create_app(
             Route("/SimpleNotificationService-{name}.pem", certificate),
             *Admin(world, faults, courier).routes(),
             *PaymentsAdmin(world, Feed(world.record)).routes(),
+            *StateAdmin(stage).routes(),
             *dashboard.routes(),
             *gateway.routes(),
             *second.routes(),
@@ -165,6 +167,7 @@ def create_app(
     app.state.exchange = exchange
     app.state.courier = courier
     app.state.keeper = keeper
+    app.state.stage = stage
     return app
 
 

@@ -139,7 +139,9 @@ class Exchange:
         task = self._start(self._serve(call, fault, work, coded, tape))
         hung_up, waited_s = False, 0.0
         try:
-            if fault is not None and fault.wait_s:  # the only calls that take long enough for somebody to leave
+            if (
+                fault is not None and fault.wait_s
+            ):  # the only calls that take long enough for somebody to leave
                 hung_up = await self._left_before(request, task)
             if hung_up and parted is not None:  # the work goes on; for its caller it is over now
                 parted(Parting(fault, self.world.clock.monotonic_s() - began, hung_up))
@@ -164,6 +166,13 @@ class Exchange:
             return left.done() and not left.cancelled() and not task.done()
         finally:
             left.cancel()
+
+    def turned_away(self, request: Request, gateway: str, operation: str, answer: Response) -> Response:
+        """Log a call that never came to its work (no such route, a body without end), and answer it."""
+        call = self.world.wire.open(self.world.now(), gateway, operation, request.method, request.url.path)
+        call.status = answer.status_code
+        Tape(self.world, request, call).finished(answer)
+        return answer
 
     async def close(self) -> None:
         """Stop whatever is still waiting, who listens to the record included; called when the server stops."""

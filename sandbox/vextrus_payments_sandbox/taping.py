@@ -56,7 +56,7 @@ class Tape:
             self._world.record.change(self.entry, **self._known())
 
     def finished(self, sent: Response | None) -> None:
-        """The call is over: `sent` is what the caller got to see, None where nothing was. Only the first time counts."""
+        """The call is over, once: `sent` is what the caller got to see, None where nothing was."""
         if self._over:
             return
         self._over = True

@@ -254,7 +254,11 @@ async def test_a_fault_that_is_none_is_told(shop: Shop, record: Record) -> None:
 async def test_calls_that_went_astray_are_told_too(shop: Shop, record: Record) -> None:
     await shop.http.post("/v9/checkout/create", json={})
     await shop.http.get("/remote-payment-gateway-1.0/api/dfs/nothing")
-    assert [(one.gateway, one.title) for one in record.newest(2)] == [
+    await shop.http.post("/v1.2.0-beta/tokenized/checkout/create", content=b"x" * 70_000)
+    await shop.http.post("/remote-payment-gateway-1.0/api/dfs/check-out/complete/R", content=b"x" * 70_000)
+    assert [(one.gateway, one.title) for one in record.newest(4)] == [
+        ("nagad", "complete: 413"),
+        ("bkash", "create: 413"),
         ("nagad", "unknown: 404"),
         ("bkash", "unknown: 403"),
     ]

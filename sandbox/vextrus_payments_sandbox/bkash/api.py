@@ -166,7 +166,9 @@ class BkashApi:
         try:
             fields = _fields(await read_body(request))
         except BodyTooLargeError:
-            return front_door("Request Too Long", 413)
+            return self._exchange.turned_away(
+                request, GATEWAY, operation, front_door("Request Too Long", 413)
+            )
         if path == m.ROOT_PATH + m.PATH_REFUND_V1 and fields is not None and not fields.get("amount"):
             operation = "refund_status"  # one URL for both: the amount decides (§4.10)
 

@@ -26,7 +26,6 @@ from vextrus_payments_sandbox.nagad.keys import new_pair
 from vextrus_payments_sandbox.nagad.records import GATEWAY, MESSAGES, PREFIX, Merchant, Refusal
 from vextrus_payments_sandbox.nagad.rules import NagadRules
 from vextrus_payments_sandbox.nagad.writing import accepted, amount_of, cancelled, verified
-from vextrus_payments_sandbox.taping import Tape
 from vextrus_payments_sandbox.world import SandboxError, World
 
 OPERATIONS: Final = ("initialize", "complete", "verify", "refund")
@@ -114,7 +113,8 @@ class NagadApi:
         try:
             raw = await read_body(request)
         except BodyTooLargeError:
-            return self._refused(Refusal("999", "the body is too long"), 413)
+            refused = self._refused(Refusal("999", "the body is too long"), 413)
+            return self._exchange.turned_away(request, GATEWAY, operation, refused)
 
         self.manners.called(operation, names[-1] if names else "", request.headers)
 
@@ -159,11 +159,8 @@ class NagadApi:
         return Subject(reference, payment.amount_minor, wallet)
 
     def _answer_off_the_map(self, request: Request) -> Response:
-        call = self._world.wire.open(self._world.now(), GATEWAY, "unknown", request.method, request.url.path)
-        response = self._refused(Refusal("999", "there is no such route"), 404)
-        call.status = response.status_code
-        Tape(self._world, request, call).finished(response)
-        return response
+        refused = self._refused(Refusal("999", "there is no such route"), 404)
+        return self._exchange.turned_away(request, GATEWAY, "unknown", refused)
 
     def _reference(self, operation: str, names: tuple[str, ...], request: Request) -> str | None:
         if operation in ("complete", "verify"):
