@@ -48,7 +48,7 @@ class Gate:
 async def opened(tmp_path: Path, gateway: str = "bkash", gate: Gate | None = None) -> AsyncIterator[Shop]:
     clock = FakeClock()
     async with SandboxServer(clock=clock, seed=1, sleeper=gate or Gate()) as server:
-        shop = SHOPS[gateway](server, f"sqlite:///{tmp_path / 'shop.db'}", clock)
+        shop = SHOPS[gateway](server, f"sqlite:///{tmp_path / 'shop.db'}", clock, timeout_s=30.0)
         async with shop.payments:
             yield shop
 
@@ -125,8 +125,12 @@ async def test_a_refund_is_made_at_most_once_whatever_strikes_it(tmp_path: Path,
             for _ in range(3):
                 outcome = await shop.payments.refund(request)
                 shop.clock.advance(HOUR_S)
-            outcome = await shop.payments.refund_status(request.operation_id)
-            moved = shop.moved()["refund"] - before
+            for _ in range(4):  # a look-up of a busy machine may itself run out of time
+                outcome = await shop.payments.refund_status(request.operation_id)
+                moved = shop.moved()["refund"] - before
+                if isinstance(outcome, Refunded) or not moved:
+                    break
+                shop.clock.advance(HOUR_S)
             assert (type(outcome), moved) in {(Refunded, 1), (Unknown, 0)}, f"{kind.name}: {outcome}"
             assert (moved == 1) or kind.phase == "before", kind.name
             await shop.check_books()
