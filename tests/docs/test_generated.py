@@ -76,3 +76,31 @@ def test_pictures_need_nothing_from_elsewhere() -> None:
     for name, svg in pictures.pictures().items():
         found = re.findall(r"https?://[^\"' ]+", svg)
         assert found == ["http://www.w3.org/2000/svg"], name
+
+
+_ITEM = re.compile(r"(?:[-*]|\d+\.) ")
+
+
+def _misread(text: str) -> list[int]:
+    """Lines that a forge and the site read differently: what belongs to a list stands four columns in, and a list
+    begins behind an empty line."""
+    bare = re.sub(r"(?ms)^( *)```.*?^\1```", lambda block: "\n" * block[0].count("\n"), text)
+    found, before, in_list = [], "", False
+    for number, line in enumerate(bare.split("\n"), start=1):
+        shallow = re.match(r" {1,3}(\S.*)", line)
+        if shallow and (not before.strip() or _ITEM.match(shallow[1])):
+            found.append(number)
+        if _ITEM.match(line) and before.strip() and not in_list:
+            found.append(number)
+        in_list = bool(_ITEM.match(line)) or (in_list and bool(line.strip()))
+        before = line
+    return found
+
+
+def test_lists_read_the_same_on_a_forge_and_on_the_site() -> None:
+    pages = [*(ROOT / "docs").rglob("*.md"), ROOT / "examples" / "README.md", ROOT / "SECURITY.md"]
+    assert {str(page): found for page in pages if (found := _misread(page.read_text("utf-8")))} == {}
+    assert _misread("text\n- item\n") == [2]
+    assert _misread("1. item\n\n   its second paragraph\n") == [3]
+    assert _misread("- item\n  - below\n") == [2]
+    assert _misread("- item that goes\n  on\n- next\n\n    its own\n") == []
