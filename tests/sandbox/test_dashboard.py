@@ -348,6 +348,14 @@ async def test_missed_manners_and_grants_are_shown(shop: Shop) -> None:
     assert "granted" in text and "over two an hour" in text
 
 
+async def test_what_is_owed_after_a_lost_answer_is_shown(shop: Shop) -> None:
+    payment_id = await shop.approved("30", merchantInvoiceNumber="INV-OWED")
+    with pytest.raises(httpx.HTTPError):
+        await shop.execute(payment_id, **{"X-Sandbox-Fault": "drop_after"})
+    page = await look(shop.http, "/manners")
+    assert "Still to be done" in page.text and "INV-OWED" in page.text
+
+
 # --------------------------------------------------------------------------------------------- hostile texts
 
 

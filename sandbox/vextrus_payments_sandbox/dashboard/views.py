@@ -208,9 +208,11 @@ class Views(Frame):
 
     def _manner(self, one: Mapping[str, Any]) -> dict[str, Any]:
         """A missed manner, or one that is owed, as its row shows it."""
+        moment = str(one["at"] if "at" in one else one["due_at"])
         return {
             **one,
-            "clock": str(one["at"] if "at" in one else one["due_at"])[11:19],
+            "at": moment,
+            "clock": moment[11:19],
             "payment": reading.payment_path(one["gateway"], one["reference"]),
             "name": self._name(one["gateway"], one["reference"]),
         }
