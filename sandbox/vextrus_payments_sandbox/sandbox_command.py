@@ -12,6 +12,7 @@ from vextrus_payments.cli.look import facts, panel
 from vextrus_payments.cli.output import console, emit_json
 from vextrus_payments.cli.params import PORT
 from vextrus_payments_sandbox.environment import SHELLS, all_variables, checked_url, keys_refusal, script
+from vextrus_payments_sandbox.manners_command import manners
 from vextrus_payments_sandbox.nagad.keys import KeysError
 from vextrus_payments_sandbox.serve import DEFAULT_PORT, PortTakenError, run
 from vextrus_payments_sandbox.world import SandboxError
@@ -120,6 +121,9 @@ def env(url: str, shell: str, as_json: bool) -> int:
         reconfigure(newline="\n")  # a carriage return would become part of each value in a POSIX shell
     sys.stdout.write(script(named, shell))
     return Exit.DONE
+
+
+command.add_command(manners)
 
 
 def _welcome(info: Mapping[str, Any]) -> None:

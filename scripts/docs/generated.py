@@ -21,7 +21,7 @@ from vextrus_payments.gateways.nagad import manners as nagad
 from vextrus_payments.money import Money
 from vextrus_payments.states import OPERATION_EDGES, PAYMENT_EDGES
 
-from . import controls, dial, pictures
+from . import controls, dial, manners, pictures
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -176,4 +176,6 @@ SECTIONS: Final[Mapping[str, Callable[[], str]]] = {
     "sandbox magic stages": dial.stages,
     "sandbox magic outcomes": dial.outcomes,
     "sandbox wallets": dial.wallets,
+    "sandbox manners": manners.rules,
+    "sandbox manners unseen": manners.unseen,
 }

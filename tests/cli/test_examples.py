@@ -53,6 +53,7 @@ RUNS_AFTER_ALL = ("worker --app shop.payments:payments --once",)
 CODES = {
     "settle": {Exit.DONE, Exit.DECLINED},
     "doctor": {Exit.DONE, Exit.DECLINED},
+    "sandbox manners": {Exit.DONE, Exit.DECLINED, Exit.OPEN},
     "webhooks verify": {Exit.DONE, Exit.DECLINED},
     "webhooks forward": {Exit.DONE, Exit.DECLINED},
     "resolve": {Exit.DONE, Exit.OPEN},
