@@ -172,6 +172,10 @@ class Courier:
         """A payment was completed. Awaits nothing and sends nothing: see :meth:`leave`."""
         self._fresh.append(notice)
 
+    def keep_quiet(self) -> None:
+        """Forget what was announced since the last :meth:`leave`: nobody is told."""
+        self._fresh.clear()
+
     async def leave(self, fault: Fault | None = None) -> None:
         """Send what was announced since the last call, under `fault` if it is one of a webhook, else under one that
         was ordered ahead. Returns at once, but for what has to arrive before the call is answered.

@@ -137,6 +137,15 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         "Start over: no payments, full wallets, no faults, the real time. Tokens and the webhook's endpoint stay",
         "Health",
     ),
+    ("POST", "seed"): Operation(
+        "Play a scenario: merchants, wallets, payments and faults; it stops at what a gateway refuses",
+        "Seeded",
+        "Scenario",
+        (400, 409),
+    ),
+    ("GET", "merchants"): Operation(
+        "Every merchant of every gateway, its balance, and what a client of its needs", "Merchants"
+    ),
     ("POST", "clock"): Operation("Move time forward", "Clock", "ClockOrder", (400, 409)),
     ("POST", "approve"): Operation(
         "Do what the payer would do on the hosted page", "Approved", "Approval", (400, 404)

@@ -7,6 +7,7 @@ from typing import Any, Final
 from vextrus_payments_sandbox.fault_kinds import KINDS, PAGE, WEBHOOK, Kind, operations_struck
 from vextrus_payments_sandbox.faults import ALWAYS, PLANS_MAX, SEED_MAX, TIMES_MAX
 from vextrus_payments_sandbox.record import KINDS as ENTRY_KINDS
+from vextrus_payments_sandbox.seeding import scenario
 from vextrus_payments_sandbox.world import ADVANCE_MAX_S, CUSTOMER, WALLETS
 
 Json = dict[str, Any]
@@ -199,6 +200,42 @@ _MAGIC: Final = obj(
 
 _ANSWERS: Final[Mapping[str, Json]] = {
     "Refusal": obj({"error": TEXT}, description="what was wrong, and that nothing was done"),
+    "Merchants": obj(
+        {
+            "merchants": list_of(
+                obj(
+                    {
+                        "gateway": TEXT,
+                        "name": TEXT,
+                        "account": TEXT,
+                        "balance": AMOUNT,
+                        "currency": _CURRENCY,
+                        "client": _TEXTS,
+                    }
+                )
+            )
+        }
+    ),
+    "Seeded": obj(
+        {
+            "merchants": COUNT,
+            "wallets": COUNT,
+            "faults": COUNT,
+            "payments": list_of(
+                obj(
+                    {
+                        "gateway": TEXT,
+                        "reference": TEXT,
+                        "transaction_id": or_null(TEXT),
+                        "invoice": TEXT,
+                        "state": TEXT,
+                        "page": or_null(TEXT),
+                    }
+                )
+            ),
+        },
+        description="page is where the payer pays; null where there is nothing left to do",
+    ),
     "Health": obj({"status": {"type": "string", "const": "ok"}, "now": MOMENT, "gateways": list_of(TEXT)}),
     "Gateways": obj({"gateways": {"type": "object", "additionalProperties": _TEXTS}}),
     "Wire": obj({"calls": list_of(_CALL)}),
@@ -297,6 +334,7 @@ def _orders(gateways: Mapping[str, Sequence[str]]) -> dict[str, Json]:
             "oneOf": fault_orders(gateways),
             "description": f"at most {PLANS_MAX} orders wait at a time",
         },
+        "Scenario": _scenario(gateways),
         "ClockOrder": obj(
             {"advance_s": {"type": "number", "minimum": 0, "maximum": ADVANCE_MAX_S}},
             description="time never runs back, and at most ten years ahead in all",
@@ -371,4 +409,46 @@ def _fault_order(gateway: str, struck: Sequence[str], kinds: Sequence[Kind]) -> 
             "seed": or_null({"type": "integer", "minimum": 0, "maximum": SEED_MAX}),
         },
         title=f"{gateway}: {', '.join(kind.name for kind in kinds[:3])}{', ...' if len(kinds) > 3 else ''}",
+    )
+
+
+def _scenario(gateways: Mapping[str, Sequence[str]]) -> Json:
+    def text(pattern: str) -> Json:
+        return {"type": "string", "pattern": f"^{pattern}$"}
+
+    gateway: Json = {"type": "string", "enum": list(gateways)}
+    webhooks = [scenario.QUIET, *(kind.name for kind in KINDS.values() if kind.phase == WEBHOOK)]
+    most = {"maxItems": scenario.LIST_MAX}
+    payment = obj(
+        {"amount": text(scenario.AMOUNT)},
+        {
+            "gateway": {**gateway, "default": "bkash"},
+            "merchant": text(scenario.NAME),
+            "reference": text(scenario.REFERENCE),
+            "wallet": {**text(scenario.NUMBER), "default": CUSTOMER["wallet"]},
+            "outcome": {"type": "string", "enum": list(scenario.OUTCOMES), "default": "paid"},
+            "step": {"type": "string", "enum": list(scenario.STEPS)},
+            "refunds": {**list_of(text(scenario.REFUND)), "maxItems": scenario.REFUNDS_MAX},
+            "webhook": {"type": "string", "enum": webhooks},
+            "callback_url": text(scenario.URL),
+        },
+    )
+    wallet = obj(
+        {"number": text(scenario.NUMBER)},
+        {
+            "balance": text(scenario.BALANCE),
+            "pin": text(scenario.CODE),
+            "otp": text(scenario.CODE),
+            "blocked": YES_OR_NO,
+            "note": {"type": "string", "pattern": "^[ -~]{0,100}$"},
+        },
+    )
+    return obj(
+        {},
+        {
+            "merchants": {**list_of(obj({"name": text(scenario.NAME)}, {"gateway": gateway})), **most},
+            "wallets": {**list_of(wallet), **most},
+            "payments": {**list_of(payment), **most},
+            "faults": {**list_of(ref("FaultOrder")), **most},
+        },
     )

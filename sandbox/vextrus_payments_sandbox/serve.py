@@ -83,7 +83,8 @@ def describe(url: str, *, world: World | None = None) -> dict[str, Any]:
 
     ``{"version", "pid", "url", "customer": {"wallet", "otp", "pin"}, "gateways": {"bkash": {"base_url",
     "app_key", "app_secret", "username", "password"}, "nagad": {"base_url", "merchant_id",
-    "merchant_private_key_file", "gateway_public_key_file"}}, "sns": {"topic_arn", "cert_url"}}``; the credentials
+    "merchant_private_key_file", "gateway_public_key_file"}}, "merchants": {"bkash": [{"name", ...}], "nagad":
+    [...]}, "sns": {"topic_arn", "cert_url"}}``; ``gateways`` holds the first merchant of each; the credentials
     and the topic are fixed across starts and fake, Nagad's keys are this user's own, made at the first start; the
     key behind the certificate is this process's own.
 
@@ -96,6 +97,10 @@ def describe(url: str, *, world: World | None = None) -> dict[str, Any]:
         "url": url,
         "customer": dict(CUSTOMER),
         "gateways": {name: dict(gateway.describe(url)) for name, gateway in gateways.items()},
+        "merchants": {
+            name: [{"name": one.name, **one.facts} for one in gateway.merchants_at(url)]
+            for name, gateway in gateways.items()
+        },
         "sns": {"topic_arn": TOPICS[GATEWAY], "cert_url": url + sns.signing_key().path},
     }
 

@@ -28,6 +28,12 @@ class Wallet:
         """The name of this wallet's account in the books."""
         return f"wallet:{self.number}"
 
+    @property
+    def right_pin(self) -> str:
+        """A PIN that opens it; the customer's own where none does."""
+        pin = CUSTOMER["pin"]
+        return pin if pin in self.pins else min(self.pins, default=pin)
+
 
 def _wallet(number: str, pin: str, note: str = "", **more: Any) -> Wallet:
     # Sources disagree whether 12121 opens every sandbox wallet (dossier §16.8): here both PINs do.

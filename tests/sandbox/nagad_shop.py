@@ -24,6 +24,14 @@ def dumps(fields: Any) -> bytes:
     return json.dumps(fields, separators=(",", ":")).encode()
 
 
+def private_key(path: str) -> rsa.RSAPrivateKey:
+    """A merchant's key from the file that the sandbox names."""
+    der = base64.b64decode(Path(path).read_text("ascii"))
+    key = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    return key
+
+
 @dataclass
 class NagadShop:
     """A merchant's backend with his key and the gateway's."""

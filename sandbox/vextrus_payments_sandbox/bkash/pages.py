@@ -91,7 +91,7 @@ class BkashPages:
             raise SandboxError("there is no test wallet with this number")
         if payment.wallet is not None:
             self._rules.page_otp(payment, payment.wallet.otp)
-        self._rules.page_pin(payment, CUSTOMER["pin"])
+        self._rules.page_pin(payment, payment.wallet.right_pin if payment.wallet else CUSTOMER["pin"])
 
     def _cancel(self, payment: Payment, number: str) -> None:
         self._rules.page_cancel(payment)
