@@ -160,12 +160,13 @@ class Exchange:
 
     async def _left_before(self, request: Request, task: "asyncio.Task[Response]") -> bool:
         """Wait for the answer of `task`, or until its caller is gone: then true."""
-        left = self._start(_left(request))
+        left = asyncio.create_task(_left(request))  # not one of those whose end somebody waits for
         try:
             await asyncio.wait({left, task}, return_when=asyncio.FIRST_COMPLETED)
             return left.done() and not left.cancelled() and not task.done()
         finally:
             left.cancel()
+            await asyncio.gather(left, return_exceptions=True)
 
     def turned_away(self, request: Request, gateway: str, operation: str, answer: Response) -> Response:
         """Log a call that never came to its work (no such route, a body without end), and answer it."""
