@@ -1,11 +1,14 @@
 """Where the blocks of a page run: a sandbox beside them, its credentials in the environment, a shop of their own."""
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.sync.world import Sandbox, sandbox_running
 from vextrus_payments import PaymentRequest, Payments, PaymentSession
@@ -72,6 +75,15 @@ class Stage:
 
         chosen: dict[str, Any] = {"store": "memory://", "public_url": "https://shop.example/payments", **more}
         return PaidAtOnce(**chosen)
+
+
+def needs(*programs: str) -> None:
+    """Skip the test where a program that a page's commands need is missing, and say so; in CI that is a failure."""
+    missing = [name for name in programs if shutil.which(name) is None]
+    if missing and os.environ.get("VEXTRUS_REQUIRE_SERVICES") == "1":
+        pytest.fail(f"{', '.join(missing)} must be there and is not")
+    if missing:
+        pytest.skip(f"{', '.join(missing)} is not installed")
 
 
 @contextmanager

@@ -18,7 +18,7 @@ import click
 import pytest
 
 from tests.docs.blocks import ALL, ROOT, Block
-from tests.docs.stage import SHOWN_URL, Stage, staged
+from tests.docs.stage import SHOWN_URL, Stage, needs, staged
 from vextrus_payments import Money, Paid, PaymentRequest
 from vextrus_payments.cli.root import root
 
@@ -61,6 +61,7 @@ def payment_id(stage: Stage) -> str:
 @pytest.mark.skipif(os.name == "nt", reason="sh is not everywhere")
 @pytest.mark.parametrize("block", RUN, ids=lambda block: block.name)
 def test_a_block_runs(block: Block, stage: Stage, payment_id: str) -> None:
+    needs("bash", *(["curl"] if "curl" in block.code else []))
     code = block.code.replace(SHOWN_URL, stage.sandbox.server.url)
     code = _PAYMENT_ID.sub(payment_id, code)
     process = subprocess.Popen(

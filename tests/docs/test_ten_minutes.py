@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.docs.blocks import ROOT, blocks
-from tests.docs.stage import SHOWN_URL, Stage, staged
+from tests.docs.stage import SHOWN_URL, Stage, needs, staged
 
 pytestmark = pytest.mark.slow
 
@@ -85,6 +85,7 @@ class Reader:
 
 
 def test_the_page_from_top_to_bottom(tmp_path: Path) -> None:
+    needs("bash", "curl")
     with staged(tmp_path) as stage:
         reader = Reader(stage)
         reader.write("shop.py")
