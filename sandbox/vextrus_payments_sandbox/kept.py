@@ -7,7 +7,7 @@ Nobody has to remember to report a change: whoever sets a field of a thing on a 
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 
@@ -49,6 +49,20 @@ class Shelf(dict[str, _T]):
         super().__delitem__(key)
         self.changed.pop(key, None)
         self.gone[key] = None
+
+    def pop(self, key: str, *otherwise: Any) -> Any:
+        """Take a thing off; `otherwise` where there is none."""
+        if key not in self:
+            return super().pop(key, *otherwise)
+        thing = self[key]
+        del self[key]
+        return thing
+
+    def setdefault(self, key: str, thing: Any = None) -> Any:
+        """The thing of this key; put there where there is none."""
+        if key not in self:
+            self[key] = thing
+        return self[key]
 
     def clear(self) -> None:
         """Empty it."""

@@ -295,13 +295,14 @@ class World:
         openings = {wallet.account: wallet.opening_minor for wallet in self.wallets.values()}
         self.books = Books({BANK: BANK_MINOR, **openings}, self._moved)
         self.register.clear()
+        for movement in movements:
+            self.books.restore(movement)
         for name, reference in payments:
-            row = self.gateways[name].row(reference)
+            row = self.gateways[name].row(reference)  # which may settle what is due by now
             if row is None:
                 raise KeyError(reference)
             self.register.add(name, reference, row.invoice)
-        for movement in movements:
-            self.books.restore(movement)
+        for movement in self.books.movements:
             self.register.learn(movement.gateway, movement.reference, movement.transaction_id)
 
     def now(self) -> datetime:

@@ -149,14 +149,18 @@ async def test_a_nagad_payment_goes_on_after_a_restart_at_every_step(
 
 async def test_what_was_under_way_settles_after_a_restart(tmp_path: Path) -> None:
     clock, path = FakeClock(), tmp_path / "state.db"
-    async with started(path, clock) as (_, _, nagad):
+    async with started(path, clock) as (_, shop, nagad):
+        await shop.paid("10")
+        await nagad.paid("20")
         reference, _ = await nagad.ready("100")
         await nagad.approve(reference, wallet="01900000009")
         assert (await nagad.verify(reference))["status"] == "InProgress"
     clock.step(seconds=61)
     async with started(path, clock) as (app, _, nagad):
         assert (await nagad.verify(reference))["status"] == "Success"
-        await books_of(app)
+        before = await books_of(app)
+    async with started(path, clock) as (app, _, _):
+        assert await books_of(app) == before
 
 
 async def test_rules_that_look_back_know_what_was(tmp_path: Path) -> None:

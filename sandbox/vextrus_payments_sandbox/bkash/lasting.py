@@ -8,6 +8,7 @@ from vextrus_payments_sandbox.bkash.gateway import BkashSandbox
 from vextrus_payments_sandbox.bkash.records import GATEWAY, Agreement, Payment
 from vextrus_payments_sandbox.bkash.tokens import Grant, Merchant
 from vextrus_payments_sandbox.books import Movement
+from vextrus_payments_sandbox.state import manners
 from vextrus_payments_sandbox.state.codec import Codec
 from vextrus_payments_sandbox.state.sources import (
     Found,
@@ -16,7 +17,6 @@ from vextrus_payments_sandbox.state.sources import (
     Things,
     Whole,
     line_list,
-    missed_in,
     only,
 )
 
@@ -34,7 +34,9 @@ class BkashLasting:
             Things(f"{GATEWAY}.payment", rules, "payments"),
             Things(f"{GATEWAY}.walk_in", rules, "walk_ins"),
             Lines(f"{GATEWAY}.grant", lambda: grants.grants),
-            *missed_in(GATEWAY, lambda: api.manners),
+            *manners.sources_of(api.manners),
+            Whole(f"{GATEWAY}.unheard", lambda: sorted(api.manners.unheard)),
+            Whole(f"{GATEWAY}.asked_status", lambda: sorted(api.manners.asked_status)),
             Whole(f"{GATEWAY}.blocks", self._blocks),
             Whole(f"{GATEWAY}.merchants", lambda: list(gateway.merchants)[1:]),
         )
@@ -56,6 +58,10 @@ class BkashLasting:
         grants.grants.extend(line_list(found, f"{GATEWAY}.grant", codec, Grant))
         for app_key, username, until in only(found, f"{GATEWAY}.blocks", codec, list[list[str]], []):
             grants.blocked_until[app_key, username] = datetime.fromisoformat(until)
+        watching = self._gateway.api.manners
+        manners.restore(watching, found, codec)
+        watching.unheard.update(only(found, f"{GATEWAY}.unheard", codec, list[str], []))
+        watching.asked_status.update(only(found, f"{GATEWAY}.asked_status", codec, list[str], []))
         rules.reindex([one.reference for one in movements if one.gateway == GATEWAY and one.kind in _DEBITS])
 
     def _blocks(self) -> list[list[str]]:

@@ -16,21 +16,21 @@ _REFERENCES: Final = ("merchantInvoiceNumber", "payerReference")
 class BkashManners(Manners):
     """A merchant's manners, call by call. Whatever it is told, it refuses nothing."""
 
-    __slots__ = ("_asked_status", "_rules", "_unheard")
+    __slots__ = ("asked_status", "_rules", "unheard")
 
     def __init__(self, world: World, rules: BkashRules) -> None:
         super().__init__(GATEWAY, world.clock.unskewed)
         self._rules = rules
-        self._unheard: set[str] = set()
+        self.unheard: set[str] = set()
         """Payments whose last execute gave its caller no answer."""
-        self._asked_status: set[str] = set()
+        self.asked_status: set[str] = set()
         """App keys of merchants that have called refund status."""
 
     def clear(self) -> None:
         """Forget all of it."""
         super().clear()
-        self._unheard.clear()
-        self._asked_status.clear()
+        self.unheard.clear()
+        self.asked_status.clear()
 
     def creating(self, fields: Mapping[str, str]) -> None:
         """A create, before its rules are asked: they refuse some of this."""
@@ -79,7 +79,7 @@ class BkashManners(Manners):
     def queried(self, payment: Payment) -> None:
         """A query that was answered."""
         reference = payment.payment_id
-        if payment.execute_answered and reference not in self._unheard:
+        if payment.execute_answered and reference not in self.unheard:
             self.miss("query_after_answer", reference)
         self.done("lost_execute", reference)
 
@@ -90,13 +90,13 @@ class BkashManners(Manners):
 
     def refunded(self, merchant: Merchant, payment: Payment) -> None:
         """A refund that went through."""
-        if merchant.app_key not in self._asked_status:
+        if merchant.app_key not in self.asked_status:
             self.owe("refund_unchecked", payment.payment_id)
 
     def refund_looked_at(self, merchant: Merchant, payment: Payment) -> None:
         """A refund status that was answered."""
         self.done("lost_refund", payment.payment_id)
-        self._asked_status.add(merchant.app_key)
+        self.asked_status.add(merchant.app_key)
         for code, reference in list(self.owed):
             known = self._rules.payments.get(reference)
             if code == "refund_unchecked" and known is not None and known.merchant == merchant:
@@ -111,9 +111,9 @@ class BkashManners(Manners):
             return
         if operation == "execute":
             if parting.is_open:
-                self._unheard.add(reference)
+                self.unheard.add(reference)
                 self.owe("lost_execute", reference)
             else:
-                self._unheard.discard(reference)
+                self.unheard.discard(reference)
         if operation == "refund" and parting.is_open:
             self.owe("lost_refund", reference)

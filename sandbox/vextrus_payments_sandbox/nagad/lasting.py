@@ -7,8 +7,9 @@ from typing import Any
 from vextrus_payments_sandbox.books import Movement
 from vextrus_payments_sandbox.nagad.gateway import NagadSandbox
 from vextrus_payments_sandbox.nagad.records import GATEWAY, Merchant, Payment
+from vextrus_payments_sandbox.state import manners
 from vextrus_payments_sandbox.state.codec import Codec
-from vextrus_payments_sandbox.state.sources import Found, Source, Things, Whole, missed_in, only
+from vextrus_payments_sandbox.state.sources import Found, Source, Things, Whole, only
 
 
 class NagadLasting:
@@ -18,7 +19,7 @@ class NagadLasting:
         self._gateway = gateway
         self.sources: Sequence[Source] = (
             Things(f"{GATEWAY}.payment", gateway.rules, "payments"),
-            *missed_in(GATEWAY, lambda: gateway.api.manners),
+            *manners.sources_of(gateway.api.manners),
             Whole(f"{GATEWAY}.merchants", lambda: gateway.names[1:]),
         )
 
@@ -34,4 +35,5 @@ class NagadLasting:
         things = found.get(f"{GATEWAY}.payment", {})
         rules = self._gateway.rules
         rules.payments = {key: codec.thing(Payment, data) for key, data in things.items()}
+        manners.restore(self._gateway.api.manners, found, codec)
         rules.reindex()

@@ -74,9 +74,10 @@ class Keeper:
             named |= gateway.named()
         self._codec = Codec(named)
         self._record = Things("entry", world.record, "kept")
+        self._movements = Lines("movement", lambda: world.books.movements)
         self._sources: tuple[Source, ...] = (
             Things("wallet", world, "wallets"),
-            Lines("movement", lambda: world.books.movements),
+            self._movements,
             Lines("born", lambda: world.register.names),
             Whole("clock", lambda: world.clock.ahead // _MICROSECOND),
             Whole("forgotten", lambda: world.record.forgotten),
@@ -195,6 +196,7 @@ class Keeper:
         for source in self._sources:
             if not any(source in gateway.sources for gateway in self._gateways) and source.name != "start":
                 source.bind(written=True)
+        self._movements.done = len(movements)  # what settled since then is new
 
     def _restore_hands(self, found: Found) -> None:
         """What somebody had ordered: faults, and whom to tell."""

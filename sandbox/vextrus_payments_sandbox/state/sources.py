@@ -35,11 +35,12 @@ class Source(Protocol):
 
 @dataclass(slots=True)
 class Things(Source):
-    """A mapping whose things change: a :class:`Shelf` takes its place."""
+    """A mapping whose things change: a :class:`Shelf` takes its place. `named` writes a key that is no text."""
 
     name: str
     owner: Any
     attribute: str
+    named: Callable[[Any], str] = str
     shelf: Shelf[Any] = field(default_factory=Shelf)
 
     def bind(self, *, written: bool = False) -> None:
@@ -52,10 +53,10 @@ class Things(Source):
     def changes(self, codec: Codec) -> Iterator[Change]:
         """The things that changed, whole."""
         for key in self.shelf.gone:
-            yield key, None
+            yield self.named(key), None
         for key in self.shelf.changed:
             if key in self.shelf:
-                yield key, codec.text(self.shelf[key])
+                yield self.named(key), codec.text(self.shelf[key])
 
     def written(self) -> None:
         """Begin to look for changes anew."""
@@ -133,8 +134,3 @@ def only(found: Found, shelf: str, codec: Codec, wanted: type[_T], otherwise: _T
     """What was written whole; `otherwise` where it was not written."""
     data = found.get(shelf, {}).get(ONLY)
     return otherwise if data is None else codec.thing(wanted, data)
-
-
-def missed_in(gateway: str, manners: Callable[[], Any]) -> tuple[Source, ...]:
-    """The manners that a gateway's merchants missed."""
-    return (Lines(f"{gateway}.manner", lambda: getattr(manners(), "missed", manners())),)
