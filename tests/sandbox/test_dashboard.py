@@ -354,6 +354,7 @@ async def test_what_is_owed_after_a_lost_answer_is_shown(shop: Shop) -> None:
         await shop.execute(payment_id, **{"X-Sandbox-Fault": "drop_after"})
     page = await look(shop.http, "/manners")
     assert "Still to be done" in page.text and "INV-OWED" in page.text
+    assert "`" not in page.text and "code" in page.tags  # words in back quotes are code
 
 
 # --------------------------------------------------------------------------------------------- hostile texts
