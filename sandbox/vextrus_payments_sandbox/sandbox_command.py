@@ -8,7 +8,7 @@ import click
 
 from vextrus_payments.cli.exit_codes import Exit
 from vextrus_payments.cli.helping import Group
-from vextrus_payments.cli.look import facts, panel
+from vextrus_payments.cli.look import commands, facts, panel
 from vextrus_payments.cli.output import console, emit_json
 from vextrus_payments.cli.params import PORT
 from vextrus_payments_sandbox.environment import SHELLS, all_variables, checked_url, keys_refusal, script
@@ -133,12 +133,11 @@ def _welcome(info: Mapping[str, Any]) -> None:
         ("Open it", url),
         ("Test customer", customer),
         *((f"{name} API", gateway["base_url"]) for name, gateway in info["gateways"].items()),
-        ("Pay once", f"vextrus-pay pay bkash --amount 100 --reference INV-1 --sandbox {url}"),
-        ("Your own code", _env_hint(url)),
-        ("Stop it", "Ctrl+C"),
     ]
     out = console()
     out.print(panel(facts(rows), "Payment sandbox: no real money"))
+    pay = f"vextrus-pay pay bkash --amount 100 --reference INV-1 --sandbox {url}"
+    commands(out, [("Pay once", pay), ("Your own code", _env_hint(url)), ("Stop it", "Ctrl+C")])
     out.file.flush()
 
 
