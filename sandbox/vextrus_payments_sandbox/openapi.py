@@ -35,6 +35,8 @@ class Operation:
     query: tuple[Json, ...] = ()
     path: Mapping[str, Json] = field(default_factory=dict)
     media_type: str = "application/json"
+    body_needed: bool = True
+    """Whether a request without its body is refused."""
 
 
 _BKASH_ONLY: Final = {"gateway": {"type": "string", "enum": ["bkash"]}}
@@ -142,6 +144,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         "Seeded",
         "Scenario",
         (400, 409),
+        body_needed=False,
     ),
     ("GET", "merchants"): Operation(
         "Every merchant of every gateway, its balance, and what a client of its needs", "Merchants"
@@ -240,7 +243,7 @@ def _operation(method: str, path: str, operation: Operation) -> Json:
         found["parameters"] = [*parameters, *operation.query]
     if operation.body:
         found["requestBody"] = {
-            "required": True,
+            "required": operation.body_needed,
             "content": {"application/json": {"schema": shapes.ref(operation.body)}},
         }
     return found
