@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,12 +11,17 @@ from vextrus_payments.cli.exit_codes import Exit
 from vextrus_payments.cli.helping import Group
 from vextrus_payments.cli.look import commands, facts, panel
 from vextrus_payments.cli.output import console, emit_json
-from vextrus_payments.cli.params import PORT
+from vextrus_payments.cli.params import PORT, FilePath, WholeNumber
 from vextrus_payments_sandbox.environment import SHELLS, all_variables, checked_url, keys_refusal, script
 from vextrus_payments_sandbox.manners_command import manners
 from vextrus_payments_sandbox.nagad.keys import KeysError
+from vextrus_payments_sandbox.seeding import Mistake, ScenarioError
+from vextrus_payments_sandbox.seeding_commands import reset, scenario_of, tell_mistakes
+from vextrus_payments_sandbox.seeding_commands import seed as seed_command
 from vextrus_payments_sandbox.serve import DEFAULT_PORT, PortTakenError, run
-from vextrus_payments_sandbox.world import SandboxError
+from vextrus_payments_sandbox.standing import StandingClock, read_moment
+from vextrus_payments_sandbox.state import StateFileError
+from vextrus_payments_sandbox.world import MERCHANTS_MAX, SandboxError
 
 _DEFAULT_SHELL = "powershell" if sys.platform == "win32" else "sh"
 
@@ -50,6 +56,11 @@ def command(ctx: click.Context) -> None:
             "vextrus-pay sandbox serve --webhook-url http://127.0.0.1:8000/payments/bkash/webhook --strict-manners",
             "announce payments to your shop, and be as strict as the gateways are",
         ),
+        ("vextrus-pay sandbox serve --state sandbox.db", "keep payments, wallets and books for the next start"),
+        (
+            "vextrus-pay sandbox serve --seed-file scenario.yaml --seed 1 --clock 2026-01-31T12:00:00+06:00",
+            "the same payments, ids and answers each time",
+        ),
     ),
 )
 @click.option(
@@ -59,6 +70,37 @@ def command(ctx: click.Context) -> None:
     show_default=True,
     metavar="PORT",
     help="Where to listen on 127.0.0.1; 0 takes any free port.",
+)
+@click.option(
+    "--state",
+    type=FilePath(path_type=Path),
+    metavar="FILE",
+    help="Keep everything in this file (SQLite), and go on from it at the next start.",
+)
+@click.option(
+    "--seed-file",
+    type=FilePath(path_type=Path),
+    metavar="FILE",
+    help="Begin with this scenario (YAML); not again where --state has something already.",
+)
+@click.option(
+    "--seed",
+    type=WholeNumber(0, 999_999_999),
+    metavar="N",
+    help="Make every id repeat from run to run; with --clock every answer does.",
+)
+@click.option(
+    "--clock",
+    metavar="TIME",
+    help="Let time stand still at this moment (2026-01-31T12:00:00+06:00) until POST /_sandbox/clock moves it.",
+)
+@click.option(
+    "--merchants",
+    type=WholeNumber(1, MERCHANTS_MAX),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="How many merchants each gateway has, each with credentials and an account of its own.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line once connections are accepted.")
 @click.option(
@@ -71,24 +113,58 @@ def command(ctx: click.Context) -> None:
     metavar="URL",
     help="Announce payments to this webhook address on this machine, once it has confirmed that it wants them.",
 )
-def serve(port: int, as_json: bool, strict_manners: bool, webhook_url: str | None) -> int:
+def serve(
+    port: int,
+    as_json: bool,
+    strict_manners: bool,
+    webhook_url: str | None,
+    state: Path | None,
+    seed_file: Path | None,
+    seed: int | None,
+    clock: str | None,
+    merchants: int,
+) -> int:
     """Run the sandbox until Ctrl+C (or SIGTERM)."""
-    taken = wrong = keyless = ""
+    standing = None if clock is None else _standing(clock)
+    mistakes: tuple[Mistake, ...] = ()
+    problem: tuple[str, str] | None = None
     try:
-        run(port, emit_json if as_json else _welcome, strict_manners=strict_manners, webhook_url=webhook_url)
+        run(
+            port,
+            emit_json if as_json else _welcome,
+            clock=standing,
+            seed=seed,
+            strict_manners=strict_manners,
+            webhook_url=webhook_url,
+            merchants=merchants,
+            state=state,
+            scenario=None if seed_file is None else scenario_of(seed_file),
+        )
     except PortTakenError as error:
-        taken = str(error)
+        problem = (f"{error}. Stop what listens there, or take --port 0.", "--port")
     except KeysError as error:
-        keyless = str(error)
+        problem = (str(error), "")
+    except StateFileError as error:
+        problem = (f"{error}.", "--state")
+    except ScenarioError as error:
+        mistakes = error.mistakes
     except SandboxError as error:
-        wrong = str(error)
-    if keyless:
-        raise keys_refusal(keyless)
-    if wrong:
-        raise click.BadParameter(wrong, param_hint="--webhook-url")
-    if taken:
-        raise click.BadParameter(f"{taken}. Stop what listens there, or take --port 0.", param_hint="--port")
+        problem = (str(error), "--webhook-url")
+    if mistakes and seed_file is not None:
+        return tell_mistakes(seed_file, mistakes, as_json=False)
+    if problem is not None:
+        words, option = problem
+        raise click.BadParameter(words, param_hint=option) if option else keys_refusal(words)
     return Exit.DONE
+
+
+def _standing(text: str) -> StandingClock:
+    problem = ""
+    try:
+        return StandingClock(read_moment(text))
+    except ValueError as error:
+        problem = str(error)
+    raise click.BadParameter(f"{problem}.", param_hint="--clock")
 
 
 @command.command(
@@ -124,6 +200,8 @@ def env(url: str, shell: str, as_json: bool) -> int:
 
 
 command.add_command(manners)
+command.add_command(reset)
+command.add_command(seed_command)
 
 
 def _welcome(info: Mapping[str, Any]) -> None:

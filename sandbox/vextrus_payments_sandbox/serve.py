@@ -29,6 +29,8 @@ from vextrus_payments_sandbox.delivery import Courier
 from vextrus_payments_sandbox.exchange import ABORT, RESET, Exchange
 from vextrus_payments_sandbox.nagad.keys import KeyFolder
 from vextrus_payments_sandbox.nagad.records import Rules as NagadRules
+from vextrus_payments_sandbox.seeding import Scenario, play
+from vextrus_payments_sandbox.standing import StandingClock
 from vextrus_payments_sandbox.subscriptions import checked_endpoint
 from vextrus_payments_sandbox.world import CUSTOMER, SandboxGateway, World
 
@@ -210,7 +212,7 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def _server(app: Starlette) -> _Server:
+def _server(app: Starlette, *, standing: bool = False) -> _Server:
     return _Server(
         uvicorn.Config(
             _OwnHostsOnly(app),
@@ -224,6 +226,7 @@ def _server(app: Starlette) -> _Server:
             timeout_keep_alive=60,
             timeout_graceful_shutdown=_GRACE_S,
             proxy_headers=False,
+            date_header=not standing,  # the machine's own time would be the one thing that differs from run to run
         ),
         app.state.exchange,
     )
@@ -271,6 +274,7 @@ class SandboxServer:
             state=state,
         )
         self._wanted = (port, host)
+        self._standing = isinstance(clock, StandingClock)
         self._url = ""
         self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
@@ -286,6 +290,11 @@ class SandboxServer:
         """Who delivers the webhooks."""
         courier: Courier = self.app.state.courier
         return courier
+
+    @property
+    def taken_up(self) -> bool:
+        """Whether its world came from a state file that an earlier start had written."""
+        return self.app.state.keeper is not None and bool(self.app.state.keeper.taken_up)
 
     @property
     def url(self) -> str:
@@ -311,7 +320,7 @@ class SandboxServer:
             if self.app.state.keeper is not None:
                 self.app.state.keeper.close()  # others may have the file
             raise
-        self._server = _server(self.app)
+        self._server = _server(self.app, standing=self._standing)
         self._task = asyncio.create_task(self._server.serve(sockets=[bound]))
         while not self._server.started:
             if self._task.done():
@@ -358,13 +367,17 @@ def run(
     bkash: Rules | None = None,
     nagad: NagadRules | None = None,
     webhook_url: str | None = None,
+    merchants: int = 1,
+    state: Path | None = None,
+    scenario: Scenario | None = None,
 ) -> None:
     """Serve until SIGTERM or Ctrl+C, then return within two seconds even if clients keep connections open.
 
     `on_ready` is called once, with what :func:`describe` gives, when connections are accepted; then `webhook_url` is
-    asked whether it wants to be told of bKash's payments. Raises :class:`PortTakenError`, :class:`NotLoopbackError`,
-    :class:`KeysError` (Nagad's keys cannot be kept) and another :class:`SandboxError` (no address of this machine)
-    before anything is served.
+    asked whether it wants to be told of bKash's payments. `scenario` is played before that, unless the state file holds
+    what an earlier start left. Raises :class:`PortTakenError`, :class:`NotLoopbackError`, :class:`KeysError` (Nagad's
+    keys cannot be kept), :class:`StateFileError`, :class:`ScenarioError` (a gateway refuses a part of it) and another
+    :class:`SandboxError` (no address of this machine) before anything is announced.
     """
     endpoint = None if webhook_url is None else checked_endpoint(webhook_url)
     KeyFolder().ensure()
@@ -381,7 +394,11 @@ def run(
                 strict_manners=strict_manners,
                 bkash=bkash,
                 nagad=nagad,
+                merchants=merchants,
+                state=state,
             ) as server:
+                if scenario is not None and not server.taken_up:
+                    await play(server.app.state.stage, scenario, server.url)
                 if on_ready is not None:
                     on_ready(server.info)
                 if endpoint is not None:

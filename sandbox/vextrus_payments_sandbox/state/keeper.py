@@ -91,9 +91,12 @@ class Keeper:
             *(source for gateway in gateways for source in gateway.sources),
         )
         self._epoch = -1
+        self.taken_up = False
+        """Whether there was something in the file."""
         found = sorted_in(file.rows())
         if found:
             self._take_up(found)
+            self.taken_up = True
         world.keeping = self.keep
 
     # ------------------------------------------------------------------------------------------- writing
