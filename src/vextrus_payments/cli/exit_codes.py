@@ -31,7 +31,8 @@ class Exit(IntEnum):
 
 MEANINGS: Final[Mapping[Exit, str]] = {
     Exit.DONE: "paid, authorized or done",
-    Exit.DECLINED: "declined; or books differ (the demo's, the ledger's, a statement's); or a check found a fault (`doctor`, manners, UAT)",
+    Exit.DECLINED: "declined; or books differ (the demo's, the ledger's, a statement's); or a check found a fault "
+    "(`doctor`, manners, UAT)",
     Exit.USAGE: "wrong usage or configuration (refused credentials included): nothing was sent that could move money",
     Exit.OPEN: "unknown, pending or under review, or the store failed: look again",
     Exit.NOT_SENT: "nothing was sent, or our own records forbid it",
