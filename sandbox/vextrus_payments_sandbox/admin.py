@@ -16,7 +16,7 @@ from starlette.routing import Match, Route
 from vextrus_payments_sandbox import magic
 from vextrus_payments_sandbox.admin_taping import AdminTape
 from vextrus_payments_sandbox.delivery import Courier
-from vextrus_payments_sandbox.exchange import BodyTooLargeError, json_response, read_body
+from vextrus_payments_sandbox.exchange import BODY_MAX, BodyTooLargeError, json_response, read_body
 from vextrus_payments_sandbox.fault_kinds import kinds_as_json
 from vextrus_payments_sandbox.faults import FaultPlans
 from vextrus_payments_sandbox.openapi import document
@@ -60,7 +60,7 @@ def is_foreign(request: Request) -> bool:
     return not ours or origin != f"{request.url.scheme}://{request.headers.get('host', '')}"
 
 
-def guarded(endpoint: Endpoint) -> Endpoint:
+def guarded(endpoint: Endpoint, *, body_max: int = BODY_MAX) -> Endpoint:
     """Refuse foreign pages, tell the record of what changes something, and turn a :class:`SandboxError` into its JSON
     answer."""
 
@@ -70,7 +70,7 @@ def guarded(endpoint: Endpoint) -> Endpoint:
         if request.method in ("GET", "HEAD"):
             return await answered(endpoint, request)
         try:
-            await read_body(request)
+            await read_body(request, body_max)
         except BodyTooLargeError:
             return admin_error("the body is too long", 413)
         tape, answer = AdminTape(request.app.state.world, request), None
@@ -91,10 +91,10 @@ async def answered(endpoint: Endpoint, request: Request) -> Response:
         return admin_error(str(wrong), wrong.status)
 
 
-async def wish(request: Request) -> dict[str, Any]:
+async def wish(request: Request, *, body_max: int = BODY_MAX) -> dict[str, Any]:
     """The JSON object of a request, ``{}`` for an empty body; raises :class:`SandboxError`."""
     try:
-        raw = await read_body(request)
+        raw = await read_body(request, body_max)
     except BodyTooLargeError:
         raise SandboxError("the body is too long", 413) from None
     try:

@@ -7,7 +7,7 @@ from starlette.routing import Route
 from vextrus_payments_sandbox.admin import ADMIN_PREFIX, guarded, wish
 from vextrus_payments_sandbox.exchange import json_response
 from vextrus_payments_sandbox.seeding import Mistake, ScenarioError, Stage, checked, play, read_json
-from vextrus_payments_sandbox.seeding.reading import UnreadableError
+from vextrus_payments_sandbox.seeding.reading import SIZE_MAX, UnreadableError
 from vextrus_payments_sandbox.world import CURRENCY, to_text
 
 
@@ -20,13 +20,13 @@ class StateAdmin:
     def routes(self) -> list[Route]:
         """Below ``/_sandbox``."""
         return [
-            Route(f"{ADMIN_PREFIX}/seed", guarded(self.seed), methods=["POST"]),
+            Route(f"{ADMIN_PREFIX}/seed", guarded(self.seed, body_max=SIZE_MAX), methods=["POST"]),
             Route(f"{ADMIN_PREFIX}/merchants", guarded(self.merchants), methods=["GET"]),
         ]
 
     async def seed(self, request: Request) -> Response:
         """Play a scenario: merchants, wallets, payments and faults."""
-        asked = await wish(request)
+        asked = await wish(request, body_max=SIZE_MAX)
         problem = ""
         try:
             scenario = checked(read_json(asked))

@@ -68,7 +68,10 @@ def seed(file: Path, sandbox: str, as_json: bool) -> int:
     cls=Command,
     examples=(
         ("vextrus-pay sandbox reset", "no payments, full wallets, no faults, the real time"),
-        ("vextrus-pay sandbox reset --sandbox http://127.0.0.1:28600 --json", "for a script, between two tests"),
+        (
+            "vextrus-pay sandbox reset --sandbox http://127.0.0.1:28600 --json",
+            "for a script, between two tests",
+        ),
     ),
 )
 @click.option(

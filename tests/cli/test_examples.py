@@ -46,6 +46,7 @@ ELSEWHERE = {
     "reconcile --watch": "goes on until Ctrl+C: test_operating.py ends it",
     "worker --app shop.payments:payments": "goes on until it is told to stop: test_worker.py tells it",
     "body.json --at 2d": "fetches a certificate: test_webhooks_verify.py has one at hand",
+    "sandbox reset": "would empty the sandbox of the other examples: test_sandbox_state.py has one of its own",
     "sandbox serve": "goes on until Ctrl+C: conftest.py has it for the whole session, on a port that is free",
 }
 RUNS_AFTER_ALL = ("worker --app shop.payments:payments --once",)
@@ -163,6 +164,7 @@ class Shop:
         (folder / "bkash.toml").write_text(FORMAT, encoding="utf-8")
         statement = "Transaction ID,Type,Amount,Charge,Settled\nDAJ4KWXYZ1,Payment,100.00,1.85,2026-01-21\n"
         (folder / "january.csv").write_text(statement, encoding="utf-8")
+        (folder / "scenario.yaml").write_text("payments: [{amount: 9.75, outcome: open}]", encoding="utf-8")
         sent = delivery(envelope())
         lines = "".join(f"{name}: {value}\r\n" for name, value in sent.headers.items())
         (folder / "headers.txt").write_bytes(lines.encode())

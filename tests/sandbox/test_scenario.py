@@ -214,3 +214,12 @@ async def test_what_a_gateway_refuses_is_said_where_it_stands(shop: Shop, words:
 )
 async def test_the_admin_api_refuses_bad_shapes(shop: Shop, body: Any) -> None:
     assert (await shop.http.post("/_sandbox/seed", json=body)).status_code == 400
+
+
+async def test_a_long_scenario_and_one_that_is_too_long(shop: Shop) -> None:
+    wallets = [{"number": f"0171{number:07d}", "note": "n" * 90} for number in range(1_000)]
+    assert (await shop.http.post("/_sandbox/seed", json={"wallets": wallets})).json()["wallets"] == 1_000
+    more = [*wallets, {"number": "01720000000"}]
+    refused = await shop.http.post("/_sandbox/seed", json={"wallets": more})
+    assert refused.status_code == 400 and "at most 1000" in refused.json()["error"]
+    assert (await shop.http.post("/_sandbox/seed", content=b"x" * 1_100_000)).status_code == 413

@@ -11,7 +11,7 @@ from vextrus_payments_sandbox.seeding.reading import Spot, plain
 from vextrus_payments_sandbox.wallets import CUSTOMER
 from vextrus_payments_sandbox.world import SandboxError
 
-LIST_MAX: Final = 10_000
+LIST_MAX: Final = 1_000
 REFUNDS_MAX: Final = 10
 MISTAKES_MAX: Final = 50
 GATEWAYS: Final = ("bkash", "nagad")

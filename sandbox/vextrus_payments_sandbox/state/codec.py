@@ -32,10 +32,8 @@ class Codec:
         self._named = named
 
     def text(self, thing: object) -> str:
-        """The thing as one line of JSON, all of its fields."""
-        return json.dumps(
-            self._fields(thing) if is_dataclass(thing) else self._plain(thing), ensure_ascii=False
-        )
+        """The thing as one line of JSON in ASCII, all of its fields: any text that a caller sent can be kept."""
+        return json.dumps(self._fields(thing) if is_dataclass(thing) else self._plain(thing))
 
     def thing(self, wanted: type[_T], text: str) -> _T:
         """The thing of that line. Raises :class:`NotPlainError`."""

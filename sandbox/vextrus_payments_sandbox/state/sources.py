@@ -100,11 +100,11 @@ class Whole(Source):
 
     def bind(self, *, written: bool = False) -> None:
         """Write it, or take it for written."""
-        self.last = json.dumps(self.of(), ensure_ascii=False) if written else ""
+        self.last = json.dumps(self.of()) if written else ""
 
     def changes(self, codec: Codec) -> Iterator[Change]:
         """All of it."""
-        self._now = json.dumps(self.of(), ensure_ascii=False)
+        self._now = json.dumps(self.of())
         if self._now != self.last:
             yield ONLY, self._now
 
