@@ -103,7 +103,18 @@ async def wish(request: Request, *, body_max: int = BODY_MAX) -> dict[str, Any]:
         found = None
     if not isinstance(found, dict):
         raise SandboxError("the body must be one JSON object")
+    if not _can_be_shown(found):
+        raise SandboxError("a text in the body holds half a surrogate pair, which nobody could show again")
     return found
+
+
+def _can_be_shown(found: dict[str, Any]) -> bool:
+    """Whether every text in there can be written again: JSON's escapes can spell what UTF-8 cannot."""
+    try:
+        json.dumps(found, ensure_ascii=False).encode("utf-8")
+    except (UnicodeEncodeError, RecursionError):
+        return False
+    return True
 
 
 class Admin:
@@ -223,7 +234,9 @@ class Admin:
         name, reference = asked.get("gateway", "bkash"), asked.get("reference")
         outcome, wallet = asked.get("outcome", "success"), asked.get("wallet")
         if not set(asked) <= {"reference", "gateway", "outcome", "wallet"}:
-            raise SandboxError('approve takes {"reference", "gateway", "outcome", "wallet"}, and nothing else')
+            raise SandboxError(
+                'approve takes {"reference", "gateway", "outcome", "wallet"}, and nothing else'
+            )
         if not isinstance(name, str) or name not in self._world.gateways or not isinstance(reference, str):
             raise SandboxError('approve takes {"reference", "gateway", "outcome", "wallet"}')
         if not isinstance(outcome, str) or not (wallet is None or isinstance(wallet, str)):

@@ -440,7 +440,7 @@ def _scenario(gateways: Mapping[str, Sequence[str]]) -> Json:
             "pin": text(scenario.CODE),
             "otp": text(scenario.CODE),
             "blocked": YES_OR_NO,
-            "note": {"type": "string", "pattern": "^[ -~]{0,100}$"},
+            "note": text(scenario.NOTE),
         },
     )
     return obj(

@@ -94,7 +94,8 @@ def body_shown(raw: bytes, limit: int = BODY_MAX) -> str:
         except (ValueError, RecursionError):
             found = None
     if isinstance(found, dict | list):
-        return cut(_written(found, 0), limit)
+        # JSON's escapes can spell half a surrogate pair, which no answer could hold
+        return cut(_written(found, 0).encode("utf-8", "replace").decode("utf-8"), limit)
     text = raw[: 4 * limit].decode("utf-8", "replace")
     left_out = len(raw) - len(raw[: 4 * limit])
     return cut(text_shown(text), limit, left_out)

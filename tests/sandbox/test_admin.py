@@ -8,7 +8,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from tests.sandbox.shop import FakeClock, Shop
+from tests.sandbox.shop import V1, FakeClock, Shop
 from vextrus_payments_sandbox import create_app
 from vextrus_payments_sandbox.world import SandboxClock, to_paisa, to_text
 
@@ -120,6 +120,21 @@ async def test_a_wrong_body_is_a_json_error(shop: Shop, body: bytes) -> None:
     for route in ("clock", "approve", "faults"):
         answer = await shop.http.post(f"/_sandbox/{route}", content=body)
         assert answer.status_code in (400, 413) and answer.json()["error"]
+
+
+@pytest.mark.parametrize("body", [b'{"x": "\\ud800"}', b'{"\\udfff": 1}', b'{"x": [{"y": "a\\ud800b"}]}'])
+async def test_what_could_never_be_shown_again_is_refused(shop: Shop, body: bytes) -> None:
+    """Half a surrogate pair passes JSON, and would break every answer that holds it afterwards."""
+    routes = ("POST approve", "POST portal", "POST walk_in", "POST faults", "POST clock", "POST seed")
+    for route in (*routes, "PUT webhooks/bkash", "PUT wallets/01770618575"):
+        method, path = route.split()
+        answer = await shop.http.request(method, f"/_sandbox/{path}", content=body)
+        assert answer.status_code == 400 and answer.json()["error"], route
+    await shop.http.post(
+        f"{V1}/tokenized/checkout/create", content=body, headers={"Authorization": shop.token}
+    )
+    for path in ("wallets", "record", "payments", "books", "faults", "wire"):
+        assert (await shop.http.get(f"/_sandbox/{path}")).status_code == 200
 
 
 async def test_unknown_routes_and_methods_are_json_errors(shop: Shop) -> None:
