@@ -58,6 +58,13 @@ class Tools:
 
         await come_back(await walk(checkout_url))
 
+    async def play(self, checkout_url: str, *, typed: Mapping[str, str], cancels: bool) -> None:
+        """Walk the hosted page as another payer would, or close it, and come back."""
+        from vextrus_payments_sandbox.walk import CUSTOMER, come_back, walk
+
+        action = "Cancel" if cancels else "Confirm"
+        await come_back(await walk(checkout_url, customer={**CUSTOMER, **typed}, action=action))
+
 
 def _tools() -> SandboxTools:
     return Tools()

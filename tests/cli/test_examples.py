@@ -42,6 +42,7 @@ Payment = "payment"
 #: Words of an example -> why it is understood here, and run elsewhere.
 ELSEWHERE = {
     "--live": "moves real money",
+    "--by-hand": "waits for a person: test_uat_report.py has one",
     "postgresql://": "needs a PostgreSQL server: test_migrate.py has one",
     "reconcile --watch": "goes on until Ctrl+C: test_operating.py ends it",
     "worker --app shop.payments:payments": "goes on until it is told to stop: test_worker.py tells it",

@@ -55,6 +55,14 @@ class SandboxTools(Protocol):
         """
         ...
 
+    async def play(self, checkout_url: str, *, typed: Mapping[str, str], cancels: bool) -> None:
+        """As `approve`, by a payer who types something else (input name -> value), or closes the page.
+
+        Raises:
+            PaymentsError: as `approve`.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Extension:
