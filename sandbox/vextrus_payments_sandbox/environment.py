@@ -76,16 +76,22 @@ def variables(gateway: str, url: str) -> dict[str, str]:
             gateway=gateway,
             next_step="Name one of them.",
         )
-    prefix, facts, problem = gateway.upper(), {}, ""
+    facts: dict[str, str] = {}
+    problem = ""
     try:
         facts = dict(facts_of(known[gateway], url))
     except KeysError as error:
         problem = str(error)
     if problem:
         raise keys_refusal(problem)
-    named = {f"{prefix}_{_NAMES.get(key, key.upper())}": value for key, value in facts.items()}
-    topic = TOPICS.get(gateway)
-    return {**named, f"{prefix}_MODE": "sandbox", **({f"{prefix}_SNS_TOPIC_ARN": topic} if topic else {})}
+    return named(gateway, facts, TOPICS.get(gateway))
+
+
+def named(gateway: str, facts: Mapping[str, str], topic: str | None) -> dict[str, str]:
+    """What a gateway's client needs, as environment variables."""
+    prefix = gateway.upper()
+    found = {f"{prefix}_{_NAMES.get(key, key.upper())}": value for key, value in facts.items()}
+    return {**found, f"{prefix}_MODE": "sandbox", **({f"{prefix}_SNS_TOPIC_ARN": topic} if topic else {})}
 
 
 def keys_refusal(problem: str) -> ConfigurationError:

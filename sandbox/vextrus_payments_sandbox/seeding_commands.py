@@ -23,7 +23,10 @@ _TIMEOUT_S: Final = 120.0
 @click.command(
     cls=Command,
     examples=(
-        ("vextrus-pay sandbox seed scenario.yaml", "wallets, merchants and payments, in a sandbox that runs"),
+        (
+            "vextrus-pay sandbox seed scenario.yaml --sandbox http://127.0.0.1:28600",
+            "wallets, merchants and payments, in a sandbox that runs",
+        ),
         (
             "vextrus-pay sandbox seed scenario.yaml --sandbox http://127.0.0.1:28600 --json",
             "for a script: of each payment its reference, its state, and the page to pay on",

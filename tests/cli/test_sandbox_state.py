@@ -89,8 +89,13 @@ def _talk(info: dict[str, Any], port: bytes) -> list[tuple[int, list[tuple[str, 
         ).json()
         headers = {"Authorization": token["id_token"], "X-APP-Key": known["app_key"]}
         wish = {
-            **{"mode": "0011", "payerReference": "1", "callbackURL": "http://127.0.0.1:9/r", "amount": "10"},
-            **{"currency": "BDT", "intent": "sale", "merchantInvoiceNumber": "INV-1"},
+            "mode": "0011",
+            "payerReference": "1",
+            "callbackURL": "http://127.0.0.1:9/r",
+            "amount": "10",
+            "currency": "BDT",
+            "intent": "sale",
+            "merchantInvoiceNumber": "INV-1",
         }
         created = say("POST", f"{root}/create", json=wish, headers=headers).json()
         say("GET", created["bkashURL"])

@@ -30,6 +30,7 @@ ELSEWHERE = {
     "docs/webhooks-mounting.md": "tests/doors/test_page.py",
     "docs/ten-minutes.md": "tests/docs/test_ten_minutes.py",
     "docs/simulator.md": "tests/docs/test_simulator_page.py",
+    "docs/sandbox-tests.md": "tests/sandbox/test_pytest_plugin.py",
 }
 Space = dict[str, Any]
 Hook = Callable[[Stage, Space], Awaitable[None]]

@@ -1,5 +1,7 @@
 """Scenarios: every part of one played, and every mistake in one named by its line and field."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -8,8 +10,10 @@ from starlette.applications import Starlette
 
 from tests.sandbox.shop import FakeClock, NoSleep, Shop
 from vextrus_payments_sandbox import create_app
+from vextrus_payments_sandbox.openapi import document
 from vextrus_payments_sandbox.seeding import ScenarioError, checked, play, read_yaml
 from vextrus_payments_sandbox.seeding.reading import UnreadableError, plain
+from vextrus_payments_sandbox.seeding.scenario import OUTCOMES, QUIET, STEPS
 
 WHOLE = """\
 merchants:
@@ -223,3 +227,22 @@ async def test_a_long_scenario_and_one_that_is_too_long(shop: Shop) -> None:
     refused = await shop.http.post("/_sandbox/seed", json={"wallets": more})
     assert refused.status_code == 400 and "at most 1000" in refused.json()["error"]
     assert (await shop.http.post("/_sandbox/seed", content=b"x" * 1_100_000)).status_code == 413
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "sandbox-state.md"
+
+
+async def test_the_scenario_of_the_docs_can_be_played(app: Starlette) -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    played = await play(app.state.stage, checked(read_yaml(text)), "")
+    assert [one["state"] for one in played.payments] == ["Completed", "Initiated", "Failed", "Success"]
+    assert app.state.world.audit() == []
+
+
+def test_the_docs_name_every_field_and_outcome(app: Starlette) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    shapes = document(app.routes, {"bkash": (), "nagad": ()}, "")["components"]["schemas"]["Scenario"]
+    for name, part in shapes["properties"].items():
+        fields = part["items"].get("properties", {})
+        assert all(f"`{one}`" in page for one in fields), name
+    assert all(f"`{one}`" in page for one in (*OUTCOMES, *STEPS, QUIET))
