@@ -14,8 +14,9 @@ import httpx
 import pytest
 
 from tests.cli.running import Done, Gateway, Here, User
+from vextrus_payments.cli.uat_judging import check_not_executed, check_refused
 from vextrus_payments.cli.uat_page import render
-from vextrus_payments.cli.uat_run import FirstAnew, check_not_executed, check_refused
+from vextrus_payments.cli.uat_run import FirstAnew
 from vextrus_payments.cli.uat_scenarios import NotAsExpectedError, Report, scenarios
 from vextrus_payments.cli.uat_wire import RecordingTransport, WireEntry, shown_address, shown_body
 from vextrus_payments.clock import SystemClock
@@ -225,6 +226,21 @@ def test_nobody_at_the_address(here: Here, tmp_path: Path) -> None:
     done = here.run("bkash", "uat-report", "--out", str(out), "--sandbox", "http://127.0.0.1:9", "--json")
     assert done.code == 4
     assert done.lines[-1]["broken_off"]
+
+
+def test_a_port_that_is_taken(here: Here, fresh: Gateway, tmp_path: Path) -> None:
+    out = tmp_path / "report.html"
+    done = _report(here, out, fresh, "--port", fresh.url.rpartition(":")[2])
+    assert done.code == 2 and "port" in done.err
+    assert "Broken off" in out.read_text(encoding="utf-8") and fresh.books()["payments"] == []
+
+
+def test_a_folder_that_cannot_be_written_to(here: Here, fresh: Gateway, tmp_path: Path) -> None:
+    out = tmp_path / ("x" * 250)  # with what is put around it while it is written, longer than a name may be
+    done = _report(here, out, fresh)
+    assert done.code == 2 and "cannot be written" in done.err
+    assert fresh.books()["payments"] == [], "nothing is paid for a report that cannot be written"
+    assert list(tmp_path.glob("*.part")) == list(tmp_path.glob(".*.part")) == []
 
 
 def test_real_money_is_refused(here: Here, fresh: Gateway, tmp_path: Path) -> None:

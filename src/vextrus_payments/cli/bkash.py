@@ -26,6 +26,7 @@ from vextrus_payments.errors import ConfigurationError, InvalidRequestError, Pay
 from vextrus_payments.gateways.bkash import BkashConfig
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
+from vextrus_payments.printable import one_line
 from vextrus_payments.transport import shared_transport
 
 _STYLES: Final = {"passed": "good", "failed": "bad", "skipped": "open", "running": "open"}
@@ -210,13 +211,19 @@ class _Session:
                 wait_s=self._wait_s,
                 port=self._port,
                 public_url=self._public_url,
+                walked=walked,
                 own_tokens=target.is_walkable,
                 on_scenario=self._tell,
             )
             self._run = UatRun(order, self._report, wire, clock)
             self._run.save()  # now, so that nothing is paid for a report that cannot be written
-            with Waiting("Running the scenarios", quiet=self.as_json) as self._busy:
-                return await self._run.all()
+            try:
+                with Waiting("Running the scenarios", quiet=self.as_json) as self._busy:
+                    return await self._run.all()
+            except PaymentsError as error:  # what no scenario could begin without: a port, a store
+                self._report.broken_off = f"Broken off: {one_line(str(error), 600)}"
+                self._run.save()
+                raise
 
     # -------------------------------------------------------------------------------------------- payers
 

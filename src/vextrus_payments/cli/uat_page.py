@@ -156,7 +156,9 @@ def _scenario(number: int, one: "Scenario") -> str:
 
 
 def _call(entry: "WireEntry") -> str:
-    answered = f"HTTP {entry.status}" if entry.status is not None else f"no answer: {entry.problem}"
+    answered = (
+        f"HTTP {entry.status}" if entry.status is not None else f"no answer: {entry.problem or 'interrupted'}"
+    )
     about = _facts(
         [
             ("API title", entry.title),

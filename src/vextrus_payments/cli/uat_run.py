@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +13,7 @@ from vextrus_payments.app import Payments
 from vextrus_payments.cli.home import Home
 from vextrus_payments.cli.listener import Page, ReturnListener
 from vextrus_payments.cli.target import Target, advised
+from vextrus_payments.cli.uat_judging import check_not_executed, check_refused, in_words, page_of, told
 from vextrus_payments.cli.uat_page import render
 from vextrus_payments.cli.uat_scenarios import Act, NotAsExpectedError, Report, Scenario
 from vextrus_payments.cli.uat_wire import RecordingTransport, shown_address
@@ -29,11 +30,9 @@ from vextrus_payments.events import HintVerdict
 from vextrus_payments.gateways.base import PaymentGateway
 from vextrus_payments.gateways.registry import DEFAULT_TENANT
 from vextrus_payments.money import Money
-from vextrus_payments.outcomes import Declined, Outcome, Paid, Refunded, Unknown
+from vextrus_payments.outcomes import Outcome, Paid, Refunded, Unknown
 from vextrus_payments.payment import PaymentRequest, PaymentSession, RefundCall, RefundRequest, StatusCall
 from vextrus_payments.printable import one_line
-from vextrus_payments.redaction import redact_text
-from vextrus_payments.secret import mask_account
 from vextrus_payments.snapshots import SnapshotState
 from vextrus_payments.token_budget import GrantAsk, GrantDecision, GrantEnd
 from vextrus_payments.token_port import Token, TokenBackend, TokenKey
@@ -66,6 +65,8 @@ class UatOrder:
     wait_s: float
     port: int
     public_url: str | None
+    walked: bool
+    """Whether the payer is played."""
     own_tokens: bool
     """Whether tokens are kept with the run alone, as for a sandbox, which may be gone tomorrow."""
     on_scenario: Callable[[Scenario], None] = field(default=lambda scenario: None)
@@ -151,6 +152,8 @@ class UatRun:
         except OSError as error:
             problem = error.strerror or type(error).__name__
         if problem:
+            with suppress(OSError):
+                half.unlink(missing_ok=True)
             raise ConfigurationError(
                 f"The report cannot be written to {out}: {problem}.",
                 code="out",
@@ -161,6 +164,7 @@ class UatRun:
         """Run every scenario; gives the error after which nothing else would have worked, if there was one."""
         order, hopeless = self._order, None
         async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._wire.aclose)
             door = await stack.enter_async_context(ReturnListener(self._on_return, port=order.port))
             public_url = order.public_url or door.url
             self._return_url = f"{public_url.rstrip('/')}/{GATEWAY}/return"
@@ -181,7 +185,6 @@ class UatRun:
                 if hopeless is not None:
                     self._report.broken_off = f"Broken off: {one_line(str(hopeless), 600)}"
                     break
-        await self._wire.aclose()
         self.save()
         return hopeless
 
@@ -250,14 +253,14 @@ class UatRun:
         self._waiting = _Waiting(session, asyncio.get_running_loop().create_future())
         back = self._waiting.back
         back.add_done_callback(lambda done: None if done.cancelled() else done.exception())
-        scenario.steps.append(_told(act, self._order.target.is_walkable))
+        scenario.steps.append(told(act, walked=self._order.walked))
         await self._order.payer(scenario, act, session.checkout_url or "")
         await asyncio.wait({back}, timeout=self._order.wait_s)
         scenario.check(back.done(), f"The payer did not come back within {self._order.wait_s:g} s.")
         verdict, outcome, address = back.result()
         scenario.steps.append(f"The payer came back: {address}")
         outcome = await self._looked_up(outcome)
-        scenario.steps.append(f"The client's outcome: {_outcome_in_words(outcome)}.")
+        scenario.steps.append(f"The client's outcome: {in_words(outcome)}.")
         return session, verdict, outcome
 
     def _amount_of(self, scenario: Scenario) -> Money:
@@ -289,7 +292,7 @@ class UatRun:
     ) -> None:
         match scenario.code:
             case "success":
-                scenario.check(isinstance(outcome, Paid), f"It was not paid: {_outcome_in_words(outcome)}.")
+                scenario.check(isinstance(outcome, Paid), f"It was not paid: {in_words(outcome)}.")
                 assert isinstance(outcome, Paid)
                 await self._samples(scenario, session, outcome, gateway)
                 self._paid = (scenario, session, outcome)
@@ -378,60 +381,8 @@ class UatRun:
         if not waiting.back.done():
             address = shown_address(f"{self._return_url}?{query}")
             waiting.back.set_result((hint.verdict, outcome, address))
-        return _page_of(hint.verdict, outcome)
+        return page_of(hint.verdict, outcome)
 
     def _open(self) -> Payments:
         assert self._payments is not None, "all() opened it"
         return self._payments
-
-
-def check_refused(scenario: Scenario, outcome: Outcome, code: str) -> None:
-    """The payment was refused by its one execute, with this code.
-
-    Raises:
-        NotAsExpectedError: it was not.
-    """
-    if isinstance(outcome, Paid):
-        raise NotAsExpectedError(f"It was paid, and should have been refused with {code}.")
-    scenario.check(isinstance(outcome, Declined), f"It is not refused: {_outcome_in_words(outcome)}.")
-    codes = [entry.code for entry in scenario.called("Execute Payment")]
-    scenario.check(codes == [code], f"Execute was answered with {', '.join(codes) or 'nothing'}, not {code}.")
-
-
-def check_not_executed(scenario: Scenario, verdict: HintVerdict, wanted: HintVerdict) -> None:
-    """The payer came back as wanted, and nothing was executed.
-
-    Raises:
-        NotAsExpectedError: otherwise.
-    """
-    scenario.check(verdict is wanted, f"The payer came back with {verdict.value}, not {wanted.value}.")
-    scenario.check(not scenario.called("Execute Payment"), "It was executed, which bKash forbids.")
-
-
-def _told(act: Act, walked: bool) -> str:
-    ask = redact_text(act.ask)
-    if not walked:
-        return f"The payer was asked: {ask}"
-    wallet = f" with wallet {mask_account(act.wallet)}" if act.wallet else ""
-    return f"The client played a payer{wallet}, who was asked: {ask}"
-
-
-def _outcome_in_words(outcome: Outcome) -> str:
-    if isinstance(outcome, Declined):
-        return f"declined ({outcome.reason.code.value})"
-    if isinstance(outcome, Paid):
-        return f"paid, trxID {outcome.transaction_id}"
-    if isinstance(outcome, Unknown):
-        return f"unknown; look again: vextrus-pay status {outcome.payment_id}"
-    return type(outcome).__name__.lower()
-
-
-def _page_of(verdict: HintVerdict, outcome: Outcome) -> Page:
-    """What the payer reads: bKash wants to see a text for each end."""
-    if isinstance(outcome, Paid):
-        return Page("Payment successful", f"{outcome.amount} received. You can close this window.")
-    if verdict is HintVerdict.CANCEL:
-        return Page("Payment Cancelled", "Nothing was paid. You can close this window.")
-    if isinstance(outcome, Declined):
-        return Page("Payment Failed", f"{outcome.reason.text('en')} You can close this window.")
-    return Page("Payment Failed", "The terminal shows what became of it. You can close this window.")
