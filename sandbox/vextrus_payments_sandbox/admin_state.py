@@ -27,12 +27,12 @@ class StateAdmin:
     async def seed(self, request: Request) -> Response:
         """Play a scenario: merchants, wallets, payments and faults."""
         asked = await wish(request, body_max=SIZE_MAX)
-        problem = ""
+        problem, scenario = "", None
         try:
             scenario = checked(read_json(asked))
         except UnreadableError as error:
             problem = str(error)
-        if problem:
+        if scenario is None:
             raise ScenarioError([Mistake("", problem)])
         url = str(request.base_url).rstrip("/")
         return json_response((await play(self._stage, scenario, url)).as_json())

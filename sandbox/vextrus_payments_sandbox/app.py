@@ -39,7 +39,7 @@ from vextrus_payments_sandbox.nagad.records import Rules as NagadRules
 from vextrus_payments_sandbox.nagad.scripted import NagadScript
 from vextrus_payments_sandbox.nagad.wallets import WALLETS as NAGAD_WALLETS
 from vextrus_payments_sandbox.rendering import STYLE_PATH, style
-from vextrus_payments_sandbox.seeding import Stage
+from vextrus_payments_sandbox.seeding import Script, Stage
 from vextrus_payments_sandbox.state import Keeper, KeptAnswers, StateFile, StateFileError
 from vextrus_payments_sandbox.world import (
     SandboxClock,
@@ -115,7 +115,7 @@ def create_app(
         keeper = kept_in(state, world, faults, courier, (gateway, second), seed)
 
     dashboard = Dashboard(world, faults, courier, version())
-    scripts = {gateway.name: BkashScript(gateway), second.name: NagadScript(second)}
+    scripts: dict[str, Script] = {gateway.name: BkashScript(gateway), second.name: NagadScript(second)}
     stage = Stage(world, faults, courier, scripts)
 
     @asynccontextmanager

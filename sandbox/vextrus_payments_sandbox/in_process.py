@@ -3,7 +3,6 @@
 ``vextrus_payments_sandbox.pytest_plugin`` hands one to a test; any other test runner can make one itself.
 """
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -37,10 +36,10 @@ class NoWaiting:
 
 
 class InProcessTransport:
-    """The SDK's transport into the application: what a fault drops is an :class:`AnswerLostError`, as on a real line."""
+    """The SDK's transport into the application: what a fault drops is an :class:`AnswerLostError`, as on a line."""
 
     def __init__(self, app: Starlette) -> None:
-        self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=URL, timeout=None)
+        self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=URL)
 
     async def send(
         self, request: WireRequest, *, safety: Safety, timeout_s: float, send_by: SendBy | None = None
@@ -151,17 +150,15 @@ class PaymentSandbox:
         wish = {"gateway": gateway, "operation": operation, "fault": fault, **more}
         self.app.state.faults.order(wish, operations)
 
-    async def seed(self, scenario: str | os.PathLike[str] | Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Play a scenario: YAML text, its file, or its parts; returns what became of its payments.
+    async def seed(self, scenario: str | Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Play a scenario, YAML text or its parts; returns what became of its payments.
 
         Raises :class:`vextrus_payments_sandbox.seeding.ScenarioError`.
         """
         if isinstance(scenario, Mapping):
             tree = read_json(scenario)
-        elif isinstance(scenario, str):
-            tree = read_yaml(scenario)
         else:
-            tree = read_yaml(Path(scenario).read_text(encoding="utf-8"))
+            tree = read_yaml(scenario)
         return (await play(self.app.state.stage, checked(tree), URL)).payments
 
     def close(self) -> None:

@@ -1,14 +1,14 @@
 """Fixtures for tests of your own: ``pytest_plugins = ["vextrus_payments_sandbox.pytest_plugin"]`` in ``conftest.py``.
 
 ``payment_sandbox``
-    A bKash and a Nagad in the test's own process: no port, no waiting, gone at the end. When the test is over, its books
-    have to add up.
+    A bKash and a Nagad in the test's own process: no port, no waiting, gone at the end. When the test is over, its
+    books have to add up.
 ``payment_sandbox_url``
     The address of a sandbox on a free port, for what cannot be handed a transport: another process, another language.
     Its books have to add up, too.
 
-It is not loaded by itself: whoever does not name it pays nothing for it, and nothing here is imported before a test asks
-for a fixture.
+It is not loaded by itself: whoever does not name it pays nothing for it, and nothing here is imported before a test
+asks for a fixture.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """Scenarios: wallets, merchants, payments and faults that a sandbox begins with, written in a file."""
 
-from vextrus_payments_sandbox.seeding.play import Played, Stage, play
+from vextrus_payments_sandbox.seeding.play import Played, Script, Stage, play
 from vextrus_payments_sandbox.seeding.reading import read_json, read_yaml
 from vextrus_payments_sandbox.seeding.scenario import (
     Mistake,
@@ -16,6 +16,7 @@ __all__ = [
     "Played",
     "Scenario",
     "ScenarioError",
+    "Script",
     "ScriptedPayment",
     "ScriptedWallet",
     "Stage",

@@ -17,7 +17,7 @@ _NOTHING: Final = frozenset({"", "~", "null", "Null", "NULL"})
 class Spot:
     """A part of a scenario."""
 
-    value: "str | bool | int | float | None | list[Spot] | dict[str, Spot]"
+    value: "str | bool | int | float | list[Spot] | dict[str, Spot] | None"
     path: str
     """``payments[2].amount``, counted from 1; empty for the whole."""
     line: int | None = None
@@ -34,8 +34,7 @@ class UnreadableError(ValueError):
 
 def read_yaml(text: str) -> Spot:
     """The tree of a YAML document. Raises :class:`UnreadableError`."""
-    import yaml
-
+    yaml = _yaml()
     if len(text) > SIZE_MAX:
         raise UnreadableError(f"a scenario has at most {SIZE_MAX} characters", None)
     problem, line, node = "", None, None
@@ -56,14 +55,20 @@ def read_yaml(text: str) -> Spot:
     return Spot({}, "", 1) if node is None else _spot(node, "", 0)
 
 
+def _yaml() -> Any:
+    """PyYAML, loaded for whoever reads a file; a sandbox without scenarios starts without it."""
+    import yaml  # type: ignore[import-untyped] # its stubs are a package of their own
+
+    return yaml
+
+
 def read_json(found: Any) -> Spot:
     """The tree of a JSON document that was read already. Raises :class:`UnreadableError`."""
     return _of_json(found, "", 0)
 
 
 def _spot(node: Any, path: str, depth: int) -> Spot:
-    import yaml
-
+    yaml = _yaml()
     line = node.start_mark.line + 1
     if depth > DEPTH_MAX:
         raise UnreadableError("it is too deep", line)
@@ -77,8 +82,7 @@ def _spot(node: Any, path: str, depth: int) -> Spot:
 
 
 def _members(node: Any, path: str, depth: int) -> Iterator[tuple[str, Spot]]:
-    import yaml
-
+    yaml = _yaml()
     seen: set[str] = set()
     for key, value in node.value:
         line = key.start_mark.line + 1
