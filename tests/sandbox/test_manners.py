@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.sandbox.nagad_shop import NagadShop
 from tests.sandbox.shop import FakeClock, Shop
 from vextrus_payments_sandbox import create_app
 from vextrus_payments_sandbox.manners import MISSES_MAX, OWED_FOR, RULES, UNSEEN, Manners
@@ -40,12 +41,12 @@ async def shop(clock: FakeClock) -> AsyncIterator[Shop]:
         yield await Shop(http).open()
 
 
-async def notes(shop: Shop) -> dict[str, Any]:
+async def notes(shop: Shop | NagadShop) -> dict[str, Any]:
     found: dict[str, Any] = (await shop.http.get("/_sandbox/grants")).json()
     return found
 
 
-async def codes(shop: Shop, name: str = "manners") -> list[str]:
+async def codes(shop: Shop | NagadShop, name: str = "manners") -> list[str]:
     return [one["code"] for one in (await notes(shop))[name]]
 
 
@@ -161,6 +162,15 @@ async def test_a_query_in_time_is_what_is_asked_for(shop: Shop, clock: FakeClock
     await shop.query(payment_id)
     clock.moment += LATER
     assert (await codes(shop), await codes(shop, "owed")) == ([], [])
+
+
+async def test_a_query_without_an_answer_is_none(shop: Shop) -> None:
+    payment_id = await shop.approved("10")
+    await shop.execute(payment_id, **{"X-Sandbox-Fault": "error_5xx_after"})
+    await shop.post("payment/status", {"paymentID": payment_id}, {"X-Sandbox-Fault": "error_5xx_after"})
+    assert await codes(shop, "owed") == ["lost_execute"]
+    await shop.query(payment_id)
+    assert await codes(shop, "owed") == []
 
 
 @pytest.mark.parametrize("fault", ["expired_token", "code_before", "delay;seconds=0", "webhook_never"])
@@ -295,3 +305,62 @@ def test_owed_again_it_stays_due_when_it_was(clock: FakeClock) -> None:
     clock.step(minutes=6)
     (miss,) = list(manners)
     assert miss["at"].startswith("2026-01-31T12:10:00")
+
+
+# ------------------------------------------------------------------------------------------ Nagad
+
+
+@pytest.fixture
+async def nagad(clock: FakeClock) -> AsyncIterator[NagadShop]:
+    app = create_app(clock=clock, seed=1)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as http:
+        yield await NagadShop.of(http, clock)
+
+
+async def test_a_payment_at_nagad_owes_a_verify(nagad: NagadShop, clock: FakeClock) -> None:
+    reference, _ = await nagad.ready("100")
+    assert await codes(nagad, "owed") == []
+    await nagad.approve(reference)
+    assert await codes(nagad, "owed") == ["unverified"]
+    clock.moment += LATER
+    (miss,) = (await notes(nagad))["manners"]
+    assert (miss["gateway"], miss["code"], miss["reference"]) == ("nagad", "unverified", reference)
+
+
+async def test_a_verify_in_time_is_what_is_asked_for(nagad: NagadShop, clock: FakeClock) -> None:
+    await nagad.paid("100")
+    clock.moment += LATER
+    found = await notes(nagad)
+    assert (found["manners"], found["owed"]) == ([], [])
+
+
+async def test_a_verify_without_an_answer_is_none(nagad: NagadShop) -> None:
+    reference, _ = await nagad.ready("100")
+    await nagad.approve(reference)
+    with pytest.raises(httpx.HTTPError):
+        await nagad.verify(reference, fault="drop_after")
+    assert await codes(nagad, "owed") == ["unverified"]
+    await nagad.verify(reference)
+    assert await codes(nagad, "owed") == []
+
+
+async def test_an_order_id_again_on_the_same_day(nagad: NagadShop) -> None:
+    await nagad.started("Order77777")
+    await nagad.initialize("Order77777")
+    assert await codes(nagad) == ["order_reused"]
+
+
+async def test_a_web_page_that_calls_nagad(nagad: NagadShop) -> None:
+    nagad.headers["Sec-Fetch-Site"] = "cross-site"
+    await nagad.started()
+    (miss,) = (await notes(nagad))["manners"]
+    assert miss["rule"] == "initialize was called from a web page (no origin given)"
+
+
+async def test_what_nagad_may_not_take_is_noted(nagad: NagadShop) -> None:
+    reference, challenge, order_id = await nagad.started()
+    where = {"merchantCallbackURL": "http://127.0.0.1:9/back?order=1"}
+    assert (await nagad.complete(reference, challenge, order_id, outer=where)).status_code == 200
+    nagad.headers["X-KM-IP-V4"] = "::1"
+    await nagad.initialize(outer={"dateTime": ..., "datetime": nagad.now()})
+    assert await codes(nagad) == ["callback_query", "address", "outer_datetime"]

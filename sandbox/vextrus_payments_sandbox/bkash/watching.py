@@ -16,7 +16,7 @@ _REFERENCES: Final = ("merchantInvoiceNumber", "payerReference")
 class BkashManners(Manners):
     """A merchant's manners, call by call. Whatever it is told, it refuses nothing."""
 
-    __slots__ = ("asked_status", "_rules", "unheard")
+    __slots__ = ("_rules", "asked_status", "unheard")
 
     def __init__(self, world: World, rules: BkashRules) -> None:
         super().__init__(GATEWAY, world.clock.unskewed)
@@ -115,5 +115,7 @@ class BkashManners(Manners):
                 self.owe("lost_execute", reference)
             else:
                 self.unheard.discard(reference)
+        if operation == "query" and parting.is_open and reference in self.unheard:
+            self.owe("lost_execute", reference)  # he asked, and knows as little as before
         if operation == "refund" and parting.is_open:
             self.owe("lost_refund", reference)

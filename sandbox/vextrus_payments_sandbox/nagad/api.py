@@ -20,7 +20,7 @@ from starlette.routing import Route
 from vextrus_payments.gateways.nagad import models as m
 from vextrus_payments_sandbox.exchange import BodyTooLargeError, Done, Exchange, json_response, read_body
 from vextrus_payments_sandbox.faults import Fault, Subject
-from vextrus_payments_sandbox.manners import Manners
+from vextrus_payments_sandbox.manners import Manners, Parting
 from vextrus_payments_sandbox.nagad import sealing
 from vextrus_payments_sandbox.nagad.keys import new_pair
 from vextrus_payments_sandbox.nagad.records import GATEWAY, MESSAGES, PREFIX, Merchant, Refusal
@@ -137,7 +137,14 @@ class NagadApi:
             work=work,
             coded=coded,
             subject=lambda: self._subject(operation, Ask(request, names, raw, None)),
+            parted=lambda parting: self._parted(operation, names, parting),
         )
+
+    def _parted(self, operation: str, names: tuple[str, ...], parting: Parting) -> None:
+        """A call is over for its caller: one who verified and got no answer knows as little as before."""
+        known = self._rules.payments.get(names[0]) if operation == "verify" else None
+        if known is not None and known.is_paid and parting.is_open:
+            self.manners.owe("unverified", known.reference)
 
     def _subject(self, operation: str, ask: Ask) -> Subject | None:
         """The payment that this call is about: its amount, or its wallet, may bring a fault (``magic.py``)."""
