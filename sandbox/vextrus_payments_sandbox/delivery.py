@@ -43,6 +43,8 @@ LAG_S: Final = 0.2
 TIMEOUT_S: Final = 15.0
 ASK_WAIT_S: Final = 2.0
 """How long a subscription waits for the endpoint's first answer."""
+ANSWER_MAX: Final = 65_536
+"""How much of an endpoint's answer is read: its status is what counts."""
 LOG_MAX: Final = 10_000
 _HEX: Final = "0123456789abcdef"
 _TOKEN_LENGTH: Final = 256
@@ -329,17 +331,30 @@ class Courier:
             )
         headers, body = sns.headers_of(parcel.envelope, parcel.subscription.arn), sns.to_wire(parcel.envelope)
         tape.sending(headers, body)
-        answer: httpx.Response | None = None
+        answer: tuple[httpx.Response, bytes] | None = None
         try:
-            answer = await self._client.post(parcel.subscription.url, content=body, headers=headers)
-            row.status = answer.status_code
-        except httpx.HTTPError as error:
+            async with asyncio.timeout(TIMEOUT_S):  # on the loop's clock: an answer may drip without end
+                answer = await self._asked(self._client, parcel.subscription.url, headers, body)
+            row.status = answer[0].status_code
+        except (httpx.HTTPError, TimeoutError) as error:
             row.error = type(error).__name__
             return True
         finally:
             tape.finished(answer)
             self._world.keep()
         return row.status == 429 or row.status >= 500
+
+    async def _asked(
+        self, client: httpx.AsyncClient, url: str, headers: Mapping[str, str], body: bytes
+    ) -> tuple[httpx.Response, bytes]:
+        """What the endpoint answered, and the beginning of its body; the line is closed on one that goes on."""
+        async with client.stream("POST", url, content=body, headers=headers) as answer:
+            beginning = bytearray()
+            async for part in answer.aiter_bytes():
+                beginning += part
+                if len(beginning) >= ANSWER_MAX:
+                    break
+            return answer, bytes(beginning[:ANSWER_MAX])
 
     def _log(self, parcel: Parcel, number: int) -> Try:
         self._seq += 1

@@ -41,18 +41,19 @@ class WebhookTape:
         """What goes out."""
         self.entry.detail["request"] = {"headers": headers_shown(headers.items()), "body": body_shown(body)}
 
-    def finished(self, answer: httpx.Response | None) -> None:
-        """The try is over: `answer` came, or none did, and the row says why."""
+    def finished(self, answered: tuple[httpx.Response, bytes] | None) -> None:
+        """The try is over: an answer came, and this much of its body, or none did, and the row says why."""
         ending = (
-            str(self._row.status) if answer is not None else f"no answer ({self._row.error or 'stopped'})"
+            str(self._row.status) if answered is not None else f"no answer ({self._row.error or 'stopped'})"
         )
         fault = f" ({self._row.fault})" if self._row.fault else ""
         shown = None
-        if answer is not None:
+        if answered is not None:
+            answer, body = answered
             shown = {
                 "status": answer.status_code,
                 "headers": headers_shown(answer.headers.items()),
-                "body": body_shown(answer.content),
+                "body": body_shown(body),
             }
         self._world.record.change(
             self.entry,

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 
 from tests.sandbox.shop import FakeClock, NoSleep, Shop
 from tests.sandbox.sns_endpoint import Endpoint
-from vextrus_payments_sandbox import SandboxServer, create_app, sns
+from vextrus_payments_sandbox import SandboxServer, create_app, delivery, sns
 from vextrus_payments_sandbox.delivery import Courier
 from vextrus_payments_sandbox.faults import KINDS
 from vextrus_payments_sandbox.subscriptions import checked_endpoint
@@ -407,6 +407,51 @@ async def test_an_endpoint_that_is_busy_does_not_hold_up_who_subscribes_it(
     gate.set()
     await scene.courier.drain()
     assert (await scene.state())["confirmed"] is True
+
+
+class Endless(httpx.AsyncBaseTransport):
+    """An endpoint whose answer has no end: it pours, or it stops in the middle."""
+
+    def __init__(self, *, pours: bool) -> None:
+        self.pours = pours
+        self.sent = 0
+        self.requests = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests += 1
+        return httpx.Response(200, content=self._body())
+
+    async def _body(self) -> AsyncIterator[bytes]:
+        while self.pours and self.sent < 16_000_000:
+            self.sent += 65_536
+            yield b"x" * 65_536
+        yield b"x"
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("pours", [True, False])
+async def test_an_answer_without_end_costs_neither_memory_nor_a_delivery_for_ever(
+    pours: bool, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "TIMEOUT_S", 0.2)
+    endpoint = Endless(pours=pours)
+    app = create_app(clock=clock, seed=1, sleeper=NoSleep(), webhook_transport=endpoint)
+    courier: Courier = app.state.courier
+    async with asyncio.timeout(10):
+        await courier.subscribe("bkash", URL, asked_at="http://127.0.0.1:28600")
+        await courier.drain()
+    told = [(one.status, one.error) for one in courier.tries]
+    if pours:  # its status is known: what it goes on to say is not read
+        assert told == [(200, None)]
+        assert endpoint.sent <= 2 * delivery.ANSWER_MAX
+    else:  # a silence like any other: tried again
+        assert (
+            told
+            == [(None, "TimeoutError")] * (1 + delivery.RETRIES)
+            == [(None, "TimeoutError")] * endpoint.requests
+        )
+    body = app.state.world.record.newest(1, kind="webhook")[0].detail["answer"]
+    assert body is None or len(body["body"]) < 5_000
 
 
 async def test_a_reset_stops_what_is_on_its_way_and_keeps_the_endpoint(told: Scene) -> None:
