@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import uvicorn
 
-from vextrus_payments_sandbox.serve import loopback_socket
+from vextrus_payments_sandbox.listening import loopback_socket
 
 _GRACE_S: Final = 1
 

@@ -1,7 +1,7 @@
 """`vextrus-pay sandbox`: run the sandbox, or print the environment variables that lead a client to it."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +10,22 @@ import click
 from vextrus_payments.cli.exit_codes import Exit
 from vextrus_payments.cli.helping import Group
 from vextrus_payments.cli.look import commands, facts, panel
-from vextrus_payments.cli.output import console, emit_json
+from vextrus_payments.cli.output import console, emit_json, say
 from vextrus_payments.cli.params import PORT, FilePath, WholeNumber
 from vextrus_payments_sandbox.environment import SHELLS, all_variables, checked_url, keys_refusal, script
+from vextrus_payments_sandbox.listening import (
+    LOOPBACK,
+    NoSuchHostError,
+    NotLoopbackError,
+    Place,
+    PortTakenError,
+)
 from vextrus_payments_sandbox.manners_command import manners
 from vextrus_payments_sandbox.nagad.keys import KeysError
 from vextrus_payments_sandbox.seeding import Mistake, ScenarioError
 from vextrus_payments_sandbox.seeding_commands import reset, scenario_of, tell_mistakes
 from vextrus_payments_sandbox.seeding_commands import seed as seed_command
-from vextrus_payments_sandbox.serve import DEFAULT_PORT, PortTakenError, run
+from vextrus_payments_sandbox.serve import DEFAULT_PORT, run
 from vextrus_payments_sandbox.standing import StandingClock, read_moment
 from vextrus_payments_sandbox.state import StateFileError
 from vextrus_payments_sandbox.world import MERCHANTS_MAX, SandboxError
@@ -42,7 +49,7 @@ def command(ctx: click.Context) -> None:
     """Run a local sandbox, or say how to reach one.
 
     The sandbox behaves like the gateways, their rules and faults included, moves no real money, and answers to this
-    machine only.
+    machine only, unless it is told to let others in.
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
@@ -56,10 +63,17 @@ def command(ctx: click.Context) -> None:
             "vextrus-pay sandbox serve --webhook-url http://127.0.0.1:8000/payments/bkash/webhook --strict-manners",
             "announce payments to your shop, and be as strict as the gateways are",
         ),
-        ("vextrus-pay sandbox serve --state sandbox.db", "keep payments, wallets and books for the next start"),
+        (
+            "vextrus-pay sandbox serve --state sandbox.db",
+            "keep payments, wallets and books for the next start",
+        ),
         (
             "vextrus-pay sandbox serve --seed-file scenario.yaml --seed 1 --clock 2026-01-31T12:00:00+06:00",
             "the same payments, ids and answers each time",
+        ),
+        (
+            "vextrus-pay sandbox serve --host 0.0.0.0 --allow-remote",
+            "for a phone or a colleague: everybody on the network can do everything with it",
         ),
     ),
 )
@@ -69,7 +83,19 @@ def command(ctx: click.Context) -> None:
     default=DEFAULT_PORT,
     show_default=True,
     metavar="PORT",
-    help="Where to listen on 127.0.0.1; 0 takes any free port.",
+    help="At which port to listen; 0 takes any free port.",
+)
+@click.option(
+    "--host",
+    default=LOOPBACK,
+    show_default=True,
+    metavar="ADDRESS",
+    help="At which address of this machine to listen; other machines reach some, so those need --allow-remote.",
+)
+@click.option(
+    "--allow-remote",
+    is_flag=True,
+    help="Let --host be an address that others reach: whoever does can do everything, without a password.",
 )
 @click.option(
     "--state",
@@ -115,6 +141,8 @@ def command(ctx: click.Context) -> None:
 )
 def serve(
     port: int,
+    host: str,
+    allow_remote: bool,
     as_json: bool,
     strict_manners: bool,
     webhook_url: str | None,
@@ -131,7 +159,9 @@ def serve(
     try:
         run(
             port,
-            emit_json if as_json else _welcome,
+            _announce(emit_json if as_json else _welcome, host, allow_remote=allow_remote),
+            host=host,
+            allow_remote=allow_remote,
             clock=standing,
             seed=seed,
             strict_manners=strict_manners,
@@ -140,6 +170,10 @@ def serve(
             state=state,
             scenario=None if seed_file is None else scenario_of(seed_file),
         )
+    except NotLoopbackError:
+        problem = (_let_in(host), "--host")
+    except NoSuchHostError as error:
+        problem = (f"{str(error)[:1].upper()}{str(error)[1:]}. Nothing listens now.", "--host")
     except PortTakenError as error:
         problem = (f"{error}. Stop what listens there, or take --port 0.", "--port")
     except KeysError as error:
@@ -156,6 +190,30 @@ def serve(
         words, option = problem
         raise click.BadParameter(words, param_hint=option) if option else keys_refusal(words)
     return Exit.DONE
+
+
+def _let_in(host: str) -> str:
+    return (
+        f"{host!r} is no loopback address, so others may reach it. The sandbox asks nobody for a password: anybody on"
+        " the network could read its payments, move its play money, and have it send webhooks to any address on this"
+        " machine. Add --allow-remote if they may; else leave --host out. Nothing listens now."
+    )
+
+
+def _announce(
+    tell: Callable[[Mapping[str, Any]], None], host: str, *, allow_remote: bool
+) -> Callable[[Mapping[str, Any]], None]:
+    """`tell`, after a warning where others can reach the sandbox."""
+
+    def announce(info: Mapping[str, Any]) -> None:
+        if Place.of(host, allow_remote=allow_remote).is_remote:
+            say(
+                f"warning: others on the network can reach this sandbox at {host}: whoever does can read it, move its"
+                " play money, and have it send webhooks to this machine's own addresses. Stop it when you are done."
+            )
+        tell(info)
+
+    return announce
 
 
 def _standing(text: str) -> StandingClock:

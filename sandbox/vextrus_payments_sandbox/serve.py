@@ -1,13 +1,12 @@
 """The sandbox as a server on this machine: inside an event loop, or as a process of its own.
 
-It listens on a loopback address and nowhere else: anyone who reaches it can approve payments.
+It listens on a loopback address and nowhere else unless that is allowed (`listening.py`): anyone who reaches it can
+approve payments.
 """
 
 import asyncio
 import contextlib
-import ipaddress
 import os
-import re
 import signal
 import socket
 import struct
@@ -27,6 +26,7 @@ from vextrus_payments_sandbox.app import TOPICS, create_app, version
 from vextrus_payments_sandbox.bkash.records import GATEWAY, Rules
 from vextrus_payments_sandbox.delivery import Courier
 from vextrus_payments_sandbox.exchange import ABORT, RESET, Exchange
+from vextrus_payments_sandbox.listening import LOOPBACK, OwnHostsOnly, Place
 from vextrus_payments_sandbox.nagad.keys import KeyFolder
 from vextrus_payments_sandbox.nagad.records import Rules as NagadRules
 from vextrus_payments_sandbox.seeding import Scenario, play
@@ -35,22 +35,11 @@ from vextrus_payments_sandbox.subscriptions import checked_endpoint
 from vextrus_payments_sandbox.world import CUSTOMER, SandboxGateway, World
 
 DEFAULT_PORT: Final = 28600
-_THIS_MACHINE: Final = re.compile(
-    r"(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]{1,5})?", re.ASCII | re.IGNORECASE
-)
 _ASK_S: Final = 10.0
 #: The sandboxes of this process by their URL: to ask one over HTTP would wait for the very loop that serves it.
 _RUNNING: Final[dict[str, World]] = {}
 _NO_LINGER: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 _GRACE_S: Final = 1  # how long a stop waits for answers under way
-
-
-class NotLoopbackError(ValueError):
-    """The sandbox was asked to listen where others could reach it."""
-
-
-class PortTakenError(OSError):
-    """The port cannot be had."""
 
 
 def played() -> Mapping[str, SandboxGateway]:
@@ -107,33 +96,6 @@ def describe(url: str, *, world: World | None = None) -> dict[str, Any]:
     }
 
 
-def loopback_socket(port: int, host: str = "127.0.0.1") -> socket.socket:
-    """A socket bound to a loopback address; port 0 takes any free one.
-
-    Raises :class:`NotLoopbackError` for an address that others could reach, :class:`PortTakenError` when the
-    port is in use or not allowed.
-    """
-    try:
-        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
-    except ValueError:
-        address = None
-    if address is None or not address.is_loopback:
-        raise NotLoopbackError(f"the sandbox listens on a loopback address only, not on {host!r}")
-    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
-    # Named as TCP, so that asyncio turns Nagle off for what it accepts: else every second answer comes 40 ms late.
-    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    if os.name == "posix":  # on Windows the option would let two servers share the port
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((str(address), port))
-    except (OSError, OverflowError) as refused:
-        bound.close()
-        reason = getattr(refused, "strerror", None) or str(refused)
-    else:
-        return bound
-    raise PortTakenError(f"cannot listen on {host}:{port}: {reason}")
-
-
 def _protocol() -> type[asyncio.Protocol]:
     """uvicorn's HTTP protocol, taught to hand the application "close this connection now"."""
     base: Any
@@ -164,29 +126,6 @@ def _protocol() -> type[asyncio.Protocol]:
     return AbortableProtocol
 
 
-class _OwnHostsOnly:
-    """Answer only requests that name this machine: a foreign name that resolves to 127.0.0.1 gets nothing."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not _names_this_machine(scope):
-            body = b'{"error":"the sandbox answers to 127.0.0.1 and localhost only"}'
-            headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-            await send({"type": "http.response.start", "status": 421, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
-            return
-        await self._app(scope, receive, send)
-
-
-def _names_this_machine(scope: Scope) -> bool:
-    host = next((value for name, value in scope["headers"] if name == b"host"), None)
-    if host is None:  # HTTP/1.0 knows no Host; every browser sends one
-        return bool(scope["http_version"] == "1.0")
-    return _THIS_MACHINE.fullmatch(host.decode("latin-1")) is not None
-
-
 class _Server(uvicorn.Server):
     """uvicorn without its own signal handlers (whoever runs it decides what a signal means), and quick to stop."""
 
@@ -212,10 +151,10 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def _server(app: Starlette, *, standing: bool = False) -> _Server:
+def _server(app: Starlette, place: Place, *, standing: bool = False) -> _Server:
     return _Server(
         uvicorn.Config(
-            _OwnHostsOnly(app),
+            OwnHostsOnly(app, place),
             http=_protocol(),
             ws="none",
             lifespan="on",
@@ -233,7 +172,7 @@ def _server(app: Starlette, *, standing: bool = False) -> _Server:
 
 
 class SandboxServer:
-    """The sandbox on a real loopback socket, inside the running event loop.
+    """The sandbox on a real socket (loopback, unless others are allowed), inside the running event loop.
 
         async with SandboxServer() as sandbox:
             sandbox.url        # "http://127.0.0.1:49152"
@@ -247,7 +186,8 @@ class SandboxServer:
         self,
         *,
         port: int = 0,
-        host: str = "127.0.0.1",
+        host: str = LOOPBACK,
+        allow_remote: bool = False,
         clock: Clock | None = None,
         seed: int | None = None,
         strict_manners: bool = False,
@@ -273,7 +213,9 @@ class SandboxServer:
             merchants=merchants,
             state=state,
         )
-        self._wanted = (port, host)
+        self._port = port
+        self._host = host
+        self._allow_remote = allow_remote
         self._standing = isinstance(clock, StandingClock)
         self._url = ""
         self._server: _Server | None = None
@@ -298,7 +240,7 @@ class SandboxServer:
 
     @property
     def url(self) -> str:
-        """``http://127.0.0.1:PORT``, once started."""
+        """``http://127.0.0.1:PORT``, once started; where it listens elsewhere, the address for clients there."""
         if not self._url:
             raise RuntimeError("the sandbox has no address yet; use it inside `async with SandboxServer()`")
         return self._url
@@ -315,12 +257,13 @@ class SandboxServer:
 
     async def __aenter__(self) -> Self:
         try:
-            bound = loopback_socket(*self._wanted)
+            place = Place.of(self._host, allow_remote=self._allow_remote)
+            bound = place.bound(self._port)
         except (OSError, ValueError):
             if self.app.state.keeper is not None:
                 self.app.state.keeper.close()  # others may have the file
             raise
-        self._server = _server(self.app, standing=self._standing)
+        self._server = _server(self.app, place, standing=self._standing)
         self._task = asyncio.create_task(self._server.serve(sockets=[bound]))
         while not self._server.started:
             if self._task.done():
@@ -328,7 +271,7 @@ class SandboxServer:
                 await self._task
                 raise RuntimeError("the sandbox's server ended before it had started")
             await asyncio.sleep(0.005)
-        self._url = _url_of(bound)
+        self._url = place.url(bound)
         self.courier.base_url = self._url
         self.courier.resume()
         _RUNNING[self._url] = self.world
@@ -350,17 +293,12 @@ class SandboxServer:
         waiting.cancel()
 
 
-def _url_of(bound: socket.socket) -> str:
-    address = bound.getsockname()
-    host = f"[{address[0]}]" if ":" in address[0] else address[0]
-    return f"http://{host}:{address[1]}"
-
-
 def run(
     port: int = DEFAULT_PORT,
     on_ready: Callable[[Mapping[str, Any]], None] | None = None,
     *,
-    host: str = "127.0.0.1",
+    host: str = LOOPBACK,
+    allow_remote: bool = False,
     clock: Clock | None = None,
     seed: int | None = None,
     strict_manners: bool = False,
@@ -375,9 +313,10 @@ def run(
 
     `on_ready` is called once, with what :func:`describe` gives, when connections are accepted; then `webhook_url` is
     asked whether it wants to be told of bKash's payments. `scenario` is played before that, unless the state file holds
-    what an earlier start left. Raises :class:`PortTakenError`, :class:`NotLoopbackError`, :class:`KeysError` (Nagad's
-    keys cannot be kept), :class:`StateFileError`, :class:`ScenarioError` (a gateway refuses a part of it) and another
-    :class:`SandboxError` (no address of this machine) before anything is announced.
+    what an earlier start left. `host` may be one that others can reach only where `allow_remote` says so. Raises
+    :class:`PortTakenError`, :class:`NotLoopbackError`, :class:`NoSuchHostError`, :class:`KeysError` (Nagad's keys
+    cannot be kept), :class:`StateFileError`, :class:`ScenarioError` (a gateway refuses a part of it) and another
+    :class:`SandboxError` (no address for webhooks) before anything is announced.
     """
     endpoint = None if webhook_url is None else checked_endpoint(webhook_url)
     KeyFolder().ensure()
@@ -389,6 +328,7 @@ def run(
             async with SandboxServer(
                 port=port,
                 host=host,
+                allow_remote=allow_remote,
                 clock=clock,
                 seed=seed,
                 strict_manners=strict_manners,

@@ -22,7 +22,7 @@ posix_signals = pytest.mark.skipif(sys.platform == "win32", reason="Windows ends
 
 def test_the_line_is_what_clients_are_promised(sandbox: Gateway) -> None:
     info = dict(sandbox.info)
-    assert set(info) == {"version", "pid", "url", "customer", "gateways", "sns"}
+    assert set(info) == {"version", "pid", "url", "customer", "gateways", "merchants", "sns"}
     assert set(info["sns"]) == {"topic_arn", "cert_url"}
     assert info["sns"]["cert_url"].startswith(info["url"] + "/SimpleNotificationService-")
     assert info["customer"] == {"wallet": "01770618575", "otp": "123456", "pin": "12121"}

@@ -17,7 +17,7 @@ import pytest
 
 from tests.sandbox.shop import CREDENTIALS, V1, Shop, walk
 from vextrus_payments_sandbox import SandboxServer, describe
-from vextrus_payments_sandbox.serve import NotLoopbackError, PortTakenError, loopback_socket
+from vextrus_payments_sandbox.listening import NotLoopbackError, PortTakenError, loopback_socket
 
 
 @pytest.fixture
