@@ -18,7 +18,8 @@ from starlette.applications import Starlette
 
 from tests.sandbox.nagad_shop import NagadShop
 from tests.sandbox.shop import FakeClock, NoSleep, Page, Shop, submit
-from vextrus_payments_sandbox import create_app
+from vextrus_payments_sandbox import SandboxServer, create_app
+from vextrus_payments_sandbox.listening import PortTakenError
 from vextrus_payments_sandbox.state import FORMAT, StateFileError
 
 BASE = "http://127.0.0.1:28600"
@@ -361,3 +362,43 @@ async def test_a_killed_server_loses_nothing_that_it_answered(tmp_path: Path) ->
         for payment_id, trx_id in answered:
             assert rows[payment_id]["transaction_id"] == trx_id
             assert rows[payment_id]["captured"] == rows[payment_id]["amount"]
+
+
+async def test_webhooks_that_nobody_took_are_sent_again(tmp_path: Path) -> None:
+    path, sent, up = tmp_path / "state.db", [], [False]
+
+    def take(request: httpx.Request) -> httpx.Response:
+        sent.append(request.content)
+        return httpx.Response(200 if up[0] else 503)
+
+    def begin() -> SandboxServer:
+        return SandboxServer(state=path, sleeper=NoSleep(), webhook_transport=httpx.MockTransport(take))
+
+    async with begin() as server, httpx.AsyncClient(base_url=server.url, trust_env=False) as http:
+        await http.put("/_sandbox/webhooks/bkash", json={"url": "http://127.0.0.1:9/hook"})
+        server.courier.subscriptions["bkash"].confirmed = True
+        await http.post("/_sandbox/faults", json={"operation": "webhook", "fault": "webhook_out_of_order"})
+        shop = await Shop(http).open()
+        await shop.paid("61")  # held back until another one has passed: on its way for good
+        assert not any(b"61.00" in body for body in sent)
+    up[0] = True
+    async with begin() as server:
+        await server.courier.drain()
+        told = [body for body in sent if b"61.00" in body]
+        assert len(told) == 1 and server.url.encode() in told[0]  # its certificate lies at the new address
+        assert server.courier.undelivered == {}
+        assert server.courier.subscription("bkash")["confirmed"]
+    sent.clear()
+    async with begin() as server:
+        await server.courier.drain()
+        assert sent == []
+
+
+async def test_a_server_that_cannot_listen_lets_its_file_go(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    async with SandboxServer() as other:
+        port = int(other.url.rpartition(":")[2])
+        with pytest.raises(PortTakenError):
+            await SandboxServer(port=port, state=path).__aenter__()
+    async with SandboxServer(state=path) as server:
+        assert server.url
