@@ -155,6 +155,12 @@ def test_a_page_that_is_called_over_closes_the_payment_and_is_looked_at_again() 
     assert plan.watch_at == NOW + timedelta(seconds=AGAIN_S)
 
 
+def test_a_page_that_is_called_over_after_its_end_is_looked_at_once_more() -> None:
+    before = facts(submissions=(submission(expires_at=NOW),))
+    plan = planned(plan_snapshot(before, (), shown(SnapshotState.DECLINED), NOW))
+    assert plan.watch_at == NOW + timedelta(seconds=AGAIN_S)
+
+
 def test_where_what_is_over_is_over_nobody_looks_again() -> None:
     seen = replace(shown(SnapshotState.DECLINED), again_s=None)
     plan = planned(plan_snapshot(facts(), (), seen, NOW))
