@@ -151,8 +151,8 @@ async def test_nagad_merchants_may_use_the_same_order_id(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     mine, theirs, number = await nagad_shops(shop, merchants, clock, monkeypatch)
-    first, _, _ = await mine.started("Same12345")
     second, challenge, _ = await theirs.started("Same12345", merchant=number)
+    first, _, _ = await mine.started("Same12345")  # the latest of this id, and none of theirs
     assert first != second
     answer = await theirs.complete(second, challenge, "Same12345", "60", inside={"merchantId": number})
     assert answer.status_code == 200, answer.text

@@ -30,7 +30,7 @@ async def started(
     path: Path, clock: FakeClock, *, token: str = "", **more: Any
 ) -> AsyncIterator[tuple[Starlette, Shop, NagadShop]]:
     """A sandbox on this file, and its two shops; killed at the end, as it were: nothing is written any more."""
-    app = create_app(clock=clock, sleeper=NoSleep(), state=path, **more)
+    app = create_app(**{"clock": clock, "sleeper": NoSleep(), "state": path, **more})
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url=BASE) as http:
         try:
@@ -289,14 +289,36 @@ async def test_an_answer_is_held_back_when_it_cannot_be_written(tmp_path: Path, 
 async def test_ids_go_on_with_a_seed(tmp_path: Path) -> None:
     async def run(path: Path) -> list[str]:
         clock, found = FakeClock(), []
-        for _ in range(2):
+        for amount in ("10", "11"):  # at the very same moment, so that nothing but chance tells them apart
             async with started(path, clock, seed=7) as (_, shop, _):
-                clock.step(seconds=300)
-                found += [(await shop.paid("10"))[1], shop.token]
+                found += [(await shop.paid(amount))[1], shop.token]
         return found
 
     first, second = await run(tmp_path / "one.db"), await run(tmp_path / "two.db")
     assert first == second and len(set(first)) == 4
+
+
+class Stuck:
+    """Waits until the test is over."""
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_work_whose_answer_is_never_given_is_kept_as_well(tmp_path: Path) -> None:
+    clock, path = FakeClock(), tmp_path / "state.db"
+    async with started(path, clock, sleeper=Stuck()) as (app, shop, _):
+        payment_id = await shop.approved("10")
+        fault = {"X-Sandbox-Fault": "timeout_after"}
+        asking = asyncio.create_task(shop.post("execute", {"paymentID": payment_id}, fault))
+        while not app.state.world.books.movements:
+            await asyncio.sleep(0)
+        app.state.keeper.file.close()  # killed before there was any answer
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        await app.state.exchange.close()
+    async with started(path, clock) as (_, shop, _):
+        assert (await shop.query(payment_id))["transactionStatus"] == "Completed"
 
 
 async def test_time_never_runs_back(tmp_path: Path) -> None:
