@@ -135,6 +135,7 @@ class Exchange:
             tape.finished(refused)
             return refused
         call.fault = fault.name if fault else None
+        tape.magic = fault is not None and fault.is_magic
         began = self.world.clock.monotonic_s()
         task = self._start(self._serve(call, fault, work, coded, tape))
         hung_up, waited_s = False, 0.0

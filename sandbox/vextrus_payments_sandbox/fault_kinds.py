@@ -222,6 +222,8 @@ class Fault:
     """The refusal's code, where one was asked for."""
     status: int = DEFAULT_STATUS
     """The HTTP status of the ``error_5xx_...`` faults."""
+    is_magic: bool = False
+    """Whether nobody asked for it but the payment's own amount or wallet (``magic.py``)."""
 
     @property
     def name(self) -> str:

@@ -8,7 +8,7 @@ then the older before the younger.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from random import Random
 from typing import Any, Final, Literal
 
@@ -125,7 +125,12 @@ class FaultPlans:
             if plan.times == 0:
                 self._plans.remove(plan)
             return parse_fault(plan.fault, gateway)
-        return None if subject is None else self.magic.take(gateway, operation, subject)
+        own = None if subject is None else self.magic.take(gateway, operation, subject)
+        if own is None or subject is None:
+            return None
+        return replace(
+            own, is_magic=not subject.outcome
+        )  # an outcome that was ordered ahead is somebody's wish
 
     def cancel(self, plan_id: int) -> None:
         """Forget one order; raises :class:`SandboxError` where there is none of this id."""

@@ -135,6 +135,20 @@ def fault_of(gateway: str, operation: str, subject: Subject) -> Fault | None:
     return None
 
 
+def announced(gateway: str, amount_minor: int) -> str:
+    """What a payment of this amount brings by itself, as a sentence for people; empty for an amount like any other."""
+    taka, number = divmod(amount_minor, 100)
+    if taka == OUTCOME:
+        outcome = OUTCOMES.get(number)
+        about = "" if outcome is None else outcome.about.get(gateway, "")
+        return f"{outcome.name}: {about}" if outcome is not None and about else ""
+    stage, kind = STAGES.get(taka), BY_NUMBER.get(number)
+    if stage is None or kind is None:
+        return ""
+    struck = [one for one in stage.operations.get(gateway, ()) if strikes(taka, gateway, kind, one)]
+    return f"{kind.name} strikes {' and '.join(struck)}" if struck else ""
+
+
 def ordered_outcome(fault: Fault | None) -> str:
     """The name of the outcome that an order for a payer's page asks for; empty for no order."""
     return "" if fault is None else fault.name.removeprefix(PAGE_PREFIX)

@@ -35,7 +35,8 @@ class Entry:
     """One thing that happened.
 
     ``detail`` of a call: ``{"operation", "method", "path", "status", "fault", "moved_money", "took_ms", "request":
-    {"headers", "body"}, "answer": {"headers", "body"} | None, "lost_answer", "call"}``. ``status`` is None while the
+    {"headers", "body"}, "answer": {"headers", "body"} | None, "lost_answer", "call"}``, and
+    ``"brought_by"`` where nobody ordered its fault. ``status`` is None while the
     call is under way (``took_ms`` is None, too) and when nothing was answered.
     """
 

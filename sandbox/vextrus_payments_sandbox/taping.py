@@ -14,6 +14,7 @@ from vextrus_payments_sandbox.world import Call, World
 
 BODY_KEY: Final = "vextrus.sandbox.body"
 """Where `exchange.read_body` leaves the body for the record: in the ASGI scope."""
+_MAGIC: Final = "a magic amount or wallet"
 
 
 class Tape:
@@ -25,6 +26,8 @@ class Tape:
         self._began = world.clock.monotonic_s()
         self._true: Response | None = None
         self._over = False
+        self.magic = False
+        """Whether the payment's own amount or wallet brought the fault: said, for nobody has ordered it."""
         path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         self.entry: Entry = world.record.add(
             "call",
@@ -64,15 +67,17 @@ class Tape:
         ending = (
             "no answer" if sent is None else "half an answer" if call.status is None else str(call.status)
         )
+        by = f", brought by {_MAGIC}" if self.magic else ""
         self._world.record.change(
             self.entry,
-            title=f"{call.operation}: {ending}" + (f" ({call.fault})" if call.fault else ""),
+            title=f"{call.operation}: {ending}" + (f" ({call.fault}{by})" if call.fault else ""),
             status=call.status,
             fault=call.fault,
             took_ms=max(0, round((self._world.clock.monotonic_s() - self._began) * 1000)),
             answer=answer_shown(sent),
             lost_answer=answer_shown(self._true if self._true is not sent else None),
             **self._known(),
+            **({"brought_by": _MAGIC} if self.magic else {}),
         )
 
     def _known(self) -> dict[str, Any]:

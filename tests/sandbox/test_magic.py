@@ -123,6 +123,42 @@ async def test_late_success_by_amount(app: Starlette, shop: Shop, sleeper: NoSle
     assert (await shop.query(payment_id))["transactionStatus"] == "Completed"
 
 
+async def test_whoever_meets_one_by_accident_is_told(shop: Shop) -> None:
+    """Nobody has ordered it, so nothing else would say why an ordinary payment goes wrong."""
+    with pytest.raises(ConnectionDroppedError):
+        await shop.create("4001.06")
+    refused, common = await shop.approved("4003.11"), await shop.approved("4003.00")
+    await shop.post("execute", {"paymentID": refused})
+    assert "drop_after (magic)" in (await shop.http.get("/wire")).text
+    (lost,) = (await shop.http.get("/_sandbox/record?status=none&kind=call")).json()["entries"]
+    assert lost["title"] == "create: no answer (drop_after, brought by a magic amount or wallet)"
+    assert lost["detail"]["brought_by"] == "a magic amount or wallet"
+    page = (await shop.http.get(f"/payments/bkash/{refused}")).text
+    assert "insufficient_balance: execute refuses with 2023 (see Faults)" in page
+    assert "magic amount" not in (await shop.http.get(f"/payments/bkash/{common}")).text
+    await shop.http.post("/_sandbox/faults", json={"fault": "drop_after", "operation": "create"})
+    with pytest.raises(ConnectionDroppedError):
+        await shop.create("10")
+    (newest,) = (await shop.http.get("/_sandbox/record?limit=1&kind=call")).json()["entries"]
+    assert newest["title"] == "create: no answer (drop_after)"
+    assert "brought_by" not in newest["detail"]
+
+
+@pytest.mark.parametrize(
+    ("paid_minor", "said"),
+    [
+        (400_206, "drop_after strikes execute"),
+        (400_317, ""),
+        (400_200, ""),
+        (400_901, ""),
+        (400_310, ""),
+        (400_706, "drop_after strikes capture and void"),
+    ],
+)
+def test_what_an_amount_is_announced_to_bring(paid_minor: int, said: str) -> None:
+    assert magic.announced("bkash", paid_minor) == said
+
+
 async def test_a_header_and_an_order_go_first(shop: Shop) -> None:
     payment_id = await shop.approved("4002.13")  # forbidden
     await shop.http.post("/_sandbox/faults", json={"operation": "execute", "fault": "throttled"})

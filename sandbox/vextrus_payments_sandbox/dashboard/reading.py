@@ -174,7 +174,7 @@ def moment(entry: Entry, began: datetime | None = None) -> dict[str, Any]:
         **_answered(entry),
         "method": detail.get("method", ""),
         "path": detail.get("path", ""),
-        "fault": detail.get("fault") or "",
+        "fault": (detail.get("fault") or "") + (" (magic)" if detail.get("brought_by") else ""),
         "moved": bool(detail.get("moved_money")),
         "took": "" if took_ms is None else f"{took_ms:,} ms",
         "request": _message(detail.get("request"), f"{detail.get('method', '')} {detail.get('path', '')}"),

@@ -9,6 +9,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from vextrus_payments_sandbox import magic
 from vextrus_payments_sandbox.dashboard import reading
 from vextrus_payments_sandbox.dashboard.frame import ROWS, Frame, asked_of, number_of, url_of
 from vextrus_payments_sandbox.hosted import see_other
@@ -95,7 +96,10 @@ class Views(Frame):
                 "tone": reading.tone_of_state(row.state),
                 "amount": reading.money(row.amount_minor),
             },
-            facts=_payment_facts(row, captured, refunded, reading.ago(row.created_at, self.world.now())),
+            facts=[
+                *_payment_facts(row, captured, refunded, reading.ago(row.created_at, self.world.now())),
+                *self._magic_facts(row),
+            ],
             problems=_problems(row, captured, refunded),
             movements=[
                 {
@@ -116,6 +120,11 @@ class Views(Frame):
             customer=CUSTOMER,
             **story,
         )
+
+    def _magic_facts(self, row: BookRow) -> list[tuple[str, str]]:
+        """What its amount brings about: a magic one looks like any other, and whoever met it by accident is lost."""
+        brought = magic.announced(row.gateway, row.amount_minor) if self.world.magic else ""
+        return [("magic amount", f"{brought} (see Faults)")] if brought else []
 
     def _story(self, entries: Sequence[Entry], row: BookRow | None) -> dict[str, Any]:
         shown = entries[-MOMENTS_MAX:]
