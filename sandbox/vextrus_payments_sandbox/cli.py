@@ -73,7 +73,7 @@ def _tools() -> SandboxTools:
 #: The entry point of the group `vextrus_payments.cli`.
 commands: Final = Extension(
     extra="sandbox",
-    needs=("starlette", "jinja2", "python_multipart", "uvicorn"),
+    needs=("starlette", "jinja2", "python_multipart", "uvicorn", "yaml"),
     summaries={name: summary for name, (_, summary) in _COMMANDS.items()},
     load=_load,
     sandbox=_tools,

@@ -284,7 +284,10 @@ class World:
             gateway.reset()
 
     def restore(
-        self, wallets: Mapping[str, Wallet], movements: Iterable[Movement], payments: Iterable[tuple[str, str]]
+        self,
+        wallets: Mapping[str, Wallet],
+        movements: Iterable[Movement],
+        payments: Iterable[tuple[str, str]],
     ) -> None:
         """Take up what was written down; the gateways have their payments back already.
 

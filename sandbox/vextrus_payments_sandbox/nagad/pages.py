@@ -116,7 +116,10 @@ class NagadPages:
         while payment.wallet is not None and self._rules.page_open(payment):
             step = payment.page_step
             act = self._rules.page_otp if step == "otp" else self._rules.page_pin
-            act(payment, (payment.wallet.otp or CUSTOMER["otp"]) if step == "otp" else payment.wallet.right_pin)
+            act(
+                payment,
+                (payment.wallet.otp or CUSTOMER["otp"]) if step == "otp" else payment.wallet.right_pin,
+            )
 
     def _payment(self, request: Request) -> Payment | None:
         reference = str(request.path_params["reference"]).replace("%3D", "=").replace("%3d", "=")
