@@ -14,11 +14,11 @@ endif
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYTHONUTF8 := 1
 
-.PHONY: help demo test soak mutate test-floors test-wheel docs check setup setup-dev setup-bench bench lint types layers deps dead changelog \
+.PHONY: help demo test soak mutate test-floors test-wheel docs check setup setup-dev setup-bench bench bench-sandbox lint types layers deps dead changelog \
 	format lock env-example public-api clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # two targets never fill one environment at the same time
@@ -46,6 +46,9 @@ check: lint types layers deps dead changelog ## every static check
 
 bench: setup-bench ## speed against the peers; make bench ONLY=P1,P12 for some goals
 	$(BENCH_VENV)/bin/python -m bench $(if $(ONLY),--only $(ONLY))
+
+bench-sandbox: setup ## the sandbox under load, and its dashboard with 100,000 payments; five minutes
+	$(BIN)/python -m bench.sandbox_load $(ARGS)
 
 mutate: setup-dev ## change the money code line by line and see that a test notices; make mutate ONLY=money
 	$(BIN)/python scripts/mutate.py $(if $(ONLY),--only $(ONLY))
