@@ -57,6 +57,11 @@ _LOOSE: Final = re.compile(
     # A name, what parts it from its value, and the value: quoted, or with all that follows where it is a list, or bare.
     r"""(?<![\w\-])([\w\-]++)(["']?\s{0,9}[:=]\s{0,9})("[^"\r\n]*"?|'[^'\r\n]*'?|[\[{][\s\S]*|[^\s,;&}<]+)"""
 )
+_ELEMENT: Final = re.compile(r"(<([\w.:\-]{1,100}+)(?:\s[^<>]{0,200}+)?>)([^<]+)")
+_PART: Final = re.compile(
+    # A field of a multipart form, which PHP's curl sends when it is handed an array: its header, then its value.
+    r"""(\bname=["']?([\w.\-\[\]]{1,100}+)[^\r\n]{0,200}+(?:\r?\n[^\r\n]{1,200}+){0,4}\r?\n\r?\n)([\s\S]+?)(?=\r?\n--|\Z)"""
+)
 _LONG: Final = re.compile(r"[A-Za-z0-9+/=_.\-]{200,}")
 _QUERY: Final = re.compile(r"([?&;#])([^=&#\s]{1,100})=([^&#\s\"']*)")
 
@@ -103,7 +108,12 @@ def body_shown(raw: bytes, limit: int = BODY_MAX) -> str:
 
 def text_shown(text: str) -> str:
     """A text that is no JSON (any more), with what follows the name of a secret hidden."""
-    return _LONG.sub(lambda match: _sealed(match[0]), _LOOSE.sub(_loosely, text))
+    text = _LOOSE.sub(_loosely, text)
+    for pattern in (_PART, _ELEMENT):
+        text = pattern.sub(
+            lambda match: match[1] + (hidden(match[3]) if is_secret(match[2]) else match[3]), text
+        )
+    return _LONG.sub(lambda match: _sealed(match[0]), text)
 
 
 def _loosely(match: re.Match[str]) -> str:
@@ -151,7 +161,8 @@ def _written(value: Any, depth: int) -> str:
     if isinstance(value, _Number):
         return str(value)
     if isinstance(value, str):
-        return _quoted(url_shown(value))
+        # JSON within JSON, as SNS sends it, holds names of its own.
+        return _quoted(text_shown(url_shown(value)) if value.lstrip()[:1] in ("{", "[") else url_shown(value))
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if depth >= _DEPTH_MAX:

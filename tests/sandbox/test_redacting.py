@@ -40,7 +40,23 @@ CANARY = "canary0Secret0Value0"
         "callbackToken",
     ],
 )
-@pytest.mark.parametrize("shape", ["text", "number", "list", "object", "deep", "cut", "form", "loose"])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        "text",
+        "number",
+        "list",
+        "object",
+        "deep",
+        "cut",
+        "form",
+        "loose",
+        "nested",
+        "xml",
+        "multipart",
+        "last",
+    ],
+)
 def test_whatever_sounds_like_a_secret_is_hidden(name: str, shape: str) -> None:
     number = "90817263544"
     raw = {
@@ -52,11 +68,18 @@ def test_whatever_sounds_like_a_secret_is_hidden(name: str, shape: str) -> None:
         "cut": json.dumps({"a": "1", name: CANARY})[:-4],
         "form": f"a=1&{name}={CANARY}&b=2",
         "loose": f"{{{name}: {CANARY}, b: 2}}",
+        "nested": json.dumps({"a": "1", "Message": json.dumps({name: CANARY}), "b": "2"}),
+        "xml": f"<a>1</a><{name} kind='x'>{CANARY}</{name}><b>2</b>",
+        "multipart": (
+            f'--x\r\nContent-Disposition: form-data; name="{name}"\r\nContent-Type: text/plain\r\n\r\n'
+            f'{CANARY}\r\n--x\r\nContent-Disposition: form-data; name="b"\r\n\r\n12\r\n--x--'
+        ),
+        "last": f'--x\nContent-Disposition: form-data; name="{name}"\n\n{CANARY}',
     }[shape]
     shown = body_shown(raw.encode())
     assert CANARY[:6] not in shown and number not in shown
     assert "[hidden: " in shown
-    if shape in ("text", "form"):
+    if shape in ("text", "form", "nested", "xml", "multipart"):
         assert "2" in shown and "1" in shown
 
 
@@ -67,6 +90,9 @@ def test_whatever_sounds_like_a_secret_is_hidden(name: str, shape: str) -> None:
         '{"merchantInvoiceNumber":"INV-1","paymentID":"TR0011abc","amount":"10.00"}',
         '{"trxID":"AAA","statusMessage":"Successful","token_type":"Bearer"}',
         '{"spinning":"top","opinion":"mine","laptop":"yes"}',
+        '{"Message":"{\\"amount\\":\\"10.00\\",\\"trxID\\":\\"AAA\\"}","note":"[b] and {c}"}',
+        "<amount>10.00</amount><trxID>AAA</trxID>",
+        '--x\r\nContent-Disposition: form-data; name="amount"\r\n\r\n10.00\r\n--x--',
         '{"n":null,"t":true,"f":false,"l":[1,"2",[]],"o":{}}',
         '{"bangla":"টাকা","quote":"a\\"b","line":"a\\nb"}',
         "{}",
@@ -81,7 +107,9 @@ def test_everything_else_stays_as_it_was_written(raw: str) -> None:
 
 def test_other_encodings_hide_nothing_less() -> None:
     for encoding in ("utf-16", "utf-16-le", "utf-32", "utf-8-sig"):
-        assert CANARY[:6] not in body_shown(json.dumps({"password": CANARY}).encode(encoding)).replace("\0", "")
+        assert CANARY[:6] not in body_shown(json.dumps({"password": CANARY}).encode(encoding)).replace(
+            "\0", ""
+        )
 
 
 def test_sealed_data_is_shortened() -> None:
@@ -117,7 +145,18 @@ def test_deep_and_wide_bodies_end(raw: bytes) -> None:
 
 
 def test_hostile_text_takes_no_time() -> None:
-    for hostile in ("token" * 20_000, '"password"' + " " * 60_000, "pin" + "_" * 60_000, "?" * 60_000 + "="):
+    for hostile in (
+        "token" * 20_000,
+        '"password"' + " " * 60_000,
+        "pin" + "_" * 60_000,
+        "?" * 60_000 + "=",
+        "name=" * 20_000,
+        "name=a\n" * 20_000,
+        "name=a\n\n" * 20_000,
+        "<a " * 20_000,
+        "<" * 60_000,
+        "<pin>" * 20_000,
+    ):
         assert len(body_shown(hostile.encode())) < 4_200
         url_shown(hostile)
 
