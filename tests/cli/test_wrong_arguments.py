@@ -47,6 +47,8 @@ BASES = {
     "webhooks forward": "event-none --to http://127.0.0.1:1/",
     "webhooks verify": "--gateway bkash --headers none --body none",
     "sandbox env": "--url http://127.0.0.1:1",
+    "sandbox manners": "--sandbox http://127.0.0.1:1",
+    "bkash uat-report": "--out r.html --overwrite --sandbox http://127.0.0.1:1 --wait-s 1",
     "sandbox seed": "none.yaml --sandbox http://127.0.0.1:1",
     "sandbox reset": "--sandbox http://127.0.0.1:1",
 }

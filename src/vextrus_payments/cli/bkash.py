@@ -68,7 +68,7 @@ def command(ctx: click.Context) -> None:
 @click.option(
     "--out",
     required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
     help="The HTML file to write; print it to PDF from a browser.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace that file if it is there.")
@@ -97,7 +97,7 @@ def command(ctx: click.Context) -> None:
     "--json", "as_json", is_flag=True, help="Print JSON Lines: what payers are to do, then the result."
 )
 def uat_report(
-    out: Path,
+    out: str,
     overwrite: bool,
     sandbox: str | None,
     by_hand: bool,
@@ -116,7 +116,7 @@ def uat_report(
     address is shown and a person pays. Test money only, unless --live is given. Without a sandbox and without BKASH_...
     a sandbox is started for it.
     """
-    _check_out(out, overwrite=overwrite)
+    path = _checked_out(out, overwrite=overwrite)
     price = _amount_of_its_own() if amount is None else Money(amount, "BDT")
     target = named_target(GATEWAY, sandbox=sandbox, live=live)
     if live and public_url is None:
@@ -126,7 +126,7 @@ def uat_report(
             next_step="Lead an https address here (a tunnel to --port) and name it with --public-url.",
         )
     session = _Session(
-        out=out, by_hand=by_hand, live=live, amount=price, wait_s=wait_s, port=port, public_url=public_url
+        out=path, by_hand=by_hand, live=live, amount=price, wait_s=wait_s, port=port, public_url=public_url
     )
     session.home, session.as_json = Home.find(store), as_json
     try:
@@ -141,14 +141,28 @@ def _amount_of_its_own() -> Money:
     return Money.from_minor(2_000 + int(SystemClock().now().timestamp()) % 3_600, "BDT")
 
 
-def _check_out(out: Path, *, overwrite: bool) -> None:
-    rule = ""
-    if out.exists() and not overwrite:
-        rule = "a file that is not there yet, or --overwrite"
-    elif not out.absolute().parent.is_dir():
-        rule = "a file in a folder that is there"
+def _checked_out(out: str, *, overwrite: bool) -> Path:
+    """The file to write, if it can be one.
+
+    Raises:
+        InvalidRequestError: it cannot, or it is there.
+    """
+    path, rule = Path(out), ""
+    try:
+        if not out.isprintable():
+            rule = "a file without control characters in its name"
+        elif not path.name or path.is_dir():
+            rule = "a file, not a folder"
+        elif path.exists() and not overwrite:
+            rule = "a file that is not there yet, or --overwrite"
+        elif not path.absolute().parent.is_dir():
+            rule = "a file in a folder that is there"
+    except OSError as error:  # a name that is too long, a folder that may not be looked into
+        rule = f"another file ({error.strerror or type(error).__name__})"
     if rule:
-        raise InvalidRequestError(f"{out} cannot be written: give {rule}.", field="--out", rule=rule)
+        what = f"{one_line(out, 200)} cannot be written: give {rule}."
+        raise InvalidRequestError(what, field="--out", rule=rule)
+    return path
 
 
 class _Session:
