@@ -9,6 +9,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from inspect import iscoroutine
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +19,7 @@ import pytest
 
 import vextrus_payments
 from tests.docs.blocks import ALL, ROOT, Block
-from tests.docs.stage import Stage, staged
+from tests.docs.stage import SHOWN_URL, Stage, staged
 from vextrus_payments import Authorized, Declined, Money, Paid, PaymentRequest, Reason, ReasonCode, Unknown
 from vextrus_payments.testing import FakeClock
 
@@ -192,7 +193,8 @@ def test_the_blocks_of_a_page_run(page: str, tmp_path: Path) -> None:
     with staged(tmp_path) as stage, asyncio.Runner() as runner:
         runner.run(GIVEN.get(page, _nothing)(stage, space))
         for block in mine:
-            executed(block, space, runner)
+            here = replace(block, code=block.code.replace(SHOWN_URL, stage.sandbox.server.url))
+            executed(here, space, runner)
         runner.run(AFTER.get(page, _nothing)(stage, space))
 
 
