@@ -1,8 +1,8 @@
 """A local stand-in for the payment gateways: their real rules, test wallets, and answers that get lost on purpose.
 
-Nothing here is real money, and nothing here listens beyond this machine. ``create_app`` gives the ASGI
-application (a real server, or in-process under ``httpx.ASGITransport``), ``SandboxServer`` runs it inside an
-event loop, ``run`` runs it as a process of its own.
+Nothing here is real money, and nothing here listens beyond this machine unless it is told to. ``create_app``
+gives the ASGI application (a real server, or in-process under ``httpx.ASGITransport``), ``SandboxServer`` runs it
+inside an event loop, ``run`` runs it as a process of its own.
 """
 
 from typing import TYPE_CHECKING, Any
