@@ -12,6 +12,7 @@ from tests.cli.running import COMMAND, PATIENCE_S, User
 from vextrus_payments import cli, errors
 from vextrus_payments.cli import frame
 from vextrus_payments.cli.exit_codes import Exit, of_error, of_outcome
+from vextrus_payments.cli.helping import Command
 from vextrus_payments.cli.root import _OWN
 from vextrus_payments.errors import Effect, PaymentsError
 from vextrus_payments.money import Money
@@ -256,7 +257,7 @@ def test_debug_shows_where_it_happened(
     assert "Traceback" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["demo"], ["demo", "--json"]])
+@pytest.mark.parametrize("arguments", [["demo"], ["demo", "--json"], ["completion", "bash"]])
 def test_a_reader_that_goes_away_is_no_traceback(user: User, arguments: list[str]) -> None:
     """`vextrus-pay demo | head -1`."""
     process = subprocess.Popen(
@@ -273,7 +274,24 @@ def test_a_reader_that_goes_away_is_no_traceback(user: User, arguments: list[str
     assert process.wait(timeout=PATIENCE_S) == 3
     process.stderr.close()
     assert "Traceback" not in shown
-    assert "Look before you repeat" in shown
+    assert "No money moved" in shown and "Look before you repeat" not in shown
+
+
+@pytest.mark.parametrize("moves_money", [True, False])
+def test_a_reader_that_goes_away_leaves_a_question_only_where_money_is_moved(
+    moves_money: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def unread() -> None:
+        raise BrokenPipeError
+
+    def call(arguments: list[str]) -> object:
+        command = Command("x", callback=unread, moves_money=moves_money)
+        return command.invoke(command.make_context("x", arguments))
+
+    monkeypatch.setattr(frame, "_call", call)
+    monkeypatch.setattr(frame, "_silence_stdout", lambda: None)
+    assert cli.main([]) == 3
+    assert ("look before you repeat" in capfd.readouterr().err.lower()) is moves_money
 
 
 # --- the table ------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import Any, Final
 import click
 
 from vextrus_payments.cli.exit_codes import Exit, of_error
-from vextrus_payments.cli.helping import COMPLETION_VARIABLE, PROGRAM, InterruptedCommand
+from vextrus_payments.cli.helping import COMPLETION_VARIABLE, PROGRAM, InterruptedCommand, ReaderGoneError
 from vextrus_payments.cli.output import emit_json, one_line, prepare_streams, say
 from vextrus_payments.cli.root import NoSuchCommandError, root
 from vextrus_payments.errors import (
@@ -62,8 +62,8 @@ def run(arguments: list[str]) -> int:
         return _fail_usage(error, as_json=as_json)
     except PaymentsError as error:
         return fail(error, as_json=as_json)
-    except BrokenPipeError:
-        return _reader_gone()
+    except BrokenPipeError as error:
+        return _reader_gone(moves_money=not isinstance(error, ReaderGoneError) or error.moves_money)
     except Exception as error:  # noqa: BLE001 - the outermost frame: a bug is one line too, and an honest code
         return _fail_unexpected(error, as_json=as_json)
 
@@ -228,11 +228,12 @@ def _fail_unexpected(error: Exception, *, as_json: bool) -> int:
     return _fail(Exit.OPEN, _sentences(what, effect, next_step), document, as_json=as_json)
 
 
-def _reader_gone() -> int:
+def _reader_gone(*, moves_money: bool) -> int:
     _silence_stdout()
     what = "The program that read this output went away before its end."
-    next_step = "What was done is recorded: look before you repeat."
-    say(f"Error: {_sentences(what, Effect.UNKNOWN, next_step)}")
+    effect = Effect.UNKNOWN if moves_money else Effect.NONE
+    next_step = "What was done is recorded: look before you repeat." if moves_money else ""
+    say(f"Error: {_sentences(what, effect, next_step)}")
     return int(Exit.OPEN)
 
 

@@ -32,6 +32,15 @@ class InterruptedCommand(KeyboardInterrupt):
         self.moves_money = moves_money
 
 
+class ReaderGoneError(BrokenPipeError):
+    """Nobody reads the output any more (``vextrus-pay explain INV-1 | head -1``), and whether the command whose output
+    it was is one that moves money."""
+
+    def __init__(self, *, moves_money: bool) -> None:
+        super().__init__()
+        self.moves_money = moves_money
+
+
 class Formatter(click.HelpFormatter):
     """click's help page: headings stand out, and what is typed is colored. Colors go out to a terminal alone."""
 
@@ -96,16 +105,23 @@ class _Explained(click.Command):
             raise
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run it. A usage error that it finds itself names its command; Ctrl+C says whether money could have moved."""
+        """Run it. A usage error that it finds itself names its command; Ctrl+C, and a reader who went away, say if
+        money could have moved."""
         try:
-            return super().invoke(ctx)
+            code = super().invoke(ctx)
+            sys.stdout.flush()  # here, where it is known whose output has no reader
+            return code
         except click.UsageError as error:
             error.ctx = error.ctx or ctx
             raise
-        except InterruptedCommand:
+        except (InterruptedCommand, ReaderGoneError):
             raise
         except KeyboardInterrupt:
-            pass  # raised again outside, so that nothing of it hangs on the interruption
+            gone = False  # raised again outside, so that nothing of it hangs on the interruption
+        except BrokenPipeError:
+            gone = True
+        if gone:
+            raise ReaderGoneError(moves_money=self.moves_money)
         raise InterruptedCommand(moves_money=self.moves_money)
 
 
