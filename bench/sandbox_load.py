@@ -46,6 +46,7 @@ DASHBOARD_MS: Final = 100
 GROWTH_MIB: Final = 8
 _RATE_FROM: Final = 0.98
 _ASKED: Final = 200
+_AT_A_TIME: Final = 64
 _OTP, _PIN = "123456", "12121"
 _FORM: Final = re.compile(r'<form[^>]*action="([^"]+)"')
 _PAGE_MIB: Final = 1024 * 1024
@@ -226,7 +227,7 @@ async def paced(
 
 
 async def hurried(count: int, first: int, one: Callable[[int], Awaitable[None]]) -> None:
-    """`count` payments, 8 at a time."""
+    """`count` payments, 64 at a time: as many connections as a stall of the machine would open later are open then."""
     left = iter(range(first, first + count))
 
     async def some() -> None:
@@ -234,7 +235,7 @@ async def hurried(count: int, first: int, one: Callable[[int], Awaitable[None]])
             await one(number)
 
     async with asyncio.TaskGroup() as tasks:
-        for _ in range(8):
+        for _ in range(_AT_A_TIME):
             tasks.create_task(some())
 
 
