@@ -37,9 +37,16 @@ def read_yaml(text: str) -> Spot:
     yaml = _yaml()
     if len(text) > SIZE_MAX:
         raise UnreadableError(f"a scenario has at most {SIZE_MAX} characters", None)
-    problem, line, node = "", None, None
+    problem, line, node, depth = "", None, None, 0
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            depth += isinstance(event, yaml.events.CollectionStartEvent)
+            depth -= isinstance(event, yaml.events.CollectionEndEvent)
+            if (
+                depth > DEPTH_MAX + 1
+            ):  # said here: the time that YAML takes grows with the square of the depth
+                problem, line = "it is too deep", event.start_mark.line + 1
+                break
             if isinstance(event, yaml.events.AliasEvent):
                 problem, line = "a scenario takes no aliases (*name)", event.start_mark.line + 1
                 break
