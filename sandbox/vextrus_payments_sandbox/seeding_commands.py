@@ -33,7 +33,7 @@ _TIMEOUT_S: Final = 120.0
         ),
     ),
 )
-@click.argument("file", type=FilePath(path_type=Path))
+@click.argument("file", type=FilePath(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--sandbox", metavar="URL", default=_HERE, show_default=True, help="The sandbox that runs there."
 )

@@ -44,6 +44,8 @@ class FilePath(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path; fails where it can name no file."""
+        if not str(value):
+            self.fail("An empty text names no file.", param, ctx)
         if "\0" in str(value):
             self.fail(f"{value!r} can name no file: there is a NUL in it.", param, ctx)
         return super().convert(value, param, ctx)
