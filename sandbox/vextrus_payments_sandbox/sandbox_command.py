@@ -105,7 +105,7 @@ def command(ctx: click.Context) -> None:
 )
 @click.option(
     "--seed-file",
-    type=FilePath(exists=True, dir_okay=False, path_type=Path),
+    type=FilePath(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="Begin with this scenario (YAML); not again where --state has something already.",
 )

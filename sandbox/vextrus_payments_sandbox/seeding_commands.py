@@ -33,7 +33,7 @@ _TIMEOUT_S: Final = 120.0
         ),
     ),
 )
-@click.argument("file", type=FilePath(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=FilePath(dir_okay=False, path_type=Path))
 @click.option(
     "--sandbox", metavar="URL", default=_HERE, show_default=True, help="The sandbox that runs there."
 )
@@ -121,6 +121,9 @@ def tell_mistakes(file: Path, mistakes: tuple[Mistake, ...], *, as_json: bool) -
     if as_json:
         told = [{"line": one.line, "field": one.field, "message": one.message} for one in mistakes]
         emit_json({"mistakes": told})
+    if len(mistakes) == 1 and mistakes[0].line is None and not mistakes[0].field:
+        say(f"Error: {file} is no scenario: {mistakes[0].message}. Nothing was done, and no money moved.")
+        return Exit.USAGE
     for one in mistakes:
         say(f"Error: {file.name}, {one}")
     say("Nothing was done. Put it right and try again; docs/sandbox-state.md describes each field.")

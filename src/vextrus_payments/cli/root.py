@@ -41,7 +41,9 @@ _OWN: Final[Mapping[str, _Own]] = {
         "vextrus_payments.cli.webhooks", "Look at what gateways sent; replay it, forward it, check it."
     ),
     "doctor": _Own("vextrus_payments.cli.doctor", "See whether everything is as it should be."),
-    "bkash": _Own("vextrus_payments.cli.bkash", "What bKash alone asks for: the report of its test scenarios."),
+    "bkash": _Own(
+        "vextrus_payments.cli.bkash", "What bKash alone asks for: the report of its test scenarios."
+    ),
     "urls": _Own(
         "vextrus_payments.cli.urls", "Print the addresses of the doors, and where to register which."
     ),
