@@ -75,19 +75,19 @@ class Formatter(click.HelpFormatter):
 class Context(click.Context):
     """A context whose help page is ours."""
 
-    formatter_class = Formatter
+    formatter_class: type[click.HelpFormatter] = Formatter
 
 
 class _Explained(click.Command):
     """What commands and groups have in common."""
 
-    context_class = Context
+    context_class: type[click.Context] = Context
 
     def __init__(
         self, *args: Any, examples: Sequence[Example] = (), moves_money: bool = False, **named: Any
     ) -> None:
         super().__init__(*args, **named)
-        self.examples = tuple(examples)
+        self.examples: tuple[Example, ...] = tuple(examples)
         self.moves_money = moves_money
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -138,4 +138,4 @@ class Command(_Explained):
 class Group(_Explained, click.Group):
     """A group of commands, with examples of its own."""
 
-    command_class = Command
+    command_class: type[click.Command] | None = Command
