@@ -7,6 +7,7 @@ still fails the test that made it.
 
 import ipaddress
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -24,6 +25,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "pr"))
 
 for _name in ("COLUMNS", "LINES"):  # pytest-xdist names a width: output that is piped has none
     os.environ.pop(_name, None)
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Begun in the background by a shell without job control: programs that tests start would never hear of Ctrl+C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class BeyondLoopbackError(AssertionError):

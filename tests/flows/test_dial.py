@@ -128,8 +128,8 @@ async def test_a_refund_is_made_at_most_once_whatever_strikes_it(tmp_path: Path,
             for _ in range(4):  # a look-up of a busy machine may itself run out of time
                 outcome = await shop.payments.refund_status(request.operation_id)
                 moved = shop.moved()["refund"] - before
-                if isinstance(outcome, Refunded) or not moved:
-                    break
+                if isinstance(outcome, Refunded) or (not moved and kind.phase == "before"):
+                    break  # what is done late may not be there yet at the first look
                 shop.clock.advance(HOUR_S)
             assert (type(outcome), moved) in {(Refunded, 1), (Unknown, 0)}, f"{kind.name}: {outcome}"
             assert (moved == 1) or kind.phase == "before", kind.name
