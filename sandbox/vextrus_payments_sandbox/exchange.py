@@ -176,6 +176,11 @@ class Exchange:
         Tape(self.world, request, call).finished(answer)
         return answer
 
+    async def idle(self) -> None:
+        """Return when everything that was begun is done, also what its caller no longer waits for."""
+        while self._tasks:
+            await asyncio.wait(tuple(self._tasks))
+
     async def close(self) -> None:
         """Stop whatever is still waiting, who listens to the record included; called when the server stops."""
         self.world.record.close()
