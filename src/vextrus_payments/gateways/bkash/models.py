@@ -149,7 +149,7 @@ class RefundStatusV2Body(Body):
 # ------------------------------------------------------------------------------ what the gateway says (§3-5)
 
 
-def _either(*names: str, serialize: str | None = None, repr: bool = True) -> Any:
+def either(*names: str, serialize: str | None = None, repr: bool = True) -> Any:
     """A field that arrives under one of several spellings and leaves under the first (or ``serialize``)."""
     return Field(
         default=None,
@@ -159,7 +159,8 @@ def _either(*names: str, serialize: str | None = None, repr: bool = True) -> Any
     )
 
 
-def _named(name: str, *, repr: bool = True) -> Any:
+def named(name: str, *, repr: bool = True) -> Any:
+    """A field under its wire name."""
     return Field(default=None, alias=name, repr=repr)
 
 
@@ -169,14 +170,14 @@ class Answer(Lenient):
     Every field may be ``None``. Which envelope it is, and what it means, is not decided here.
     """
 
-    status_code: Text = _named("statusCode")
-    status_message: Text = _named("statusMessage")
-    error_code: Text = _named("errorCode")
-    error_message: Text = _named("errorMessage")
-    internal_code: Text = _named("internalCode")
-    external_code: Text = _named("externalCode")
-    error_message_en: Text = _named("errorMessageEn")
-    error_message_bn: Text = _named("errorMessageBn")
+    status_code: Text = named("statusCode")
+    status_message: Text = named("statusMessage")
+    error_code: Text = named("errorCode")
+    error_message: Text = named("errorMessage")
+    internal_code: Text = named("internalCode")
+    external_code: Text = named("externalCode")
+    error_message_en: Text = named("errorMessageEn")
+    error_message_bn: Text = named("errorMessageBn")
     message: Text = None
     status: Text = None
     msg: Text = None
@@ -211,23 +212,23 @@ def _whole_seconds(value: object) -> int | None:
 class CreateAnswer(Answer):
     """Create, all three modes (§4.2)."""
 
-    payment_id: Text = _either("paymentID", "paymentId")
-    bkash_url: Text = _either("bkashURL", "bKashURL", repr=False)
-    callback_url: Text = _named("callbackURL", repr=False)
-    success_callback_url: Text = _named("successCallbackURL", repr=False)
-    failure_callback_url: Text = _named("failureCallbackURL", repr=False)
-    cancelled_callback_url: Text = _named("cancelledCallbackURL", repr=False)
+    payment_id: Text = either("paymentID", "paymentId")
+    bkash_url: Text = either("bkashURL", "bKashURL", repr=False)
+    callback_url: Text = named("callbackURL", repr=False)
+    success_callback_url: Text = named("successCallbackURL", repr=False)
+    failure_callback_url: Text = named("failureCallbackURL", repr=False)
+    cancelled_callback_url: Text = named("cancelledCallbackURL", repr=False)
     signature: Text = Field(default=None, repr=False)
-    payer_reference: Text = _named("payerReference", repr=False)
-    agreement_id: Text = _either("agreementID", "agreementId")
-    agreement_status: Text = _named("agreementStatus")
-    agreement_create_time: Text = _named("agreementCreateTime")
+    payer_reference: Text = named("payerReference", repr=False)
+    agreement_id: Text = either("agreementID", "agreementId")
+    agreement_status: Text = named("agreementStatus")
+    agreement_create_time: Text = named("agreementCreateTime")
     amount: Text = None
     currency: Text = None
     intent: Text = None
-    merchant_invoice_number: Text = _named("merchantInvoiceNumber")
-    payment_create_time: Text = _named("paymentCreateTime")
-    transaction_status: Text = _named("transactionStatus")
+    merchant_invoice_number: Text = named("merchantInvoiceNumber")
+    payment_create_time: Text = named("paymentCreateTime")
+    transaction_status: Text = named("transactionStatus")
 
 
 class PaymentAnswer(Answer):
@@ -237,28 +238,28 @@ class PaymentAnswer(Answer):
     and the documentation disagree (§16.11, §16.13); read them by :attr:`invoice` and :attr:`verification`.
     """
 
-    payment_id: Text = _either("paymentID", "paymentId")
+    payment_id: Text = either("paymentID", "paymentId")
     mode: Text = None
-    trx_id: Text = _either("trxID", "trxId")
-    transaction_status: Text = _named("transactionStatus")
+    trx_id: Text = either("trxID", "trxId")
+    transaction_status: Text = named("transactionStatus")
     amount: Text = None
     currency: Text = None
     intent: Text = None
-    merchant_invoice_number: Text = _named("merchantInvoiceNumber")
-    merchant_invoice: Text = _named("merchantInvoice")
-    verification_status: Text = _named("verificationStatus")
-    user_verification_status: Text = _named("userVerificationStatus")
-    payer_reference: Text = _named("payerReference", repr=False)
-    customer_msisdn: Text = _named("customerMsisdn", repr=False)
-    payer_account: Text = _named("payerAccount", repr=False)
-    payer_type: Text = _named("payerType")
-    max_refundable_amount: Text = _named("maxRefundableAmount")
-    payment_create_time: Text = _named("paymentCreateTime")
-    payment_execute_time: Text = _named("paymentExecuteTime")
-    agreement_id: Text = _either("agreementID", "agreementId")
-    agreement_status: Text = _named("agreementStatus")
-    agreement_create_time: Text = _named("agreementCreateTime")
-    agreement_execute_time: Text = _named("agreementExecuteTime")
+    merchant_invoice_number: Text = named("merchantInvoiceNumber")
+    merchant_invoice: Text = named("merchantInvoice")
+    verification_status: Text = named("verificationStatus")
+    user_verification_status: Text = named("userVerificationStatus")
+    payer_reference: Text = named("payerReference", repr=False)
+    customer_msisdn: Text = named("customerMsisdn", repr=False)
+    payer_account: Text = named("payerAccount", repr=False)
+    payer_type: Text = named("payerType")
+    max_refundable_amount: Text = named("maxRefundableAmount")
+    payment_create_time: Text = named("paymentCreateTime")
+    payment_execute_time: Text = named("paymentExecuteTime")
+    agreement_id: Text = either("agreementID", "agreementId")
+    agreement_status: Text = named("agreementStatus")
+    agreement_create_time: Text = named("agreementCreateTime")
+    agreement_execute_time: Text = named("agreementExecuteTime")
 
     @property
     def invoice(self) -> str | None:
@@ -288,52 +289,52 @@ class QueryAnswer(PaymentAnswer):
 class AgreementAnswer(Answer):
     """Agreement status and agreement cancel (§4.6, §4.7)."""
 
-    payment_id: Text = _either("paymentID", "paymentId")
-    agreement_id: Text = _either("agreementID", "agreementId")
-    agreement_status: Text = _named("agreementStatus")
-    payer_reference: Text = _named("payerReference", repr=False)
-    customer_msisdn: Text = _named("customerMsisdn", repr=False)
-    payer_account: Text = _named("payerAccount", repr=False)
-    payer_type: Text = _named("payerType")
+    payment_id: Text = either("paymentID", "paymentId")
+    agreement_id: Text = either("agreementID", "agreementId")
+    agreement_status: Text = named("agreementStatus")
+    payer_reference: Text = named("payerReference", repr=False)
+    customer_msisdn: Text = named("customerMsisdn", repr=False)
+    payer_account: Text = named("payerAccount", repr=False)
+    payer_type: Text = named("payerType")
     mode: Text = None
-    verification_status: Text = _named("verificationStatus")
-    agreement_create_time: Text = _named("agreementCreateTime")
-    agreement_execute_time: Text = _named("agreementExecuteTime")
-    agreement_void_time: Text = _named("agreementVoidTime")
+    verification_status: Text = named("verificationStatus")
+    agreement_create_time: Text = named("agreementCreateTime")
+    agreement_execute_time: Text = named("agreementExecuteTime")
+    agreement_void_time: Text = named("agreementVoidTime")
 
 
 class SearchAnswer(Answer):
     """Search a transaction (§4.8). There is no invoice number in it: alone it binds to no order."""
 
-    trx_id: Text = _either("trxID", "trxId")
-    initiation_time: Text = _named("initiationTime")
-    completed_time: Text = _named("completedTime")
-    transaction_type: Text = _named("transactionType")
-    transaction_status: Text = _named("transactionStatus")
-    transaction_reference: Text = _named("transactionReference")
-    customer_msisdn: Text = _named("customerMsisdn", repr=False)
-    payer_account: Text = _named("payerAccount", repr=False)
-    payer_type: Text = _named("payerType")
+    trx_id: Text = either("trxID", "trxId")
+    initiation_time: Text = named("initiationTime")
+    completed_time: Text = named("completedTime")
+    transaction_type: Text = named("transactionType")
+    transaction_status: Text = named("transactionStatus")
+    transaction_reference: Text = named("transactionReference")
+    customer_msisdn: Text = named("customerMsisdn", repr=False)
+    payer_account: Text = named("payerAccount", repr=False)
+    payer_type: Text = named("payerType")
     amount: Text = None
     currency: Text = None
-    organization_short_code: Text = _named("organizationShortCode")
-    service_fee: Text = _named("serviceFee")
-    credited_amount: Text = _named("creditedAmount")
-    max_refundable_amount: Text = _named("maxRefundableAmount")
-    sale_amount: Text = _named("saleAmount")
-    coupon_amount: Text = _named("couponAmount")
-    merchant_share_amount: Text = _named("merchantShareAmount")
-    original_trx_amount: Text = _named("originalTrxAmount")
+    organization_short_code: Text = named("organizationShortCode")
+    service_fee: Text = named("serviceFee")
+    credited_amount: Text = named("creditedAmount")
+    max_refundable_amount: Text = named("maxRefundableAmount")
+    sale_amount: Text = named("saleAmount")
+    coupon_amount: Text = named("couponAmount")
+    merchant_share_amount: Text = named("merchantShareAmount")
+    original_trx_amount: Text = named("originalTrxAmount")
 
 
 class CaptureVoidAnswer(Answer):
     """Capture and void (§4.9); one documented sample spells ``paymentId``."""
 
-    payment_id: Text = _either("paymentID", "paymentId")
-    trx_id: Text = _either("trxID", "trxId")
-    transaction_status: Text = _named("transactionStatus")
-    create_time: Text = _named("createTime")
-    update_time: Text = _named("updateTime")
+    payment_id: Text = either("paymentID", "paymentId")
+    trx_id: Text = either("trxID", "trxId")
+    transaction_status: Text = named("transactionStatus")
+    create_time: Text = named("createTime")
+    update_time: Text = named("updateTime")
     amount: Text = None
     currency: Text = None
 
@@ -341,25 +342,25 @@ class CaptureVoidAnswer(Answer):
 class RefundV1Answer(Answer):
     """Refund and refund status on the v1 route (§4.10). Status before any refund has no ``refund_trx_id``."""
 
-    original_trx_id: Text = _either("originalTrxID", "originalTrxId")
-    refund_trx_id: Text = _either("refundTrxID", "refundTrxId")
-    transaction_status: Text = _named("transactionStatus")
+    original_trx_id: Text = either("originalTrxID", "originalTrxId")
+    refund_trx_id: Text = either("refundTrxID", "refundTrxId")
+    transaction_status: Text = named("transactionStatus")
     amount: Text = None
     currency: Text = None
     charge: Text = None
-    completed_time: Text = _named("completedTime")
+    completed_time: Text = named("completedTime")
 
 
 class RefundV2Answer(Answer):
     """Refund on the v2 route: success has no status code (§4.11)."""
 
-    original_trx_id: Text = _either("originalTrxId", "originalTrxID")
-    refund_trx_id: Text = _either("refundTrxId", "refundTrxID")
-    refund_transaction_status: Text = _named("refundTransactionStatus")
-    original_trx_amount: Text = _named("originalTrxAmount")
-    refund_amount: Text = _named("refundAmount")
+    original_trx_id: Text = either("originalTrxId", "originalTrxID")
+    refund_trx_id: Text = either("refundTrxId", "refundTrxID")
+    refund_transaction_status: Text = named("refundTransactionStatus")
+    original_trx_amount: Text = named("originalTrxAmount")
+    refund_amount: Text = named("refundAmount")
     currency: Text = None
-    completed_time: Text = _named("completedTime")
+    completed_time: Text = named("completedTime")
     sku: Text = None
     reason: Text = None
 
@@ -367,10 +368,10 @@ class RefundV2Answer(Answer):
 class RefundTransaction(Lenient):
     """One entry of the v2 refund list. It carries no sku, no reason: only the amount correlates (§4.11)."""
 
-    refund_trx_id: Text = _either("refundTrxId", "refundTrxID")
-    refund_transaction_status: Text = _either("refundTransactionStatus", "transactionStatus")
-    refund_amount: Text = _named("refundAmount")
-    completed_time: Text = _either("completedTime", "refundTime")
+    refund_trx_id: Text = either("refundTrxId", "refundTrxID")
+    refund_transaction_status: Text = either("refundTransactionStatus", "transactionStatus")
+    refund_amount: Text = named("refundAmount")
+    completed_time: Text = either("completedTime", "refundTime")
 
 
 def _as_list(value: object) -> list[Any] | None:
@@ -388,10 +389,10 @@ class RefundStatusV2Answer(Answer):
     apart, because "no refund yet" read into a garbled list would license a second refund.
     """
 
-    original_trx_id: Text = _either("originalTrxId", "originalTrxID")
-    original_trx_amount: Text = _named("originalTrxAmount")
-    original_trx_completed_time: Text = _named("originalTrxCompletedTime")
-    refund_transactions: Annotated[list[RefundTransaction] | None, BeforeValidator(_as_list)] = _named(
+    original_trx_id: Text = either("originalTrxId", "originalTrxID")
+    original_trx_amount: Text = named("originalTrxAmount")
+    original_trx_completed_time: Text = named("originalTrxCompletedTime")
+    refund_transactions: Annotated[list[RefundTransaction] | None, BeforeValidator(_as_list)] = named(
         "refundTransactions"
     )
     refund_list_unreadable: bool = Field(default=False, exclude=True)
@@ -413,12 +414,12 @@ class RefundStatusV2Answer(Answer):
 class RefundStatusV1Answer(RefundStatusV2Answer):
     """Refund status on the v1 route: one refund's own fields (§4.10); a list, where one comes, is read as well."""
 
-    refund_trx_id: Text = _either("refundTrxID", "refundTrxId")
-    transaction_status: Text = _named("transactionStatus")
+    refund_trx_id: Text = either("refundTrxID", "refundTrxId")
+    transaction_status: Text = named("transactionStatus")
     amount: Text = None
     currency: Text = None
     charge: Text = None
-    completed_time: Text = _named("completedTime")
+    completed_time: Text = named("completedTime")
 
 
 # ------------------------------------------------------------------------------- notifications (IPN, §8.3)
@@ -427,20 +428,20 @@ class RefundStatusV1Answer(RefundStatusV2Answer):
 class NotificationMessage(Lenient):
     """The inner message of a payment notification. It names no paymentID: only the invoice number binds it."""
 
-    date_time: Text = _named("dateTime")
-    debit_msisdn: Text = _named("debitMSISDN", repr=False)
-    credit_organization_name: Text = _named("creditOrganizationName")
-    credit_short_code: Text = _named("creditShortCode")
-    trx_id: Text = _either("trxID", "trxId")
-    transaction_status: Text = _named("transactionStatus")
-    transaction_type: Text = _named("transactionType")
+    date_time: Text = named("dateTime")
+    debit_msisdn: Text = named("debitMSISDN", repr=False)
+    credit_organization_name: Text = named("creditOrganizationName")
+    credit_short_code: Text = named("creditShortCode")
+    trx_id: Text = either("trxID", "trxId")
+    transaction_status: Text = named("transactionStatus")
+    transaction_type: Text = named("transactionType")
     amount: Text = None
     currency: Text = None
-    transaction_reference: Text = _named("transactionReference", repr=False)
-    merchant_invoice_number: Text = _named("merchantInvoiceNumber")
-    coupon_amount: Text = _named("couponAmount")
-    merchant_share_amount: Text = _named("merchantShareAmount")
-    sale_amount: Text = _named("saleAmount")
+    transaction_reference: Text = named("transactionReference", repr=False)
+    merchant_invoice_number: Text = named("merchantInvoiceNumber")
+    coupon_amount: Text = named("couponAmount")
+    merchant_share_amount: Text = named("merchantShareAmount")
+    sale_amount: Text = named("saleAmount")
 
     @classmethod
     def from_json(cls, raw: bytes) -> Self:
