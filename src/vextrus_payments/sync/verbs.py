@@ -1,5 +1,6 @@
 """The verbs, blocking: once for an application of one tenant, once for one tenant of many."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,11 +30,12 @@ T = TypeVar("T")
 Verb = Callable[[app.Payments], Coroutine[Any, Any, T]]
 
 
-class Verbs:
+class Verbs(ABC):
     """What is asked of one tenant's payments. Each verb is the one of its name in vextrus_payments.TenantPayments."""
 
+    @abstractmethod
     def _call(self, verb: Callable[[app.TenantPayments], Coroutine[Any, Any, T]]) -> T:
-        raise NotImplementedError
+        """Run it on the loop in the background, for this tenant."""
 
     def initialize(self, request: PaymentRequest) -> PaymentSession:
         """Open a payment at its gateway. See vextrus_payments.TenantPayments.initialize."""

@@ -15,6 +15,7 @@ the task steps that are ready side by side it picks one by its seed; a plain cal
 import asyncio
 import heapq
 import sys
+from abc import ABC, abstractmethod
 from asyncio import events
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -314,20 +315,20 @@ def new_loop(scheduler: Scheduler, name: str) -> SimLoop:
     return SimLoop(scheduler, name)  # type: ignore[abstract]
 
 
-class Connector:
+class Connector(ABC):
     """What a loop asks to be connected. The simulated network gives each process one."""
 
+    @abstractmethod
     async def look_up(self, host: str) -> str:
         """The host's address."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def connect(self, factory: Any, host: str, port: int) -> Any:
         """(transport, protocol) of a new connection."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def secure(self, transport: Any) -> Any:
         """The transport, after a TLS handshake."""
-        raise NotImplementedError
 
 
 def _close(coroutine: Any) -> None:

@@ -1,6 +1,7 @@
 """People at work beside the service: operators who answer what no gateway has, withdraw, clear, and refund in the
 gateway's own portal. What they say is true: they read the gateway's books, as at its portal."""
 
+from abc import ABC, abstractmethod
 from random import Random
 from typing import Final
 
@@ -34,7 +35,7 @@ async def people_story(town: Town) -> None:
     await town.together(hard_story(town), *(person.work() for person in people))
 
 
-class _Person:
+class _Person(ABC):
     """Somebody who looks at the records now and then, and acts."""
 
     def __init__(self, town: Town) -> None:
@@ -51,8 +52,9 @@ class _Person:
             except (PaymentsError, ProcessDiedError):
                 continue
 
+    @abstractmethod
     async def _look(self, payments: Payments) -> None:
-        raise NotImplementedError
+        """What he does at one visit."""
 
     async def _payments(self, payments: Payments) -> list[Payment]:
         found: list[Payment] = []
