@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 import httpx
@@ -50,6 +50,26 @@ _HEX: Final = "0123456789abcdef"
 _TOKEN_LENGTH: Final = 256
 
 
+class Carrier(Protocol):
+    """Delivers a gateway's announcements that are no messages of SNS (``sslcommerz/ipn.py``)."""
+
+    def resume(self) -> None:
+        """The server listens: send what an earlier start could not deliver."""
+        ...
+
+    def reset(self) -> None:
+        """Forget what is on its way."""
+        ...
+
+    async def drain(self) -> None:
+        """Wait until nothing is on its way."""
+        ...
+
+    async def close(self) -> None:
+        """Stop every delivery."""
+        ...
+
+
 class Courier:
     """Delivers for every gateway of one sandbox. Give it a `transport` to reach an endpoint without a socket."""
 
@@ -75,6 +95,8 @@ class Courier:
         self._client: httpx.AsyncClient | None = None
         self.subscriptions: dict[str, Subscription] = {}
         """Who is told, by gateway."""
+        self.carriers: list[Carrier] = []
+        """Those who deliver what is no message of SNS: they stop, wait and begin again with the courier."""
         self._fresh: list[Notice] = []
         self._held: list[Parcel] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -222,6 +244,8 @@ class Courier:
                 del self.undelivered[name]
                 continue
             self._start(Parcel(subscription, self._envelope(subscription, notice, None), notice))
+        for carrier in self.carriers:
+            carrier.resume()
 
     def _dispatch(self, subscription: Subscription, notice: Notice, fault: Fault | None) -> Parcel | None:
         """Send one announcement on its way; returned is one whose first try has to be waited for."""
@@ -232,7 +256,7 @@ class Courier:
         parcel = Parcel(subscription, self._envelope(subscription, notice, name, skew_s), notice, name)
         match name:
             case "webhook_never":
-                WebhookTape(self._world, parcel, self._log(parcel, 0))
+                WebhookTape(self._world, subscription.gateway, subscription.url, self._log(parcel, 0))
             case "webhook_out_of_order":
                 self._held.append(parcel)
             case "webhook_delayed":
@@ -324,17 +348,12 @@ class Courier:
     async def _try(self, parcel: Parcel, number: int) -> bool:
         """One request; whether SNS would try again."""
         row = self._log(parcel, number)
-        tape = WebhookTape(self._world, parcel, row)
-        if self._client is None:
-            self._client = httpx.AsyncClient(
-                transport=self._transport, trust_env=False, follow_redirects=False, timeout=TIMEOUT_S
-            )
+        tape = WebhookTape(self._world, parcel.subscription.gateway, parcel.subscription.url, row)
         headers, body = sns.headers_of(parcel.envelope, parcel.subscription.arn), sns.to_wire(parcel.envelope)
         tape.sending(headers, body)
         answer: tuple[httpx.Response, bytes] | None = None
         try:
-            async with asyncio.timeout(TIMEOUT_S):  # on the loop's clock: an answer may drip without end
-                answer = await self._asked(self._client, parcel.subscription.url, headers, body)
+            answer = await self.sent(parcel.subscription.url, headers, body)
             row.status = answer[0].status_code
         except (httpx.HTTPError, TimeoutError) as error:
             row.error = type(error).__name__
@@ -344,17 +363,23 @@ class Courier:
             self._world.keep()
         return row.status == 429 or row.status >= 500
 
-    async def _asked(
-        self, client: httpx.AsyncClient, url: str, headers: Mapping[str, str], body: bytes
-    ) -> tuple[httpx.Response, bytes]:
-        """What the endpoint answered, and the beginning of its body; the line is closed on one that goes on."""
-        async with client.stream("POST", url, content=body, headers=headers) as answer:
-            beginning = bytearray()
-            async for part in answer.aiter_bytes():
-                beginning += part
-                if len(beginning) >= ANSWER_MAX:
-                    break
-            return answer, bytes(beginning[:ANSWER_MAX])
+    async def sent(self, url: str, headers: Mapping[str, str], body: bytes) -> tuple[httpx.Response, bytes]:
+        """POST it: what the endpoint answered, and the beginning of its body; the line is closed on one that goes on.
+
+        Raises httpx.HTTPError and, after :data:`TIMEOUT_S`, TimeoutError.
+        """
+        if self._client is None:
+            self._client = httpx.AsyncClient(
+                transport=self._transport, trust_env=False, follow_redirects=False, timeout=TIMEOUT_S
+            )
+        async with asyncio.timeout(TIMEOUT_S):  # on the loop's clock: an answer may drip without end
+            async with self._client.stream("POST", url, content=body, headers=headers) as answer:
+                beginning = bytearray()
+                async for part in answer.aiter_bytes():
+                    beginning += part
+                    if len(beginning) >= ANSWER_MAX:
+                        break
+                return answer, bytes(beginning[:ANSWER_MAX])
 
     def _log(self, parcel: Parcel, number: int) -> Try:
         self._seq += 1
@@ -376,11 +401,15 @@ class Courier:
         """Wait until nothing is on its way; what is held back stays so. For tests."""
         while self._tasks:
             await asyncio.gather(*self._tasks)
+        for carrier in self.carriers:
+            await carrier.drain()
 
     def reset(self) -> None:
         """Forget what is on its way and what was tried; the endpoint stays subscribed."""
         self._stop()
         self.undelivered.clear()
+        for carrier in self.carriers:
+            carrier.reset()
 
     def _stop(self) -> None:
         for task in list(self._tasks):
@@ -394,6 +423,8 @@ class Courier:
         tasks = list(self._tasks)
         self._stop()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for carrier in self.carriers:
+            await carrier.close()
         if self._client is not None:
             client, self._client = self._client, None
             await client.aclose()

@@ -6,7 +6,7 @@ import httpx
 
 from vextrus_payments_sandbox.record import Entry
 from vextrus_payments_sandbox.redacting import body_shown, headers_shown, url_shown
-from vextrus_payments_sandbox.subscriptions import Parcel, Try
+from vextrus_payments_sandbox.subscriptions import Try
 from vextrus_payments_sandbox.world import World
 
 
@@ -15,19 +15,19 @@ class WebhookTape:
     "request", "answer"}``. ``number`` is 0 where nothing is ever sent, ``status`` None where nothing was answered.
     """
 
-    def __init__(self, world: World, parcel: Parcel, row: Try) -> None:
+    def __init__(self, world: World, gateway: str, url: str, row: Try) -> None:
         self._world = world
         self._row = row
         self._began = world.clock.monotonic_s()
         self._name = f"{row.type}, try {row.number}" if row.number else row.type
         self.entry: Entry = world.record.add(
             "webhook",
-            parcel.subscription.gateway,
+            gateway,
             row.reference or "",
             f"{self._name}: under way" if row.number else f"{self._name}: never sent ({row.fault})",
             type=row.type,
             message_id=row.message_id,
-            url=url_shown(parcel.subscription.url),
+            url=url_shown(url),
             number=row.number,
             status=None,
             error=None,
