@@ -387,8 +387,8 @@ async def test_merchants_do_not_meet(app: Starlette, shop: Shop) -> None:
         "merchantInvoiceNumber": "INV-1",
     }
     theirs = rules.create(other, wish)
-    rules.page_wallet(theirs, CUSTOMER["wallet"])
-    rules.page_pin(theirs, CUSTOMER["pin"])
+    rules.page.wallet(theirs, CUSTOMER["wallet"])
+    rules.page.pin(theirs, CUSTOMER["pin"])
     assert rules.execute(
         other, theirs.payment_id
     ).trx_id  # same wallet, amount and time: no duplicate of ours

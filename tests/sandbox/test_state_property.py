@@ -150,12 +150,13 @@ class Life:
         )  # to look at it may have settled what was due, with no request that would be answered
         listed = [one.as_json() for one in world.payments(500).rows]
         rules, nagad = world.gateways["bkash"].rules, world.gateways["nagad"].rules
-        kept = (rules.payments, rules.agreements, rules.walk_ins, nagad.payments, world.wallets)
+        lying = rules.holdings
+        kept = (lying.payments, lying.agreements, lying.walk_ins, nagad.payments, world.wallets)
         notes = {name: gateway.notes() for name, gateway in world.gateways.items()}
         plans = self.app.state.faults.as_json(), self.app.state.faults.magic
         record = [one.as_json() for one in world.record.entries()]
         indexes = (
-            *(sorted(rules._by_trx), [one.payment_id for one in rules._debits], sorted(rules._invoices)),
+            *(sorted(lying.by_trx), sorted(lying.debits.items()), sorted(lying.invoices)),
             *(sorted(nagad._order_days), sorted(one.reference for one in nagad._under_way)),
         )
         return books, listed, [dict(one) for one in kept], notes, plans, record, world.now(), indexes

@@ -20,19 +20,17 @@ from vextrus_payments_sandbox.state.sources import (
     only,
 )
 
-_DEBITS = ("debit", "hold")
-
 
 class BkashLasting:
     """The bKash of one sandbox."""
 
     def __init__(self, gateway: BkashSandbox) -> None:
         self._gateway = gateway
-        rules, grants, api = gateway.rules, gateway.grants, gateway.api
+        holdings, grants, api = gateway.rules.holdings, gateway.grants, gateway.api
         self.sources: Sequence[Source] = (
-            Things(f"{GATEWAY}.agreement", rules, "agreements"),
-            Things(f"{GATEWAY}.payment", rules, "payments"),
-            Things(f"{GATEWAY}.walk_in", rules, "walk_ins"),
+            Things(f"{GATEWAY}.agreement", holdings, "agreements"),
+            Things(f"{GATEWAY}.payment", holdings, "payments"),
+            Things(f"{GATEWAY}.walk_in", holdings, "walk_ins"),
             Lines(f"{GATEWAY}.grant", lambda: grants.grants),
             *manners.sources_of(api.manners),
             Whole(f"{GATEWAY}.unheard", lambda: sorted(api.manners.unheard)),
@@ -51,10 +49,10 @@ class BkashLasting:
         for name in only(found, f"{GATEWAY}.merchants", codec, list[str], []):
             if name not in self._gateway.merchants:
                 self._gateway.admit(name)
-        rules, grants = self._gateway.rules, self._gateway.grants
+        holdings, grants = self._gateway.rules.holdings, self._gateway.grants
         for attribute, wanted in (("agreements", Agreement), ("payments", Payment), ("walk_ins", Payment)):
             things = found.get(f"{GATEWAY}.{attribute[:-1]}", {})
-            setattr(rules, attribute, {key: codec.thing(wanted, data) for key, data in things.items()})
+            setattr(holdings, attribute, {key: codec.thing(wanted, data) for key, data in things.items()})
         grants.grants.extend(line_list(found, f"{GATEWAY}.grant", codec, Grant))
         for app_key, username, until in only(found, f"{GATEWAY}.blocks", codec, list[list[str]], []):
             grants.blocked_until[app_key, username] = datetime.fromisoformat(until)
@@ -62,7 +60,7 @@ class BkashLasting:
         manners.restore(watching, found, codec)
         watching.unheard.update(only(found, f"{GATEWAY}.unheard", codec, list[str], []))
         watching.asked_status.update(only(found, f"{GATEWAY}.asked_status", codec, list[str], []))
-        rules.reindex([one.reference for one in movements if one.gateway == GATEWAY and one.kind in _DEBITS])
+        holdings.reindex()
 
     def _blocks(self) -> list[list[str]]:
         return [[*key, until.isoformat()] for key, until in self._gateway.grants.blocked_until.items()]

@@ -15,8 +15,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from vextrus_payments_sandbox.bkash.answers import redirect_url
+from vextrus_payments_sandbox.bkash.page_rules import TRIES_MAX
 from vextrus_payments_sandbox.bkash.records import GATEWAY, Payment, State
-from vextrus_payments_sandbox.bkash.rules import TRIES_MAX, BkashRules
+from vextrus_payments_sandbox.bkash.rules import BkashRules
 from vextrus_payments_sandbox.bkash.texts import TEXTS
 from vextrus_payments_sandbox.hosted import STEPS, form_of, frame, numbered, refresh_at, see_other
 from vextrus_payments_sandbox.page_steps import sent_back
@@ -53,7 +54,7 @@ class BkashPages:
                 # the page went on by itself, as the gateway's own does
                 return see_other(self._back(payment, way_back))
             return _ended(texts, _ending(payment), way_back)
-        self._rules.page_shown(payment)
+        self._rules.page.shown(payment)
         return self._step(request, payment, texts, error=request.query_params.get("again", ""))
 
     async def act(self, request: Request) -> Response:
@@ -87,18 +88,18 @@ class BkashPages:
         }
 
     def _confirm(self, payment: Payment, number: str) -> None:
-        if payment.agreement_id is None and not self._rules.page_wallet(payment, number):
+        if payment.agreement_id is None and not self._rules.page.wallet(payment, number):
             raise SandboxError("there is no test wallet with this number")
         if payment.wallet is not None:
-            self._rules.page_otp(payment, payment.wallet.otp)
-        self._rules.page_pin(payment, payment.wallet.right_pin if payment.wallet else CUSTOMER["pin"])
+            self._rules.page.otp(payment, payment.wallet.otp)
+        self._rules.page.pin(payment, payment.wallet.right_pin if payment.wallet else CUSTOMER["pin"])
 
     def _cancel(self, payment: Payment, number: str) -> None:
-        self._rules.page_cancel(payment)
+        self._rules.page.cancel(payment)
 
     def _fail(self, payment: Payment, number: str) -> None:
         while self._rules.page_open(payment):
-            self._rules.page_otp(payment, "")
+            self._rules.page.otp(payment, "")
 
     def _back(self, payment: Payment, url: str) -> str:
         return sent_back(self._rules.world, GATEWAY, payment.payment_id, url)
@@ -115,17 +116,17 @@ class BkashPages:
     def _apply(self, payment: Payment, form: Mapping[str, str]) -> str:
         """Carry out one form; returns which input has to be repeated, or nothing."""
         if form.get("action") == "Cancel":
-            self._rules.page_cancel(payment)
+            self._rules.page.cancel(payment)
             return ""
         step = payment.page_step
         if form.get("action") == "Resend" and step == "otp":
-            return _RESENT if self._rules.page_resend(payment) else _RESENT_ENOUGH
+            return _RESENT if self._rules.page.resend(payment) else _RESENT_ENOUGH
         if form.get("action") != "Confirm":
             return ""
         if step not in form:  # a second click, or a form of an earlier step: it was dealt with
             return ""
         value = form[step].strip()
-        act = {"wallet": self._rules.page_wallet, "otp": self._rules.page_otp, "pin": self._rules.page_pin}[
+        act = {"wallet": self._rules.page.wallet, "otp": self._rules.page.otp, "pin": self._rules.page.pin}[
             step
         ]
         return "" if act(payment, value) else step
@@ -138,7 +139,7 @@ class BkashPages:
         wrong = texts[f"wrong_{step}"] if error == step else ""
         if step == "otp" and error == _RESENT_ENOUGH:
             wrong = texts["resent_enough"]
-        now, until = self._rules.world.now(), self._rules.page_until(payment)
+        now, until = self._rules.world.now(), self._rules.page.until(payment)
         return html(
             "step.html",
             refresh=refresh_at(until, now, _address(request, **{_LATE: "1"})),

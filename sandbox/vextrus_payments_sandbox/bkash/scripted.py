@@ -2,8 +2,8 @@
 
 from vextrus_payments.gateways.bkash import models as m
 from vextrus_payments_sandbox.bkash.gateway import BkashSandbox
+from vextrus_payments_sandbox.bkash.page_rules import TRIES_MAX
 from vextrus_payments_sandbox.bkash.records import Payment, Refusal
-from vextrus_payments_sandbox.bkash.rules import TRIES_MAX
 from vextrus_payments_sandbox.seeding.scenario import STEPS, ScriptedPayment
 from vextrus_payments_sandbox.world import SandboxError
 
@@ -48,10 +48,10 @@ class BkashScript:
         ends_here = asked.outcome in ("open", "cancelled", "failed")
         self._walk(asked, payment, STEPS.index(asked.step) if ends_here else len(STEPS))
         if asked.outcome == "cancelled":
-            rules.page_cancel(payment)
+            rules.page.cancel(payment)
         if asked.outcome == "failed":
             for _ in range(TRIES_MAX):
-                (rules.page_otp if asked.step == "otp" else rules.page_pin)(payment, "")
+                (rules.page.otp if asked.step == "otp" else rules.page.pin)(payment, "")
         if ends_here or asked.outcome == "approved":
             return payment.payment_id
         rules.execute(payment.merchant, payment.payment_id)
@@ -66,9 +66,9 @@ class BkashScript:
     def _walk(self, asked: ScriptedPayment, payment: Payment, steps: int) -> None:
         """The payer's first steps, all right."""
         if steps > 0:
-            self._rules.page_wallet(payment, asked.wallet)
+            self._rules.page.wallet(payment, asked.wallet)
         wallet = payment.wallet
         if steps > 1 and wallet is not None:
-            self._rules.page_otp(payment, wallet.otp)
+            self._rules.page.otp(payment, wallet.otp)
         if steps > 2 and wallet is not None:
-            self._rules.page_pin(payment, wallet.right_pin)
+            self._rules.page.pin(payment, wallet.right_pin)
