@@ -95,6 +95,9 @@ class ReturnHint:
     gateway: str
     gateway_reference: str
     verdict: HintVerdict
+    agreement_reference: str | None = field(default=None, repr=False)
+    """What an agreement goes by, where the return names one and a payment too: only who has the records knows which
+    of the two came back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

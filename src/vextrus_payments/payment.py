@@ -169,6 +169,8 @@ class PaymentSession:
     """Where to redirect the payer. Whoever has it can pay it: not logged. None: nothing to visit, execute now."""
     expires_at: datetime
     submission_no: int = 1
+    agreement_id: str | None = field(default=None, repr=False)
+    """The gateway's id of the agreement that it charges: the execute call needs it again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +181,8 @@ class ExecuteCall:
     gateway_order_id: str
     amount: Money
     intent: Intent = Intent.SALE
+    agreement_id: str | None = field(default=None, repr=False)
+    """As the session said: some gateways execute the charge of an agreement in another way (bKash v2)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

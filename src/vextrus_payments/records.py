@@ -177,6 +177,8 @@ class Submission:
     expires_at: datetime | None = None
     held_transaction_id: str | None = None
     """The gateway's id of an authorization hold."""
+    agreement_id: str | None = field(default=None, repr=False)
+    """The gateway's id of the agreement that it charges, where its session said so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -333,7 +335,8 @@ class Agreement:
     updated_at: datetime
     version: int
     operations: tuple[Operation, ...] = ()
-    gateway_reference: str | None = None
+    gateway_reference: str | None = field(default=None, repr=False)
+    """Of the session in which the payer was to consent; with some gateways it is the id that one charges by."""
     """Of the session in which the payer consents."""
     checkout_url: str | None = field(default=None, repr=False)
     expires_at: datetime | None = None

@@ -113,7 +113,8 @@ class AgreementState(StrEnum):
 class AgreementSession:
     """Where to send the payer to give consent."""
 
-    gateway_reference: str
+    gateway_reference: str = field(repr=False)
+    """Its id until it holds; with some gateways the one that one charges by, so not in repr."""
     checkout_url: str | None = field(repr=False)
     expires_at: datetime
 
@@ -125,7 +126,7 @@ class AgreementSnapshot:
     state: AgreementState
     raw_state: str
     agreement_id: str | None = field(default=None, repr=False)
-    gateway_reference: str | None = None
+    gateway_reference: str | None = field(default=None, repr=False)
     payer_account: str | None = field(default=None, repr=False)
     payer_reference: str | None = field(default=None, repr=False)
     occurred_at: datetime | None = None

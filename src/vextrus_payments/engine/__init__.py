@@ -149,7 +149,8 @@ class Engine:
     async def _agreement_returned(
         self, tenant: str, gateway: PaymentGateway, hint: ReturnHint, wait_s: float | None
     ) -> ReturnResult:
-        known = await self.context.store.find_agreements(tenant, gateway_reference=hint.gateway_reference)
+        reference = hint.agreement_reference or hint.gateway_reference
+        known = await self.context.store.find_agreements(tenant, gateway_reference=reference)
         found = [one for one in known if one.gateway == gateway.name and one.mode is gateway.mode]
         if not found:
             raise InvalidRequestError(

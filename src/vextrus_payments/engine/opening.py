@@ -362,6 +362,7 @@ def session_of(facts: PaymentFacts) -> PaymentSession:
         checkout_url=submission.checkout_url,
         expires_at=submission.expires_at,
         submission_no=submission.submission_no,
+        agreement_id=submission.agreement_id,
     )
 
 

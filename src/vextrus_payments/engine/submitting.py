@@ -127,6 +127,7 @@ class Submitting:
             gateway_order_id=submission.gateway_order_id,
             amount=payment.amount,
             intent=payment.intent,
+            agreement_id=submission.agreement_id,
         )
         try:
             snapshot = await verb.send(gateway, call, log.call(deadline))

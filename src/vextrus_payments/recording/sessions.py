@@ -51,6 +51,7 @@ def plan_session_opened(
             gateway_reference=session.gateway_reference,
             checkout_url=session.checkout_url,
             expires_at=session.expires_at,
+            agreement_id=session.agreement_id,
         )
     )
     operation = facts.operation(operation_id)
