@@ -33,7 +33,7 @@ def test_create_sends_mode_0000_and_nothing_of_a_payment() -> None:
         {"mode": "0000", "payerReference": "01770618575", "callbackURL": "https://m.example/cb"}
     ]
     assert played.sends[0].safety is Safety.DISPOSABLE
-    assert played.result.payment_id == PAYMENT_ID
+    assert played.result.reference == PAYMENT_ID
     assert played.result.checkout_url
 
 

@@ -74,7 +74,14 @@ def test_all_that_is_missing_is_named_at_once() -> None:
         ({"api_url": "https://TOKENIZED.SANDBOX.BKA.SH/v1.2.0-beta", "mode": "live"}, "mode"),
         ({"api_url": "https://127.0.0.1:28600/v1.2.0-beta", "mode": "live"}, "mode"),
         ({"api_url": "https://tokenized.sandbox.bka.sh/v1.2.0-beta/tokenized/checkout"}, "api_url"),
-        ({"api_url": "https://tokenized.sandbox.bka.sh/v2"}, "api_url"),
+        ({"api_url": "https://tokenized.sandbox.bka.sh/v2/tokenized-checkout"}, "api_url"),
+        ({"api_url": "https://tokenized.sandbox.bka.sh/v3"}, "api_url"),
+        ({"api_url": "https://tokenized.sandbox.bka.sh/v2", "api_version": "v1"}, "api_version"),
+        ({"api_url": "https://tokenized.sandbox.bka.sh/v1.2.0-beta", "api_version": "v2"}, "api_version"),
+        ({"api_url": "https://tokenized.pay.bka.sh/v2"}, "mode"),
+        ({"api_url": "https://checkout.sandbox.bka.sh/v2"}, "api_url"),
+        ({"api_version": "v3"}, "api_version"),
+        ({"api_version": "v2", "refund_api": "v1"}, "refund_api"),
         ({"api_url": "https://tokenized.sandbox.bka.sh"}, "api_url"),
         ({"api_url": "https://checkout.sandbox.bka.sh/v1.2.0-beta"}, "api_url"),
         ({"api_url": "http://tokenized.sandbox.bka.sh/v1.2.0-beta"}, "api_url"),
@@ -112,6 +119,37 @@ def test_what_is_wrong_is_refused_by_name_and_never_shown(changes: dict[str, Any
     assert names in str(caught.value)
     assert "canary" not in str(caught.value) + repr(caught.value) + str(caught.value.context)
     assert caught.value.__context__ is None and caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("given", "root", "version"),
+    [
+        ({}, "https://tokenized.sandbox.bka.sh/v1.2.0-beta", "v1"),
+        ({"mode": "live"}, "https://tokenized.pay.bka.sh/v1.2.0-beta", "v1"),
+        ({"api_version": "v1"}, "https://tokenized.sandbox.bka.sh/v1.2.0-beta", "v1"),
+        ({"api_version": "v2"}, "https://tokenized.sandbox.bka.sh/v2", "v2"),
+        ({"api_version": "v2", "mode": "live"}, "https://tokenized.pay.bka.sh/v2", "v2"),
+        ({"api_version": "v2", "mode": Mode.LIVE}, "https://tokenized.pay.bka.sh/v2", "v2"),
+        ({"api_url": "https://tokenized.sandbox.bka.sh/v2"}, "https://tokenized.sandbox.bka.sh/v2", "v2"),
+        ({"api_url": "http://127.0.0.1:28600/v2/", "api_version": "v2"}, "http://127.0.0.1:28600/v2", "v2"),
+    ],
+)
+def test_the_version_and_the_root_say_each_other(given: dict[str, Any], root: str, version: str) -> None:
+    config = BkashConfig(**GOOD, **given)
+    assert (config.api_url, config.api_version) == (root, version)
+
+
+def test_the_version_comes_from_the_environment_too() -> None:
+    named = {f"BKASH_{name.upper()}": value for name, value in GOOD.items()}
+    assert BkashConfig.from_env({**named, "BKASH_API_VERSION": "v2"}).api_url.endswith("/v2")
+    with pytest.raises(ConfigurationError, match=r"BKASH_API_VERSION.*the two must agree"):
+        BkashConfig.from_env({**named, "BKASH_API_VERSION": "v1", "BKASH_API_URL": "http://127.0.0.1:1/v2"})
+
+
+def test_a_version_beside_a_mode_that_is_none_blames_the_mode() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        BkashConfig(**GOOD, api_version="v2", mode="test")
+    assert "mode" in str(caught.value)
 
 
 def test_the_published_sandbox_app_keys_are_refused_in_live(monkeypatch: pytest.MonkeyPatch) -> None:

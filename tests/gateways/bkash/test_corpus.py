@@ -12,12 +12,12 @@ import pytest
 
 from tests.gateways.bkash.hand import API, answer, play
 from vextrus_payments.errors import Effect, GatewayError, OutcomeUnknownError
-from vextrus_payments.gateways.bkash import access, agreements, protocol, refunds, steps
+from vextrus_payments.gateways.bkash import access, agreements, calls, protocol, refunds, steps
 from vextrus_payments.gateways.bkash.envelope import Accepted, Call, Refused, error_of, read
 from vextrus_payments.gateways.bkash.errors import CODES, Operation
 from vextrus_payments.gateways.bkash.webhook import event_of, parse_notification
 from vextrus_payments.money import Money
-from vextrus_payments.payment import ExecuteCall, RefundCall, StatusCall
+from vextrus_payments.payment import ExecuteCall, Intent, RefundCall, StatusCall
 from vextrus_payments.secret import Secret
 from vextrus_payments.snapshots import AgreementState, SnapshotState
 from vextrus_payments.wire import Safety
@@ -32,7 +32,7 @@ ROWS: list[dict[str, Any]] = (
     [json.loads(line) for line in CORPUS.read_text(encoding="utf-8").splitlines()] if CORPUS.is_file() else []
 )
 BKASH = [row for row in ROWS if row["gateway"] == "bkash"]
-CALLS: tuple[Call[Any], ...] = tuple(value for value in vars(steps).values() if isinstance(value, Call))
+CALLS: tuple[Call[Any], ...] = tuple(value for value in vars(calls).values() if isinstance(value, Call))
 MONEY = {SnapshotState.PAID, SnapshotState.AUTHORIZED, SnapshotState.REVIEW}
 
 
@@ -46,7 +46,7 @@ def test_every_kind_of_body_is_tested_here() -> None:
         "agreement_execute", "agreement_query", "create", "error", "execute", "execute_legacy", "query",
         "refund", "search", "sns_envelope", "token", "webhook_message",
     }  # fmt: skip
-    assert len(CALLS) == 16
+    assert len(CALLS) == 25
 
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: f"{call.operation}-{call.model.__name__}")
@@ -114,11 +114,11 @@ def test_every_create_is_a_session_or_a_typed_error(row: dict[str, Any]) -> None
         amount=Money(str(body.get("amount", "1"))),
         callback_url="https://shop.example/cb",
         payer_reference="p",
-        intent=protocol.Intent(body.get("intent", "sale")),
+        intent=Intent(body.get("intent", "sale")),
     )
     played = play(protocol.create_payment(API, order), answer(body))
     if played.error is None:
-        assert (played.result.payment_id, played.result.checkout_url) == (body["paymentID"], body["bkashURL"])
+        assert (played.result.reference, played.result.checkout_url) == (body["paymentID"], body["bkashURL"])
     else:
         no_id = " " in body["paymentID"]
         assert no_id or "bkashURL" not in body, "a usable session was refused"

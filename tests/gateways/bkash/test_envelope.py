@@ -18,7 +18,7 @@ from vextrus_payments.errors import (
     ThrottledError,
     UnreadableAnswerError,
 )
-from vextrus_payments.gateways.bkash import steps
+from vextrus_payments.gateways.bkash import calls
 from vextrus_payments.gateways.bkash.envelope import (
     Accepted,
     AtFrontDoor,
@@ -34,22 +34,22 @@ from vextrus_payments.wire import Safety, WireResponse
 
 GOLDEN = Path(__file__).parent / "golden"
 CALLS: dict[str, Call[Any]] = {
-    "grant": steps.GRANT,
-    "refresh": steps.REFRESH,
-    "create": steps.CREATE,
-    "execute": steps.EXECUTE,
-    "query": steps.QUERY,
-    "capture": steps.CAPTURE,
-    "void": steps.VOID,
-    "search": steps.SEARCH,
-    "refund_v1": steps.REFUND_V1,
-    "refund_v2": steps.REFUND_V2,
-    "refund_status_v1": steps.REFUND_STATUS_V1,
-    "refund_status_v2": steps.REFUND_STATUS_V2,
-    "agreement_create": steps.AGREEMENT_CREATE,
-    "agreement_execute": steps.AGREEMENT_EXECUTE,
-    "agreement_status": steps.AGREEMENT_STATUS,
-    "agreement_cancel": steps.AGREEMENT_CANCEL,
+    "grant": calls.GRANT,
+    "refresh": calls.REFRESH,
+    "create": calls.CREATE,
+    "execute": calls.EXECUTE,
+    "query": calls.QUERY,
+    "capture": calls.CAPTURE,
+    "void": calls.VOID,
+    "search": calls.SEARCH,
+    "refund_v1": calls.REFUND_V1,
+    "refund_v2": calls.REFUND_V2,
+    "refund_status_v1": calls.REFUND_STATUS_V1,
+    "refund_status_v2": calls.REFUND_STATUS_V2,
+    "agreement_create": calls.AGREEMENT_CREATE,
+    "agreement_execute": calls.AGREEMENT_EXECUTE,
+    "agreement_status": calls.AGREEMENT_STATUS,
+    "agreement_cancel": calls.AGREEMENT_CANCEL,
 }
 PAID = {
     "paymentID": "TR1",
@@ -158,14 +158,14 @@ def test_a_code_is_a_refusal_and_is_kept_as_text(body: object, status: int, code
 
 def test_the_v2_error_keeps_both_codes_and_both_sentences() -> None:
     _, answer = golden("refund_v2_exceeds")
-    reading = read(steps.REFUND_V2, answer)
+    reading = read(calls.REFUND_V2, answer)
     assert isinstance(reading, Refused)
-    error = error_of(steps.REFUND_V2, reading)
+    error = error_of(calls.REFUND_V2, reading)
     assert isinstance(error, DeclinedError)
     assert (error.code, error.context["internal_code"]) == ("2072", "refund_amount_exceed_payment_amount")
     assert error.reason.text("en") == "Refund amount not valid"
     bangla = {"externalCode": "2072", "errorMessageEn": "No", "errorMessageBn": "টাকার পরিমাণ সঠিক নয়"}
-    told = error_of(steps.REFUND_V2, reading_of("refund_v2", bangla, 400))
+    told = error_of(calls.REFUND_V2, reading_of("refund_v2", bangla, 400))
     assert isinstance(told, DeclinedError)
     assert told.reason.text("bn") == "টাকার পরিমাণ সঠিক নয়"
 
@@ -188,15 +188,15 @@ def test_codes_that_contradict_each_other_prove_nothing(body: object) -> None:
 def test_a_refusal_under_a_5xx_is_none(status: int) -> None:
     reading = reading_of("execute", {"statusCode": "2023"}, status)
     assert isinstance(reading, Unreadable)
-    error = error_of(steps.EXECUTE, reading)
+    error = error_of(calls.EXECUTE, reading)
     assert (error.effect, error.code) == (Effect.UNKNOWN, "2023")
 
 
 def test_an_unknown_code_is_an_unknown_outcome_and_is_kept() -> None:
     for call, effect in (
-        (steps.EXECUTE, Effect.UNKNOWN),
-        (steps.QUERY, Effect.NONE),
-        (steps.CREATE, Effect.NONE),
+        (calls.EXECUTE, Effect.UNKNOWN),
+        (calls.QUERY, Effect.NONE),
+        (calls.CREATE, Effect.NONE),
     ):
         error = error_of(call, Refused("1111", 200))
         assert type(error) is UnreadableAnswerError
@@ -205,19 +205,19 @@ def test_an_unknown_code_is_an_unknown_outcome_and_is_kept() -> None:
 
 def test_a_failed_grant_without_a_code() -> None:
     _, answer = golden("grant_failed_msg")
-    reading = read(steps.GRANT, answer)
+    reading = read(calls.GRANT, answer)
     assert isinstance(reading, Refused)
-    error = error_of(steps.GRANT, reading)
+    error = error_of(calls.GRANT, reading)
     assert isinstance(error, AuthenticationRejectedError)
-    assert isinstance(read(steps.EXECUTE, answer), Unreadable), "only a grant fails that way"
+    assert isinstance(read(calls.EXECUTE, answer), Unreadable), "only a grant fails that way"
 
 
 def test_a_bare_message_after_a_money_call_is_no_answer() -> None:
     for body in ({"message": "Internal server error"}, {"message": "ok", **PAID}):
         reading = reading_of("execute", body)
         assert isinstance(reading, Unreadable)
-        assert error_of(steps.EXECUTE, reading).effect is Effect.UNKNOWN
-        assert error_of(steps.QUERY, reading).effect is Effect.NONE
+        assert error_of(calls.EXECUTE, reading).effect is Effect.UNKNOWN
+        assert error_of(calls.QUERY, reading).effect is Effect.NONE
 
 
 # ------------------------------------------------------------------------------------------------ front doors
@@ -245,10 +245,10 @@ def test_a_bare_message_after_a_money_call_is_no_answer() -> None:
 def test_the_listed_bodies_and_no_others_are_the_front_door(name: str, door: FrontDoor | None) -> None:
     _, answer = golden(name)
     assert front_door_of(answer) is door
-    reading = read(steps.EXECUTE, answer)
+    reading = read(calls.EXECUTE, answer)
     assert isinstance(reading, AtFrontDoor) is (door is not None)
     if isinstance(reading, AtFrontDoor):
-        assert error_of(steps.EXECUTE, reading).effect is Effect.NONE
+        assert error_of(calls.EXECUTE, reading).effect is Effect.NONE
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ def test_what_is_almost_a_front_door_proves_nothing(status: int, body: object) -
     assert front_door_of(response(body, status)) is None
     reading = reading_of("execute", body, status)
     assert isinstance(reading, Unreadable)
-    assert error_of(steps.EXECUTE, reading).effect is Effect.UNKNOWN
+    assert error_of(calls.EXECUTE, reading).effect is Effect.UNKNOWN
 
 
 def test_front_door_errors_are_typed() -> None:
@@ -288,7 +288,7 @@ def test_front_door_errors_are_typed() -> None:
         FrontDoor.MISSING_HEADER: GatewayError,
     }
     for door in FrontDoor:
-        error = error_of(steps.EXECUTE, AtFrontDoor(door, 400))
+        error = error_of(calls.EXECUTE, AtFrontDoor(door, 400))
         assert type(error) is kinds[door]
         assert error.code == door.value
 
@@ -312,7 +312,7 @@ def test_a_firewalls_page_gives_its_support_id(
 ) -> None:
     reading = reading_of("execute", page.encode(), status)
     assert isinstance(reading, Unreadable)
-    error = error_of(steps.EXECUTE, reading)
+    error = error_of(calls.EXECUTE, reading)
     assert isinstance(error, GatewayBlockedError) is blocked
     assert error.effect is Effect.UNKNOWN
     if isinstance(error, GatewayBlockedError):
@@ -321,7 +321,7 @@ def test_a_firewalls_page_gives_its_support_id(
 
 def test_a_bare_403_is_a_firewalls_no() -> None:
     _, answer = golden("gateway_forbidden")
-    error = error_of(steps.EXECUTE, read(steps.EXECUTE, answer))  # type: ignore[arg-type]
+    error = error_of(calls.EXECUTE, read(calls.EXECUTE, answer))  # type: ignore[arg-type]
     assert isinstance(error, GatewayBlockedError)
     assert error.effect is Effect.UNKNOWN
 
@@ -409,7 +409,7 @@ def test_no_object_raises(body: dict[str, Any], status: int) -> None:
 
 
 def declined(message: str) -> DeclinedError:
-    error = error_of(steps.EXECUTE, reading_of("execute", {"statusCode": "2023", "statusMessage": message}))
+    error = error_of(calls.EXECUTE, reading_of("execute", {"statusCode": "2023", "statusMessage": message}))
     assert isinstance(error, DeclinedError)
     return error
 
@@ -435,7 +435,7 @@ def test_bkashs_sentence_may_not_quote_what_was_sent_to_it() -> None:
         body = {"statusCode": "2023", field: echo}
         reading = reading_of("execute", body)
         assert isinstance(reading, Refused)
-        error = error_of(steps.EXECUTE, reading)
+        error = error_of(calls.EXECUTE, reading)
         assert isinstance(error, DeclinedError)
         shown = f"{dict(reading.own_words)} {error!r} {error.reason!r}"
         assert not any(secret in shown for secret in secrets), field
@@ -458,12 +458,12 @@ def test_no_error_shows_a_body() -> None:
         (500, {"id_token": secret}),
     ]  # fmt: skip
     for status, body in bodies:
-        for call in (steps.EXECUTE, steps.GRANT):
+        for call in (calls.EXECUTE, calls.GRANT):
             error = error_of(call, reading_of(call.operation.value, body, status))
             assert secret not in str(error) + repr(error) + str(error.context) + error.code
 
 
 def test_an_open_outcome_says_so() -> None:
-    error = error_of(steps.EXECUTE, Refused("9999", 200))
+    error = error_of(calls.EXECUTE, Refused("9999", 200))
     assert type(error) is OutcomeUnknownError
     assert "Money may have moved" in str(error)

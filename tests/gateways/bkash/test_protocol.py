@@ -395,7 +395,7 @@ def test_create_sends_the_documented_fields_and_keeps_the_url_byte_for_byte() ->
         }
     ]
     assert played.sends[0].safety is Safety.DISPOSABLE
-    assert played.result.payment_id == PAYMENT_ID
+    assert played.result.reference == PAYMENT_ID
     assert played.result.checkout_url == (
         "https://sandbox.payment.bkash.com/?paymentId=TR0011aB3dE5f1766000000123"
         "&hash=Xy!1.(aB)_-c1766000000123&mode=0011&apiVersion=v1.2.0-beta/"

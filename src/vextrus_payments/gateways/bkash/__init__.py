@@ -1,4 +1,4 @@
-"""bKash Tokenized Checkout v1.2.0-beta: payments, holds, refunds and agreements.
+"""bKash Tokenized Checkout, v1.2.0-beta and v2: payments, holds, refunds and agreements.
 
     async with BkashGateway(BkashConfig.from_env()) as bkash:
         session = await bkash.initialize_payment(request)
@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from vextrus_payments.gateways.bkash.config import AuthScheme, BkashConfig, VoidPath
+    from vextrus_payments.gateways.bkash.dialect import ApiVersion
     from vextrus_payments.gateways.bkash.gateway import BkashGateway, adapter
     from vextrus_payments.gateways.bkash.params import BkashCheckout
     from vextrus_payments.gateways.bkash.steps import RefundApi
 
 _HOME: Final = {
+    "ApiVersion": "dialect",
     "AuthScheme": "config",
     "BkashCheckout": "params",
     "BkashConfig": "config",
@@ -26,6 +28,7 @@ _HOME: Final = {
 }
 
 __all__ = [
+    "ApiVersion",
     "AuthScheme",
     "BkashCheckout",
     "BkashConfig",

@@ -1,4 +1,4 @@
-"""bKash's tokens as sans-IO generators: grant and refresh (dossier §3)."""
+"""bKash's tokens as sans-IO generators: grant and refresh (dossier §3). A token of either version serves both (§5)."""
 
 import base64
 import binascii
@@ -9,8 +9,9 @@ from typing import Final
 
 from vextrus_payments.errors import GatewayError
 from vextrus_payments.gateways.bkash import models as m
+from vextrus_payments.gateways.bkash.calls import GRANT, REFRESH
 from vextrus_payments.gateways.bkash.envelope import Call, Unreadable, error_of
-from vextrus_payments.gateways.bkash.steps import GRANT, JSON_HEADERS, REFRESH, Api, ask
+from vextrus_payments.gateways.bkash.steps import JSON_HEADERS, Api, ask
 from vextrus_payments.secret import Secret
 from vextrus_payments.wire import WireCall
 
@@ -55,7 +56,7 @@ def grant_token(api: Api, credentials: Credentials) -> WireCall[Granted]:
     """
     body = m.GrantBody(app_key=credentials.app_key.reveal(), app_secret=credentials.app_secret.reveal())
     answer = yield from ask(
-        GRANT, api.url(m.PATH_GRANT), body, headers=credentials.headers(), authorized=False
+        GRANT, api.url(api.dialect.grant_path), body, headers=credentials.headers(), authorized=False
     )
     return _granted(GRANT, answer)
 
@@ -68,7 +69,7 @@ def refresh_token(api: Api, credentials: Credentials, refresh: Secret) -> WireCa
         refresh_token=refresh.reveal(),
     )
     answer = yield from ask(
-        REFRESH, api.url(m.PATH_REFRESH), body, headers=credentials.headers(), authorized=False
+        REFRESH, api.url(api.dialect.refresh_path), body, headers=credentials.headers(), authorized=False
     )
     return _granted(REFRESH, answer)
 

@@ -1,7 +1,10 @@
-"""Agreements (a payer's standing consent) as sans-IO generators: create, execute, status, cancel (dossier §4.2-4.7).
+"""Agreements (a payer's standing consent) as sans-IO generators: create, execute, status, cancel.
+
+Dossier §4.2-4.7 and §5.
 
 No money moves here, but an agreement lets money move later, so its execute is sent once like a payment's: on no
-definite answer one query by paymentID, which for a mode 0000 id answers with the agreement's fields (§4.5).
+definite answer one look-up. Until it holds, v1.2.0-beta knows it by a paymentID of mode 0000, v2 by its own id: that
+is its **reference** here.
 """
 
 from collections.abc import Mapping
@@ -10,6 +13,12 @@ from typing import Final
 
 from vextrus_payments.errors import DeclinedError, GatewayError, PaymentsError
 from vextrus_payments.gateways.bkash import models as m
+from vextrus_payments.gateways.bkash.calls import (
+    AGREEMENT_CANCEL,
+    AGREEMENT_CREATE,
+    AGREEMENT_EXECUTE,
+    AGREEMENT_STATUS,
+)
 from vextrus_payments.gateways.bkash.envelope import Call, Unreadable, error_of
 from vextrus_payments.gateways.bkash.errors import meaning_of
 from vextrus_payments.gateways.bkash.protocol import (
@@ -19,19 +28,7 @@ from vextrus_payments.gateways.bkash.protocol import (
     opened,
     still_open,
 )
-from vextrus_payments.gateways.bkash.steps import (
-    AGREEMENT_CANCEL,
-    AGREEMENT_CREATE,
-    AGREEMENT_EXECUTE,
-    AGREEMENT_STATUS,
-    QUERY,
-    Api,
-    account_of,
-    ask,
-    ask_after,
-    is_id,
-    time_of,
-)
+from vextrus_payments.gateways.bkash.steps import Api, account_of, is_id, put, put_after, time_of
 from vextrus_payments.gateways.bodies import shown_word
 from vextrus_payments.meanings import ErrorClass
 from vextrus_payments.reasons import ReasonCode
@@ -55,25 +52,25 @@ _SESSION_STATES: Final[Mapping[str, AgreementState]] = MappingProxyType(
 
 
 def create_agreement(api: Api, payer_reference: str, callback_url: str) -> WireCall[Created]:
-    """Open an agreement for the payer to confirm (mode 0000). Nothing holds before it is executed.
+    """Open an agreement for the payer to confirm. Nothing holds before it is executed.
 
     Raises:
         DeclinedError: bKash refuses the request.
         GatewayError: no usable page came; nothing holds.
     """
-    body = m.CreateBody(mode=m.MODE_AGREEMENT, payerReference=payer_reference, callbackURL=callback_url)
-    answer = yield from ask(AGREEMENT_CREATE, api.url(m.PATH_CREATE), body)
+    answer = yield from put(api, api.dialect.agreement_create(payer_reference, callback_url))
     if isinstance(answer, GatewayError):
         raise answer
     if answer.agreement_status and answer.agreement_status != "Initiated":
         raise error_of(
             AGREEMENT_CREATE, Unreadable("its agreement is not a new one", 200), step="agreement_create"
         )
-    return opened(AGREEMENT_CREATE, answer, api.mode, url_optional=False)
+    reference = api.dialect.agreement_reference(answer)
+    return opened(AGREEMENT_CREATE, reference, answer.bkash_url, api.mode, url_optional=False)
 
 
-def execute_agreement(api: Api, payment_id: str) -> WireCall[AgreementSnapshot]:
-    """Make the confirmed agreement hold: sent once; on no definite answer one query.
+def execute_agreement(api: Api, reference: str) -> WireCall[AgreementSnapshot]:
+    """Make the confirmed agreement hold: sent once; on no definite answer one look-up.
 
     Returns:
         The agreement (ACTIVE), with the id to charge it by.
@@ -82,19 +79,18 @@ def execute_agreement(api: Api, payment_id: str) -> WireCall[AgreementSnapshot]:
         DeclinedError: bKash said no; `final` tells whether the payer may still finish.
         OutcomeUnknownError: nobody can tell; query it, never execute again.
     """
-    body = m.PaymentIdBody(paymentID=payment_id)
-    answer = yield from ask(AGREEMENT_EXECUTE, api.url(m.PATH_EXECUTE), body, reference=payment_id)
+    answer = yield from put(api, api.dialect.agreement_execute(reference))
     if isinstance(answer, GatewayError):
         error = answer
     else:
-        snapshot = _of_payment(answer, payment_id)
+        snapshot = _of_session(api, answer, reference)
         if snapshot is not None and snapshot.state is AgreementState.ACTIVE:
             return snapshot
         why = "it shows neither a success nor a refusal"
         error = error_of(AGREEMENT_EXECUTE, Unreadable(why, 200), step="agreement_execute")
     if not needs_look_up(error):
         raise error
-    seen = yield from _look_up(api, payment_id)
+    seen = yield from _look_up(api, reference)
     if seen is not None and seen.state is AgreementState.ACTIVE:
         return seen
     raise _not_executed(error, seen)
@@ -107,8 +103,7 @@ def agreement_status(api: Api, agreement_id: str) -> WireCall[AgreementSnapshot]
         DeclinedError: bKash refuses the look-up (2051: no such agreement); never final.
         GatewayError: no usable answer.
     """
-    body = m.AgreementIdBody(agreementID=agreement_id)
-    answer = yield from ask(AGREEMENT_STATUS, api.url(m.PATH_AGREEMENT_STATUS), body)
+    answer = yield from put(api, api.dialect.agreement_status(agreement_id))
     return _shown(AGREEMENT_STATUS, answer, agreement_id)
 
 
@@ -119,8 +114,7 @@ def cancel_agreement(api: Api, agreement_id: str) -> WireCall[AgreementSnapshot]
         DeclinedError: bKash refuses.
         GatewayError: no usable answer; cancel again or look it up.
     """
-    body = m.AgreementIdBody(agreementID=agreement_id)
-    answer = yield from ask(AGREEMENT_CANCEL, api.url(m.PATH_AGREEMENT_CANCEL), body)
+    answer = yield from put(api, api.dialect.agreement_cancel(agreement_id))
     if isinstance(answer, DeclinedError) and answer.code == ALREADY_CANCELLED:
         return AgreementSnapshot(
             state=AgreementState.CANCELLED, raw_state=ALREADY_CANCELLED, agreement_id=agreement_id
@@ -132,30 +126,28 @@ def cancel_agreement(api: Api, agreement_id: str) -> WireCall[AgreementSnapshot]
     return snapshot
 
 
-def query_agreement(api: Api, payment_id: str) -> WireCall[AgreementSnapshot]:
-    """Look an agreement up by the paymentID it was asked for under (§4.5). Only reads.
+def query_agreement(api: Api, reference: str) -> WireCall[AgreementSnapshot]:
+    """Look an agreement up by what its create named it (§4.5, §5). Only reads.
 
     Raises:
         DeclinedError: bKash refuses the look-up; never final, it says nothing about the agreement.
         GatewayError: no usable answer.
     """
-    body = m.PaymentIdBody(paymentID=payment_id)
-    answer = yield from ask(QUERY, api.url(m.PATH_QUERY), body, reference=payment_id)
+    question = api.dialect.agreement_look_up(reference)
+    answer = yield from put(api, question)
     if isinstance(answer, GatewayError):
         raise answer
-    snapshot = _of_payment(answer, payment_id)
+    snapshot = _of_session(api, answer, reference)
     if snapshot is None:
         why = "it does not show the agreement that was asked about"
-        raise error_of(QUERY, Unreadable(why, 200), step="query")
+        raise error_of(question.call, Unreadable(why, 200), step=question.call.operation.value)
     return snapshot
 
 
-def _look_up(api: Api, payment_id: str) -> WireCall[AgreementSnapshot | None]:
-    body = m.PaymentIdBody(paymentID=payment_id)
-    answer = yield from ask_after(
-        QUERY, api.url(m.PATH_QUERY), body, step="agreement_execute.look_up", reference=payment_id
-    )
-    return None if isinstance(answer, PaymentsError) else _of_payment(answer, payment_id)
+def _look_up(api: Api, reference: str) -> WireCall[AgreementSnapshot | None]:
+    question = api.dialect.agreement_look_up(reference)
+    answer = yield from put_after(api, question, step="agreement_execute.look_up")
+    return None if isinstance(answer, PaymentsError) else _of_session(api, answer, reference)
 
 
 def _not_executed(error: GatewayError, seen: AgreementSnapshot | None) -> GatewayError:
@@ -171,9 +163,9 @@ def _not_executed(error: GatewayError, seen: AgreementSnapshot | None) -> Gatewa
     return declined_as(error, ReasonCode.PAYER_NOT_FINISHED, final=False)
 
 
-def _of_payment(answer: m.PaymentAnswer, payment_id: str) -> AgreementSnapshot | None:
-    """The agreement that a mode 0000 paymentID made; None where the answer is about something else."""
-    if answer.payment_id != payment_id or not answer.agreement_status:
+def _of_session(api: Api, answer: m.PaymentAnswer, reference: str) -> AgreementSnapshot | None:
+    """The agreement that was asked for under this reference; None where the answer is about something else."""
+    if api.dialect.agreement_reference(answer) != reference or not answer.agreement_status:
         return None
     state = _SESSION_STATES.get(answer.agreement_status, AgreementState.UNRECOGNIZED)
     if state is AgreementState.ACTIVE and not is_id(answer.agreement_id):
@@ -182,7 +174,7 @@ def _of_payment(answer: m.PaymentAnswer, payment_id: str) -> AgreementSnapshot |
         state=state,
         raw_state=shown_word(answer.agreement_status),
         agreement_id=answer.agreement_id or None,
-        gateway_reference=payment_id,
+        gateway_reference=reference,
         payer_account=account_of(answer.payer_account, answer.customer_msisdn),
         payer_reference=answer.payer_reference,
         occurred_at=time_of(answer.agreement_execute_time or answer.agreement_create_time),
@@ -202,7 +194,8 @@ def _shown(
         state=_STATES.get(raw, AgreementState.UNRECOGNIZED),
         raw_state=shown_word(raw),
         agreement_id=agreement_id,
-        gateway_reference=answer.payment_id or None,
+        # Its own id binds it. Under which reference it was asked for differs by version, and merchants change theirs.
+        gateway_reference=None,
         payer_account=account_of(answer.payer_account, answer.customer_msisdn),
         payer_reference=answer.payer_reference,
         occurred_at=next((moment for moment in map(time_of, times) if moment is not None), None),

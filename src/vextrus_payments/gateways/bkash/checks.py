@@ -13,7 +13,9 @@ from vextrus_payments.errors import (
 )
 from vextrus_payments.gateways.bkash import models
 from vextrus_payments.gateways.bkash.config import BkashConfig
+from vextrus_payments.gateways.bkash.dialect import ApiVersion
 from vextrus_payments.gateways.bkash.manners import NAME, ORDER_ID
+from vextrus_payments.gateways.bkash.orders import Order
 from vextrus_payments.gateways.bkash.params import (
     ID_RULE,
     REFERENCE_RULE,
@@ -22,7 +24,6 @@ from vextrus_payments.gateways.bkash.params import (
     is_reference,
     is_text,
 )
-from vextrus_payments.gateways.bkash.protocol import Order
 from vextrus_payments.gateways.bkash.steps import is_id
 from vextrus_payments.mode import Mode
 from vextrus_payments.payment import (
@@ -39,14 +40,17 @@ _NO_PARAMS: Final = BkashCheckout()
 _CALLBACK_RULE: Final = "without a fragment; https in live mode"
 
 
-def order_of(request: PaymentRequest, order_id: str, callback_url: str) -> Order:
+def order_of(
+    request: PaymentRequest, order_id: str, callback_url: str, version: ApiVersion = ApiVersion.V1
+) -> Order:
     """What to create, out of the request and its bKash parameters.
 
     The payer reference is the parameters' own, else the customer's reference or wallet number (which bKash fills in
     on its page), else the merchant reference: bKash wants one always.
 
     Raises:
-        InvalidRequestError: the parameters are another gateway's, or a reference is one bKash refuses.
+        InvalidRequestError: the parameters are another gateway's or the other version's, or a reference is one bKash
+            refuses.
     """
     params = request.params or _NO_PARAMS
     if not isinstance(params, BkashCheckout):
@@ -54,6 +58,11 @@ def order_of(request: PaymentRequest, order_id: str, callback_url: str) -> Order
             f"params is a {type(params).__name__}; bKash takes BkashCheckout.",
             field="params",
             rule="BkashCheckout",
+        )
+    if params.sub_merchant_name is not None and version is not ApiVersion.V2:
+        rule = "only with BKASH_API_VERSION=v2"
+        raise InvalidRequestError(
+            f"sub_merchant_name does not fit: {rule}.", field="sub_merchant_name", rule=rule
         )
     customer = request.customer
     if params.payer_reference is not None:
@@ -73,11 +82,12 @@ def order_of(request: PaymentRequest, order_id: str, callback_url: str) -> Order
         mode=params.wire_mode,
         agreement_id=params.agreement_id,
         association_info=params.merchant_association_info,
+        sub_merchant_name=params.sub_merchant_name,
     )
 
 
 def charging(request: PaymentRequest, agreement_id: str) -> PaymentRequest:
-    """The request that charges this agreement (mode 0001), with its other bKash parameters as they are.
+    """The request that charges this agreement, with its other bKash parameters as they are.
 
     Raises:
         InvalidRequestError: the parameters are another gateway's, or name a mode or an agreement themselves.
@@ -90,6 +100,7 @@ def charging(request: PaymentRequest, agreement_id: str) -> PaymentRequest:
         agreement_id=agreement_id,
         merchant_association_info=params.merchant_association_info,
         payer_reference=params.payer_reference,
+        sub_merchant_name=params.sub_merchant_name,
     )
     return replace(request, params=own)
 

@@ -6,13 +6,15 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from vextrus_payments.config import GatewayConfig
 from vextrus_payments.gateways.bkash import webhook_config as wanted
+from vextrus_payments.gateways.bkash.dialect import ApiVersion
+from vextrus_payments.gateways.bkash.dialects import DIALECTS
 from vextrus_payments.gateways.bkash.models import PATH_VOID, PATH_VOID_ALTERNATIVE, ROOT_PATH
 from vextrus_payments.gateways.bkash.steps import RefundApi
 from vextrus_payments.mode import Mode
@@ -64,7 +66,7 @@ class VoidPath(StrEnum):
 
 
 class BkashConfig(GatewayConfig):
-    """One merchant's bKash Tokenized Checkout v1.2.0-beta. From the environment: `BkashConfig.from_env()`.
+    """One merchant's bKash Tokenized Checkout, v1.2.0-beta or v2. From the environment: `BkashConfig.from_env()`.
 
     The four credentials come as one set per product and mode (§2). They are sent as they are: the password may
     hold `<`, `*`, `@`, `^` and letters beyond ASCII.
@@ -86,6 +88,11 @@ class BkashConfig(GatewayConfig):
     password: Secret = Field(description="The merchant's password, exactly as bKash gave it")
     auth_scheme: AuthScheme = Field(
         default=AuthScheme.RAW, description="raw (the token alone) or bearer (the word Bearer before it)"
+    )
+    api_version: ApiVersion | None = Field(
+        default=None,
+        description="v1 (v1.2.0-beta) or v2, as bKash gave it to this merchant; not set: what the path of the API's "
+        "root says",
     )
     refund_api: RefundApi = Field(
         default=RefundApi.V2,
@@ -145,14 +152,45 @@ class BkashConfig(GatewayConfig):
     @field_validator("api_url")
     @classmethod
     def _of_this_product(cls, value: str) -> str:
-        if not value.endswith(ROOT_PATH):
-            raise ValueError(
-                f"must end in {ROOT_PATH}, the root of Tokenized Checkout (such as {SANDBOX_URL})"
-            )
+        if _version_of(value) is None:
+            roots = " or ".join(dialect.root_path for dialect in DIALECTS.values())
+            raise ValueError(f"must end in {roots}, the root of Tokenized Checkout (such as {SANDBOX_URL})")
         if "//checkout." in value:
             raise ValueError(
                 "is the host of the old iframe Checkout; Tokenized Checkout has the host tokenized"
             )
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_of_the_version(cls, data: Any) -> Any:
+        # Before the preset of the mode stands in, which is v1's.
+        if not isinstance(data, dict) or data.get("api_url") or data.get("api_version") != ApiVersion.V2:
+            return data
+        preset = cls.preset_urls.get(data.get("mode", Mode.SANDBOX))
+        if preset is None:
+            return data  # a mode that is none: its own rule says so
+        return {**data, "api_url": preset.removesuffix(ROOT_PATH) + DIALECTS[ApiVersion.V2].root_path}
+
+    @field_validator("api_version")
+    @classmethod
+    def _version_agrees(cls, value: ApiVersion | None, info: ValidationInfo) -> ApiVersion | None:
+        root = info.data.get("api_url")
+        if root is None:
+            return value  # the root is wrong itself, and is named
+        meant = _version_of(root)
+        if value is not None and value is not meant:
+            raise ValueError(
+                f"is {value.value}, but api_url ends in {DIALECTS[meant].root_path if meant else 'another path'}; the "
+                f"two must agree"
+            )
+        return meant
+
+    @field_validator("refund_api")
+    @classmethod
+    def _refunds_of_the_version(cls, value: RefundApi, info: ValidationInfo) -> RefundApi:
+        if value is RefundApi.V1 and info.data.get("api_version") is ApiVersion.V2:
+            raise ValueError("is v1, an interface that a merchant on v2 does not have; leave it out")
         return value
 
     @field_validator(*_CREDENTIALS)
@@ -227,6 +265,11 @@ class BkashConfig(GatewayConfig):
                 {"suspects": ", ".join(suspects)},
             )
         return self
+
+
+def _version_of(root: str) -> ApiVersion | None:
+    """Which version an API's root is of, by its path."""
+    return next((v for v, dialect in DIALECTS.items() if root.endswith(dialect.root_path)), None)
 
 
 def _is_test_value(name: str, value: str) -> bool:

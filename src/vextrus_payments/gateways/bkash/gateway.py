@@ -29,6 +29,8 @@ from vextrus_payments.gateways.bkash.checks import (
     order_of,
 )
 from vextrus_payments.gateways.bkash.config import BkashConfig
+from vextrus_payments.gateways.bkash.dialect import ApiVersion
+from vextrus_payments.gateways.bkash.dialects import DIALECTS
 from vextrus_payments.gateways.bkash.envelope import front_door_of
 from vextrus_payments.gateways.bkash.errors import Operation, meaning_of
 from vextrus_payments.gateways.bkash.hearing import Hearing
@@ -71,7 +73,7 @@ _INVALID_TOKEN: Final = "2079"
 
 
 class BkashGateway(PaymentGateway):
-    """bKash Tokenized Checkout v1.2.0-beta for one merchant.
+    """bKash Tokenized Checkout for one merchant: v1.2.0-beta or v2, as his settings say (`api_version`).
 
     Args:
         config: the merchant's settings.
@@ -117,9 +119,14 @@ class BkashGateway(PaymentGateway):
             breaker=breaker,
             observer=observer,
         )
-        self._api = Api(root=config.api_url, mode=config.mode, refund_api=config.refund_api)
+        self._api = Api(
+            root=config.api_url,
+            mode=config.mode,
+            refund_api=config.refund_api,
+            dialect=DIALECTS[config.api_version or ApiVersion.V1],
+        )
         self._settings = config
-        self._capabilities = capabilities_of(config.refund_api)
+        self._capabilities = capabilities_of(config.refund_api, self._api.dialect.version)
         self._void_paths: tuple[str, ...] = config.void_path.paths
         self._keeper = TokenKeeper(
             config,
@@ -170,7 +177,7 @@ class BkashGateway(PaymentGateway):
         resume: Evidence | None = None,
         on_checkpoint: OnCheckpoint | None = None,
     ) -> PaymentSession:
-        """Create a payment (mode 0011, or 0001 with an agreement) that can be executed once within 24 hours.
+        """Create a payment (with an agreement or without) that can be executed once within 24 hours.
 
         Raises: as PaymentGateway; ConfigurationError where no callback URL is known.
         """
@@ -178,7 +185,7 @@ class BkashGateway(PaymentGateway):
             request, gateway_order_id=gateway_order_id, submission_no=submission_no
         )
         callback = callback_url_of(self._settings, callback_url)
-        order = order_of(request, order_id, callback)
+        order = order_of(request, order_id, callback, self._api.dialect.version)
         asked_at = self._clock.now()
         created = await self.drive(protocol.create_payment(self._api, order), context=context)
         return PaymentSession(
@@ -188,10 +195,11 @@ class BkashGateway(PaymentGateway):
             merchant_reference=request.merchant_reference,
             amount=request.amount,
             gateway_order_id=order_id,
-            gateway_reference=created.payment_id,
+            gateway_reference=created.reference,
             checkout_url=created.checkout_url,
             expires_at=asked_at + models.PAYMENT_LIFE,
             submission_no=submission_no,
+            agreement_id=order.agreement_id,
         )
 
     async def execute_payment(
@@ -216,8 +224,13 @@ class BkashGateway(PaymentGateway):
     async def capture_payment(
         self, call: ExecuteCall, *, context: CallContext | None = None, resume: Evidence | None = None
     ) -> PaymentSnapshot:
-        """Take the held money, all of it, once. With `resume` it is only looked up."""
+        """Take the held money, all of it, once. With `resume` it is only looked up.
+
+        Raises: as PaymentGateway; UnsupportedOperationError on v2, where nobody documented how.
+        """
         check_call(call)
+        if not self._api.dialect.holds_money:
+            return await super().capture_payment(call, context=context, resume=resume)
         if resume is not None:
             return await self.drive(protocol.look_only(self._api, call, holds.CAPTURED), context=context)
         return await self.drive(holds.capture_payment(self._api, call), context=context)
@@ -225,8 +238,13 @@ class BkashGateway(PaymentGateway):
     async def void_payment(
         self, call: ExecuteCall, *, context: CallContext | None = None, resume: Evidence | None = None
     ) -> PaymentSnapshot:
-        """Let the held money go, once. With `resume` it is only looked up."""
+        """Let the held money go, once. With `resume` it is only looked up.
+
+        Raises: as PaymentGateway; UnsupportedOperationError on v2, where nobody documented how.
+        """
         check_call(call)
+        if not self._api.dialect.holds_money:
+            return await super().void_payment(call, context=context, resume=resume)
         if resume is not None:
             return await self.drive(protocol.look_only(self._api, call, holds.RELEASED), context=context)
         paths = self._void_paths
@@ -291,7 +309,7 @@ class BkashGateway(PaymentGateway):
     async def create_agreement(
         self, request: AgreementRequest, *, context: CallContext | None = None
     ) -> AgreementSession:
-        """Ask for a payer's standing consent (mode 0000)."""
+        """Ask for a payer's standing consent."""
         reference = check_reference("payer_reference", request.payer_reference)
         callback_url = callback_url_of(self._settings, request.callback_url)
         asked_at = self._clock.now()
@@ -299,7 +317,7 @@ class BkashGateway(PaymentGateway):
             agreements.create_agreement(self._api, reference, callback_url), context=context
         )
         return AgreementSession(
-            gateway_reference=created.payment_id,
+            gateway_reference=created.reference,
             checkout_url=created.checkout_url,
             expires_at=asked_at + models.PAYMENT_LIFE,
         )
@@ -321,12 +339,12 @@ class BkashGateway(PaymentGateway):
     async def look_up_agreement(
         self, gateway_reference: str, *, context: CallContext | None = None
     ) -> AgreementSnapshot:
-        """Query an agreement by its mode 0000 paymentID."""
+        """Query an agreement by what its session was called (v1: a paymentID, v2: its own id)."""
         check_id("gateway_reference", gateway_reference)
         return await self.drive(agreements.query_agreement(self._api, gateway_reference), context=context)
 
     def charging(self, request: PaymentRequest, agreement_id: str) -> PaymentRequest:
-        """Charge this agreement (mode 0001), with the request's other parameters as they are."""
+        """Charge this agreement, with the request's other parameters as they are."""
         return charging(request, agreement_id)
 
     async def cancel_agreement(

@@ -1,4 +1,4 @@
-"""Capture and void of an authorization, as sans-IO generators (dossier §4.9).
+"""Capture and void of an authorization, as sans-IO generators (dossier §4.9); on v1.2.0-beta alone.
 
 Both are sent once. bKash documents "call it again" as the recovery after no answer; here a repeat is answered by a
 look-up instead, which moves nothing and tells the same. The look-up also tells a capture that lost against a void
@@ -9,6 +9,7 @@ from typing import Final
 
 from vextrus_payments.errors import DeclinedError, Effect, GatewayError
 from vextrus_payments.gateways.bkash import models as m
+from vextrus_payments.gateways.bkash.calls import CAPTURE, VOID
 from vextrus_payments.gateways.bkash.envelope import Call, Unreadable, error_of
 from vextrus_payments.gateways.bkash.errors import Operation, meaning_of
 from vextrus_payments.gateways.bkash.protocol import (
@@ -20,8 +21,6 @@ from vextrus_payments.gateways.bkash.protocol import (
     still_open,
 )
 from vextrus_payments.gateways.bkash.steps import (
-    CAPTURE,
-    VOID,
     Api,
     UnreadableValueError,
     ask,

@@ -14,6 +14,8 @@ from vextrus_payments.capabilities import (
 )
 from vextrus_payments.gateways.base import Registering
 from vextrus_payments.gateways.bkash import models
+from vextrus_payments.gateways.bkash.dialect import ApiVersion
+from vextrus_payments.gateways.bkash.dialects import DIALECTS
 from vextrus_payments.gateways.bkash.steps import RefundApi
 from vextrus_payments.money import Money
 from vextrus_payments.token_budget import GrantBudget
@@ -37,12 +39,24 @@ REGISTERING: Final = Registering(
 )
 """§8.1: no self-service; a person at bKash subscribes the address."""
 
+_FEATURES: Final = frozenset(
+    {
+        Feature.REFUND,
+        Feature.PARTIAL_REFUND,
+        Feature.REFUND_STATUS,
+        Feature.SEARCH,
+        Feature.AGREEMENTS,
+    }
+)
+_HOLDS: Final = frozenset({Feature.CAPTURE, Feature.VOID})
+"""Not on v2: no source of rank says how money that is held there is taken or let go (§13, §17), so none is held."""
+
 _HARD_LIMIT_S: Final = 30
 _ABSENCE_MARGIN_S: Final = 30
 
 
-def capabilities_of(refund_api: RefundApi) -> Capabilities:
-    """The capabilities of a merchant who refunds through this interface."""
+def capabilities_of(refund_api: RefundApi, version: ApiVersion = ApiVersion.V1) -> Capabilities:
+    """The capabilities of a merchant who was given this version and refunds through this interface."""
     return Capabilities(
         gateway=NAME,
         currencies=frozenset({models.CURRENCY}),
@@ -56,17 +70,7 @@ def capabilities_of(refund_api: RefundApi) -> Capabilities:
         idempotency=IdempotencyScope.NONE,
         order_id=ORDER_ID,
         session_life=models.PAYMENT_LIFE,
-        features=frozenset(
-            {
-                Feature.CAPTURE,
-                Feature.VOID,
-                Feature.REFUND,
-                Feature.PARTIAL_REFUND,
-                Feature.REFUND_STATUS,
-                Feature.SEARCH,
-                Feature.AGREEMENTS,
-            }
-        ),
+        features=_FEATURES | (_HOLDS if DIALECTS[version].holds_money else frozenset()),
         max_refunds=models.REFUNDS_MAX if refund_api is RefundApi.V2 else None,
         polling=POLLING,
     )

@@ -37,6 +37,8 @@ class BkashCheckout(ProviderParams, frozen=True, hide_input_in_errors=True):
     """For aggregators: tag-length-value such as MI05MID54RF09123456789."""
     payer_reference: str | None = Field(default=None, repr=False)
     """Wins over the request's customer; a wallet number is filled in on bKash's page."""
+    sub_merchant_name: str | None = None
+    """For aggregators on v2: whose sale it is, as the payer is shown it."""
 
     def __init__(self, **data: Any) -> None:
         field, rule = "", ""
@@ -65,6 +67,13 @@ class BkashCheckout(ProviderParams, frozen=True, hide_input_in_errors=True):
     @field_validator("payer_reference")
     @classmethod
     def _is_reference(cls, value: str | None) -> str | None:
+        if value is not None and not is_reference(value):
+            raise ValueError(REFERENCE_RULE)
+        return value
+
+    @field_validator("sub_merchant_name")
+    @classmethod
+    def _is_name(cls, value: str | None) -> str | None:
         if value is not None and not is_reference(value):
             raise ValueError(REFERENCE_RULE)
         return value

@@ -1,4 +1,6 @@
-"""bKash's payment protocol as sans-IO generators: create, execute, query, search (dossier §4).
+"""bKash's payment protocol as sans-IO generators: create, execute, query, search (dossier §4, §5).
+
+Written once for both versions of the API; how each puts its questions stands in `v1_dialect.py` and `v2_dialect.py`.
 
 The other protocols stand beside it: `access.py` (tokens), `holds.py` (capture, void), `refunds.py`, `agreements.py`.
 
@@ -29,22 +31,20 @@ from vextrus_payments.errors import (
     PaymentsError,
 )
 from vextrus_payments.gateways.bkash import models as m
+from vextrus_payments.gateways.bkash.calls import CREATE, EXECUTE, QUERY, SEARCH
 from vextrus_payments.gateways.bkash.envelope import Call, Unreadable, error_of
 from vextrus_payments.gateways.bkash.errors import CODES, meaning_of
+from vextrus_payments.gateways.bkash.orders import Order as Order
 from vextrus_payments.gateways.bkash.steps import (
-    CREATE,
-    EXECUTE,
-    QUERY,
-    SEARCH,
     Api,
     UnreadableValueError,
     account_of,
     amount_or_none,
-    ask,
-    ask_after,
     is_id,
     money_of,
     payment_snapshot,
+    put,
+    put_after,
     time_of,
 )
 from vextrus_payments.gateways.bodies import shown_word
@@ -52,7 +52,7 @@ from vextrus_payments.judging import judge_snapshot
 from vextrus_payments.meanings import ErrorClass
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
-from vextrus_payments.payment import ExecuteCall, Intent, StatusCall, check_url
+from vextrus_payments.payment import ExecuteCall, StatusCall, check_url
 from vextrus_payments.reasons import Reason, ReasonCode
 from vextrus_payments.snapshots import PaymentSnapshot, SnapshotState, TransactionSnapshot
 from vextrus_payments.wire import WireCall
@@ -71,25 +71,12 @@ _OPEN: Final = frozenset({SnapshotState.INITIATED, SnapshotState.APPROVED})
 # -------------------------------------------------------------------------------------------------- create (§4.2)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What is to be paid: mode 0011, or 0001 with an agreement. All of it checked by the gateway class."""
-
-    invoice: str
-    amount: Money
-    callback_url: str = field(repr=False)
-    payer_reference: str = field(repr=False)
-    intent: Intent = Intent.SALE
-    mode: str = m.MODE_CHECKOUT
-    agreement_id: str | None = field(default=None, repr=False)
-    association_info: str | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class Created:
-    """A paymentID, and the page to send the payer to; None where bKash wants no visit (mode 0001, §4.2)."""
+    """What bKash knows it by (a paymentID; on v2 an agreement's own id), and the page to send the payer to; None where
+    bKash wants no visit (mode 0001, §4.2)."""
 
-    payment_id: str
+    reference: str
     checkout_url: str | None = field(repr=False)
 
 
@@ -101,39 +88,36 @@ def create_payment(api: Api, order: Order) -> WireCall[Created]:
         UnreadableAnswerError: no usable session came back, or one for something else than was asked: it is not
             used, and nothing can be paid by it.
     """
-    body = m.CreateBody(
-        mode=order.mode,
-        payerReference=order.payer_reference,
-        callbackURL=order.callback_url,
-        agreementID=order.agreement_id,
-        amount=order.amount.amount,
-        currency=order.amount.currency,
-        intent=order.intent.value,
-        merchantInvoiceNumber=order.invoice,
-        merchantAssociationInfo=order.association_info,
-    )
-    answer = yield from ask(CREATE, api.url(m.PATH_CREATE), body, reference=order.invoice)
+    answer = yield from put(api, api.dialect.create(order))
     if isinstance(answer, GatewayError):
         raise answer
     wrong = _wrong_in_session(answer, order)
     if wrong:
         raise error_of(CREATE, Unreadable(f"it names another {wrong} than was asked", 200), step="create")
-    return opened(CREATE, answer, api.mode, url_optional=order.mode == m.MODE_WITH_AGREEMENT)
+    return opened(
+        CREATE,
+        answer.payment_id,
+        answer.bkash_url,
+        api.mode,
+        url_optional=order.mode == m.MODE_WITH_AGREEMENT,
+    )
 
 
-def opened(call: Call[m.CreateAnswer], answer: m.CreateAnswer, mode: Mode, *, url_optional: bool) -> Created:
+def opened(
+    call: Call[m.CreateAnswer], reference: str | None, url: str | None, mode: Mode, *, url_optional: bool
+) -> Created:
     """The id and page of a created payment or agreement; raises UnreadableAnswerError where they are no use."""
-    payment_id, url = answer.payment_id or "", answer.bkash_url or None
+    reference, url = reference or "", url or None
     why = ""
-    if not is_id(payment_id):
-        why = "its paymentID is no id"
+    if not is_id(reference):
+        why = "its id is no id"
     elif url is None and not url_optional:
         why = "it has no bkashURL"
     elif url is not None and not _is_checkout_url(url, mode):
         why = "its bkashURL is no https address"
     if why:
         raise error_of(call, Unreadable(why, 200), step=call.operation.value)
-    return Created(payment_id, url)
+    return Created(reference, url)
 
 
 def _wrong_in_session(answer: m.CreateAnswer, order: Order) -> str:
@@ -184,8 +168,7 @@ def execute_payment(api: Api, call: ExecuteCall) -> WireCall[PaymentSnapshot]:
         OutcomeUnknownError: nobody can tell. Look it up; never execute again.
         GatewayError: with effect NONE: nothing was sent, or the front door refused it.
     """
-    body = m.PaymentIdBody(paymentID=call.gateway_reference)
-    answer = yield from ask(EXECUTE, api.url(m.PATH_EXECUTE), body, reference=call.gateway_reference)
+    answer = yield from put(api, api.dialect.execute(call))
     error = answer if isinstance(answer, GatewayError) else None
     if not isinstance(answer, GatewayError):
         snapshot = _executed(api, call, answer)
@@ -236,8 +219,8 @@ def query_payment(api: Api, call: StatusCall | ExecuteCall) -> WireCall[PaymentS
         DeclinedError: bKash refuses the look-up; never final, it says nothing about the payment.
         GatewayError: no usable answer; nothing is known more than before.
     """
-    body = m.PaymentIdBody(paymentID=call.gateway_reference)
-    answer = yield from ask(QUERY, api.url(m.PATH_QUERY), body, reference=call.gateway_reference)
+    question = api.dialect.query(call.gateway_reference)
+    answer = yield from put(api, question)
     if isinstance(answer, GatewayError):
         raise answer
     snapshot = _pictured(api, call, answer)
@@ -248,10 +231,8 @@ def query_payment(api: Api, call: StatusCall | ExecuteCall) -> WireCall[PaymentS
 
 def look_up(api: Api, call: StatusCall | ExecuteCall, *, step: str) -> WireCall[PaymentSnapshot | None]:
     """The query after a call whose outcome is open; None when it brought nothing that can be used."""
-    body = m.PaymentIdBody(paymentID=call.gateway_reference)
-    answer = yield from ask_after(
-        QUERY, api.url(m.PATH_QUERY), body, step=step, reference=call.gateway_reference
-    )
+    question = api.dialect.query(call.gateway_reference)
+    answer = yield from put_after(api, question, step=step)
     return None if isinstance(answer, PaymentsError) else _pictured(api, call, answer)
 
 
@@ -292,8 +273,7 @@ def search_transaction(api: Api, transaction_id: str) -> WireCall[TransactionSna
     Raises:
         GatewayError: no usable answer.
     """
-    body = m.TrxIdBody(trxID=transaction_id)
-    answer = yield from ask(SEARCH, api.url(m.PATH_SEARCH), body, reference=transaction_id)
+    answer = yield from put(api, api.dialect.search(transaction_id))
     if isinstance(answer, GatewayError):
         meaning = meaning_of(SEARCH.operation, answer.code)
         if isinstance(answer, DeclinedError) and meaning is not None and meaning.kind is ErrorClass.NF:

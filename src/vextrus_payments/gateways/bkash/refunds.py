@@ -31,13 +31,15 @@ from vextrus_payments.errors import (
     ThrottledError,
 )
 from vextrus_payments.gateways.bkash import models as m
-from vextrus_payments.gateways.bkash.envelope import Unreadable, error_of
-from vextrus_payments.gateways.bkash.protocol import declined_as, needs_look_up
-from vextrus_payments.gateways.bkash.steps import (
+from vextrus_payments.gateways.bkash.calls import (
     REFUND_STATUS_V1,
     REFUND_STATUS_V2,
     REFUND_V1,
     REFUND_V2,
+)
+from vextrus_payments.gateways.bkash.envelope import Unreadable, error_of
+from vextrus_payments.gateways.bkash.protocol import declined_as, needs_look_up
+from vextrus_payments.gateways.bkash.steps import (
     Api,
     RefundApi,
     UnreadableValueError,

@@ -10,9 +10,11 @@ from typing import Final, TypeVar
 
 from vextrus_payments.errors import AmountError, GatewayError, PaymentsError
 from vextrus_payments.gateways.bkash import models as m
+from vextrus_payments.gateways.bkash.dialect import Dialect, Question
 from vextrus_payments.gateways.bkash.envelope import Accepted, Call, error_of, read
-from vextrus_payments.gateways.bkash.errors import Operation
+from vextrus_payments.gateways.bkash.v1_dialect import V1
 from vextrus_payments.gateways.bodies import shown_word
+from vextrus_payments.gateways.front_door import FrontDoor
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
 from vextrus_payments.snapshots import PaymentSnapshot, SnapshotState
@@ -38,64 +40,22 @@ class RefundApi(StrEnum):
 class Api:
     """Where a merchant's bKash is, and which of its variants he uses.
 
-    `root` ends in /v1.2.0-beta; the v2 refund pair replaces that segment, it does not follow it (§4.11).
+    `root` ends in the dialect's own segment, /v1.2.0-beta or /v2; the v2 refund pair replaces that segment, it does
+    not follow it (§4.11).
     """
 
     root: str
     mode: Mode
     refund_api: RefundApi = RefundApi.V2
+    dialect: Dialect = V1
 
     def url(self, path: str) -> str:
-        """The address of a v1.2.0-beta route."""
+        """The address of a route of the dialect."""
         return self.root + path
 
     def host_url(self, path: str) -> str:
         """The address of a route that hangs off the host."""
-        return self.root.removesuffix(m.ROOT_PATH) + path
-
-
-# ------------------------------------------------------------------------------------------- the calls (§3, §4)
-
-# What proves a success where bKash sent no code, and must be there where it did (§10.8).
-GRANT: Final = Call(Operation.GRANT, m.TokenAnswer, lambda a: bool(a.id_token))
-REFRESH: Final = Call(Operation.REFRESH, m.TokenAnswer, lambda a: bool(a.id_token))
-CREATE: Final = Call(Operation.CREATE, m.CreateAnswer, lambda a: bool(a.payment_id))
-EXECUTE: Final = Call(
-    Operation.EXECUTE, m.ExecuteAnswer, lambda a: bool(a.payment_id and a.transaction_status)
-)
-QUERY: Final = Call(
-    Operation.QUERY,
-    m.QueryAnswer,
-    lambda a: bool(a.payment_id and (a.transaction_status or a.agreement_status)),
-)
-CAPTURE: Final = Call(
-    Operation.CAPTURE, m.CaptureVoidAnswer, lambda a: bool(a.payment_id and a.transaction_status)
-)
-VOID: Final = Call(Operation.VOID, m.CaptureVoidAnswer, lambda a: bool(a.payment_id and a.transaction_status))
-SEARCH: Final = Call(Operation.SEARCH, m.SearchAnswer, lambda a: bool(a.trx_id and a.transaction_status))
-REFUND_V1: Final = Call(Operation.REFUND, m.RefundV1Answer, lambda a: bool(a.refund_trx_id))
-REFUND_V2: Final = Call(
-    Operation.REFUND, m.RefundV2Answer, lambda a: bool(a.refund_trx_id and a.refund_transaction_status)
-)
-REFUND_STATUS_V1: Final = Call(
-    Operation.REFUND_STATUS,
-    m.RefundStatusV1Answer,
-    # Before any refund there is nothing but the code (§4.10).
-    lambda a: bool(a.status_code or a.original_trx_id or a.refund_trx_id),
-)
-REFUND_STATUS_V2: Final = Call(
-    Operation.REFUND_STATUS, m.RefundStatusV2Answer, lambda a: bool(a.original_trx_id)
-)
-AGREEMENT_CREATE: Final = Call(Operation.AGREEMENT_CREATE, m.CreateAnswer, lambda a: bool(a.payment_id))
-AGREEMENT_EXECUTE: Final = Call(
-    Operation.AGREEMENT_EXECUTE, m.ExecuteAnswer, lambda a: bool(a.payment_id and a.agreement_status)
-)
-AGREEMENT_STATUS: Final = Call(
-    Operation.AGREEMENT_STATUS, m.AgreementAnswer, lambda a: bool(a.agreement_id and a.agreement_status)
-)
-AGREEMENT_CANCEL: Final = Call(
-    Operation.AGREEMENT_CANCEL, m.AgreementAnswer, lambda a: bool(a.agreement_id and a.agreement_status)
-)
+        return self.root.removesuffix(self.dialect.root_path) + path
 
 
 # ----------------------------------------------------------------------------------------------- one question
@@ -153,6 +113,29 @@ def ask_after(
     failure: PaymentsError | None = None
     try:
         return (yield from ask(call, url, body, step=step, reference=reference))
+    except PaymentsError as error:
+        failure = error
+    return failure
+
+
+def put(api: Api, question: Question[A], *, step: str = "") -> WireCall[A | GatewayError]:
+    """As `ask`, for a question of the dialect: its next route where the front door knows no such route."""
+    answer: A | GatewayError | None = None
+    for path in question.paths:
+        answer = yield from ask(
+            question.call, api.url(path), question.body, step=step, reference=question.reference
+        )
+        if not (isinstance(answer, GatewayError) and answer.code == FrontDoor.ROUTE.value):
+            break
+    assert answer is not None, "a question has a route"
+    return answer
+
+
+def put_after(api: Api, question: Question[A], *, step: str) -> WireCall[A | PaymentsError]:
+    """As `ask_after`, for a question of the dialect."""
+    failure: PaymentsError | None = None
+    try:
+        return (yield from put(api, question, step=step))
     except PaymentsError as error:
         failure = error
     return failure
