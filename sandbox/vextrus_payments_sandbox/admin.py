@@ -19,6 +19,7 @@ from vextrus_payments_sandbox.delivery import Courier
 from vextrus_payments_sandbox.exchange import BODY_MAX, BodyTooLargeError, json_response, read_body
 from vextrus_payments_sandbox.fault_kinds import kinds_as_json
 from vextrus_payments_sandbox.faults import FaultPlans
+from vextrus_payments_sandbox.gateways import DEFAULT
 from vextrus_payments_sandbox.openapi import document
 from vextrus_payments_sandbox.world import CUSTOMER, SandboxError, World, iso
 
@@ -233,7 +234,7 @@ class Admin:
     async def approve(self, request: Request) -> Response:
         """Do what the payer would do on the hosted page of payment ``reference``."""
         asked = await wish(request)
-        name, reference = asked.get("gateway", "bkash"), asked.get("reference")
+        name, reference = asked.get("gateway", DEFAULT), asked.get("reference")
         outcome, wallet = asked.get("outcome", "success"), asked.get("wallet")
         if not set(asked) <= {"reference", "gateway", "outcome", "wallet"}:
             raise SandboxError(
@@ -248,7 +249,7 @@ class Admin:
     async def portal(self, request: Request) -> Response:
         """Do what a merchant would do in the gateway's portal: ``action`` refund (with ``amount``), capture or void."""
         asked = await wish(request)
-        name, reference = asked.get("gateway", "bkash"), asked.get("reference")
+        name, reference = asked.get("gateway", DEFAULT), asked.get("reference")
         action, amount = asked.get("action"), asked.get("amount")
         if not set(asked) <= {"reference", "gateway", "action", "amount"}:
             raise SandboxError('portal takes {"reference", "gateway", "action", "amount"}, and nothing else')
@@ -262,7 +263,7 @@ class Admin:
 
     async def walk_in(self, request: Request) -> Response:
         """Do what a payer does without the API: scan the QR code (``channel`` qr), or dial (ussd)."""
-        known = {"gateway": "bkash", "channel": "qr", "wallet": CUSTOMER["wallet"], "reference": ""}
+        known = {"gateway": DEFAULT, "channel": "qr", "wallet": CUSTOMER["wallet"], "reference": ""}
         asked = known | await wish(request)
         texts = all(isinstance(value, str) for value in asked.values())
         if set(asked) != {*known, "amount"} or not texts:

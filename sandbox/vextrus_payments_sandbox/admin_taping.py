@@ -10,6 +10,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from vextrus_payments_sandbox.gateways import DEFAULT
 from vextrus_payments_sandbox.record import Entry
 from vextrus_payments_sandbox.redacting import body_shown, cut, url_shown
 from vextrus_payments_sandbox.taping import BODY_KEY, answer_shown
@@ -77,7 +78,7 @@ class AdminTape:
             asked = None
         if not isinstance(asked, dict):
             return "", ""
-        gateway, reference = asked.get("gateway", "bkash"), asked.get("reference")
+        gateway, reference = asked.get("gateway", DEFAULT), asked.get("reference")
         if not isinstance(gateway, str) or gateway not in self._world.gateways:
             return "", ""
         if not isinstance(reference, str):

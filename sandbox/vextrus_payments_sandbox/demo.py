@@ -20,7 +20,7 @@ from vextrus_payments.errors import PaymentsError
 from vextrus_payments.money import Money
 from vextrus_payments.outcomes import Outcome, Paid, Pending, Refunded, RefundOutcome, Unknown
 from vextrus_payments.payment import PaymentRequest, PaymentSession, RefundRequest
-from vextrus_payments_sandbox.demo_faults import Script
+from vextrus_payments_sandbox.demo_script import Script
 from vextrus_payments_sandbox.demo_stage import (
     Record,
     Sandbox,
@@ -50,7 +50,7 @@ async def run(script: Script, *, on_step: Callable[[str], None] | None = None) -
             home = Path(
                 stack.enter_context(TemporaryDirectory(prefix="vextrus-demo-", ignore_cleanup_errors=True))
             )
-            server = await stack.enter_async_context(SandboxServer(nagad_keys=home / "keys"))
+            server = await stack.enter_async_context(SandboxServer(keys=home / "keys"))
             client = httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=30)
             sandbox = Sandbox(await stack.enter_async_context(client), script.cast.name)
             try:

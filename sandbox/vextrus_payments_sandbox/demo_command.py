@@ -9,8 +9,10 @@ from vextrus_payments.cli.helping import Command
 from vextrus_payments.cli.output import emit_json, say
 from vextrus_payments.cli.waiting import Waiting
 from vextrus_payments_sandbox.demo import run
-from vextrus_payments_sandbox.demo_faults import PLAYS, Script
+from vextrus_payments_sandbox.demo_faults import PLAYS
 from vextrus_payments_sandbox.demo_report import document, exit_of, failed_document, judge, show
+from vextrus_payments_sandbox.demo_script import Script
+from vextrus_payments_sandbox.gateways import DEFAULT
 
 
 def _script(ctx: click.Context, parameter: click.Parameter, name: str | None) -> Script:
@@ -24,13 +26,14 @@ def _script(ctx: click.Context, parameter: click.Parameter, name: str | None) ->
 
 def _fault_names(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     return [
-        name for name in PLAYS[ctx.params.get("gateway", "bkash")] if name and name.startswith(incomplete)
+        name for name in PLAYS[ctx.params.get("gateway", DEFAULT)] if name and name.startswith(incomplete)
     ]
 
 
 def _faults(gateway: str) -> str:
+    title = "Faults" if gateway == DEFAULT else f"Faults with --gateway {gateway}"
     lines = [f"  {name:<17} {script.about}" for name, script in PLAYS[gateway].items() if name]
-    return "\n".join(lines)
+    return "\n".join([f"\b\n{title}:", *lines])
 
 
 @click.command(
@@ -40,7 +43,7 @@ def _faults(gateway: str) -> str:
         ("vextrus-pay demo --fault lost-answer", "the same while the answer to the execute gets lost"),
         ("vextrus-pay demo --gateway nagad --json", "through Nagad; one document for a script"),
     ),
-    epilog=f"\b\nFaults:\n{_faults('bkash')}\n\n\b\nFaults with --gateway nagad:\n{_faults('nagad')}",
+    epilog="\n\n".join(_faults(gateway) for gateway in PLAYS),
     help="One payment and a refund through a local sandbox, shown step by step.\n\n"
     "Starts the sandbox, opens a payment, walks the hosted page as a payer would, executes, refunds a part, hands "
     "every balanced entry to a ledger, and compares that ledger with the sandbox's own books. No real money, nothing "
@@ -50,7 +53,7 @@ def _faults(gateway: str) -> str:
 @click.option(
     "--gateway",
     type=click.Choice(list(PLAYS)),
-    default="bkash",
+    default=DEFAULT,
     show_default=True,
     is_eager=True,
     help="Through which gateway.",

@@ -15,6 +15,7 @@ from vextrus_payments.ledger import DEFAULT_ACCOUNTS, LedgerEntry, Side
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
 from vextrus_payments_sandbox.demo import AMOUNT
+from vextrus_payments_sandbox.demo_faults import PLAYS
 from vextrus_payments_sandbox.demo_stage import Record, Step, word_of
 
 if TYPE_CHECKING:
@@ -253,9 +254,9 @@ def show(record: Record, verdict: Verdict) -> None:
     else:
         line(out, ("The ledger and the sandbox's books DIFFER.", "bad"))
     name = _own_name()
-    shown, other, fault = "bkash", "nagad", "lost-answer"
-    if record.script.cast.name == "nagad":
-        shown, other, fault = "nagad", "bkash", "lost-complete"
+    cast = record.script.cast
+    shown, fault = cast.name, cast.fault
+    other = next(name for name in PLAYS if name != shown)
     rows = [
         ("See the payment pages in a browser", f"{name} sandbox serve"),
         ("Watch things go wrong", f"{name} demo --gateway {shown} --fault {fault}"),

@@ -28,7 +28,7 @@ from vextrus_payments.outcomes import (
 )
 from vextrus_payments.stores import SqliteStore
 from vextrus_payments.tokens import FileTokenBackend
-from vextrus_payments_sandbox.demo_faults import Order, Script
+from vextrus_payments_sandbox.demo_script import Order, Script
 from vextrus_payments_sandbox.doors import served
 
 _WEBHOOK_WAIT_S: Final = 30.0

@@ -7,16 +7,10 @@ from urllib.parse import urlsplit
 from vextrus_payments.config import is_loopback
 from vextrus_payments.errors import ConfigurationError, InvalidRequestError, UnknownGatewayError
 from vextrus_payments.money import Money
-from vextrus_payments_sandbox.app import TOPICS
-from vextrus_payments_sandbox.nagad.keys import KeysError
+from vextrus_payments_sandbox.gateways import FACTS, TOPICS
 from vextrus_payments_sandbox.serve import facts_of, played
+from vextrus_payments_sandbox.world import KeysError
 
-#: What a variable is called where it is not called like the fact that it holds.
-_NAMES: Final[Mapping[str, str]] = {
-    "base_url": "API_URL",
-    "merchant_private_key_file": "PRIVATE_KEY_FILE",
-    "gateway_public_key_file": "PUBLIC_KEY_FILE",
-}
 SHELLS: Final = ("sh", "powershell", "dotenv")
 _RULE: Final = "the address that `sandbox serve` shows, such as http://127.0.0.1:28600"
 
@@ -77,30 +71,31 @@ def variables(gateway: str, url: str) -> dict[str, str]:
             next_step="Name one of them.",
         )
     facts: dict[str, str] = {}
-    problem = ""
+    problem: KeysError | None = None
     try:
         facts = dict(facts_of(known[gateway], url))
     except KeysError as error:
-        problem = str(error)
-    if problem:
+        problem = error
+    if problem is not None:
         raise keys_refusal(problem)
-    return named(gateway, facts, TOPICS.get(gateway))
+    return named(gateway, facts)
 
 
-def named(gateway: str, facts: Mapping[str, str], topic: str | None) -> dict[str, str]:
+def named(gateway: str, facts: Mapping[str, str]) -> dict[str, str]:
     """What a gateway's client needs, as environment variables."""
-    prefix = gateway.upper()
-    found = {f"{prefix}_{_NAMES.get(key, key.upper())}": value for key, value in facts.items()}
+    prefix, names, topic = gateway.upper(), FACTS[gateway].variables, TOPICS.get(gateway)
+    found = {f"{prefix}_{names.get(key, key.upper())}": value for key, value in facts.items()}
     return {**found, f"{prefix}_MODE": "sandbox", **({f"{prefix}_SNS_TOPIC_ARN": topic} if topic else {})}
 
 
-def keys_refusal(problem: str) -> ConfigurationError:
-    """What a command says where the sandbox's keys cannot be kept."""
+def keys_refusal(error: KeysError) -> ConfigurationError:
+    """What a command says where a gateway's keys cannot be kept."""
+    problem = str(error)
     return ConfigurationError(
         f"{problem[:1].upper()}{problem[1:]}.",
         code="sandbox_keys",
         next_step="Name a folder that can be written to in VEXTRUS_PAY_HOME.",
-        gateway="nagad",
+        gateway=error.gateway,
     )
 
 

@@ -2,66 +2,46 @@
 
 A fault strikes either *before* the gateway does its work (nothing happened, and the caller cannot know that) or *after*
 it was committed (it happened, and the caller does not learn it). The second kind is what proves that no money is lost
-and none moved twice. A third (``webhook_...``) strikes how a payment is announced.
+and none moved twice. A third (``webhook_...``) strikes how a payment is announced, a fourth (``page_...``) what the
+payer's page comes to.
+
+Some kinds not every gateway knows: a gateway names those in its facts (``gateway_facts.py``), and adds its own.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
+from vextrus_payments_sandbox.gateway_facts import PAGE, PAGE_PREFIX, WEBHOOK, Kind
+from vextrus_payments_sandbox.gateways import ALL_ENDINGS, FACTS
 from vextrus_payments_sandbox.world import SandboxError
+
+__all__ = [
+    "BY_NUMBER",
+    "KINDS",
+    "PAGE",
+    "SECONDS_MAX",
+    "SKEW_MAX_S",
+    "WEBHOOK",
+    "Fault",
+    "Kind",
+    "kinds_as_json",
+    "operations_struck",
+    "parse_fault",
+]
 
 SECONDS_MAX: Final = 120.0
 SKEW_MAX_S: Final = 86_400.0
-WEBHOOK: Final = "webhook"
-"""The phase of faults that strike an announcement, and the operation they are ordered for."""
 DEFAULT_CODE: Final = "9999"
 DEFAULT_STATUS: Final = 504
 
-PAGE: Final = "page"
-"""The phase of what a payer's page comes to although he did everything right, and the operation it is ordered for."""
-
-Phase = Literal["before", "after", "webhook", "page"]
-_LOOK_UPS: Final = ("query", "refund_status", "search", "verify")
-_MOVES: Final = ("execute", "capture", "void", "refund")
-_SEALED: Final = ("initialize", "refund")
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of fault: when it strikes, how long it waits if not told, what it does."""
-
-    number: int
-    """Its two digits in magic amounts and wallets (``magic.py``); it never changes."""
-    name: str
-    phase: Phase
-    about: str
-    seconds: float = 0.0
-    only: str = ""
-    """The one gateway that it can strike; every one when empty."""
-    operations: tuple[str, ...] = ()
-    """The operations that it can strike; every one of a call when empty."""
-    skews: bool = False
-    """Its seconds are not waited: they are how far a clock is ahead, or behind where they are negative."""
-
-    def can_strike(self, gateway: str, operation: str) -> bool:
-        """Whether it means anything to this operation (``*``: any; ``webhook``: news; ``page``: the payer)."""
-        if self.only not in ("", gateway):
-            return False
-        for apart in (WEBHOOK, PAGE):
-            if apart in (self.phase, operation):
-                return self.phase == apart and operation in (apart, "*")
-        return operation == "*" or not self.operations or operation in self.operations
-
-
-def _of_bkash(number: int, name: str, about: str, seconds: float = 0.0, *, skews: bool = False) -> Kind:
-    return Kind(number, name, "webhook", about, seconds, only="bkash", skews=skews)
-
-
-def _of_page(number: int, name: str, about: str, only: str = "") -> Kind:
-    return Kind(number, name, "page", about, only=only)
-
+_NOBODY: Final = ("",)
+"""Of a kind that not every gateway knows: whom it strikes, is put in from the gateways' facts."""
+_PAGE_NUMBERS: Final = 70
+"""That much above the number of an ending lies the number of the fault that orders it ahead."""
+_LOOK_UPS: Final = tuple(dict.fromkeys(name for facts in FACTS.values() for name in facts.look_ups))
+_MOVES: Final = tuple(dict.fromkeys(name for facts in FACTS.values() for name in facts.moves))
 
 _TABLE: Final = (
     Kind(1, "delay", "before", "waits, then works normally", 2.0),
@@ -83,10 +63,10 @@ _TABLE: Final = (
         10, "error_5xx_before", "before", "504, or status=NNN, from the gateway's own proxy; nothing happened"
     ),
     Kind(11, "error_5xx_after", "after", "works, then 504, or status=NNN, from the gateway's own proxy"),
-    Kind(12, "expired_token", "before", "401, as if the token had expired", only="bkash"),
+    Kind(12, "expired_token", "before", "401, as if the token had expired", only=_NOBODY),
     Kind(13, "forbidden", "before", "403 Forbidden"),
     Kind(14, "throttled", "before", "429 Too Many Requests"),
-    Kind(15, "grant_budget", "before", "429, as if the grant budget were used up", only="bkash"),
+    Kind(15, "grant_budget", "before", "429, as if the grant budget were used up", only=_NOBODY),
     Kind(16, "malformed_before", "before", "200 with half a JSON document; nothing happened"),
     Kind(17, "malformed", "after", "works, then answers 200 with half a JSON document"),
     Kind(18, "html_before", "before", "403 with a firewall's HTML page; nothing happened"),
@@ -119,72 +99,74 @@ _TABLE: Final = (
         1_800.0,
         skews=True,
     ),
+    Kind(51, "webhook_never", "webhook", "the payment is never announced", only=_NOBODY),
+    Kind(52, "webhook_delayed", "webhook", "it is announced late", 30.0, only=_NOBODY),
     Kind(
-        31,
-        "wrong_key",
-        "after",
-        "works, then signs its sealed answer with another key",
-        0.0,
-        "nagad",
-        _SEALED,
+        53,
+        "webhook_early",
+        "webhook",
+        "it is announced before the call that made it is answered",
+        only=_NOBODY,
     ),
-    Kind(32, "tampered", "after", "works, then one bit of its sealed answer is wrong", 0.0, "nagad", _SEALED),
+    Kind(54, "webhook_out_of_order", "webhook", "it is announced after the next one", only=_NOBODY),
     Kind(
-        33,
-        "replayed",
-        "after",
-        "works, then gives the sealed answer of an earlier call",
-        0.0,
-        "nagad",
-        _SEALED,
+        55, "webhook_duplicate", "webhook", "the same message comes twice, at the same moment", only=_NOBODY
+    ),
+    Kind(56, "webhook_repeated", "webhook", "it is announced again, in a message of its own", only=_NOBODY),
+    Kind(57, "webhook_other_amount", "webhook", "one taka more is announced than was paid", only=_NOBODY),
+    Kind(58, "webhook_bad_signature", "webhook", "one bit of its signature is wrong", only=_NOBODY),
+    Kind(
+        59,
+        "webhook_forged",
+        "webhook",
+        "before it comes a forgery: twice the amount, signed with a stranger's key",
+        only=_NOBODY,
+    ),
+    Kind(60, "webhook_foreign_topic", "webhook", "it comes from somebody else's topic", only=_NOBODY),
+    Kind(
+        61, "webhook_foreign_cert_host", "webhook", "its certificate does not lie at Amazon's", only=_NOBODY
     ),
     Kind(
-        34,
-        "random_nonce",
-        "before",
-        "calls its challenge random, as old versions did",
-        0.0,
-        "nagad",
-        ("initialize",),
-    ),
-    _of_bkash(51, "webhook_never", "the payment is never announced"),
-    _of_bkash(52, "webhook_delayed", "it is announced late", 30.0),
-    _of_bkash(53, "webhook_early", "it is announced before the call that made it is answered"),
-    _of_bkash(54, "webhook_out_of_order", "it is announced after the next one"),
-    _of_bkash(55, "webhook_duplicate", "the same message comes twice, at the same moment"),
-    _of_bkash(56, "webhook_repeated", "it is announced again, in a message of its own"),
-    _of_bkash(57, "webhook_other_amount", "one taka more is announced than was paid"),
-    _of_bkash(58, "webhook_bad_signature", "one bit of its signature is wrong"),
-    _of_bkash(
-        59, "webhook_forged", "before it comes a forgery: twice the amount, signed with a stranger's key"
-    ),
-    _of_bkash(60, "webhook_foreign_topic", "it comes from somebody else's topic"),
-    _of_bkash(61, "webhook_foreign_cert_host", "its certificate does not lie at Amazon's"),
-    _of_bkash(
         62,
         "webhook_clock_skew",
+        "webhook",
         "its time stamp is ahead, or with seconds=-N behind, and well signed",
         7_200.0,
+        only=_NOBODY,
         skews=True,
     ),
-    _of_page(71, "page_over_limit", "it fails: over the limit", "nagad"),
-    _of_page(74, "page_aborted_by_issuer", "it is aborted as soon as the number is typed", "nagad"),
-    _of_page(75, "page_in_progress", "it stays in progress for good, and nobody comes back", "nagad"),
-    _of_page(76, "page_unknown_then_paid", "nobody knows how it ended; an hour later it is paid", "nagad"),
-    _of_page(77, "page_unknown_then_failed", "nobody knows how it ended; an hour later it failed", "nagad"),
-    _of_page(78, "page_never_returns", "it is paid, but the browser never comes back", "nagad"),
-    _of_page(79, "page_late_success", "it looks failed or lost at first, and is paid later"),
-    _of_page(80, "page_returns_twice", "it is paid, and the browser comes back twice", "nagad"),
-    _of_page(81, "page_insufficient_balance", "the wallet holds too little"),
-    _of_page(82, "page_account_blocked", "the account is blocked"),
-    _of_page(83, "page_duplicate", "it is taken for a payment made twice, and refused", "bkash"),
-    _of_page(84, "page_system_error", "execute refuses with a system error; the money is not taken", "bkash"),
 )
 
-KINDS: Final[Mapping[str, Kind]] = {kind.name: kind for kind in _TABLE}
-"""Every kind by its name."""
-BY_NUMBER: Final[Mapping[int, Kind]] = {kind.number: kind for kind in _TABLE}
+
+def _whole_table() -> Iterator[Kind]:
+    """Every kind, and of each the gateways that it can strike."""
+    for kind in _TABLE:
+        named = tuple(facts.name for facts in FACTS.values() if kind.name in facts.faults)
+        yield replace(kind, only=named or _NOBODY) if kind.only else kind
+    for facts in FACTS.values():
+        for kind in facts.kinds:
+            yield replace(kind, only=(facts.name,))
+    for number, ending in ALL_ENDINGS.items():
+        knows = tuple(facts.name for facts in FACTS.values() if ending.name in facts.outcomes)
+        if knows:
+            only = () if len(knows) == len(FACTS) else knows
+            yield Kind(_PAGE_NUMBERS + number, PAGE_PREFIX + ending.name, PAGE, ending.page, only=only)
+
+
+def _by_number() -> dict[int, Kind]:
+    found: dict[int, Kind] = {}
+    for kind in _whole_table():
+        if found.setdefault(kind.number, kind) is not kind:
+            raise ValueError(
+                f"two faults have the number {kind.number}: {found[kind.number].name}, {kind.name}"
+            )
+    return dict(sorted(found.items()))
+
+
+BY_NUMBER: Final[Mapping[int, Kind]] = _by_number()
 """Every kind by its two digits in magic amounts and wallets."""
+KINDS: Final[Mapping[str, Kind]] = {kind.name: kind for kind in BY_NUMBER.values()}
+"""Every kind by its name."""
 
 
 def operations_struck(kind: Kind, gateway: str, operations: Sequence[str]) -> tuple[str, ...]:
@@ -208,7 +190,7 @@ def kinds_as_json(gateways: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]
                 if (struck := operations_struck(kind, name, operations))
             },
         }
-        for kind in _TABLE
+        for kind in KINDS.values()
     ]
 
 
@@ -263,8 +245,8 @@ def parse_fault(text: str, gateway: str, operation: str = "*") -> Fault:
     kind = KINDS.get(name)
     if kind is None:
         raise SandboxError(f"unknown fault {name[:40]!r}; the faults are {', '.join(KINDS)}")
-    if kind.only not in ("", gateway):
-        raise SandboxError(f"{name} can only strike {kind.only}")
+    if not kind.meets(gateway):
+        raise SandboxError(f"{name} can only strike {' and '.join(kind.only)}")
     if kind.phase != WEBHOOK and not kind.can_strike(gateway, operation):
         struck = ", ".join(kind.operations) or "the payer's page, and is ordered ahead for the operation page"
         raise SandboxError(f"{name} can only strike {struck}, not {operation}")

@@ -13,6 +13,7 @@ from random import Random
 from typing import Any, Final, Literal
 
 from vextrus_payments_sandbox.fault_kinds import KINDS, PAGE, WEBHOOK, Fault, Kind, parse_fault
+from vextrus_payments_sandbox.gateways import DEFAULT
 from vextrus_payments_sandbox.magic import Memory, Subject
 from vextrus_payments_sandbox.world import SandboxError
 
@@ -89,7 +90,7 @@ class FaultPlans:
             raise SandboxError(
                 'a fault is ordered by {"gateway", "operation", "fault", "times", "chance", "seed"}'
             )
-        gateway, operation = wish.get("gateway", "bkash"), wish.get("operation", "*")
+        gateway, operation = wish.get("gateway", DEFAULT), wish.get("operation", "*")
         fault = wish.get("fault")
         if not isinstance(gateway, str) or gateway not in operations:
             raise SandboxError(f"unknown gateway; the gateways are {', '.join(operations)}")

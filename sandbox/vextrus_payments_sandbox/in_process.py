@@ -12,8 +12,9 @@ from starlette.applications import Starlette
 
 from vextrus_payments.errors import AnswerLostError
 from vextrus_payments.wire import Safety, SendBy, WireRequest, WireResponse
-from vextrus_payments_sandbox.app import TOPICS, create_app
+from vextrus_payments_sandbox.app import create_app
 from vextrus_payments_sandbox.environment import named
+from vextrus_payments_sandbox.gateways import DEFAULT
 from vextrus_payments_sandbox.notation import to_paisa, to_text
 from vextrus_payments_sandbox.seeding import checked, play, read_json, read_yaml
 from vextrus_payments_sandbox.strikes import ConnectionDroppedError
@@ -61,16 +62,16 @@ class InProcessTransport:
 
 
 class PaymentSandbox:
-    """A bKash and a Nagad of one test, and the hands of its payers.
+    """The gateways of one test, and the hands of its payers.
 
     Args:
-        keys: the folder of Nagad's keys; made at their first need.
+        keys: the folder of the keys that gateways make for themselves (Nagad), at their first need.
         more: as ``create_app``: ``seed``, ``clock``, ``merchants``, ``state`` ...
     """
 
     def __init__(self, *, keys: Path | None = None, **more: Any) -> None:
         self.sleeper = NoWaiting()
-        self.app = create_app(**{"sleeper": self.sleeper, "nagad_keys": keys, **more})
+        self.app = create_app(**{"sleeper": self.sleeper, "keys": keys, **more})
         self.url = URL
 
     @property
@@ -98,18 +99,18 @@ class PaymentSandbox:
         return InProcessTransport(self.app)
 
     def environment(self, merchant: str = "") -> dict[str, str]:
-        """The ``BKASH_*`` and ``NAGAD_*`` variables of a merchant; the first one's unless told."""
+        """The ``BKASH_*``, ``NAGAD_*`` ... variables of a merchant; the first one's unless told."""
         found: dict[str, str] = {}
         for name, gateway in self.world.gateways.items():
             known = gateway.merchants_at(URL)
             facts = next((one.facts for one in known if one.name == (merchant or known[0].name)), None)
             if facts is None:
                 raise SandboxError(f"{name} has no merchant of the name {merchant}", 404)
-            found |= named(name, facts, TOPICS.get(name))
+            found |= named(name, facts)
         return found
 
     def approve(
-        self, reference: str, *, gateway: str = "bkash", outcome: str = "success", wallet: str | None = None
+        self, reference: str, *, gateway: str = DEFAULT, outcome: str = "success", wallet: str | None = None
     ) -> str | None:
         """Do what a payer would do (`outcome`: success, cancel, failure); returns where he is sent back to.
 
@@ -144,7 +145,7 @@ class PaymentSandbox:
             raise KeyError(reference)
         return found
 
-    def order_fault(self, operation: str, fault: str, *, gateway: str = "bkash", **more: Any) -> None:
+    def order_fault(self, operation: str, fault: str, *, gateway: str = DEFAULT, **more: Any) -> None:
         """Let a fault strike calls to come; `more`: ``times``, ``chance``, ``seed``. Raises :class:`SandboxError`."""
         operations = {name: one.operations for name, one in self.world.gateways.items()}
         wish = {"gateway": gateway, "operation": operation, "fault": fault, **more}

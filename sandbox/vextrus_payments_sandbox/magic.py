@@ -16,12 +16,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from vextrus_payments_sandbox.fault_kinds import BY_NUMBER, WEBHOOK, Fault, Kind, parse_fault
+from vextrus_payments_sandbox.fault_kinds import BY_NUMBER, Fault, Kind, parse_fault
+from vextrus_payments_sandbox.gateway_facts import PAGE_PREFIX
+from vextrus_payments_sandbox.gateways import ALL_ENDINGS, FACTS
 from vextrus_payments_sandbox.world import MAGIC_WALLET
 
 WALLET_PREFIX: Final = "01800"
-PAGE_PREFIX: Final = "page_"
-"""Before an outcome's name: the fault under which it can be ordered ahead."""
 STRUCK_MAX: Final = 100_000
 """Of how many payments it is remembered that they were struck; the oldest are forgotten."""
 
@@ -50,16 +50,22 @@ class Stage:
 
 OPENING: Final = 4001
 OUTCOME: Final = 4003
+
+
+def _walked(stage: int) -> dict[str, tuple[str, ...]]:
+    return {name: facts.stages[stage] for name, facts in FACTS.items() if stage in facts.stages}
+
+
 STAGES: Final[Mapping[int, Stage]] = {
     stage.taka: stage
     for stage in (
-        Stage(OPENING, "the call that names the amount", {"bkash": ("create",), "nagad": ("complete",)}),
-        Stage(4002, "the call that takes the money", {"bkash": ("execute",)}),
-        Stage(4004, "the look-up", {"bkash": ("query",), "nagad": ("verify",)}),
-        Stage(4005, "the refund", {"bkash": ("refund",), "nagad": ("refund",)}),
-        Stage(4006, "the look-up of refunds", {"bkash": ("refund_status",)}),
-        Stage(4007, "capture and void", {"bkash": ("capture", "void")}),
-        Stage(4008, "the webhook", {"bkash": (WEBHOOK,)}),
+        Stage(OPENING, "the call that names the amount", _walked(OPENING)),
+        Stage(4002, "the call that takes the money", _walked(4002)),
+        Stage(4004, "the look-up", _walked(4004)),
+        Stage(4005, "the refund", _walked(4005)),
+        Stage(4006, "the look-up of refunds", _walked(4006)),
+        Stage(4007, "capture and void", _walked(4007)),
+        Stage(4008, "the webhook", _walked(4008)),
     )
 }
 """Every stage that faults strike; between them, 4003 is what the payer's page comes to (:data:`OUTCOMES`)."""
@@ -78,36 +84,12 @@ class Outcome:
 
 
 OUTCOMES: Final[Mapping[int, Outcome]] = {
-    outcome.number: outcome
-    for outcome in (
-        Outcome(1, "over_limit", {"nagad": "Failed: over the limit (50_0026_851)"}),
-        Outcome(4, "aborted_by_issuer", {"nagad": "Aborted as soon as the number is typed"}),
-        Outcome(5, "in_progress", {"nagad": "InProgress for good, and nobody comes back"}),
-        Outcome(6, "unknown_then_paid", {"nagad": "UnKnownFailed; an hour later it turns out paid"}),
-        Outcome(7, "unknown_then_failed", {"nagad": "UnKnownFailed; an hour later it turns out failed"}),
-        Outcome(8, "never_returns", {"nagad": "paid, but the browser never comes back"}),
-        Outcome(
-            9,
-            "late_success",
-            {
-                "bkash": "execute answers 504 and a query says Initiated; seconds later it is paid",
-                "nagad": "the return says Failed; a minute later it is paid",
-            },
-            fault="late_success",
-        ),
-        Outcome(10, "returns_twice", {"nagad": "paid, and the browser comes back twice"}),
-        Outcome(
-            11,
-            "insufficient_balance",
-            {"bkash": "execute refuses with 2023", "nagad": "Failed: insufficient balance"},
-        ),
-        Outcome(
-            12,
-            "account_blocked",
-            {"bkash": "execute refuses with 2037", "nagad": "Failed: the account is blocked"},
-        ),
-        Outcome(13, "duplicate", {"bkash": "execute refuses with 2029, as for a payment made twice"}),
-        Outcome(14, "system_error", {"bkash": "execute refuses with 9999; the money is not taken"}),
+    number: Outcome(number, ending.name, about, ending.fault)
+    for number, ending in sorted(ALL_ENDINGS.items())
+    if (
+        about := {
+            one.name: one.outcomes[ending.name] for one in FACTS.values() if ending.name in one.outcomes
+        }
     )
 }
 """What stage 4003 can come to."""

@@ -1,7 +1,8 @@
 """Manners: what a gateway's acceptance test would object to in how a merchant uses its API.
 
 :data:`RULES` is the one table: what is objected to, why, and what to do about it; the dashboard, `sandbox manners` and
-the documentation are made from it, and :data:`UNSEEN` says what no sandbox can see. Nothing is refused for a missed
+the documentation are made from it, and it is put together from the gateways' own (``objections.py`` in their
+folders). :data:`UNSEEN` says what no sandbox can see. Nothing is refused for a missed
 manner but what a rule's ``strict`` names, with ``--strict-manners``.
 
 Some manners are things to be done: a look-up after an answer that got lost. They are *owed* until they are done, and
@@ -15,7 +16,22 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from vextrus_payments_sandbox.fault_kinds import Fault
+from vextrus_payments_sandbox.gateway_facts import Rule, Unseen
+from vextrus_payments_sandbox.gateways import FACTS
 from vextrus_payments_sandbox.notation import iso
+
+__all__ = [
+    "OWED_FOR",
+    "PATIENCE_S",
+    "RULES",
+    "UNSEEN",
+    "Manners",
+    "Miss",
+    "Owed",
+    "Parting",
+    "Rule",
+    "Unseen",
+]
 
 MISSES_MAX: Final = 1_000
 OWED_MAX: Final = 10_000
@@ -29,226 +45,11 @@ _TOLD: Final = frozenset(
 """Faults that hide the true answer and still leave a definite one: there is nothing to look up by these rules."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One thing that is objected to."""
-
-    code: str
-    gateway: str
-    rule: str
-    """What was done, or left undone; ``{words}`` of the case may stand in it."""
-    why: str
-    todo: str
-    source: str
-    """Where that is known from: a section of the gateway's dossier."""
-    strict: str = ""
-    """What ``--strict-manners`` does about it, where the gateway itself would."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unseen:
-    """Something an acceptance test looks at and the sandbox cannot."""
-
-    gateway: str
-    rule: str
-    todo: str
-
-
-_BKASH: Final = (
-    Rule(
-        "query_after_answer",
-        "bkash",
-        "query after execute had answered",
-        "bKash fails merchants who query a payment whose execute had given an answer.",
-        "Believe the answer of execute; query only where none came, or none that can be read.",
-        "bkash §1.3, §11",
-    ),
-    Rule(
-        "lost_execute",
-        "bkash",
-        "no query within 10 minutes of an execute whose answer was lost",
-        "The money may have moved: only a query tells, and a merchant who does not ask loses the payment.",
-        "After a time-out, a broken connection, a 5xx or an unreadable answer call Query Payment; never execute again.",
-        "bkash §1.3, §11",
-    ),
-    Rule(
-        "execute_repeated",
-        "bkash",
-        "execute repeated",
-        "A payment is executed once. Whoever repeats it does not know what became of the first one.",
-        "Execute once for each paymentID, whatever reloads the return page; query where no answer came.",
-        "bkash §1.3, §4.4",
-    ),
-    Rule(
-        "execute_after_end",
-        "bkash",
-        "execute after the payer's page ended in {state}",
-        "bKash forbids to execute after status=failure or status=cancel.",
-        "Execute only after status=success; show the payer that the payment failed, or was cancelled.",
-        "bkash §4.3, §11",
-    ),
-    Rule(
-        "execute_unapproved",
-        "bkash",
-        "execute before the payer had confirmed",
-        "Execute is for payments that came back with status=success; before that it is refused.",
-        "Wait for the payer's return; a return is a hint that anybody can send, so execute nothing ahead of it.",
-        "bkash §4.3, §11",
-    ),
-    Rule(
-        "grants",
-        "bkash",
-        "more than two tokens within an hour",
-        "bKash allows two grants an hour, refreshes included, then blocks for an hour; who grants one for each payment "
-        "does not go live.",
-        "Keep the token for its hour and share it among all customers and processes.",
-        "bkash §1.4, §11",
-        strict="refuses the grant with HTTP 429, and for an hour every other",
-    ),
-    Rule(
-        "invoice_reused",
-        "bkash",
-        "invoice used for an earlier payment",
-        "merchantInvoiceNumber is unique for each attempt.",
-        "Make a new invoice number for each create, also where the order is the same.",
-        "bkash §11",
-        strict="refuses the create with 2031",
-    ),
-    Rule(
-        "amount_changed",
-        "bkash",
-        "invoice asked for again with another amount: {before}, now {now}",
-        "An amount that changes for one invoice may come from the browser, where the payer can change it.",
-        "Take the amount from your own order, never from what the browser sends.",
-        "bkash §11",
-    ),
-    Rule(
-        "forbidden_characters",
-        "bkash",
-        "<, > or & in {field}",
-        "bKash does not take them in references and invoice numbers.",
-        "Use letters, digits and dashes.",
-        "bkash §11",
-    ),
-    Rule(
-        "refund_unchecked",
-        "bkash",
-        "refunds, and never a look at a refund's status",
-        "Who refunds must have Refund Status as well.",
-        "Call Refund Status where a refund gave no answer; call it once in the acceptance test.",
-        "bkash §11",
-    ),
-    Rule(
-        "lost_refund",
-        "bkash",
-        "no refund status within 10 minutes of a refund whose answer was lost",
-        "The refund may have gone through: who repeats it refunds twice, who forgets it has wrong books.",
-        "Call Refund Status and compare with what was there before; never refund again without it.",
-        "bkash §4.11",
-    ),
-    Rule(
-        "hung_up",
-        "bkash",
-        "left {operation} after {seconds} s without an answer",
-        "bKash asks for a time-out of 30 s on every call: an execute may take that long and succeed.",
-        "Wait 30 s for an answer before you give up.",
-        "bkash §11",
-    ),
-    Rule(
-        "from_browser",
-        "bkash",
-        "{operation} was called from a web page ({page})",
-        "Browsers must never see a token or call bKash: whoever has them can act as the merchant.",
-        "Call bKash from your server alone.",
-        "bkash §11",
-    ),
-)
-_NAGAD: Final = (
-    Rule(
-        "unverified",
-        "nagad",
-        "no verify within 10 minutes of a payment",
-        "The return is not signed: verify is the only truth, and a browser that never comes back is no reason to lose "
-        "a payment.",
-        "Call verify after each return, and for what was never returned from.",
-        "nagad §0.1, §15",
-    ),
-    Rule(
-        "order_reused",
-        "nagad",
-        "order id used for an earlier payment of the same day",
-        "Nagad refuses it (083); the first one may have been paid.",
-        "Make a new order id for each initialize.",
-        "nagad §10, §15",
-    ),
-    Rule(
-        "outer_datetime",
-        "nagad",
-        "the body's time is called dateTime, not datetime",
-        "The sandbox takes both; Nagad's own names are dateTime around the sealed data and datetime inside it.",
-        "Name the member of the body dateTime.",
-        "nagad §0.4, §17",
-    ),
-    Rule(
-        "address",
-        "nagad",
-        "{header} is no IPv4 address",
-        "The header is for the payer's IPv4 address.",
-        "Send an IPv4 address, also where the payer comes by IPv6 or from this machine.",
-        "nagad §3",
-    ),
-    Rule(
-        "weak_hash",
-        "nagad",
-        "signed with {hash_name}: Nagad refuses that",
-        "The vendor's old guide names SHA-1; the gateway takes SHA-256 alone.",
-        "Sign with SHA256withRSA over the very bytes that were encrypted.",
-        "nagad §0.2",
-    ),
-    Rule(
-        "callback_query",
-        "nagad",
-        "a callback URL with a query: how it is joined is not known",
-        "Nagad puts a slash and a query of its own behind the address; what becomes of yours nobody has published.",
-        "Put what tells your orders apart into the path.",
-        "nagad §0.9, §18",
-    ),
-    Rule(
-        "from_browser",
-        "nagad",
-        "{operation} was called from a web page ({page})",
-        "Whoever has the private key can act as the merchant.",
-        "Call Nagad from your server alone.",
-        "nagad §15",
-    ),
-)
 RULES: Final[Mapping[tuple[str, str], Rule]] = {
-    (rule.gateway, rule.code): rule for rule in (*_BKASH, *_NAGAD)
+    (rule.gateway, rule.code): rule for facts in FACTS.values() for rule in facts.rules
 }
 """(gateway, code) -> the rule."""
-UNSEEN: Final = (
-    Unseen(
-        "bkash",
-        "whether the payer is shown bKash's own error message, and a text for success, failure and cancel",
-        "Look at your pages once for each; `vextrus-pay bkash uat-report` lists the cases.",
-    ),
-    Unseen(
-        "bkash",
-        "whether the amount of a first create comes from the browser",
-        "Only a second create of the same invoice with another amount is seen here.",
-    ),
-    Unseen("bkash", "the logo (128 x 128, PNG, at most 10 KB, over https)", "Hand it in with the report."),
-    Unseen(
-        "bkash",
-        "a time-out under 30 s on calls that answer at once",
-        "Order the fault `delay;seconds=30` for execute: who leaves before its end is noted.",
-    ),
-    Unseen(
-        "nagad",
-        "whether amount, order and merchant of a verify answer are compared with the order",
-        "Compare all three before you ship.",
-    ),
-)
+UNSEEN: Final[tuple[Unseen, ...]] = tuple(one for facts in FACTS.values() for one in facts.unseen)
 
 
 @dataclass(frozen=True, slots=True)

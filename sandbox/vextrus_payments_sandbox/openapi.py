@@ -12,6 +12,7 @@ from typing import Any, Final
 from starlette.routing import BaseRoute, Route
 
 from vextrus_payments_sandbox import openapi_shapes as shapes
+from vextrus_payments_sandbox.gateways import TOPICS
 from vextrus_payments_sandbox.openapi_shapes import Json
 from vextrus_payments_sandbox.world import CUSTOMER
 
@@ -39,7 +40,7 @@ class Operation:
     """Whether a request without its body is refused."""
 
 
-_BKASH_ONLY: Final = {"gateway": {"type": "string", "enum": ["bkash"]}}
+_TELLING: Final = {"gateway": {"type": "string", "enum": list(TOPICS)}}
 _PAYMENT: Final = {
     "gateway": {"type": "string", "minLength": 1},
     "reference": {"type": "string", "minLength": 1},
@@ -163,17 +164,17 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         "Who is told of a gateway's payments, and every try to tell",
         "Webhooks",
         refusals=(404,),
-        path=_BKASH_ONLY,
+        path=_TELLING,
     ),
     ("PUT", "webhooks/{gateway}"): Operation(
         "Tell this address from now on, if it confirms; answers once it was asked",
         "Webhooks",
         "Subscription",
         (400, 404),
-        path=_BKASH_ONLY,
+        path=_TELLING,
     ),
     ("DELETE", "webhooks/{gateway}"): Operation(
-        "Tell nobody any more; the endpoint is told that much", "Webhooks", refusals=(404,), path=_BKASH_ONLY
+        "Tell nobody any more; the endpoint is told that much", "Webhooks", refusals=(404,), path=_TELLING
     ),
 }
 """(method, path below ``/_sandbox/``) -> what the document says."""

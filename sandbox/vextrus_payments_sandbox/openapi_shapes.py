@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from vextrus_payments_sandbox.fault_kinds import KINDS, PAGE, WEBHOOK, Kind, operations_struck
 from vextrus_payments_sandbox.faults import ALWAYS, PLANS_MAX, SEED_MAX, TIMES_MAX
+from vextrus_payments_sandbox.gateways import DEFAULT, PLAYED
 from vextrus_payments_sandbox.record import KINDS as ENTRY_KINDS
 from vextrus_payments_sandbox.seeding import scenario
 from vextrus_payments_sandbox.world import ADVANCE_MAX_S, CUSTOMER, WALLETS
@@ -64,7 +65,7 @@ LIMIT_OR_NONE: Final[Json] = {
 NUMBER_OR_NONE: Final[Json] = {
     "anyOf": [{"type": "integer", "minimum": 1, "maximum": 10**15}, {"type": "string", "const": ""}]
 }
-GATEWAY_OR_NONE: Final[Json] = {"type": "string", "enum": ["", "bkash", "nagad"]}
+GATEWAY_OR_NONE: Final[Json] = {"type": "string", "enum": ["", *PLAYED]}
 ENTRY_KIND_OR_NONE: Final[Json] = {"type": "string", "enum": ["", *ENTRY_KINDS]}
 
 _PLAN: Final = obj(
@@ -325,7 +326,7 @@ def components(gateways: Mapping[str, Sequence[str]]) -> dict[str, Json]:
 
 
 def _orders(gateways: Mapping[str, Sequence[str]]) -> dict[str, Json]:
-    gateway: Json = {"type": "string", "enum": list(gateways), "default": "bkash"}
+    gateway: Json = {"type": "string", "enum": list(gateways), "default": DEFAULT}
     wallet: Json = {"type": "string", "enum": [one.number for one in WALLETS], "default": CUSTOMER["wallet"]}
     amount: Json = {"type": "string", "pattern": r"^[1-9][0-9]{0,3}(\.[0-9]{1,2})?$", "description": "taka"}
     reference: Json = {"type": "string", "description": "the payment's reference at its gateway"}
@@ -391,7 +392,7 @@ def _fault_order(gateway: str, struck: Sequence[str], kinds: Sequence[Kind]) -> 
     pattern = f"^({names}){_SKEW if kinds[0].skews else _SECONDS}{_OPTIONS}"
     required: dict[str, Json] = {"fault": {"type": "string", "pattern": pattern}}
     own: dict[str, Json] = {"gateway": {"type": "string", "const": gateway}}
-    if gateway != "bkash":  # what an order means that names no gateway
+    if gateway != DEFAULT:  # what an order means that names no gateway
         required, own = {**required, **own}, {}
     return obj(
         required,
@@ -422,7 +423,7 @@ def _scenario(gateways: Mapping[str, Sequence[str]]) -> Json:
     payment = obj(
         {"amount": text(scenario.AMOUNT)},
         {
-            "gateway": {**gateway, "default": "bkash"},
+            "gateway": {**gateway, "default": DEFAULT},
             "merchant": text(scenario.NAME),
             "reference": text(scenario.REFERENCE),
             "wallet": {**text(scenario.NUMBER), "default": CUSTOMER["wallet"]},

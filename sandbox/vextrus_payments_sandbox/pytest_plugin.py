@@ -1,7 +1,7 @@
 """Fixtures for tests of your own: ``pytest_plugins = ["vextrus_payments_sandbox.pytest_plugin"]`` in ``conftest.py``.
 
 ``payment_sandbox``
-    A bKash and a Nagad in the test's own process: no port, no waiting, gone at the end. When the test is over, its
+    The sandbox's gateways in the test's own process: no port, no waiting, gone at the end. When the test is over, its
     books have to add up.
 ``payment_sandbox_url``
     The address of a sandbox on a free port, for what cannot be handed a transport: another process, another language.
@@ -25,7 +25,7 @@ __all__ = ["payment_sandbox", "payment_sandbox_keys", "payment_sandbox_url"]
 
 @pytest.fixture(scope="session")
 def payment_sandbox_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of Nagad's keys, made once in a session: to make keys takes a tenth of a second each."""
+    """The folder of the gateways' own keys, made once in a session: to make keys takes a tenth of a second each."""
     return tmp_path_factory.mktemp("payment_sandbox") / "keys"
 
 
@@ -46,7 +46,7 @@ def payment_sandbox_url(payment_sandbox_keys: Path) -> Iterator[str]:
     """The address of a sandbox of this test alone, in a thread of its own."""
     from vextrus_payments_sandbox.threaded import serving
 
-    with serving(seed=1, nagad_keys=payment_sandbox_keys) as server:
+    with serving(seed=1, keys=payment_sandbox_keys) as server:
         yield server.url
         problems = server.world.audit()
     assert not problems, f"the sandbox's books do not add up: {problems}"

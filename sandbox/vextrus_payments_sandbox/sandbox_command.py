@@ -21,14 +21,13 @@ from vextrus_payments_sandbox.listening import (
     PortTakenError,
 )
 from vextrus_payments_sandbox.manners_command import manners
-from vextrus_payments_sandbox.nagad.keys import KeysError
 from vextrus_payments_sandbox.seeding import Mistake, ScenarioError
 from vextrus_payments_sandbox.seeding_commands import reset, scenario_of, tell_mistakes
 from vextrus_payments_sandbox.seeding_commands import seed as seed_command
 from vextrus_payments_sandbox.serve import DEFAULT_PORT, run
 from vextrus_payments_sandbox.standing import StandingClock, read_moment
 from vextrus_payments_sandbox.state import StateFileError
-from vextrus_payments_sandbox.world import MERCHANTS_MAX, SandboxError
+from vextrus_payments_sandbox.world import MERCHANTS_MAX, KeysError, SandboxError
 
 _DEFAULT_SHELL = "powershell" if sys.platform == "win32" else "sh"
 
@@ -156,6 +155,7 @@ def serve(
     standing = None if clock is None else _standing(clock)
     mistakes: tuple[Mistake, ...] = ()
     problem: tuple[str, str] | None = None
+    unkept: KeysError | None = None
     try:
         run(
             port,
@@ -177,7 +177,7 @@ def serve(
     except PortTakenError as error:
         problem = (f"{error}. Stop what listens there, or take --port 0.", "--port")
     except KeysError as error:
-        problem = (str(error), "")
+        unkept = error
     except StateFileError as error:
         problem = (f"{error}.", "--state")
     except ScenarioError as error:
@@ -188,7 +188,9 @@ def serve(
         return tell_mistakes(seed_file, mistakes, as_json=False)
     if problem is not None:
         words, option = problem
-        raise click.BadParameter(words, param_hint=option) if option else keys_refusal(words)
+        raise click.BadParameter(words, param_hint=option)
+    if unkept is not None:
+        raise keys_refusal(unkept)
     return Exit.DONE
 
 

@@ -22,19 +22,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vextrus_payments.clock import Clock, Sleeper
 from vextrus_payments_sandbox import sns
-from vextrus_payments_sandbox.app import TOPICS, create_app, version
-from vextrus_payments_sandbox.bkash.records import GATEWAY, Rules
+from vextrus_payments_sandbox.app import create_app, version
+from vextrus_payments_sandbox.building import prepare
 from vextrus_payments_sandbox.delivery import Courier
 from vextrus_payments_sandbox.exchange import ABORT, RESET, Exchange
+from vextrus_payments_sandbox.gateways import DEFAULT, TOPICS
 from vextrus_payments_sandbox.listening import LOOPBACK, OwnHostsOnly, Place
-from vextrus_payments_sandbox.nagad.keys import KeyFolder
-from vextrus_payments_sandbox.nagad.records import Rules as NagadRules
 from vextrus_payments_sandbox.seeding import Scenario, play
 from vextrus_payments_sandbox.standing import StandingClock
 from vextrus_payments_sandbox.subscriptions import checked_endpoint
 from vextrus_payments_sandbox.world import CUSTOMER, SandboxGateway, World
 
 DEFAULT_PORT: Final = 28600
+TELLER: Final = next(iter(TOPICS))
+"""Whose payments ``--webhook-url`` asks for: those of the gateway that announces by subscription."""
 _ASK_S: Final = 10.0
 #: The sandboxes of this process by their URL: to ask one over HTTP would wait for the very loop that serves it.
 _RUNNING: Final[dict[str, World]] = {}
@@ -79,7 +80,7 @@ def describe(url: str, *, world: World | None = None) -> dict[str, Any]:
     and the topic are fixed across starts and fake, Nagad's keys are this user's own, made at the first start; the
     key behind the certificate is this process's own.
 
-    Raises :class:`KeysError` where Nagad's keys cannot be kept.
+    Raises :class:`KeysError` where a gateway's keys cannot be kept.
     """
     gateways = world.gateways if world is not None else played()
     return {
@@ -92,7 +93,7 @@ def describe(url: str, *, world: World | None = None) -> dict[str, Any]:
             name: [{"name": one.name, **one.facts} for one in gateway.merchants_at(url)]
             for name, gateway in gateways.items()
         },
-        "sns": {"topic_arn": TOPICS[GATEWAY], "cert_url": url + sns.signing_key().path},
+        "sns": {"topic_arn": TOPICS[TELLER], "cert_url": url + sns.signing_key().path},
     }
 
 
@@ -192,26 +193,24 @@ class SandboxServer:
         seed: int | None = None,
         strict_manners: bool = False,
         sleeper: Sleeper | None = None,
-        bkash: Rules | None = None,
-        nagad: NagadRules | None = None,
-        nagad_keys: Path | None = None,
+        keys: Path | None = None,
         webhook_transport: httpx.AsyncBaseTransport | None = None,
         magic: bool = True,
         merchants: int = 1,
         state: Path | None = None,
+        **rules: Any,
     ) -> None:
         self.app = create_app(
             clock=clock,
             seed=seed,
             strict_manners=strict_manners,
             sleeper=sleeper,
-            bkash=bkash,
-            nagad=nagad,
-            nagad_keys=nagad_keys,
+            keys=keys,
             webhook_transport=webhook_transport,
             magic=magic,
             merchants=merchants,
             state=state,
+            **rules,
         )
         self._port = port
         self._host = host
@@ -248,7 +247,7 @@ class SandboxServer:
     @property
     def base_url(self) -> str:
         """What ``BKASH_API_URL`` takes."""
-        return str(self.world.gateways["bkash"].describe(self.url)["base_url"])
+        return str(self.world.gateways[DEFAULT].describe(self.url)["base_url"])
 
     @property
     def info(self) -> Mapping[str, Any]:
@@ -302,24 +301,23 @@ def run(
     clock: Clock | None = None,
     seed: int | None = None,
     strict_manners: bool = False,
-    bkash: Rules | None = None,
-    nagad: NagadRules | None = None,
     webhook_url: str | None = None,
     merchants: int = 1,
     state: Path | None = None,
     scenario: Scenario | None = None,
+    **rules: Any,
 ) -> None:
     """Serve until SIGTERM or Ctrl+C, then return within two seconds even if clients keep connections open.
 
     `on_ready` is called once, with what :func:`describe` gives, when connections are accepted; then `webhook_url` is
-    asked whether it wants to be told of bKash's payments. `scenario` is played before that, unless the state file holds
+    asked whether it wants to be told of payments. `scenario` is played before that, unless the state file holds
     what an earlier start left. `host` may be one that others can reach only where `allow_remote` says so. Raises
-    :class:`PortTakenError`, :class:`NotLoopbackError`, :class:`NoSuchHostError`, :class:`KeysError` (Nagad's keys
-    cannot be kept), :class:`StateFileError`, :class:`ScenarioError` (a gateway refuses a part of it) and another
+    :class:`PortTakenError`, :class:`NotLoopbackError`, :class:`NoSuchHostError`, :class:`KeysError` (a gateway's
+    keys cannot be kept), :class:`StateFileError`, :class:`ScenarioError` (a gateway refuses a part of it) and another
     :class:`SandboxError` (no address for webhooks) before anything is announced.
     """
     endpoint = None if webhook_url is None else checked_endpoint(webhook_url)
-    KeyFolder().ensure()
+    prepare()
 
     async def serve() -> None:
         stop = asyncio.Event()
@@ -332,17 +330,16 @@ def run(
                 clock=clock,
                 seed=seed,
                 strict_manners=strict_manners,
-                bkash=bkash,
-                nagad=nagad,
                 merchants=merchants,
                 state=state,
+                **rules,
             ) as server:
                 if scenario is not None and not server.taken_up:
                     await play(server.app.state.stage, scenario, server.url)
                 if on_ready is not None:
                     on_ready(server.info)
                 if endpoint is not None:
-                    asking.append(asyncio.create_task(server.courier.subscribe(GATEWAY, endpoint)))
+                    asking.append(asyncio.create_task(server.courier.subscribe(TELLER, endpoint)))
                 await server.serve_until(stop)
             await asyncio.gather(*asking)
 

@@ -55,6 +55,7 @@ __all__ = [
     "Books",
     "Call",
     "InsufficientFundsError",
+    "KeysError",
     "Listed",
     "MerchantFacts",
     "Movement",
@@ -82,6 +83,14 @@ class SandboxError(Exception):
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
         self.status = status
+
+
+class KeysError(SandboxError):
+    """A gateway of the sandbox cannot keep or use keys of its own."""
+
+    def __init__(self, message: str, gateway: str) -> None:
+        super().__init__(message, 500)
+        self.gateway = gateway
 
 
 class SandboxClock:

@@ -14,9 +14,13 @@ from vextrus_payments import cli
 from vextrus_payments.money import Money
 from vextrus_payments.outcomes import Paid
 from vextrus_payments_sandbox.demo import AMOUNT, REFUND, run
-from vextrus_payments_sandbox.demo_faults import PLAIN, PLAYS, SCRIPTS, Script
+from vextrus_payments_sandbox.demo_faults import PLAYS
 from vextrus_payments_sandbox.demo_report import document, exit_of, judge
+from vextrus_payments_sandbox.demo_script import Script
 from vextrus_payments_sandbox.demo_stage import Record
+
+PLAIN: Script = PLAYS["bkash"][""]
+SCRIPTS = {name: script for name, script in PLAYS["bkash"].items() if name}
 
 
 def _clearing(entries: list[dict[str, Any]]) -> Decimal:

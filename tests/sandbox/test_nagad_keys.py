@@ -22,7 +22,7 @@ NAMES = {"merchant_pri.pem", "merchant_pub.pem", "gateway_pri.pem", "gateway_pub
 
 
 def test_nothing_is_made_before_it_is_needed(tmp_path: Path) -> None:
-    create_app(nagad_keys=tmp_path / "keys")
+    create_app(keys=tmp_path / "keys")
     assert not (tmp_path / "keys").exists()
 
 
@@ -120,7 +120,7 @@ def test_half_a_folder_is_not_filled_up_with_keys_that_do_not_fit(tmp_path: Path
 
 
 async def test_a_sandbox_of_this_process_is_not_asked_over_http(tmp_path: Path) -> None:
-    async with SandboxServer(nagad_keys=tmp_path / "own") as server:
+    async with SandboxServer(keys=tmp_path / "own") as server:
         named = environment.variables("nagad", server.url)
         assert named == {
             "NAGAD_API_URL": f"{server.url}/remote-payment-gateway-1.0",
@@ -207,7 +207,7 @@ async def test_the_first_page_lives_without_keys(tmp_path: Path) -> None:
     import httpx
 
     (tmp_path / "file").write_text("x")
-    app = create_app(nagad_keys=tmp_path / "file" / "keys")
+    app = create_app(keys=tmp_path / "file" / "keys")
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:28600") as http:
         page = await http.get("/")

@@ -1,5 +1,4 @@
-"""bKash Tokenized Checkout v1.2.0-beta in the sandbox: ``rules`` (what happens), ``api`` (the wire), ``pages``."""
+"""bKash Tokenized Checkout v1.2.0-beta in the sandbox: ``rules`` (what happens), ``api`` (the wire), ``pages``.
 
-from vextrus_payments_sandbox.bkash.gateway import BkashSandbox
-
-__all__ = ["BkashSandbox"]
+Nothing is imported here: the shared parts read ``facts`` before the rest of this folder can be (``gateways.py``).
+"""

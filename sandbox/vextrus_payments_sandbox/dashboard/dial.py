@@ -33,7 +33,7 @@ def phases() -> list[tuple[str, list[Kind]]]:
 
 def calls(gateway: SandboxGateway) -> list[tuple[str, str]]:
     """The calls of one gateway that a fault can be ordered for."""
-    sends = any(kind.phase == WEBHOOK and kind.only in ("", gateway.name) for kind in KINDS.values())
+    sends = any(kind.phase == WEBHOOK and kind.meets(gateway.name) for kind in KINDS.values())
     named = ["*", *gateway.operations, *([WEBHOOK] if sends else []), PAGE]
     return [(f"{gateway.name} {name}", f"{gateway.name}: {_call_name(name)}") for name in named]
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
+from vextrus_payments_sandbox.gateways import FACTS
 from vextrus_payments_sandbox.notation import iso, to_text
 from vextrus_payments_sandbox.record import Entry
 from vextrus_payments_sandbox.world import CURRENCY, Listed
@@ -23,27 +24,7 @@ KIND_LABELS: Final[Mapping[str, str]] = {
     "admin": "Sandbox",
 }
 _TONES: Final[Mapping[str, str]] = {
-    # bKash
-    "Initiated": "wait",
-    "Authorized": "held",
-    "Completed": "good",
-    "Cancelled": "off",
-    "Failed": "bad",
-    "Declined": "bad",
-    "Expired": "off",
-    # Nagad
-    "OrderInitiated": "wait",
-    "Ready": "wait",
-    "OtpSent": "wait",
-    "OtpVerified": "wait",
-    "PinGiven": "wait",
-    "InProgress": "wait",
-    "UnKnownFailed": "held",
-    "Success": "good",
-    "PartialCancelled": "good",
-    "Aborted": "off",
-    "InvalidRequest": "bad",
-    "Fraud": "bad",
+    state: tone for facts in FACTS.values() for state, tone in facts.states.items()
 }
 STATES: Final[Sequence[str]] = tuple(_TONES)
 """The gateways' own words for the states of a payment."""

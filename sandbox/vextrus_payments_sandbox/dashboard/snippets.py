@@ -11,14 +11,12 @@ from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from vextrus_payments.gateways.nagad.models import API_PATH
 from vextrus_payments_sandbox.admin import ADMIN_PREFIX
+from vextrus_payments_sandbox.gateways import FACTS
 from vextrus_payments_sandbox.world import SandboxGateway
 
 LANGUAGES: Final[Mapping[str, str]] = {"python": "Python", "curl": "curl", "node": "Node", "php": "PHP"}
 _APPROVE: Final = f"{ADMIN_PREFIX}/approve"
-#: Below a gateway's base URL lie its calls. Without a line here a gateway has no snippets.
-_CALLS: Final[Mapping[str, str]] = {"bkash": "/tokenized/checkout", "nagad": API_PATH}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +57,8 @@ def snippets(gateway: SandboxGateway, url: str) -> list[Snippet]:
 
     Raises :class:`SandboxError` where the gateway's keys cannot be kept.
     """
-    calls = _CALLS.get(gateway.name)
-    if calls is None:
+    calls = FACTS[gateway.name].calls
+    if not calls:
         return []
     facts = gateway.describe(url)
     return [
@@ -78,7 +76,7 @@ def snippets(gateway: SandboxGateway, url: str) -> list[Snippet]:
 def webhook_snippet(url: str, gateway: str) -> Snippet:
     """How to have payments announced to an endpoint."""
     address = as_sh(f"{url}{ADMIN_PREFIX}/webhooks/{gateway}")
-    wanted = as_sh(as_json({"url": "http://127.0.0.1:8000/payments/bkash/webhook"}))
+    wanted = as_sh(as_json({"url": f"http://127.0.0.1:8000/payments/{gateway}/webhook"}))
     return Snippet(
         f"webhook-{gateway}",
         "curl",

@@ -1,5 +1,4 @@
-"""Nagad's remote payment gateway 1.0, as far as public sources know it (the Nagad dossier, §14)."""
+"""Nagad's remote payment gateway 1.0, as far as public sources know it (the Nagad dossier, §14).
 
-from vextrus_payments_sandbox.nagad.gateway import NagadSandbox
-
-__all__ = ["NagadSandbox"]
+Nothing is imported here: the shared parts read ``facts`` before the rest of this folder can be (``gateways.py``).
+"""

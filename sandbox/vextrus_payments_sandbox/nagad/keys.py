@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from vextrus_payments.errors import ConfigurationError
 from vextrus_payments.tokens import state_home
-from vextrus_payments_sandbox.world import SandboxError
+from vextrus_payments_sandbox.world import KeysError
 
 KEY_BITS: Final = 2048
 MERCHANT_PRIVATE: Final = "merchant_pri.pem"
@@ -34,13 +34,6 @@ GATEWAY_PUBLIC: Final = "gateway_pub.pem"
 _FILES: Final = (MERCHANT_PRIVATE, MERCHANT_PUBLIC, GATEWAY_PRIVATE, GATEWAY_PUBLIC)
 _FOLDER: Final = "sandbox-nagad-keys"
 _FILE_MAX: Final = 8_192
-
-
-class KeysError(SandboxError):
-    """The sandbox cannot keep or use its keys."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, 500)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +96,7 @@ class KeyFolder:
             return state_home() / _FOLDER
         except ConfigurationError as error:
             problem = str(error)
-        raise KeysError(f"the Nagad sandbox has no place for its keys: {problem}")
+        raise _unkept(f"has no place for its keys: {problem}")
 
     @cached_property
     def keys(self) -> Keys:
@@ -142,7 +135,7 @@ class KeyFolder:
         except OSError as error:
             problem = error.strerror or type(error).__name__
         if problem:
-            raise KeysError(f"the Nagad sandbox cannot keep a merchant's key in {self.folder}: {problem}")
+            raise _unkept(f"cannot keep a merchant's key in {self.folder}: {problem}")
         return name
 
     def ensure(self) -> None:
@@ -155,9 +148,8 @@ class KeyFolder:
         except OSError as error:
             problem = error.strerror or type(error).__name__
         if problem:
-            raise KeysError(
-                f"the Nagad sandbox cannot keep its keys in {self.folder}: {problem}. "
-                "VEXTRUS_PAY_HOME names another folder"
+            raise _unkept(
+                f"cannot keep its keys in {self.folder}: {problem}. VEXTRUS_PAY_HOME names another folder"
             )
 
     def _make(self) -> None:
@@ -193,10 +185,14 @@ class KeyFolder:
             problem = error.strerror or type(error).__name__
         except ValueError:
             problem = "it is no private key in one line of Base64"
-        raise KeysError(
-            f"the Nagad sandbox cannot use {self.folder / name}: {problem}. Delete that folder, and fresh keys are "
+        raise _unkept(
+            f"cannot use {self.folder / name}: {problem}. Delete that folder, and fresh keys are "
             "made at the next start"
         )
+
+
+def _unkept(what: str) -> KeysError:
+    return KeysError(f"the Nagad sandbox {what}", "nagad")
 
 
 def _write(path: Path, text: str) -> None:

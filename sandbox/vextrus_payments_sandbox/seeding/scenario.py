@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
 from vextrus_payments_sandbox.fault_kinds import KINDS, WEBHOOK
+from vextrus_payments_sandbox.gateways import DEFAULT, FACTS, PLAYED
 from vextrus_payments_sandbox.notation import to_paisa
 from vextrus_payments_sandbox.seeding.reading import Spot, plain
 from vextrus_payments_sandbox.wallets import CUSTOMER
@@ -14,17 +15,21 @@ from vextrus_payments_sandbox.world import SandboxError
 LIST_MAX: Final = 1_000
 REFUNDS_MAX: Final = 10
 MISTAKES_MAX: Final = 50
-GATEWAYS: Final = ("bkash", "nagad")
+
+
+def _knowing(outcome: str) -> str:
+    return ", ".join(facts.title for facts in FACTS.values() if outcome in facts.seeds)
+
+
 OUTCOMES: Final[Mapping[str, str]] = {
     "open": "the payer has yet to pay; `step` says what he sees",
-    "approved": "the payer has confirmed, and the merchant has not executed yet (bKash)",
+    "approved": f"the payer has confirmed, and the merchant has not executed yet ({_knowing('approved')})",
     "paid": "the money is the merchant's",
-    "authorized": "the money is held, and not captured yet (bKash)",
-    "voided": "it was held and given back (bKash)",
+    "authorized": f"the money is held, and not captured yet ({_knowing('authorized')})",
+    "voided": f"it was held and given back ({_knowing('voided')})",
     "cancelled": "the payer left at `step`",
     "failed": "the payer was wrong three times at `step`",
 }
-BKASH_ALONE: Final = frozenset({"approved", "authorized", "voided"})
 STEPS: Final = ("wallet", "otp", "pin")
 QUIET: Final = "never"
 AMOUNT: Final = r"[1-9][0-9]{0,7}(\.[0-9]{1,2})?"
@@ -36,7 +41,6 @@ NAME: Final = r"[A-Za-z][A-Za-z0-9]{1,31}"
 REFERENCE: Final = r"[A-Za-z0-9._-]{1,64}"
 NOTE: Final = r"[^\x00-\x1f\x7f-\x9f]{0,100}"
 URL: Final = r"https?://[A-Za-z0-9.:\[\]-]{1,100}(/[A-Za-z0-9_\-.~/]{0,200})?"
-_ORDER_ID: Final = re.compile(r"[A-Za-z0-9]{5,20}", re.ASCII)
 _TRUE: Final = {"true": True, "false": False, "True": True, "False": False, "yes": True, "no": False}
 
 Step = Literal["wallet", "otp", "pin"]
@@ -216,7 +220,7 @@ def _merchant(check: _Check, spot: Spot) -> ScriptedMerchant | None:
         return None
     return ScriptedMerchant(
         check.text(members, "name", NAME, "a merchant's name is 2 to 32 letters and digits, a letter first"),
-        check.one_of(members, "gateway", GATEWAYS, ""),
+        check.one_of(members, "gateway", PLAYED, ""),
         Mistake(spot.path, "", spot.line),
     )
 
@@ -261,7 +265,7 @@ def _payment(check: _Check, spot: Spot) -> ScriptedPayment | None:
         return None
     amount_rule = 'an amount is taka from 1 on, such as "100.50"'
     webhooks = (QUIET, *(kind.name for kind in KINDS.values() if kind.phase == WEBHOOK))
-    gateway = check.one_of(members, "gateway", GATEWAYS, "bkash")
+    gateway = check.one_of(members, "gateway", PLAYED, DEFAULT)
     payment = ScriptedPayment(
         gateway,
         check.text(members, "merchant", NAME, "a merchant's name is 2 to 32 letters and digits"),
@@ -287,13 +291,14 @@ def _payment(check: _Check, spot: Spot) -> ScriptedPayment | None:
 
 
 def _check_together(check: _Check, members: Mapping[str, Spot], payment: ScriptedPayment) -> None:
-    if payment.gateway != "bkash":
-        if payment.outcome in BKASH_ALONE:
-            check.clash(members["outcome"], f"{payment.gateway} does not know {payment.outcome}")
-        if payment.webhook:
-            check.clash(members["webhook"], f"{payment.gateway} sends no webhooks")
-        if payment.reference and not _ORDER_ID.fullmatch(payment.reference):
-            check.clash(members["reference"], "an order id of Nagad has 5 to 20 letters and digits")
+    facts = FACTS[payment.gateway]
+    pattern, rule = facts.order_id
+    if payment.outcome not in facts.seeds:
+        check.clash(members["outcome"], f"{payment.gateway} does not know {payment.outcome}")
+    if payment.webhook and not facts.announces:
+        check.clash(members["webhook"], f"{payment.gateway} sends no webhooks")
+    if payment.reference and pattern and not re.fullmatch(pattern, payment.reference, re.ASCII):
+        check.clash(members["reference"], rule)
     if "step" in members and payment.outcome not in ("open", "cancelled", "failed"):
         check.clash(members["step"], "only what is open, cancelled or failed stands at a step")
     if payment.outcome == "failed" and payment.step == "wallet":

@@ -1,0 +1,61 @@
+"""What the sandbox's shared parts have to know of bKash."""
+
+from typing import Final
+
+from vextrus_payments_sandbox.bkash.objections import RULES, UNSEEN
+from vextrus_payments_sandbox.gateway_facts import WEBHOOK, GatewayFacts
+
+FACTS: Final = GatewayFacts(
+    name="bkash",
+    title="bKash",
+    calls="/tokenized/checkout",
+    states={
+        "Initiated": "wait",
+        "Authorized": "held",
+        "Completed": "good",
+        "Cancelled": "off",
+        "Failed": "bad",
+        "Declined": "bad",
+        "Expired": "off",
+    },
+    topic="arn:aws:sns:ap-southeast-1:000000000000:bpt_sandbox",
+    stages={
+        4001: ("create",),
+        4002: ("execute",),
+        4004: ("query",),
+        4005: ("refund",),
+        4006: ("refund_status",),
+        4007: ("capture", "void"),
+        4008: (WEBHOOK,),
+    },
+    look_ups=("query", "refund_status", "search"),
+    moves=("execute", "capture", "void", "refund"),
+    faults=frozenset(
+        {
+            "expired_token",
+            "grant_budget",
+            "webhook_never",
+            "webhook_delayed",
+            "webhook_early",
+            "webhook_out_of_order",
+            "webhook_duplicate",
+            "webhook_repeated",
+            "webhook_other_amount",
+            "webhook_bad_signature",
+            "webhook_forged",
+            "webhook_foreign_topic",
+            "webhook_foreign_cert_host",
+            "webhook_clock_skew",
+        }
+    ),
+    outcomes={
+        "late_success": "execute answers 504 and a query says Initiated; seconds later it is paid",
+        "insufficient_balance": "execute refuses with 2023",
+        "account_blocked": "execute refuses with 2037",
+        "duplicate": "execute refuses with 2029, as for a payment made twice",
+        "system_error": "execute refuses with 9999; the money is not taken",
+    },
+    rules=RULES,
+    unseen=UNSEEN,
+    seeds=frozenset({"open", "approved", "paid", "authorized", "voided", "cancelled", "failed"}),
+)
