@@ -1,8 +1,9 @@
 """What lasts: things that tell when they change, and shelves that know which of theirs did.
 
-A sandbox without a state file uses none of this but the base class, whose mark is never set. With one, each shelf
-stands where the plain mapping stood, and ``state/keeper.py`` writes down what changed before anybody is answered.
-Nobody has to remember to report a change: whoever sets a field of a thing on a shelf has reported it.
+A sandbox without a state file has no shelves. With one, each shelf stands where the plain mapping stood, and
+``state/keeper.py`` writes down what changed before anybody is answered. Nobody has to remember to report a change:
+whoever sets a field of a thing on a shelf has reported it. In the same way lists learn whose state they have to ask for
+again (``listing.py``).
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -15,14 +16,24 @@ _T = TypeVar("_T")
 class Kept:
     """Base of a thing with fields that change. Only setting a field counts: a list in it is replaced, not grown."""
 
-    __slots__ = ("_mark",)
+    __slots__ = ("_mark", "_place", "_watched")
     _mark: Callable[[], None]
+    _watched: bytearray
+    _place: int
 
     def __setattr__(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
         mark = getattr(self, "_mark", None)
         if mark is not None:
             mark()
+        watched = getattr(self, "_watched", None)
+        if watched is not None:
+            watched[self._place] = 0
+
+    def watched_by(self, places: bytearray, place: int) -> None:
+        """Put a zero there with every change, until somebody else watches: what was known of it is old then."""
+        object.__setattr__(self, "_place", place)
+        object.__setattr__(self, "_watched", places)
 
 
 class Shelf(dict[str, _T]):

@@ -314,6 +314,7 @@ class World:
             if row is None:
                 raise KeyError(reference)
             self.register.add(name, reference, row.invoice)
+            self.register.told(len(self.register.names), row)
         for movement in self.books.movements:
             self.register.learn(movement.gateway, movement.reference, movement.transaction_id)
 
@@ -381,15 +382,16 @@ class World:
             state: the gateway's own word, in any case.
             text: part of the reference, the invoice or a transaction id, in any case.
 
-        A state is looked for among the newest :data:`SCAN_MAX` payments; ``Page.before`` goes on from there.
+        At most :data:`SCAN_MAX` payments are asked for their state; ``Page.before`` goes on from there.
         """
         rows: list[Listed] = []
         older, state = None, state.lower()
-        for asked, (number, name, reference) in enumerate(self.register.newest(before, gateway, text)):
+        found = self.register.newest(before, gateway, text, state, now=self.now())
+        for asked, (number, name, reference) in enumerate(found):
             if len(rows) == limit or asked == SCAN_MAX:
                 older = number + 1
                 break
-            row = self.gateways[name].row(reference)
+            row = self._asked(number, name, reference)
             if row is not None and state in ("", row.state.lower()):
                 rows.append(Listed(number, row, *self.books.money(name, reference)))
         totals = [self.books.totals(name) for name in self.gateways if gateway in ("", name)]
@@ -400,6 +402,18 @@ class World:
             sum(captured for captured, _ in totals),
             sum(refunded for _, refunded in totals),
         )
+
+    def catch_up(self, at_most: int) -> None:
+        """Ask for the state of so many payments that nobody has looked at since they changed: done a little with every
+        call, the first look for a state need not ask for all of them."""
+        for number in self.register.unasked(self.now(), at_most):
+            self._asked(number, *self.register.names[number - 1])
+
+    def _asked(self, number: int, gateway: str, reference: str) -> BookRow | None:
+        row = self.gateways[gateway].row(reference)
+        if row is not None:
+            self.register.told(number, row)
+        return row
 
     def rows(self) -> list[BookRow]:
         """Every payment of every gateway, oldest first."""

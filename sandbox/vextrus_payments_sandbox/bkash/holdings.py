@@ -130,6 +130,8 @@ class Holdings:
             payment.captured_minor,
             payment.refunded_minor,
             payment.created_at,
+            _ends_at(payment),
+            payment,
         )
 
     def move(
@@ -160,7 +162,10 @@ class Holdings:
     def new_agreement_id(self, merchant: Merchant) -> str:
         """The merchant's name, seven characters, the milliseconds of now (§12.3)."""
         epoch_ms = int(self.world.now().timestamp() * 1000)
-        return f"{merchant.name}{self.world.text(DIGITS + UPPER, 7)}{epoch_ms}"
+        agreement_id = f"{merchant.name}{self.world.text(DIGITS + UPPER, 7)}{epoch_ms}"
+        while agreement_id in self.agreements or agreement_id in self.payments:
+            agreement_id = f"{merchant.name}{self.world.text(DIGITS + UPPER, 7)}{epoch_ms}"
+        return agreement_id
 
     def new_trx_id(self) -> str:
         """Ten characters, the first three of which are the day in Bangladesh (§12.3)."""
@@ -169,6 +174,14 @@ class Holdings:
         while trx_id in self.by_trx:
             trx_id = prefix + self.world.text(DIGITS + UPPER, 7)
         return trx_id
+
+
+def _ends_at(payment: Payment) -> datetime | None:
+    """When the payment ends by itself; None once it has ended, or holds money."""
+    if payment.state is not State.INITIATED:
+        return None
+    ends = payment.created_at + m.PAYMENT_LIFE
+    return ends if payment.verified or payment.step_until is None else min(ends, payment.step_until)
 
 
 def till(merchant: Merchant) -> str:

@@ -399,6 +399,8 @@ def _row(payment: Payment) -> BookRow:
         payment.captured_minor,
         payment.refunded_minor,
         payment.created_at,
+        payment.settles_at,
+        payment,
     )
 
 
