@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.services"]
+pytest_plugins = ["tests.services", "tests.scheduling"]
 
 settings.register_profile("pr", deadline=None, max_examples=100)
 settings.register_profile(

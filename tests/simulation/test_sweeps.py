@@ -1,8 +1,12 @@
 """R1 and R2: the real engine is killed at its awaits and struck by faults, and the books are right all the same.
 
 Two checkers that share no code judge every run; where only one of them objects, that is a failure of its own (R18).
+
+Each of the two comes in parts that together are the whole: where tests are spread over processes (`make test`), the
+parts are spread as well, and each is played in one; where they are not, a part takes two processes of its own.
 """
 
+import gc
 import itertools
 import os
 import subprocess
@@ -17,9 +21,22 @@ from vextrus_payments.testing.simulation import Weather
 from vextrus_payments.testing.simulation.sweep import Tally, Task, sweep, told
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
-R1_S = 600.0 if NIGHTLY else 60.0
+SPREAD = "PYTEST_XDIST_WORKER" in os.environ
+WORKERS = 1 if SPREAD else min(2, os.cpu_count() or 1)
+R1_PARTS = 2
+R1_S = (600.0 if NIGHTLY else 60.0) * (1 if SPREAD else 1 / R1_PARTS)
+"""How long a part lasts: two processors play for a minute, one after the other or at the same time."""
 R2_SEEDS = 2_000
-WORKERS = min(2, os.cpu_count() or 1)
+R2_PARTS = 10
+
+
+@pytest.fixture(autouse=True)
+def _unburdened() -> Iterator[None]:
+    """What hundreds of other tests have left in memory is not looked through again and again."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def commit() -> str:
@@ -41,41 +58,58 @@ def report(what: str, tally: Tally, record_property: Told) -> None:
     assert not failures, "\n\n".join(reversed(failures))
 
 
-def kills() -> Iterator[Task]:
-    """Seeds of every case, with kills where none was yet; between them, piece by piece, every point of a few orders."""
+def kills(part: int) -> Iterator[Task]:
+    """Seeds of every case, with kills where none was yet; between them, piece by piece, every point of a few orders.
+
+    `part`: every :data:`R1_PARTS`-th round, from this one on.
+    """
     pieces = itertools.cycle([("bkash", 2), ("raw", 2), ("page", 3)])
     for number in itertools.count():
+        piece, seed = next(pieces)
+        if number % R1_PARTS != part:
+            continue
         # Mixed: whatever a machine gets through in the time, it is a bit of everything.
         for name, (setting, weather) in Random(number).sample(list(CASES.items()), len(CASES)):
             yield Task(name=name, setting=setting, seed=10_000 + number, kills=8, weather=weather)
-        name, seed = next(pieces)
-        setting, part = SETTINGS[name], (number // 3 % 100, 100)
-        yield Task(name=name, setting=setting, seed=seed, kills=None, weather=Weather.fair(), part=part)
+        points = (number // 3 % 100, 100)
+        yield Task(
+            name=piece, setting=SETTINGS[piece], seed=seed, kills=None, weather=Weather.fair(), part=points
+        )
 
 
 @pytest.mark.slow
-def test_a_process_killed_at_any_await_loses_and_doubles_nothing(record_property: Told) -> None:
-    tally = sweep(kills(), budget_s=R1_S, workers=WORKERS)
-    report("R1", tally, record_property)
-    record_property("figure", "\n  ".join(("R1: no kill yet at:", *tally.uncovered())))
+@pytest.mark.parametrize("part", range(R1_PARTS))
+def test_a_process_killed_at_any_await_loses_and_doubles_nothing(part: int, record_property: Told) -> None:
+    tally = sweep(kills(part), budget_s=R1_S, workers=WORKERS)
+    report(f"R1, part {part + 1} of {R1_PARTS}", tally, record_property)
+    record_property("figure", "\n  ".join(("R1: no kill yet in this part at:", *tally.uncovered())))
     assert tally.kills > 100
 
 
-def faults() -> Iterator[Task]:
-    """Seeds without a kill: every case in turn."""
+def faults(part: int) -> Iterator[Task]:
+    """Seeds without a kill: every case in turn. `part`: which stretch of the seeds."""
     cases = Random(0).sample(list(CASES.items()), len(CASES))
-    for seed in range(R2_SEEDS):
+    for seed in range(part * R2_SEEDS // R2_PARTS, (part + 1) * R2_SEEDS // R2_PARTS):
         name, (setting, weather) = cases[seed % len(cases)]
         yield Task(name=name, setting=setting, seed=seed // len(cases), weather=weather)
 
 
 @pytest.mark.slow
-def test_faults_lose_and_double_nothing(record_property: Told) -> None:
-    tally = sweep(faults(), workers=WORKERS)
-    report("R2", tally, record_property)
-    assert tally.runs == R2_SEEDS
-    assert tally.faults > R2_SEEDS
-    assert min(tally.worlds[name] for name in ("bkash", "nagad", "raw", "page")) > 100
+@pytest.mark.parametrize("part", range(R2_PARTS))
+def test_faults_lose_and_double_nothing(part: int, record_property: Told) -> None:
+    tally = sweep(faults(part), workers=WORKERS)
+    report(f"R2, part {part + 1} of {R2_PARTS}", tally, record_property)
+    assert tally.runs == R2_SEEDS // R2_PARTS
+    assert tally.faults > R2_SEEDS // R2_PARTS
+    assert min(tally.worlds[name] for name in ("bkash", "nagad", "raw", "page")) > 100 // R2_PARTS
+
+
+def test_the_parts_are_the_whole() -> None:
+    cases = Random(0).sample(list(CASES.items()), len(CASES))
+    played = [(task.name, task.seed) for part in range(R2_PARTS) for task in faults(part)]
+    assert played == [(cases[seed % len(cases)][0], seed // len(cases)) for seed in range(R2_SEEDS)]
+    rounds = [{task.seed for task in itertools.islice(kills(part), 300)} for part in range(R1_PARTS)]
+    assert set.union(*rounds) >= set(range(10_000, 10_000 + 2 * R1_PARTS))
 
 
 def test_nothing_goes_wrong_by_itself(record_property: Told) -> None:
