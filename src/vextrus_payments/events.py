@@ -40,6 +40,18 @@ class EventKind(StrEnum):
     """An operator has answered what no gateway would."""
     AGREEMENT_ACTIVE = "agreement.active"
     AGREEMENT_ENDED = "agreement.ended"
+    AGREEMENT_CLOSED = "agreement.closed"
+    """A subscription was never given: the payer refused or failed, or let its time go by."""
+    COLLECTION_FAILED = "agreement.collection_failed"
+    """The gateway tried to collect under a subscription, and no money came. It may try again by itself."""
+    PAYOUT_SENT = "payout.sent"
+    PAYOUT_DECLINED = "payout.declined"
+    PAYOUT_UNKNOWN = "payout.unknown"
+    """Nobody can tell whether money left; nothing is sent again. The same for a transfer."""
+    PAYOUT_REVIEW = "payout.review"
+    """Money left, but not as it was asked, or not as an operator had said."""
+    TRANSFER_MADE = "transfer.made"
+    TRANSFER_DECLINED = "transfer.declined"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +76,7 @@ class PaymentEvent:
     correlation_id: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     agreement_key: str | None = None
+    payout_id: str | None = None
     resolution: Resolution | None = None
     schema_version: int = 1
 
@@ -112,6 +125,18 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Collected:
+    """What an event is about that came about under a subscription: an agreement by which the gateway collects by itself."""
+
+    gateway: str
+    """Whose subscription it is: the news may have come through another gateway's door."""
+    agreement_reference: str
+    """The session in which the payer consented, as the gateway knows it by our own id."""
+    payment_reference: str | None = None
+    """The gateway's own handle of the collected payment; None for news of the subscription itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayEvent:
     """One verified, normalized piece of news from a gateway."""
 
@@ -125,6 +150,8 @@ class GatewayEvent:
     ours): another event with the same one is the same news. None: only the event id counts."""
     refund: RefundSnapshot | None = None
     """What it says of a refund, which names its payment by the original transaction id."""
+    collected: Collected | None = None
+    """Under which subscription it came about; without snapshot and refund, how that stands is its news."""
 
 
 def payment_news_key(snapshot: PaymentSnapshot) -> str | None:

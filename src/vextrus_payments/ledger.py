@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
-from vextrus_payments.records import Flag, Payment, Receipt, ReceiptKey, ReceiptKind
+from vextrus_payments.records import Flag, Payment, Payout, Receipt, ReceiptKey, ReceiptKind
 
 
 class Side(StrEnum):
@@ -33,6 +33,10 @@ class EntryKind(StrEnum):
     PAYMENT_SETTLED = "payment.settled"
     PAYMENT_FEE = "payment.fee"
     PAYOUT_SENT = "payout.sent"
+    PAYOUT_REVERSED = "payout.reversed"
+    """As payment.reversed."""
+    TRANSFER_MADE = "transfer.made"
+    """Between the merchant's own accounts at the gateway."""
     RECEIPT_UNMATCHED = "receipt.unmatched"
 
 
@@ -102,6 +106,13 @@ class AccountMap:
     fees: str = "gateway_fees:{gateway}"
     payable: str = "accounts_payable"
     bank: str = "bank"
+    disbursement: str = "gateway_clearing:{gateway}:{mode}"
+    """What payouts are made from. By default the clearing account itself, which then stands for all that the gateway
+    holds; under a name of its own (`gateway_disbursement:{gateway}:{mode}`) transfers move between the two."""
+
+    def disbursement_of(self, gateway: str, mode: Mode) -> str:
+        """The account that payouts of one gateway and mode are made from."""
+        return self.disbursement.format(gateway=gateway, mode=mode.value)
 
     def clearing_of(self, gateway: str, mode: Mode) -> str:
         """The clearing account of one gateway and mode."""
@@ -142,13 +153,39 @@ def entries_for(
     elif receipt.reverses is ReceiptKind.REFUND:
         whose = _refunded_from(receipt, accounts)
         entries = [_entry(receipt, payment, EntryKind.PAYMENT_REVERSED, clearing, whose, amount)]
-    elif receipt.kind is ReceiptKind.REVERSAL:
+    elif receipt.kind is ReceiptKind.REVERSAL and receipt.reverses is None:
         entries = [_entry(receipt, payment, EntryKind.PAYMENT_REFUNDED, accounts.suspense, clearing, amount)]
     else:
-        entries = [_entry(receipt, payment, EntryKind.PAYOUT_SENT, accounts.payable, clearing, amount)]
+        return payout_entries(receipt, None, accounts)
     if receipt.fee is not None and receipt.fee.is_positive:
         fees = accounts.fees.format(gateway=receipt.gateway, mode=receipt.mode.value)
         entries.append(_entry(receipt, payment, EntryKind.PAYMENT_FEE, fees, clearing, receipt.fee))
+    return tuple(entries)
+
+
+def payout_entries(
+    receipt: Receipt, payout: Payout | None, accounts: AccountMap = DEFAULT_ACCOUNTS
+) -> tuple[LedgerEntry, ...]:
+    """The balanced entries of what a payout or a transfer moved, or that take back what an operator had booked of one.
+
+    Money that left at another amount than asked stands against suspense, until a person has decided.
+    """
+    gateway, mode, amount = receipt.gateway, receipt.mode, receipt.amount
+    collection, disbursement = accounts.clearing_of(gateway, mode), accounts.disbursement_of(gateway, mode)
+    booked = receipt.reverses or receipt.kind
+    if booked is ReceiptKind.TRANSFER:
+        kind, debit, credit, paid_from = EntryKind.TRANSFER_MADE, disbursement, collection, collection
+    elif booked is ReceiptKind.TRANSFER_BACK:
+        kind, debit, credit, paid_from = EntryKind.TRANSFER_MADE, collection, disbursement, disbursement
+    else:
+        whose = accounts.suspense if receipt.mismatched else accounts.payable
+        kind, debit, credit, paid_from = EntryKind.PAYOUT_SENT, whose, disbursement, disbursement
+    if receipt.reverses is not None:
+        kind, debit, credit = EntryKind.PAYOUT_REVERSED, credit, debit
+    entries = [_entry(receipt, payout, kind, debit, credit, amount)]
+    if receipt.fee is not None and receipt.fee.is_positive:
+        fees = accounts.fees.format(gateway=gateway, mode=mode.value)
+        entries.append(_entry(receipt, payout, EntryKind.PAYMENT_FEE, fees, paid_from, receipt.fee))
     return tuple(entries)
 
 
@@ -171,7 +208,7 @@ def _refunded_from(receipt: Receipt, accounts: AccountMap) -> str:
 
 
 def _entry(
-    receipt: Receipt, payment: Payment | None, kind: EntryKind, debit: str, credit: str, amount: Money
+    receipt: Receipt, whose: Payment | Payout | None, kind: EntryKind, debit: str, credit: str, amount: Money
 ) -> LedgerEntry:
     return LedgerEntry(
         id=entry_id(receipt.key, kind),
@@ -188,6 +225,6 @@ def _entry(
         operation_id=receipt.operation_id,
         original_transaction_id=receipt.original_transaction_id,
         flags=receipt.flags,
-        correlation_id=payment.correlation_id if payment else None,
-        metadata=payment.metadata if payment else {},
+        correlation_id=whose.correlation_id if whose else None,
+        metadata=whose.metadata if whose else {},
     )

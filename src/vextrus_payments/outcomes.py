@@ -86,5 +86,31 @@ class Refunded:
     refunded_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """Money left for its receiver, and it is in the ledger's queue."""
+
+    payout_id: str
+    operation_id: str
+    amount: Money
+    transaction_id: str
+    fee: Money | None = None
+    sent_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transferred:
+    """Money moved between the merchant's own accounts at the gateway."""
+
+    payout_id: str
+    operation_id: str
+    amount: Money
+    transaction_id: str
+    made_at: datetime | None = None
+
+
 Outcome = Paid | Authorized | Pending | Declined | Unknown | Review
 RefundOutcome = Refunded | Pending | Declined | Unknown
+#: Of a payout or transfer, `payment_id` is its payout id.
+PayoutOutcome = Sent | Pending | Declined | Unknown | Review
+TransferOutcome = Transferred | Pending | Declined | Unknown | Review

@@ -24,7 +24,7 @@ _PLAIN_URL: Final = re.compile(
     r"https?://[A-Za-z0-9][A-Za-z0-9.-]{0,200}(?::[0-9]{1,4})?(?:[/?#][!-\[\]-~]*)?", re.ASCII
 )
 #: How the ids of operations begin that the engine names itself.
-_OWN_IDS: Final = ("execute/", "capture/", "void/", "late/", "agreement/")
+_OWN_IDS: Final = ("execute/", "capture/", "void/", "late/", "agreement/", "collected/")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
 
 
@@ -101,7 +101,7 @@ class PaymentRequest:
             check_url("return_url", self.return_url)
         if self.agreement_key is not None:
             check_text("agreement_key", self.agreement_key, _ID, "a key that create_agreement gave")
-        _check_metadata(self.metadata)
+        check_metadata(self.metadata)
         object.__setattr__(self, "metadata", dict(self.metadata))
 
     def digest(self) -> str:
@@ -215,6 +215,10 @@ class AgreementRequest:
 
     payer_reference: str = field(repr=False)
     callback_url: str | None = None
+    terms: Mapping[str, JsonValue] | None = None
+    """What is agreed, as the gateway's `terms_of` gave it; None where an agreement has no terms."""
+    request_id: str | None = None
+    """Our id of this very asking, where the gateway takes one: never used twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,10 +237,18 @@ class ConsentRequest:
     return_url: str | None = None
     correlation_id: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    merchant_reference: str | None = None
+    """Of a subscription: under which of our references its payments are booked; None: the agreement's key."""
+    params: ProviderParams | None = None
+    """The terms, where the gateway's agreements have any (BkashSubscription)."""
 
     def __post_init__(self) -> None:
         check_operation_id(self.operation_id)
         check_text("gateway", self.gateway, _NAME, "a gateway's name such as bkash")
+        if self.merchant_reference is not None:
+            check_text(
+                "merchant_reference", self.merchant_reference, _REFERENCE, "1-200 printable ASCII characters"
+            )
         reference = self.payer_reference
         if not isinstance(reference, str) or not 1 <= len(reference) <= 255 or not reference.isprintable():
             rule = "1-255 printable characters"
@@ -245,12 +257,20 @@ class ConsentRequest:
             )
         if self.return_url is not None:
             check_url("return_url", self.return_url)
-        _check_metadata(self.metadata)
+        check_metadata(self.metadata)
         object.__setattr__(self, "metadata", dict(self.metadata))
 
     def digest(self) -> str:
         """As PaymentRequest.digest."""
-        return digest_of("agreement", self.gateway, self.payer_reference, self.return_url)
+        # Only where there are any: what was digested before there were subscriptions must come out the same.
+        terms = (self.merchant_reference, self.params.model_dump_json() if self.params else None)
+        return digest_of(
+            "agreement",
+            self.gateway,
+            self.payer_reference,
+            self.return_url,
+            *(terms if terms != (None, None) else ()),
+        )
 
 
 def check_operation_id(value: str) -> None:
@@ -307,7 +327,8 @@ def check_url(name: str, value: object) -> None:
         raise InvalidRequestError(f"{name} does not fit: {rule}.", field=name, rule=rule)
 
 
-def _check_metadata(metadata: object) -> None:
+def check_metadata(metadata: object) -> None:
+    """Refuse what is no small mapping of text to text."""
     rule = "at most 50 pairs of text, keys to 40 and values to 500 characters"
     good = isinstance(metadata, Mapping) and len(metadata) <= 50
     if good and isinstance(metadata, Mapping):

@@ -16,6 +16,7 @@ from vextrus_payments.records import (
     OutboxRow,
     Payment,
     PaymentFacts,
+    Payout,
     Receipt,
     ReceiptKey,
     Settlement,
@@ -120,6 +121,20 @@ class AgreementPlan:
     agreement: Agreement
     expected_version: int
     """0 inserts it."""
+    outbox: tuple[OutboxRow, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    watch_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayoutPlan:
+    """What one transaction writes about a payout or transfer; `payout.version` is `expected_version + 1`."""
+
+    payout: Payout
+    expected_version: int
+    """0 inserts it."""
+    receipts: tuple[Receipt, ...] = ()
+    """Only inserted. They are no payment's: their `payment_id` is None."""
     outbox: tuple[OutboxRow, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     watch_at: datetime | None = None
@@ -270,3 +285,4 @@ class OperationTaken:
 
 
 AgreementAnswer = Committed | Stale | OperationTaken
+PayoutAnswer = Committed | Stale | OperationTaken | ReceiptElsewhere

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
 from vextrus_payments.payment import Evidence, Intent
+from vextrus_payments.payouts import PayoutKind, TransferDirection
 from vextrus_payments.reasons import Reason
 
 
@@ -57,6 +58,7 @@ class OperationKind(StrEnum):
     REFUND = "refund"
     AGREEMENT = "agreement"
     PAYOUT = "payout"
+    TRANSFER = "transfer"
 
 
 class SubjectKind(StrEnum):
@@ -89,6 +91,10 @@ class ReceiptKind(StrEnum):
     REFUND = "refund"
     REVERSAL = "reversal"
     PAYOUT = "payout"
+    TRANSFER = "transfer"
+    """Between the merchant's own accounts at the gateway: out of the collection account, into the disbursement one."""
+    TRANSFER_BACK = "transfer_back"
+    """The other way."""
 
 
 class ReceiptKey(NamedTuple):
@@ -191,7 +197,7 @@ class Operation:
     subject_kind: SubjectKind
     subject_id: str
     payment_id: str
-    """Whose rows it stands among: the payment's id, or the agreement's key."""
+    """Whose rows it stands among: the payment's id, the agreement's key, or the payout's id."""
     submission_no: int
     digest: str
     state: OperationState
@@ -354,6 +360,52 @@ class Agreement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Payout:
+    """Money that was to leave, or to move between the merchant's own accounts, once, with the operation that does it.
+
+    Its life is its operation's state. There is no second submission beside the first: what may have moved money stays
+    unknown until somebody can tell.
+    """
+
+    tenant: str
+    payout_id: str
+    """Ours, and what the gateway sees as our number of it."""
+    gateway: str
+    mode: Mode
+    kind: PayoutKind
+    amount: Money
+    reference: str
+    operation: Operation
+    created_at: datetime
+    updated_at: datetime
+    version: int
+    receiver: str | None = field(default=None, repr=False)
+    direction: TransferDirection | None = None
+    receipts: tuple[Receipt, ...] = ()
+    """Everything that was booked of it, oldest first; a reversal takes back what an operator had said."""
+    resolutions: tuple[Resolution, ...] = ()
+    correlation_id: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    outbox_seq: int = 0
+
+    @property
+    def operation_id(self) -> str:
+        """The caller's id of it."""
+        return self.operation.operation_id
+
+    @property
+    def state(self) -> OperationState:
+        """How far it has come."""
+        return self.operation.state
+
+    @property
+    def standing(self) -> tuple[Receipt, ...]:
+        """The receipts that were not taken back. More than one: money left more than once, for a person to look at."""
+        back = {r.transaction_id for r in self.receipts if r.kind is ReceiptKind.REVERSAL}
+        return tuple(r for r in self.receipts if r.transaction_id not in back)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
     """What a statement of the gateway says of one receipt. At most one per receipt; it changes only by a correction."""
 
@@ -384,11 +436,11 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """One payment or agreement that is due to be looked at, leased to whoever got this."""
+    """One payment, agreement or payout that is due to be looked at, leased to whoever got this."""
 
     tenant: str
     subject_kind: SubjectKind
-    """PAYMENT or AGREEMENT."""
+    """PAYMENT, AGREEMENT or PAYOUT (a transfer too)."""
     subject_id: str
     version: int
     """When it was leased: a later commit has set a time of its own."""

@@ -25,6 +25,8 @@ from vextrus_payments.plans import (
     ClaimAnswer,
     ClaimTerms,
     CommitAnswer,
+    PayoutAnswer,
+    PayoutPlan,
     Plan,
     ReserveAnswer,
     ReserveOperation,
@@ -41,6 +43,7 @@ from vextrus_payments.records import (
     Payment,
     PaymentFacts,
     PaymentState,
+    Payout,
     Receipt,
     ReceiptKey,
     Settlement,
@@ -63,7 +66,7 @@ class PaymentStore(TokenRows, InboxRows, Protocol):
     """Where payments, operations, receipts, events, the outbox, and tokens live.
 
     Unique keys: (tenant, payment id); (tenant, operation id); (tenant, gateway, mode, gateway order id); the
-    receipt key; the outbox row id; (tenant, agreement key). Receipts and events are only inserted.
+    receipt key; the outbox row id; (tenant, agreement key); (tenant, payout id). Receipts and events are only inserted.
     """
 
     @property
@@ -249,7 +252,7 @@ class PaymentStore(TokenRows, InboxRows, Protocol):
     # --- watching: what the reconciler looks at ---------------------------------------------------------------
 
     async def lease_watches(self, *, limit: int, lease_s: int) -> tuple[Watch, ...]:
-        """Lease payments and agreements whose `watch_at` has come, the longest due first; none that is leased.
+        """Lease payments, agreements and payouts whose `watch_at` has come, the longest due first; none that is leased.
 
         Nobody else gets them before the lease is over, whatever is committed on them meanwhile.
         """
@@ -271,7 +274,7 @@ class PaymentStore(TokenRows, InboxRows, Protocol):
         """Arm what is open and has no watch (rows of an older release, a hand in the database); how many were armed.
 
         Open: payments created or awaiting their payer or authorized, and payments with an operation that is not
-        settled.
+        settled; agreements and payouts of which somebody still has to say something.
         """
         ...
 
@@ -304,6 +307,36 @@ class PaymentStore(TokenRows, InboxRows, Protocol):
         Stale: the version is not `plan.expected_version`. OperationTaken: one of its operation ids belongs to a
         payment or to another agreement of the tenant (as a payment's commit and reserve answer Stale and Conflict for
         an id that an agreement has).
+        """
+        ...
+
+    # --- payouts and transfers --------------------------------------------------------------------------------
+
+    async def get_payout(self, tenant: str, payout_id: str) -> Payout | None:
+        """The payout or transfer of that id."""
+        ...
+
+    async def find_payout(self, tenant: str, operation_id: str) -> Payout | None:
+        """The payout or transfer with that operation."""
+        ...
+
+    async def list_payouts(
+        self,
+        tenant: str | None = None,
+        *,
+        unsettled: bool = False,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> Page[Payout]:
+        """Payouts and transfers by creation, oldest first; `unsettled`: only those whose operation is not settled."""
+        ...
+
+    async def commit_payout(self, plan: PayoutPlan) -> PayoutAnswer:
+        """Write it whole or not at all, its receipts with it.
+
+        Stale: the version is not `plan.expected_version`. OperationTaken: its operation id belongs to something else of
+        the tenant (as reserve answers Conflict for an id that a payout has). ReceiptElsewhere: a receipt of the plan is
+        booked already. In all three cases nothing was written.
         """
         ...
 

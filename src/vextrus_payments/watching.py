@@ -4,6 +4,7 @@ manners allow; what is set here only has to be early enough, and never "never" w
 from datetime import datetime, timedelta
 from typing import Final
 
+from vextrus_payments.payouts import look_up_of
 from vextrus_payments.records import (
     Agreement,
     AgreementLife,
@@ -12,6 +13,7 @@ from vextrus_payments.records import (
     OperationState,
     PaymentFacts,
     PaymentState,
+    Payout,
     Submission,
     SubmissionState,
 )
@@ -57,6 +59,19 @@ def watch_agreement_after(agreement: Agreement, now: datetime) -> datetime | Non
     if agreement.state in (AgreementLife.CREATED, AgreementLife.AWAITING_PAYER):
         times.append(agreement.expires_at or agreement.created_at + _DAY)
     return min(times, default=None)
+
+
+def watch_payout_after(payout: Payout, now: datetime) -> datetime | None:
+    """When to look next at a payout; None where looking teaches nothing.
+
+    One that is reserved waits for its caller: nobody else lets it out. One that is unknown is asked about only where
+    the gateway can be asked; else it waits for a notification or for an operator.
+    """
+    operation = payout.operation
+    open_there = operation.state in (OperationState.UNKNOWN, OperationState.PENDING)
+    if operation.state is OperationState.SUBMITTING or (open_there and look_up_of(operation.evidence)):
+        return max(now, operation.send_by or now)
+    return None
 
 
 def _due(operation: Operation, now: datetime) -> datetime | None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple, Self
 
 from vextrus_payments.errors import InvalidRequestError
-from vextrus_payments.records import Agreement, AgreementLife, OperationState, PaymentState
+from vextrus_payments.records import Agreement, AgreementLife, OperationState, PaymentState, Payout
 
 FIND_LIMIT: Final = 100
 """How many payments find() answers at most."""
@@ -90,6 +90,11 @@ def is_open(agreement: Agreement) -> bool:
     return agreement.state in (AgreementLife.CREATED, AgreementLife.AWAITING_PAYER) or any(
         operation.state in OPEN_OPERATIONS for operation in agreement.operations
     )
+
+
+def is_out(payout: Payout) -> bool:
+    """Whether it was let out and has not come back: what sweep_watches() calls open of a payout."""
+    return payout.state in OPEN_OPERATIONS and payout.state is not OperationState.RESERVED
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ from vextrus_payments.plans import (
     Conflict,
     OperationTaken,
     OrderIdTaken,
+    PayoutAnswer,
+    PayoutPlan,
     Plan,
     ReceiptElsewhere,
     Refused,
@@ -113,6 +115,18 @@ class Rows(Protocol):
         """Upsert the agreement with its operations, and attempts; insert outbox rows where they are not there yet."""
         ...
 
+    async def payout_operation(self, tenant: str, operation_id: str) -> Operation | None:
+        """The operation of this id that is a payout's; its `payment_id` is the payout's id."""
+        ...
+
+    async def payout_version(self, tenant: str, payout_id: str) -> int:
+        """The payout's version; 0 when there is no such payout."""
+        ...
+
+    async def write_payout(self, plan: PayoutPlan) -> None:
+        """Upsert the payout, and attempts; insert receipts, and outbox rows where they are not there yet."""
+        ...
+
     async def settlement_versions(self, keys: Sequence[ReceiptKey]) -> Mapping[ReceiptKey, int]:
         """The versions of these receipts' settlements; 0 for a receipt without one, nothing for one not here."""
         ...
@@ -148,6 +162,8 @@ async def reserve(rows: Rows, wanted: ReservePayment | ReserveOperation, now: da
     existing = None if owner is None else await rows.facts(tenant, owner)
     if existing is None:
         agreed = await rows.agreement_operation(tenant, wanted.operation_id)
+        if agreed is None:
+            agreed = await rows.payout_operation(tenant, wanted.operation_id)
         if agreed is not None:
             return Conflict(agreed)
     target: PaymentFacts | None = None
@@ -240,7 +256,7 @@ async def commit(rows: Rows, plan: Plan) -> CommitAnswer:
             return ReceiptElsewhere(receipt.key, booked.payment_id)
     for operation in plan.operations:
         owner = await rows.payment_of_operation(tenant, operation.operation_id)
-        if owner is None and await rows.agreement_operation(tenant, operation.operation_id) is not None:
+        if owner is None and await _is_taken(rows, tenant, operation.operation_id):
             return Stale()
         if owner not in (None, payment_id):
             return Stale()
@@ -258,7 +274,10 @@ async def commit_agreement(rows: Rows, plan: AgreementPlan) -> AgreementAnswer:
         agreed = await rows.agreement_operation(tenant, operation.operation_id)
         if agreed is not None and agreed.payment_id != key:
             return OperationTaken()
-        if agreed is None and await rows.payment_of_operation(tenant, operation.operation_id) is not None:
+        if agreed is None and (
+            await rows.payment_of_operation(tenant, operation.operation_id) is not None
+            or await rows.payout_operation(tenant, operation.operation_id) is not None
+        ):
             return OperationTaken()
     owned = {
         *((row.tenant, row.payment_id) for row in agreement.operations),
@@ -273,6 +292,48 @@ async def commit_agreement(rows: Rows, plan: AgreementPlan) -> AgreementAnswer:
     )
     await rows.write_agreement(plan)
     return Committed(agreement.version)
+
+
+async def commit_payout(rows: Rows, plan: PayoutPlan) -> PayoutAnswer:
+    """See PaymentStore.commit_payout."""
+    payout = plan.payout
+    tenant, operation = payout.tenant, payout.operation
+    if await rows.payout_version(tenant, payout.payout_id) != plan.expected_version:
+        return Stale()
+    known = await rows.payout_operation(tenant, operation.operation_id)
+    if known is None and (
+        await rows.payment_of_operation(tenant, operation.operation_id) is not None
+        or await rows.agreement_operation(tenant, operation.operation_id) is not None
+    ):
+        return OperationTaken()
+    if known is not None and known.payment_id != payout.payout_id:
+        return OperationTaken()
+    for receipt in plan.receipts:
+        booked = await rows.receipt_owner(receipt.key)
+        if booked is not None:
+            return ReceiptElsewhere(receipt.key, booked.payment_id)
+    mine = (tenant, payout.payout_id)
+    _check(
+        plan.expected_version >= 0
+        and payout.version == plan.expected_version + 1
+        and (operation.tenant, operation.payment_id) == mine
+        and (known is None) == (plan.expected_version == 0)
+        and all((row.tenant, row.payment_id) == mine for row in plan.attempts)
+        and all((row.tenant, row.payment_id) == (tenant, None) for row in plan.receipts)
+        and len({row.key for row in plan.receipts}) == len(plan.receipts)
+        and all(row.tenant == tenant for row in plan.outbox),
+        tenant,
+    )
+    await rows.write_payout(plan)
+    return Committed(payout.version)
+
+
+async def _is_taken(rows: Rows, tenant: str, operation_id: str) -> bool:
+    """True where an agreement or a payout has that operation id."""
+    return (
+        await rows.agreement_operation(tenant, operation_id) is not None
+        or await rows.payout_operation(tenant, operation_id) is not None
+    )
 
 
 async def settle(rows: Rows, plans: Sequence[SettlementPlan]) -> int:

@@ -1,10 +1,10 @@
 """bKash payouts, transfers and balance: the words on the wire (dossier §6), shared by adapter, sandbox and tests.
 
 Two families of routes say the same things. The **checkout product** (root `.../v1.2.0-beta/checkout`, credentials of
-its own) has the documented calls: `b2cPayment`, `intraAccountTransfer`, `organizationBalance`. **Initiated payouts** ask
-for a `payoutID` first and pay by it, and can be asked about afterwards; they hang off the checkout root (B2B only) and,
-on the tokenized host, off `.../v1.2.0-beta` (B2B, B2C, transfer). One library alone describes them (confidence C), so
-nothing but the fields below is relied on.
+its own) has the documented calls: `b2cPayment`, `intraAccountTransfer`, `organizationBalance`. **Initiated payouts**
+ask for a `payoutID` first and pay by it, and can be asked about afterwards; they hang off the checkout root (B2B only)
+and, on the tokenized host, off `.../v1.2.0-beta` (B2B, B2C, transfer). One library alone describes them (confidence C),
+so nothing but the fields below is relied on.
 
 Errors have the iframe's envelope: HTTP 200 (or 4xx) with `errorCode` and `errorMessage`. Times are written in
 `GMT+0000` on the checkout product. Amounts are texts with at most two decimals.

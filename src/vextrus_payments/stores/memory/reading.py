@@ -21,6 +21,7 @@ from vextrus_payments.records import (
     Payment,
     PaymentFacts,
     PaymentState,
+    Payout,
     Receipt,
     ReceiptKey,
     Settlement,
@@ -38,11 +39,12 @@ from vextrus_payments.stores.columns import (
     optional_moment,
 )
 from vextrus_payments.stores.memory.agreements import AgreementRow
+from vextrus_payments.stores.memory.payouts import PayoutRow
 from vextrus_payments.stores.memory.rows import MemoryRows, OperationRow, PaymentRow, ReceiptRow
 from vextrus_payments.stores.memory.tokens import MemoryTokens
 from vextrus_payments.stores.transactions import finished
 
-_RowT = TypeVar("_RowT", PaymentRow, OperationRow, AgreementRow, ReceiptRow)
+_RowT = TypeVar("_RowT", PaymentRow, OperationRow, AgreementRow, PayoutRow, ReceiptRow)
 
 
 class MemoryReading:
@@ -266,6 +268,31 @@ class MemoryReading:
             operation_id=operation_id, gateway_reference=gateway_reference, agreement_id=agreement_id
         )
         return self._rows().agreements.find(tenant, key)
+
+    async def get_payout(self, tenant: str, payout_id: str) -> Payout | None:
+        """The payout or transfer of that id."""
+        return self._rows().payouts.get(tenant, payout_id)
+
+    async def find_payout(self, tenant: str, operation_id: str) -> Payout | None:
+        """The payout or transfer with that operation."""
+        return self._rows().payouts.find(tenant, operation_id)
+
+    async def list_payouts(
+        self,
+        tenant: str | None = None,
+        *,
+        unsettled: bool = False,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> Page[Payout]:
+        """Payouts by creation, oldest first."""
+        rows = [
+            row
+            for row in self._rows().payouts.rows.values()
+            if tenant in (None, row.tenant) and not (unsettled and row.is_settled)
+        ]
+        page, following = _page(rows, cursor, limit)
+        return Page(tuple(row.record() for row in page), following)
 
     async def list_agreements(
         self, tenant: str | None = None, *, cursor: str | None = None, limit: int = 100

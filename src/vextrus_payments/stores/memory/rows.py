@@ -12,7 +12,7 @@ from datetime import datetime
 from vextrus_payments.documents import from_json, to_json
 from vextrus_payments.events import PaymentEvent
 from vextrus_payments.mode import Mode
-from vextrus_payments.plans import AgreementPlan, Plan, SettlementPlan
+from vextrus_payments.plans import AgreementPlan, PayoutPlan, Plan, SettlementPlan
 from vextrus_payments.records import (
     Attempt,
     Operation,
@@ -29,6 +29,7 @@ from vextrus_payments.records import (
 from vextrus_payments.stores.columns import OPEN_OPERATIONS, OPEN_PAYMENTS, FindKey, Position, to_micros
 from vextrus_payments.stores.memory.agreements import MemoryAgreements
 from vextrus_payments.stores.memory.inbox import MemoryInbox
+from vextrus_payments.stores.memory.payouts import MemoryPayouts
 from vextrus_payments.stores.memory.queue import MemoryQueue
 from vextrus_payments.stores.memory.watches import Subject, Watched
 from vextrus_payments.stores.transactions import Booked
@@ -106,6 +107,7 @@ class MemoryRows:
     queue: MemoryQueue = field(default_factory=MemoryQueue)
     inbox: MemoryInbox = field(default_factory=MemoryInbox)
     agreements: MemoryAgreements = field(default_factory=MemoryAgreements)
+    payouts: MemoryPayouts = field(default_factory=MemoryPayouts)
     receipts: dict[ReceiptKey, ReceiptRow] = field(default_factory=dict)
     settlements: dict[ReceiptKey, tuple[int, str]] = field(default_factory=dict)
     """Version and document."""
@@ -183,6 +185,24 @@ class MemoryRows:
         attempts = [(row, to_json(row)) for row in plan.attempts]
         outbox = self.queue.prepared(plan.outbox)
         self.agreements.put(plan, document)
+        for attempt, text in attempts:
+            self._put_attempt(attempt, text)
+        self.queue.add(outbox)
+
+    async def payout_operation(self, tenant: str, operation_id: str) -> Operation | None:
+        return self.payouts.operation(tenant, operation_id)
+
+    async def payout_version(self, tenant: str, payout_id: str) -> int:
+        return self.payouts.version(tenant, payout_id)
+
+    async def write_payout(self, plan: PayoutPlan) -> None:
+        document = to_json(plan.payout)
+        receipts = [(row, to_json(row), to_micros(row.recorded_at)) for row in plan.receipts]
+        attempts = [(row, to_json(row)) for row in plan.attempts]
+        outbox = self.queue.prepared(plan.outbox)
+        self.payouts.put(plan, document)
+        for receipt, text, recorded_us in receipts:
+            self._add_receipt(receipt, text, recorded_us)
         for attempt, text in attempts:
             self._put_attempt(attempt, text)
         self.queue.add(outbox)
@@ -351,11 +371,15 @@ class MemoryRows:
             yield SubjectKind.PAYMENT, payment_id, payment
         for (_, agreement_key), agreement in self.agreements.rows.items():
             yield SubjectKind.AGREEMENT, agreement_key, agreement
+        for (_, payout_id), payout in self.payouts.rows.items():
+            yield SubjectKind.PAYOUT, payout_id, payout
 
     def subject(self, kind: SubjectKind, tenant: str, subject_id: str) -> Watched | None:
         """The row of what is watched."""
         if kind is SubjectKind.PAYMENT:
             return self.payments.get((tenant, subject_id))
+        if kind is SubjectKind.PAYOUT:
+            return self.payouts.rows.get((tenant, subject_id))
         return self.agreements.rows.get((tenant, subject_id)) if kind is SubjectKind.AGREEMENT else None
 
     def arm(self, now: datetime) -> int:
@@ -367,4 +391,5 @@ class MemoryRows:
         }
         payments = [row for me, row in self.payments.items() if row.state in OPEN_PAYMENTS or me in unsettled]
         agreements = [row for row in self.agreements.rows.values() if row.is_open]
-        return sum(row.arm(now) for row in (*payments, *agreements))
+        payouts = [row for row in self.payouts.rows.values() if row.is_out]
+        return sum(row.arm(now) for row in (*payments, *agreements, *payouts))

@@ -17,6 +17,8 @@ from vextrus_payments.plans import (
     ClaimAnswer,
     ClaimTerms,
     CommitAnswer,
+    PayoutAnswer,
+    PayoutPlan,
     Plan,
     ReserveAnswer,
     ReserveOperation,
@@ -145,6 +147,10 @@ class MemoryStore(MemoryReading):
     async def commit_agreement(self, plan: AgreementPlan) -> AgreementAnswer:
         """Write an agreement whole or not at all."""
         return finished(transactions.commit_agreement(self._rows(), plan))
+
+    async def commit_payout(self, plan: PayoutPlan) -> PayoutAnswer:
+        """Write a payout whole or not at all."""
+        return finished(transactions.commit_payout(self._rows(), plan))
 
     async def settle(self, plans: Sequence[SettlementPlan]) -> int:
         """Write many settlements, all or none of them; how many were written."""

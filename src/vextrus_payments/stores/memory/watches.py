@@ -10,7 +10,7 @@ from vextrus_payments.stores.columns import from_micros, optional_micros, to_mic
 
 @dataclass(slots=True, kw_only=True)
 class Watched:
-    """What rows of payments and of agreements have in common: when to look, and who does."""
+    """What rows of payments, agreements and payouts have in common: when to look, and who does."""
 
     number: int
     tenant: str
@@ -33,12 +33,13 @@ class Watched:
         return 1
 
 
+_ORDER = (SubjectKind.PAYMENT, SubjectKind.AGREEMENT, SubjectKind.PAYOUT)
 #: A row with what it stands for.
 Subject = tuple[SubjectKind, str, Watched]
 
 
 def lease(subjects: Iterable[Subject], limit: int, lease_s: int, now: datetime) -> tuple[Watch, ...]:
-    """See PaymentStore.lease_watches. `subjects`: all payments, then all agreements."""
+    """See PaymentStore.lease_watches. `subjects`: all payments, then agreements, then payouts."""
     now_us, until = to_micros(now), now + timedelta(seconds=lease_s)
     due = [
         (row.watch_us, kind, subject_id, row)
@@ -47,7 +48,7 @@ def lease(subjects: Iterable[Subject], limit: int, lease_s: int, now: datetime) 
         and row.watch_us <= now_us
         and (row.until_us is None or row.until_us <= now_us)
     ]
-    due.sort(key=lambda each: (each[0], each[1] is SubjectKind.AGREEMENT, each[3].number))
+    due.sort(key=lambda each: (each[0], _ORDER.index(each[1]), each[3].number))
     watches = []
     for due_us, kind, subject_id, row in due[:limit]:
         row.until_us, row.tries = to_micros(until), row.tries + 1

@@ -8,12 +8,20 @@ from vextrus_payments.documents import from_json
 from vextrus_payments.events import PaymentEvent
 from vextrus_payments.mode import Mode
 from vextrus_payments.paging import Page
-from vextrus_payments.records import Agreement, Attempt, Operation, OperationState, Payment, PaymentState
+from vextrus_payments.records import (
+    Agreement,
+    Attempt,
+    Operation,
+    OperationState,
+    Payment,
+    PaymentState,
+    Payout,
+)
 from vextrus_payments.stores.columns import FIND_LIMIT, FindKey, Position, optional_micros
 from vextrus_payments.stores.postgres.driver import Row
 from vextrus_payments.stores.postgres.session import Session
 
-RowT = TypeVar("RowT", Payment, Operation, Agreement)
+RowT = TypeVar("RowT", Payment, Operation, Payout, Agreement)
 
 _NARROWED: Final = """
     AND ($3::text IS NULL OR gateway = $3) AND ($4::text IS NULL OR mode = $4) ORDER BY created_at, id LIMIT $5
@@ -64,6 +72,15 @@ _AGREEMENTS: Final = (
     "SELECT created_at, id, document FROM {schema}.agreements WHERE (created_at, id) > ($1, $2){tenant}"
     " ORDER BY created_at, id LIMIT $3"
 )
+#: whether only what is not settled -> the statement
+_PAYOUTS: Final = {
+    False: "SELECT created_at, id, document FROM {schema}.payouts WHERE (created_at, id) > ($1, $2){tenant}"
+    " ORDER BY created_at, id LIMIT $3",
+    True: "SELECT created_at, id, document FROM {schema}.payouts WHERE NOT is_settled"
+    " AND (created_at, id) > ($1, $2){tenant} ORDER BY created_at, id LIMIT $3",
+}
+_PAYOUT: Final = "SELECT document FROM {schema}.payouts WHERE tenant = $1 AND payout_id = $2"
+_FIND_PAYOUT: Final = "SELECT document FROM {schema}.payouts WHERE tenant = $1 AND operation_id = $2"
 _FIRST, _LAST = -(2**63), 2**63 - 1
 
 _EVENTS: Final = "SELECT document FROM {schema}.events WHERE tenant = $1 AND payment_id = $2 ORDER BY id"
@@ -131,6 +148,26 @@ async def agreements(
     """See PaymentStore.list_agreements."""
     statement, values = _of_tenant(_AGREEMENTS, tenant, 4)
     return _page(Agreement, await session.all(statement, *_start(after), limit + 1, *values), limit)
+
+
+async def payouts(
+    session: Session, tenant: str | None, unsettled: bool, after: Position | None, limit: int
+) -> Page[Payout]:
+    """See PaymentStore.list_payouts."""
+    statement, values = _of_tenant(_PAYOUTS[unsettled], tenant, 4)
+    return _page(Payout, await session.all(statement, *_start(after), limit + 1, *values), limit)
+
+
+async def payout(session: Session, tenant: str, payout_id: str) -> Payout | None:
+    """See PaymentStore.get_payout."""
+    row = await session.one(_PAYOUT, tenant, payout_id)
+    return None if row is None else from_json(Payout, row[0])
+
+
+async def find_payout(session: Session, tenant: str, operation_id: str) -> Payout | None:
+    """See PaymentStore.find_payout."""
+    row = await session.one(_FIND_PAYOUT, tenant, operation_id)
+    return None if row is None else from_json(Payout, row[0])
 
 
 async def agreement(session: Session, tenant: str, agreement_key: str) -> Agreement | None:

@@ -17,6 +17,7 @@ from vextrus_payments.records import (
     Payment,
     PaymentFacts,
     PaymentState,
+    Payout,
     Receipt,
     ReceiptKey,
     Settlement,
@@ -186,6 +187,29 @@ class Reading:
             operation_id=operation_id, gateway_reference=gateway_reference, agreement_id=agreement_id
         )
         return await self._database.read(lambda session: listing.find_agreements(session, tenant, key))
+
+    async def get_payout(self, tenant: str, payout_id: str) -> Payout | None:
+        """The payout or transfer of that id."""
+        return await self._database.read(lambda session: listing.payout(session, tenant, payout_id))
+
+    async def find_payout(self, tenant: str, operation_id: str) -> Payout | None:
+        """The payout or transfer with that operation."""
+        return await self._database.read(lambda session: listing.find_payout(session, tenant, operation_id))
+
+    async def list_payouts(
+        self,
+        tenant: str | None = None,
+        *,
+        unsettled: bool = False,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> Page[Payout]:
+        """Payouts by creation, oldest first."""
+        after = Position.of(cursor)
+        check_limit(limit)
+        return await self._database.read(
+            lambda session: listing.payouts(session, tenant, unsettled, after, limit)
+        )
 
     async def list_agreements(
         self, tenant: str | None = None, *, cursor: str | None = None, limit: int = 100

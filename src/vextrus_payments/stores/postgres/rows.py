@@ -13,6 +13,7 @@ from vextrus_payments.documents import from_json
 from vextrus_payments.mode import Mode
 from vextrus_payments.plans import (
     AgreementPlan,
+    PayoutPlan,
     Plan,
     ReserveOperation,
     ReservePayment,
@@ -25,6 +26,7 @@ from vextrus_payments.records import (
     OperationKind,
     Payment,
     PaymentFacts,
+    Payout,
     Receipt,
     ReceiptKey,
     Submission,
@@ -36,7 +38,7 @@ from vextrus_payments.stores.transactions import Booked
 
 # Every look answers with rows of one shape: part, place, number, key, text. These are the parts.
 _PAYMENT, _SUBMISSION, _OPERATION, _RECEIPT, _REFERENCE = 0, 1, 2, 3, 4
-_OWNER, _COUNT, _VERSION, _ORDER, _BOOKED, _AGREED = 5, 6, 7, 8, 9, 10
+_OWNER, _COUNT, _VERSION, _ORDER, _BOOKED, _AGREED, _PAID_OUT = 5, 6, 7, 8, 9, 10, 11
 
 _CLOCK: Final = (
     f"SELECT -1 AS part, {CLOCK} AS place, 0::bigint AS number, NULL::text AS key, NULL::text AS text"
@@ -57,7 +59,9 @@ _OWNERS: Final = """
 UNION ALL SELECT 5, 0, 0, payment_id, operation_id FROM {schema}.operations
     WHERE tenant = $1 AND operation_id = ANY($4::text[])
 UNION ALL SELECT 10, 0, 0, operation_id, document FROM {schema}.agreement_operations
-    JOIN {schema}.agreements USING (tenant, agreement_key) WHERE tenant = $1 AND operation_id = ANY($4::text[])"""
+    JOIN {schema}.agreements USING (tenant, agreement_key) WHERE tenant = $1 AND operation_id = ANY($4::text[])
+UNION ALL SELECT 11, 0, 0, operation_id, document FROM {schema}.payouts
+    WHERE tenant = $1 AND operation_id = ANY($4::text[])"""
 _VERSIONS: Final = """
 UNION ALL SELECT 7, 0, version, payment_id, NULL FROM {schema}.payments
     WHERE tenant = $1 AND payment_id = ANY($2::text[])"""
@@ -112,6 +116,8 @@ _AGREEMENT_VERSION_OF: Final = (
     "SELECT version FROM {schema}.agreements WHERE tenant = $1 AND agreement_key = $2"
 )
 _AGREEMENT_VERSION: Final = "SELECT version FROM {schema}.agreements WHERE tenant = $1 AND agreement_key = $2"
+_PAYOUT_OF: Final = "SELECT document FROM {schema}.payouts WHERE tenant = $1 AND operation_id = $2"
+_PAYOUT_VERSION: Final = "SELECT version FROM {schema}.payouts WHERE tenant = $1 AND payout_id = $2"
 _SETTLEMENT_VERSIONS: Final = """
 SELECT wanted.place, coalesce(settlements.version, 0)
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) WITH ORDINALITY
@@ -136,6 +142,7 @@ class PostgresRows:
         self._versions: dict[tuple[str, str], int] = {}
         self._owners: dict[tuple[str, str], str | None] = {}
         self._agreed: dict[tuple[str, str], Operation | None] = {}
+        self._paid_out: dict[tuple[str, str], Operation | None] = {}
         self._references: dict[tuple[str, str], tuple[str, ...]] = {}
         self._counts: dict[tuple[str, str, Mode, str], int] = {}
         self._order_ids: dict[tuple[str, str, Mode, str], tuple[str, int] | None] = {}
@@ -246,9 +253,11 @@ class PostgresRows:
     def _keep_owners(self, tenant: str, operation_ids: Sequence[str], rows: Sequence[Row]) -> None:
         owners = {row[4]: row[3] for row in rows if row[0] == _OWNER}
         agreed = {row[3]: row[4] for row in rows if row[0] == _AGREED}
+        paid_out = {row[3]: from_json(Payout, row[4]).operation for row in rows if row[0] == _PAID_OUT}
         for operation_id in operation_ids:
             self._owners[tenant, operation_id] = owners.get(operation_id)
             self._agreed[tenant, operation_id] = _operation(agreed.get(operation_id), operation_id)
+            self._paid_out[tenant, operation_id] = paid_out.get(operation_id)
 
     def _keep_reference(self, tenant: str, reference: str, rows: Sequence[Row]) -> None:
         found = sorted((row for row in rows if row[0] == _REFERENCE), key=lambda row: (row[1], row[2]))
@@ -322,6 +331,16 @@ class PostgresRows:
         row = await self._session.one(_AGREEMENT_VERSION, tenant, agreement_key)
         return 0 if row is None else int(row[0])
 
+    async def payout_operation(self, tenant: str, operation_id: str) -> Operation | None:
+        if (tenant, operation_id) in self._paid_out:
+            return self._paid_out[tenant, operation_id]
+        row = await self._session.one(_PAYOUT_OF, tenant, operation_id)
+        return None if row is None else from_json(Payout, row[0]).operation
+
+    async def payout_version(self, tenant: str, payout_id: str) -> int:
+        row = await self._session.one(_PAYOUT_VERSION, tenant, payout_id)
+        return 0 if row is None else int(row[0])
+
     async def settlement_versions(self, keys: Sequence[ReceiptKey]) -> Mapping[ReceiptKey, int]:
         rows = await self._session.all(_SETTLEMENT_VERSIONS, *writing.key_columns(keys))
         return {keys[place - 1]: version for place, version in rows}
@@ -334,6 +353,9 @@ class PostgresRows:
 
     async def write_agreement(self, plan: AgreementPlan) -> None:
         await writing.write_agreement(self._session, plan)
+
+    async def write_payout(self, plan: PayoutPlan) -> None:
+        await writing.write_payout(self._session, plan)
 
     async def write_settlements(self, plans: Sequence[SettlementPlan]) -> None:
         await writing.write_settlements(self._session, plans)

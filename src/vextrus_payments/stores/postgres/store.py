@@ -17,6 +17,8 @@ from vextrus_payments.plans import (
     ClaimAnswer,
     ClaimTerms,
     CommitAnswer,
+    PayoutAnswer,
+    PayoutPlan,
     Plan,
     ReserveAnswer,
     Reserved,
@@ -347,6 +349,17 @@ class PostgresStore(Reading, Working, PostgresInbox):
         own = self._sql.lock("agreement", agreement.tenant, agreement.agreement_key)
         operations = [operation.operation_id for operation in agreement.operations]
         return await self._database.write(work, own, *self._locks(agreement.tenant, None, operations))
+
+    async def commit_payout(self, plan: PayoutPlan) -> PayoutAnswer:
+        """Write a payout's plan whole or not at all."""
+
+        async def work(session: Session) -> PayoutAnswer:
+            return await transactions.commit_payout(PostgresRows(session), plan)
+
+        payout = plan.payout
+        own = self._sql.lock("payout", payout.tenant, payout.payout_id)
+        operations = [payout.operation_id]
+        return await self._database.write(work, own, *self._locks(payout.tenant, None, operations))
 
     async def note_attempt(self, attempt: Attempt) -> None:
         """Write an attempt's log."""

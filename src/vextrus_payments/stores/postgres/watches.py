@@ -1,4 +1,7 @@
-"""The SQL of watching: payments and agreements that are due to be looked at. Each function is one statement's work."""
+"""The SQL of watching: payments, agreements and payouts that are due to be looked at.
+
+Each function is one statement's work.
+"""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -18,13 +21,16 @@ from vextrus_payments.stores.postgres.session import Session
 _TABLES: Final = {
     SubjectKind.PAYMENT: ("payments", "payment_id"),
     SubjectKind.AGREEMENT: ("agreements", "agreement_key"),
+    SubjectKind.PAYOUT: ("payouts", "payout_id"),
 }
+
+_ORDER: Final = {kind.value: place for place, kind in enumerate(_TABLES)}
 
 
 def _due(kind: SubjectKind) -> str:
     table = _TABLES[kind][0]
     return f"""due_{table} AS MATERIALIZED (
-    SELECT watch_at, id, '{kind.value}' AS kind FROM {{schema}}.{table}
+    SELECT watch_at, id, '{kind.value}' AS kind, {_ORDER[kind.value]} AS place FROM {{schema}}.{table}
     WHERE watch_at <= $1 AND (watched_until IS NULL OR watched_until <= $1)
     ORDER BY watch_at, id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
 )"""
@@ -41,10 +47,11 @@ def _taken(kind: SubjectKind) -> str:
 
 
 _LEASE: Final = f"""
-WITH {_due(SubjectKind.PAYMENT)}, {_due(SubjectKind.AGREEMENT)}, chosen AS MATERIALIZED (
-    SELECT * FROM due_payments UNION ALL SELECT * FROM due_agreements ORDER BY watch_at, kind DESC, id LIMIT $2
-), {_taken(SubjectKind.PAYMENT)}, {_taken(SubjectKind.AGREEMENT)}
-SELECT * FROM taken_payments UNION ALL SELECT * FROM taken_agreements
+WITH {", ".join(_due(kind) for kind in _TABLES)}, chosen AS MATERIALIZED (
+    SELECT * FROM due_payments UNION ALL SELECT * FROM due_agreements UNION ALL SELECT * FROM due_payouts
+    ORDER BY watch_at, place, id LIMIT $2
+), {", ".join(_taken(kind) for kind in _TABLES)}
+SELECT * FROM taken_payments UNION ALL SELECT * FROM taken_agreements UNION ALL SELECT * FROM taken_payouts
 """
 _AGAIN: Final = {
     kind: f"UPDATE {{schema}}.{table} SET watched_until = NULL,"
@@ -79,6 +86,7 @@ _UNWATCHED: Final = (
         ),
     ),
     (SubjectKind.AGREEMENT, "SELECT id FROM {schema}.agreements WHERE is_open AND watch_at IS NULL LIMIT $1"),
+    (SubjectKind.PAYOUT, "SELECT id FROM {schema}.payouts WHERE is_out AND watch_at IS NULL LIMIT $1"),
 )
 _ARM: Final = {
     kind: f"UPDATE {{schema}}.{table} SET watch_at = $1, watch_tries = 0"
@@ -104,7 +112,7 @@ async def lease(session: Session, limit: int, lease_s: int, now: datetime) -> tu
             leased_until=from_micros(until),
         )
         for due_us, _, kind, tenant, subject_id, version, tries in sorted(
-            rows, key=lambda row: (row[0], row[2] != SubjectKind.PAYMENT.value, row[1])
+            rows, key=lambda row: (row[0], _ORDER[row[2]], row[1])
         )
     )
 

@@ -9,9 +9,10 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from vextrus_payments.documents import to_json
-from vextrus_payments.plans import AgreementPlan, Plan, SettlementPlan
-from vextrus_payments.records import Attempt, OutboxRow, ReceiptKey
-from vextrus_payments.stores.columns import is_open, optional_micros, to_micros
+from vextrus_payments.plans import AgreementPlan, PayoutPlan, Plan, SettlementPlan
+from vextrus_payments.records import Attempt, OutboxRow, Receipt, ReceiptKey
+from vextrus_payments.states import SETTLED_STATES
+from vextrus_payments.stores.columns import is_open, is_out, optional_micros, to_micros
 from vextrus_payments.stores.postgres.database import RetryError
 from vextrus_payments.stores.postgres.session import Session
 
@@ -113,6 +114,36 @@ WITH inserted AS (
     + _QUEUED
     + """
 SELECT (SELECT count(*) FROM inserted) + (SELECT count(*) FROM updated), (SELECT count(*) FROM queued)
+"""
+)
+_WRITE_PAYOUT: Final = (
+    """
+WITH inserted AS (
+    INSERT INTO {schema}.payouts (tenant, payout_id, operation_id, is_out, is_settled, version, created_at, watch_at,
+        document)
+    SELECT $16::text, $17::text, $18::text, $20::boolean, $21::boolean, $22::integer, $23::bigint, $24::bigint,
+        $25::text
+    WHERE $19::integer = 0
+    RETURNING 1
+), updated AS (
+    UPDATE {schema}.payouts SET is_out = $20::boolean, is_settled = $21::boolean, version = $22::integer,
+        watch_at = $24::bigint, watch_tries = 0, document = $25::text
+    WHERE $19::integer > 0 AND tenant = $16::text AND payout_id = $17::text AND version = $19::integer
+        AND operation_id = $18::text
+    RETURNING 1
+), booked AS (
+    INSERT INTO {schema}.receipts (tenant, gateway, mode, kind, transaction_id, document, recorded_at)
+    SELECT $16::text, w.gateway, w.mode, w.kind, w.transaction_id, w.document, w.recorded_at
+    FROM unnest($26::text[], $27::text[], $28::text[], $29::text[], $30::text[], $31::bigint[]) WITH ORDINALITY
+        AS w (gateway, mode, kind, transaction_id, document, recorded_at, place) ORDER BY place
+    ON CONFLICT (tenant, transaction_id, gateway, mode, kind) DO NOTHING
+    RETURNING 1
+)"""
+    + _ATTEMPTED
+    + _QUEUED
+    + """
+SELECT (SELECT count(*) FROM inserted) + (SELECT count(*) FROM updated), (SELECT count(*) FROM booked),
+    (SELECT count(*) FROM queued)
 """
 )
 _WRITE_SETTLEMENTS: Final = (
@@ -233,20 +264,7 @@ async def write_plan(session: Session, plan: Plan, fresh: AbstractSet[ReceiptKey
         *_columns(
             ((o.operation_id, o.state.value, to_micros(o.updated_at), to_json(o)) for o in operations), 4
         ),
-        *_columns(
-            (
-                (
-                    r.gateway,
-                    r.mode.value,
-                    r.kind.value,
-                    r.transaction_id,
-                    to_json(r),
-                    to_micros(r.recorded_at),
-                )
-                for r in reversed(list(receipts))
-            ),
-            6,
-        ),
+        *_receipts([*reversed(list(receipts))]),
         *_columns(((e.id, to_json(e)) for e in plan.events), 2),
     )
     assert row is not None
@@ -283,6 +301,45 @@ async def write_agreement(session: Session, plan: AgreementPlan) -> None:
     if row[0] != 1:
         raise RetryError
     await _look_at_heads(session, plan.outbox, row[1])
+
+
+async def write_payout(session: Session, plan: PayoutPlan) -> None:
+    """Write a payout's plan.
+
+    Raises:
+        RetryError: something is no longer as the transaction saw it.
+    """
+    payout = plan.payout
+    row = await session.one(
+        _WRITE_PAYOUT,
+        *_attempts(plan.attempts),
+        *_outbox(plan.outbox),
+        payout.tenant,
+        payout.payout_id,
+        payout.operation_id,
+        plan.expected_version,
+        is_out(payout),
+        payout.state in SETTLED_STATES,
+        payout.version,
+        to_micros(payout.created_at),
+        optional_micros(plan.watch_at),
+        to_json(payout),
+        *_receipts(plan.receipts),
+    )
+    assert row is not None
+    if tuple(row[:2]) != (1, len(plan.receipts)):
+        raise RetryError
+    await _look_at_heads(session, plan.outbox, row[2])
+
+
+def _receipts(receipts: Sequence[Receipt]) -> list[list[Any]]:
+    return _columns(
+        (
+            (r.gateway, r.mode.value, r.kind.value, r.transaction_id, to_json(r), to_micros(r.recorded_at))
+            for r in receipts
+        ),
+        6,
+    )
 
 
 async def write_settlements(session: Session, plans: Sequence[SettlementPlan]) -> None:

@@ -20,6 +20,7 @@ from vextrus_payments.records import (
     Payment,
     PaymentFacts,
     PaymentState,
+    Payout,
     Receipt,
     ReceiptKey,
     Settlement,
@@ -34,7 +35,7 @@ from vextrus_payments.stores.columns import (
     check_many,
     optional_moment,
 )
-from vextrus_payments.stores.sqlite import agreements, books, listing, queue, watches
+from vextrus_payments.stores.sqlite import agreements, books, listing, payouts, queue, watches
 from vextrus_payments.stores.sqlite.handle import SqliteHandle
 from vextrus_payments.stores.transactions import finished
 
@@ -189,6 +190,27 @@ class SqliteReading(SqliteHandle):
             operation_id=operation_id, gateway_reference=gateway_reference, agreement_id=agreement_id
         )
         return await self._read(lambda c: agreements.find(c, tenant, key))
+
+    async def get_payout(self, tenant: str, payout_id: str) -> Payout | None:
+        """The payout or transfer of that id."""
+        return await self._read(lambda c: payouts.get(c, tenant, payout_id))
+
+    async def find_payout(self, tenant: str, operation_id: str) -> Payout | None:
+        """The payout or transfer with that operation."""
+        return await self._read(lambda c: payouts.find(c, tenant, operation_id))
+
+    async def list_payouts(
+        self,
+        tenant: str | None = None,
+        *,
+        unsettled: bool = False,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> Page[Payout]:
+        """Payouts by creation, oldest first."""
+        after = Position.of(cursor)
+        check_limit(limit)
+        return await self._read(lambda c: payouts.listed(c, tenant, unsettled, after, limit))
 
     async def list_agreements(
         self, tenant: str | None = None, *, cursor: str | None = None, limit: int = 100

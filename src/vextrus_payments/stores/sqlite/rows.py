@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from vextrus_payments.documents import to_json
 from vextrus_payments.mode import Mode
-from vextrus_payments.plans import AgreementPlan, Plan, ReservePayment, SettlementPlan
+from vextrus_payments.plans import AgreementPlan, PayoutPlan, Plan, ReservePayment, SettlementPlan
 from vextrus_payments.records import (
     Attempt,
     Operation,
@@ -21,7 +21,7 @@ from vextrus_payments.records import (
     Submission,
 )
 from vextrus_payments.stores.columns import optional_micros, to_micros
-from vextrus_payments.stores.sqlite import agreements, books
+from vextrus_payments.stores.sqlite import agreements, books, payouts
 from vextrus_payments.stores.sqlite.recall import Recall
 from vextrus_payments.stores.transactions import Booked
 
@@ -37,6 +37,7 @@ UNION ALL SELECT 3, id, document FROM receipts WHERE tenant = ?1 AND payment_id 
 _LOOK_FOR_PAYMENT: Final = """
 SELECT (SELECT payment_id FROM operations WHERE tenant = ?1 AND operation_id = ?2),
 EXISTS (SELECT 1 FROM agreement_operations WHERE tenant = ?1 AND operation_id = ?2),
+EXISTS (SELECT 1 FROM payouts WHERE tenant = ?1 AND operation_id = ?2),
 (SELECT version FROM payments WHERE tenant = ?1 AND payment_id = ?3),
 EXISTS (SELECT 1 FROM payments WHERE tenant = ?1 AND merchant_reference = ?4)
 """
@@ -115,13 +116,15 @@ class SqliteRows:
         """Look up what reserve() will ask about a new payment."""
         tenant, reference = wanted.tenant, wanted.request.merchant_reference
         operation_id = wanted.operation_id
-        owner, agreed, version, used = self._execute(
+        owner, agreed, paid_out, version, used = self._execute(
             _LOOK_FOR_PAYMENT, (tenant, operation_id, wanted.payment_id, reference)
         ).fetchone()
         known = self._known
         known["payment_of_operation", tenant, operation_id] = owner
         if not agreed:
             known["agreement_operation", tenant, operation_id] = None
+        if not paid_out:
+            known["payout_operation", tenant, operation_id] = None
         known["version", tenant, wanted.payment_id] = version or 0
         if not used:
             known["payments_of_reference", tenant, reference] = ()
@@ -197,6 +200,23 @@ class SqliteRows:
 
     async def write_agreement(self, plan: AgreementPlan) -> None:
         agreements.put(self._connection, plan)
+        for attempt in plan.attempts:
+            self.note_attempt(attempt)
+        for row in plan.outbox:
+            self.add_outbox(row)
+
+    async def payout_operation(self, tenant: str, operation_id: str) -> Operation | None:
+        if ("payout_operation", tenant, operation_id) in self._known:
+            return None
+        return payouts.operation(self._connection, tenant, operation_id)
+
+    async def payout_version(self, tenant: str, payout_id: str) -> int:
+        return payouts.version(self._connection, tenant, payout_id)
+
+    async def write_payout(self, plan: PayoutPlan) -> None:
+        payouts.put(self._connection, plan)
+        for receipt in plan.receipts:
+            self._add_receipt(receipt)
         for attempt in plan.attempts:
             self.note_attempt(attempt)
         for row in plan.outbox:

@@ -12,6 +12,8 @@ from vextrus_payments.plans import (
     ClaimAnswer,
     ClaimTerms,
     CommitAnswer,
+    PayoutAnswer,
+    PayoutPlan,
     Plan,
     ReserveAnswer,
     ReserveOperation,
@@ -139,6 +141,10 @@ class SqliteStore(SqliteReading, SqliteInbox, SqliteSchema):
     async def commit_agreement(self, plan: AgreementPlan) -> AgreementAnswer:
         """Write an agreement whole or not at all."""
         return await self._write(lambda c: finished(transactions.commit_agreement(self._rows(c), plan)))
+
+    async def commit_payout(self, plan: PayoutPlan) -> PayoutAnswer:
+        """Write a payout whole or not at all."""
+        return await self._write(lambda c: finished(transactions.commit_payout(self._rows(c), plan)))
 
     async def settle(self, plans: Sequence[SettlementPlan]) -> int:
         """Write many settlements in one transaction; how many were written."""

@@ -1,5 +1,7 @@
-"""The SQL of watching: payments and agreements that are due to be looked at. Each function is the inside of one
-transaction."""
+"""The SQL of watching: payments, agreements and payouts that are due to be looked at.
+
+Each function is the inside of one transaction.
+"""
 
 import sqlite3
 from datetime import datetime, timedelta
@@ -19,6 +21,7 @@ from vextrus_payments.stores.columns import (
 _TABLES: Final = {
     SubjectKind.PAYMENT: ("payments", "payment_id"),
     SubjectKind.AGREEMENT: ("agreements", "agreement_key"),
+    SubjectKind.PAYOUT: ("payouts", "payout_id"),
 }
 _DUE: Final = {
     kind: f"SELECT watch_at, id, tenant, {subject}, version, watch_tries FROM {table}"  # noqa: S608
@@ -74,6 +77,7 @@ _UNWATCHED: Final = (
         for state in OPEN_OPERATIONS
     ),
     (SubjectKind.AGREEMENT, "SELECT id FROM agreements WHERE is_open = ? AND watch_at IS NULL LIMIT ?", 1),
+    (SubjectKind.PAYOUT, "SELECT id FROM payouts WHERE is_out = ? AND watch_at IS NULL LIMIT ?", 1),
 )
 
 
