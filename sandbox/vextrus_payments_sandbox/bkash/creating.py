@@ -5,12 +5,12 @@ before, an agreement that is over) is asked in ``rules.py``.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
 
 from vextrus_payments.gateways.bkash import models as m
-from vextrus_payments_sandbox.bkash.records import Refusal
+from vextrus_payments_sandbox.bkash.records import Api, Refusal
 from vextrus_payments_sandbox.world import to_paisa
 
 AMOUNT_MIN_MINOR: Final = 100
@@ -39,6 +39,9 @@ class Wish:
     agreement_id: str
     price: Price | None
     """None where an agreement is to be made."""
+    api: Api = "v1"
+    """Through which product it is asked for."""
+    sub_merchant: str = ""
 
 
 def wish_of(fields: Mapping[str, str]) -> Wish:
@@ -58,6 +61,36 @@ def wish_of(fields: Mapping[str, str]) -> Wish:
     if mode == m.MODE_CHECKOUT and agreement_id:
         raise Refusal("2063")  # "" is tolerated (§4.2)
     return Wish(mode, fields["payerReference"], fields["callbackURL"], agreement_id, price)
+
+
+def payment_wish_v2(fields: Mapping[str, str]) -> Wish:
+    """The wish of v2's create payment (§5). It has no mode; the one that would be right is tolerated."""
+    if fields.get("agreementID"):
+        raise Refusal("2063")
+    return _wish_v2(m.MODE_CHECKOUT, fields)
+
+
+def charge_wish_v2(fields: Mapping[str, str]) -> Wish:
+    """The wish of v2's create payment with agreement."""
+    return _wish_v2(m.MODE_WITH_AGREEMENT, fields)
+
+
+def agreement_wish_v2(fields: Mapping[str, str]) -> Wish:
+    """The wish of v2's create agreement."""
+    return _wish_v2(m.MODE_AGREEMENT, fields)
+
+
+def _wish_v2(mode: str, fields: Mapping[str, str]) -> Wish:
+    if fields.get("mode", mode) != mode:
+        raise Refusal("2063")
+    agreement_id = fields.get("agreementID", "") if mode == m.MODE_WITH_AGREEMENT else ""
+    wish = wish_of({**fields, "mode": mode, "agreementID": agreement_id})
+    return replace(wish, api="v2", sub_merchant=fields.get("subMerchantName", "")[: m.TEXT_MAX])
+
+
+def checkout_wish(fields: Mapping[str, str]) -> Wish:
+    """The wish of the legacy checkout's create (§6): its payer is in the merchant's page, so nobody is led back."""
+    return Wish(m.MODE_CHECKOUT, "", "", "", price_of(fields), api="checkout")
 
 
 def price_of(fields: Mapping[str, str]) -> Price:

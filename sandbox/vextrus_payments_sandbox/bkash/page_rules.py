@@ -86,5 +86,18 @@ class PageRules:
         """The payer closes the page."""
         payment.state = State.CANCELLED
 
+    def confirm(self, payment: Payment, number: str) -> bool:
+        """The payer does everything right in one go; false where there is no such wallet.
+
+        Under an agreement the wallet is known, and the page asks for the PIN alone.
+        """
+        if payment.agreement_id is None and not self.wallet(payment, number):
+            return False
+        if payment.wallet is None:
+            return False
+        self.otp(payment, payment.wallet.otp)
+        self.pin(payment, payment.wallet.right_pin)
+        return True
+
     def _in(self, seconds: float) -> datetime:
         return self.world.now() + timedelta(seconds=seconds)

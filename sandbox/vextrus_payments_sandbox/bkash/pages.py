@@ -88,11 +88,8 @@ class BkashPages:
         }
 
     def _confirm(self, payment: Payment, number: str) -> None:
-        if payment.agreement_id is None and not self._rules.page.wallet(payment, number):
+        if not self._rules.page.confirm(payment, number):
             raise SandboxError("there is no test wallet with this number")
-        if payment.wallet is not None:
-            self._rules.page.otp(payment, payment.wallet.otp)
-        self._rules.page.pin(payment, payment.wallet.right_pin if payment.wallet else CUSTOMER["pin"])
 
     def _cancel(self, payment: Payment, number: str) -> None:
         self._rules.page.cancel(payment)
@@ -195,7 +192,12 @@ def _ending(payment: Payment) -> str:
 
 
 def _way_back(payment: Payment) -> str | None:
-    """Where the payer goes: success once verified, else how the page ended; nowhere while open or expired."""
+    """Where the payer goes: success once verified, else how the page ended; nowhere while open or expired.
+
+    The legacy checkout leads nobody anywhere: its payer never left the merchant's page.
+    """
+    if not payment.callback_url:
+        return None
     if payment.verified and payment.state is not State.EXPIRED:
         return redirect_url(payment, "success")
     status = {State.CANCELLED: "cancel", State.FAILED: "failure"}.get(payment.state)

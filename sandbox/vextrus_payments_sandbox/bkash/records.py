@@ -13,6 +13,9 @@ from vextrus_payments_sandbox.world import Wallet
 
 GATEWAY: Final = "bkash"
 
+Api = Literal["v1", "v2", "checkout"]
+"""Through which product something was made: Tokenized v1.2.0-beta, Tokenized v2, or the legacy checkout (§1.1)."""
+
 MESSAGES: Final[Mapping[str, str]] = {
     "2001": "Invalid App Key",
     "2002": "Invalid Payment ID",
@@ -124,8 +127,9 @@ class Refund:
 
 @dataclass(slots=True)
 class Payment(Kept):
-    """One paymentID: a payment (mode 0011, 0001) or the making of an agreement (mode 0000). Or a walk-in payment, which
-    never saw the API: it has no mode, no invoice, and its trxID for an id."""
+    """One paymentID: a payment (mode 0011, 0001) or the making of an agreement (mode 0000), which v2 knows by the
+    agreement's own id. Or a walk-in payment, which never saw the API: it has no mode, no invoice, and its trxID for an
+    id."""
 
     payment_id: str
     mode: str
@@ -162,6 +166,9 @@ class Payment(Kept):
     """What it comes to although its payer did everything right, as it was ordered ahead (``magic.py``)."""
     channel: str = "api"
     """By which way the payer paid: api, qr or ussd."""
+    api: Api = "v1"
+    sub_merchant: str = ""
+    """Whom v2's create named as the merchant behind this one."""
 
     @property
     def is_agreement(self) -> bool:

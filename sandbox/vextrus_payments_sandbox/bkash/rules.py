@@ -113,9 +113,13 @@ class BkashRules:
         return payment
 
     def _new_payment(self, merchant: Merchant, wish: Wish) -> Payment:
-        now = self.world.now()
+        now, holdings = self.world.now(), self.holdings
+        by_agreement = wish.api == "v2" and wish.mode == m.MODE_AGREEMENT
+        prefix = "CH" if wish.api == "checkout" else "TR"
         return Payment(
-            payment_id=self.holdings.new_payment_id(f"TR{wish.mode}"),
+            payment_id=holdings.new_agreement_id(merchant)
+            if by_agreement
+            else holdings.new_payment_id(f"{prefix}{wish.mode}"),
             mode=wish.mode,
             merchant=merchant,
             payer_reference=wish.payer_reference,
@@ -123,6 +127,8 @@ class BkashRules:
             created_at=now,
             page_hash=f"{self.world.text(_HASH, 40)}{int(now.timestamp() * 1000)}",
             signature=self.world.text(ALNUM, 10),
+            api=wish.api,
+            sub_merchant=wish.sub_merchant,
         )
 
     def invoice_used(self, merchant: Merchant, invoice: str) -> bool:
@@ -198,7 +204,9 @@ class BkashRules:
                 payment.state = State.DECLINED
                 raise Refusal("2050")
         now = self.world.now()
-        agreement_id = self.holdings.new_agreement_id(payment.merchant)
+        agreement_id = payment.payment_id
+        if payment.api != "v2":
+            agreement_id = self.holdings.new_agreement_id(payment.merchant)
         self.agreements[agreement_id] = Agreement(
             agreement_id,
             payment.payment_id,
