@@ -40,6 +40,7 @@ from vextrus_payments.errors import (
 from vextrus_payments.events import Delivery, HintVerdict
 from vextrus_payments.gateways.bkash import BkashCheckout, BkashConfig, BkashGateway, adapter
 from vextrus_payments.gateways.bkash import models as m
+from vextrus_payments.gateways.bkash import v2_models as v2
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
 from vextrus_payments.payment import (
@@ -92,7 +93,7 @@ class World:
         )
 
     def play(self, request: WireRequest) -> Line:
-        if request.url.endswith((m.PATH_GRANT, m.PATH_REFRESH)):
+        if request.url.endswith((m.PATH_GRANT, m.PATH_REFRESH, v2.PATH_GRANT, v2.PATH_REFRESH)):
             self.grants.append(request)
             if self.grant_answers:
                 return self._line(self.grant_answers.pop(0), request)
