@@ -17,8 +17,8 @@ from typing import Final
 from pydantic import Field
 
 from vextrus_payments.gateways.bkash import models as m
-from vextrus_payments.gateways.bkash.models import Body, either, named
-from vextrus_payments.gateways.bodies import Text
+from vextrus_payments.gateways.bkash.fields import either, named
+from vextrus_payments.gateways.bodies import Body, Text
 
 # -------------------------------------------------------------------------------------------------- routes (§5)
 
