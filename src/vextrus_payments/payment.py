@@ -207,6 +207,8 @@ class RefundCall:
     sku: str
     known_refunds: frozenset[str] = frozenset()
     """Transaction ids of refunds that are booked already: what a look-up finds is never one of these."""
+    accepted_as: str | None = None
+    """The gateway's id of this very refund, where it accepted it (PENDING) and told one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -187,4 +187,5 @@ def refund_call(facts: PaymentFacts, operation_id: str) -> RefundCall:
             for r in facts.receipts
             if r.kind is ReceiptKind.REFUND and r.operation_id != operation_id
         ),
+        accepted_as=operation.transaction_id,
     )

@@ -59,17 +59,27 @@ def check_amount_within(can: Capabilities, amount: Money, field: str) -> None:
             rule=f"currency one of {', '.join(sorted(can.currencies))}",
             gateway=can.gateway,
         )
-    if can.min_amount is not None and amount < can.min_amount:
+    least, most = _limits_in(can, amount.currency)
+    if least is not None and amount < least:
         raise AmountError(
-            f"{amount} is below {can.gateway}'s minimum of {can.min_amount}.",
+            f"{amount} is below {can.gateway}'s minimum of {least}.",
             field=field,
-            rule=f"at least {can.min_amount}",
+            rule=f"at least {least}",
             gateway=can.gateway,
         )
-    if can.max_amount is not None and can.max_amount < amount:
+    if most is not None and most < amount:
         raise AmountError(
-            f"{amount} is above {can.gateway}'s maximum of {can.max_amount}.",
+            f"{amount} is above {can.gateway}'s maximum of {most}.",
             field=field,
-            rule=f"at most {can.max_amount}",
+            rule=f"at most {most}",
             gateway=can.gateway,
         )
+
+
+def _limits_in(can: Capabilities, currency: str) -> tuple[Money | None, Money | None]:
+    """The least and the most in this currency: limits in another one say nothing without a rate."""
+    least, most = can.min_amount, can.max_amount
+    return (
+        least if least is not None and least.currency == currency else None,
+        most if most is not None and most.currency == currency else None,
+    )
