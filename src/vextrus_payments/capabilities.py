@@ -54,7 +54,10 @@ class Feature(StrEnum):
     REFUND_STATUS = "refund_status"
     SEARCH = "search"
     AGREEMENTS = "agreements"
+    SUBSCRIPTIONS = "subscriptions"
+    """Its agreements have terms, by which the gateway collects by itself."""
     PAYOUTS = "payouts"
+    BALANCE = "balance"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -178,7 +178,7 @@ def plan_payout_checkpoint(payout: Payout, fence: int, evidence: Evidence, now: 
 
 
 def plan_payout_unsent(payout: Payout, fence: int, now: datetime) -> PayoutPlan | None:
-    """Proven without effect, under the latest fence: a later call may send it."""
+    """Proven without effect by whoever held the latest claim: a later call may send it."""
     if not _is_held(payout, fence):
         return None
     change = _Change(payout, now)
@@ -195,7 +195,7 @@ def plan_payout_declined(payout: Payout, fence: int, reason: Reason, now: dateti
 
 def plan_payout_lost(payout: Payout, fence: int, now: datetime) -> PayoutPlan | None:
     """Nobody knows what became of the one send."""
-    if not _is_held(payout, fence):
+    if not _is_held(payout, fence) or payout.state is _O.UNKNOWN:
         return None
     return _unknown(_Change(payout, now)).plan()
 
@@ -378,8 +378,9 @@ def _plainly_made(payout: Payout) -> Receipt | None:
 
 
 def _is_held(payout: Payout, fence: int) -> bool:
+    """Whether this is the latest claim's own word. Others may have called it unknown meanwhile; its holder knows."""
     operation = payout.operation
-    return operation.fence == fence and operation.state is _O.SUBMITTING
+    return operation.fence == fence and operation.state in (_O.SUBMITTING, _O.UNKNOWN)
 
 
 def _unknown(change: "_Change") -> "_Change":

@@ -25,6 +25,7 @@ from vextrus_payments.engine.epochs import EpochGuard, EpochState
 from vextrus_payments.engine.flights import Flights
 from vextrus_payments.engine.looking import Looking, is_done
 from vextrus_payments.engine.opening import Opening, check_request
+from vextrus_payments.engine.payouts import Payouts
 from vextrus_payments.engine.recorder import Recorder
 from vextrus_payments.engine.refund_looking import RefundLooking
 from vextrus_payments.engine.refunding import Refunding
@@ -36,9 +37,10 @@ from vextrus_payments.errors import InvalidRequestError
 from vextrus_payments.events import GatewayEvent, HintVerdict, History, ReturnHint
 from vextrus_payments.gateways.base import PaymentGateway
 from vextrus_payments.mode import Mode
-from vextrus_payments.outcomes import Outcome, RefundOutcome
+from vextrus_payments.outcomes import Outcome, PayoutOutcome, RefundOutcome, TransferOutcome
 from vextrus_payments.payment import ConsentRequest, PaymentRequest, PaymentSession, RefundRequest
-from vextrus_payments.records import Agreement, PaymentFacts
+from vextrus_payments.payouts import GatewayBalance, PayoutRequest, TransferRequest
+from vextrus_payments.records import Agreement, PaymentFacts, Payout
 from vextrus_payments.resolving import ResolveRequest
 
 __all__ = [
@@ -93,6 +95,7 @@ class Engine:
         self._returning = Returning(context, self._looking, self._settling, self._agreeing)
         refunds = RefundLooking(context)
         self._refunding = Refunding(context, refunds)
+        self._payouts = Payouts(context)
         self._resolving = Resolving(context)
         self._tending = Tending(context, self._looking, self._settling, self._refunding, refunds)
         self._applying = Applying(context, self._looking, self._tending)
@@ -207,9 +210,40 @@ class Engine:
         """See Payments.resolve."""
         return await self._resolving.resolve(tenant, request)
 
-    async def withdraw(self, tenant: str, operation_id: str) -> Outcome | RefundOutcome:
+    async def withdraw(
+        self, tenant: str, operation_id: str
+    ) -> Outcome | RefundOutcome | PayoutOutcome | TransferOutcome:
         """See Payments.withdraw."""
-        return await self._resolving.withdraw(tenant, operation_id)
+        paid_out = await self._payouts.withdraw(tenant, operation_id)
+        return await self._resolving.withdraw(tenant, operation_id) if paid_out is None else paid_out
+
+    async def payout(
+        self, tenant: str, request: PayoutRequest, *, wait_s: float | None = None
+    ) -> PayoutOutcome:
+        """See Payments.payout."""
+        return await self._payouts.payout(tenant, request, wait_s)
+
+    async def transfer(
+        self, tenant: str, request: TransferRequest, *, wait_s: float | None = None
+    ) -> TransferOutcome:
+        """See Payments.transfer."""
+        return await self._payouts.transfer(tenant, request, wait_s)
+
+    async def payout_status(self, tenant: str, operation_id: str) -> PayoutOutcome | TransferOutcome:
+        """See Payments.payout_status."""
+        return await self._payouts.status(tenant, operation_id)
+
+    async def balance(self, tenant: str, gateway: str) -> GatewayBalance:
+        """See Payments.balance."""
+        return await self._payouts.balance(tenant, gateway)
+
+    async def resolve_payout(self, tenant: str, request: ResolveRequest) -> Payout:
+        """See Payments.resolve_payout."""
+        return await self._payouts.resolve(tenant, request)
+
+    async def clear_payouts(self) -> None:
+        """See Payments.clear_payouts."""
+        await self._payouts.clear_restored()
 
     async def history(self, tenant: str, payment_id: str) -> History:
         """See Payments.history."""
@@ -270,6 +304,16 @@ class Engine:
     async def look_agreement(self, tenant: str, agreement_key: str) -> Agreement:
         """Ask about everything of an agreement that is open, and close one that was never given in time."""
         return await self._agreeing.look(tenant, agreement_key)
+
+    async def look_payout(self, tenant: str, payout_id: str, *, restored: bool = False) -> Payout:
+        """Judge what a dead process left of a payout, and ask about it where the gateway can be asked.
+
+        It is never let out here. `restored`: the records come from a backup, and what they call not sent may have been
+        sent since: then it is unknown.
+        """
+        if restored:
+            return await self._payouts.restored(tenant, payout_id)
+        return await self._payouts.look(tenant, payout_id)
 
     async def restored_wait_s(self, capabilities: Capabilities) -> float:
         """How long to wait before a restored store's questions prove anything at this gateway, in seconds: until what

@@ -29,6 +29,7 @@ from vextrus_payments.ids import Ids
 from vextrus_payments.ledger import DEFAULT_ACCOUNTS, AccountMap
 from vextrus_payments.money import Money
 from vextrus_payments.observe import Observer
+from vextrus_payments.paying_out import PayoutClaim
 from vextrus_payments.plans import Claim, ClaimTerms
 from vextrus_payments.records import Attempt, Exchange, PaymentFacts
 from vextrus_payments.store import PaymentStore
@@ -174,7 +175,7 @@ def hearing(on_failure: OnFailure) -> Iterator[None]:
 class AttemptLog:
     """Collects one attempt's exchanges, for the payment log."""
 
-    def __init__(self, context: Context, claim: Claim | AgreementClaim) -> None:
+    def __init__(self, context: Context, claim: Claim | AgreementClaim | PayoutClaim) -> None:
         self._context = context
         self._exchanges: list[Exchange] = []
         self._attempt = Attempt(
@@ -215,9 +216,11 @@ class AttemptLog:
             self._context.observer.event("attempt.not_kept", code=error.code)
 
 
-def _amount_of(claim: Claim | AgreementClaim) -> Money | None:
+def _amount_of(claim: Claim | AgreementClaim | PayoutClaim) -> Money | None:
     if isinstance(claim, AgreementClaim):
         return None  # no money moves
+    if isinstance(claim, PayoutClaim):
+        return claim.payout.amount
     operation = claim.facts.operation(claim.operation_id)
     return operation.amount if operation is not None else None
 

@@ -226,6 +226,15 @@ class EpochGuard:
         elif self._noticed_at is None:
             self._noticed_at = self._clock.monotonic()
 
+    async def restored_lineage(self) -> str | None:
+        """The lineage that began when a restored store was last accepted; None where none ever was.
+
+        Raises:
+            StorageError: nobody can tell.
+        """
+        epoch = _Epoch.read(await self._store.get_mark(MARK))
+        return None if epoch is None or not epoch.skip else epoch.lineage
+
     async def state(self) -> EpochState:
         """What is known now."""
         epoch = _Epoch.read(await self._store.get_mark(MARK))

@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Final, Self, TypeVar
 
+from pydantic import JsonValue
+
 from vextrus_payments.breaker import Breaker
 from vextrus_payments.capabilities import Capabilities
 from vextrus_payments.clock import Clock, Sleeper, SystemClock, SystemSleeper
@@ -43,6 +45,7 @@ from vextrus_payments.observe import Observer
 from vextrus_payments.outcomes import Outcome
 from vextrus_payments.payment import (
     AgreementRequest,
+    ConsentRequest,
     Evidence,
     ExecuteCall,
     PaymentRequest,
@@ -50,6 +53,7 @@ from vextrus_payments.payment import (
     RefundCall,
     StatusCall,
 )
+from vextrus_payments.payouts import GatewayBalance, PayoutCall, PayoutSnapshot
 from vextrus_payments.retry import RetryPolicy
 from vextrus_payments.snapshots import (
     AgreementSession,
@@ -349,6 +353,29 @@ class PaymentGateway(ABC):
         """Look an agreement up by the session it was asked for in: the answer to an execute that nobody heard."""
         raise self.unsupported("look_up_agreement")
 
+    def terms_of(self, request: ConsentRequest) -> Mapping[str, JsonValue] | None:
+        """The terms of the agreement that is asked for, as small typed JSON to be kept. Does no I/O.
+
+        None: this gateway's agreements have none.
+
+        Raises:
+            InvalidRequestError: the parameters are not this gateway's, or break a rule.
+            ConfigurationError: something is not configured without which it cannot be asked for.
+        """
+        if request.params is not None or request.merchant_reference is not None:
+            raise self.unsupported("terms of an agreement")
+        return None
+
+    def agreed_amounts(self, terms: Mapping[str, JsonValue]) -> tuple[Money, ...]:
+        """What one payment may come to that this gateway collects by itself under these terms; the regular one first."""
+        raise self.unsupported("subscriptions")
+
+    async def list_collections(
+        self, agreement_id: str, *, context: CallContext | None = None
+    ) -> tuple[PaymentSnapshot, ...]:
+        """Every payment that this gateway shows under a subscription, whatever became of it."""
+        raise self.unsupported("list_collections")
+
     def charging(self, request: PaymentRequest, agreement_id: str) -> PaymentRequest:
         """The request that charges this agreement. Does no I/O.
 
@@ -362,6 +389,43 @@ class PaymentGateway(ABC):
     ) -> AgreementSnapshot:
         """End an agreement; ending it twice is the same as once."""
         raise self.unsupported("cancel_agreement")
+
+    def check_payout(self, call: PayoutCall) -> None:
+        """Refuse a payout or transfer that the gateway would never take. Does no I/O.
+
+        Raises:
+            InvalidRequestError, AmountError, CurrencyNotSupportedError: a field breaks the gateway's rule.
+            UnsupportedOperationError: this gateway, as configured, has none of that kind.
+        """
+        raise self.unsupported("payouts")
+
+    async def payout(
+        self,
+        call: PayoutCall,
+        *,
+        context: CallContext | None = None,
+        on_checkpoint: OnCheckpoint | None = None,
+    ) -> PayoutSnapshot:
+        """Send money away, or transfer it between own accounts: once.
+
+        The protocol makes a Checkpoint before its money call, and no money call without one: that none was kept is then
+        proof that nothing left. Its evidence has `LOOK_UP` where the gateway can be asked about the payout later.
+
+        Raises:
+            DeclinedError: the gateway refused.
+            OutcomeUnknownError: nobody can tell; never pay again.
+        """
+        raise self.unsupported("payouts")
+
+    async def look_up_payout(
+        self, call: PayoutCall, *, resume: Evidence, context: CallContext | None = None
+    ) -> PayoutSnapshot | None:
+        """Ask about a payout by what its checkpoint kept. None: not seen, which proves nothing."""
+        raise self.unsupported("look_up_payout")
+
+    async def get_balance(self, *, context: CallContext | None = None) -> GatewayBalance:
+        """What the gateway holds for the merchant, account by account."""
+        raise self.unsupported("get_balance")
 
     # --- what comes from outside ----------------------------------------------------------------------------
 

@@ -1,0 +1,510 @@
+"""Payouts and transfers: reserved, claimed, sent once. What may have left and was not answered is never sent again.
+
+Nobody but its caller lets a payout out: what is reserved and was not sent waits until it is asked for again by the same
+operation id, or is withdrawn. So a worker never makes money leave that somebody has long replaced by hand.
+"""
+
+import hmac
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from vextrus_payments.capabilities import Feature
+from vextrus_payments.engine.context import AttemptLog, Context, in_doubt
+from vextrus_payments.errors import (
+    ConfigurationError,
+    ConflictError,
+    DeclinedError,
+    Effect,
+    GatewayError,
+    InvalidRequestError,
+    OperationConflictError,
+    OutcomeNotRecordedError,
+    ReconciliationRequiredError,
+    StaleStateError,
+    StorageError,
+    ThrottledError,
+    UnsupportedOperationError,
+)
+from vextrus_payments.gateways.base import PaymentGateway
+from vextrus_payments.outcomes import PayoutOutcome, Pending, TransferOutcome
+from vextrus_payments.paying_out import (
+    PayoutClaim,
+    payout_outcome_of,
+    plan_claim_payout,
+    plan_payout,
+    plan_payout_abandoned,
+    plan_payout_checkpoint,
+    plan_payout_declined,
+    plan_payout_doubted,
+    plan_payout_lost,
+    plan_payout_seen,
+    plan_payout_unsent,
+    plan_resolve_payout,
+    plan_withdraw_payout,
+    transfer_outcome_of,
+)
+from vextrus_payments.payment import Evidence
+from vextrus_payments.payouts import (
+    GatewayBalance,
+    PayoutCall,
+    PayoutKind,
+    PayoutRequest,
+    PayoutSnapshot,
+    TransferRequest,
+    look_up_of,
+)
+from vextrus_payments.plans import Committed, PayoutPlan, ReceiptElsewhere
+from vextrus_payments.records import OperationState, Payout
+from vextrus_payments.resolving import ResolveRequest
+from vextrus_payments.states import OPEN_STATES
+from vextrus_payments.wire import CallContext, SendBy
+
+Planner = Callable[[Payout], PayoutPlan | None]
+
+#: The mark under which a person has said that the payouts of a restored store were compared with the gateway's.
+CLEARED_MARK: Final = "payouts.cleared"
+#: A commit goes stale only when another one got through.
+_MAX_ROUNDS: Final = 200
+_STORAGE_WAITS_S: Final = (0.05, 0.2, 0.5, 1.0, 2.0)
+
+
+class Payouts:
+    """The flows of payouts and transfers."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    # --- the verbs ----------------------------------------------------------------------------------------------
+
+    async def payout(self, tenant: str, request: PayoutRequest, wait_s: float | None = None) -> PayoutOutcome:
+        """See Payments.payout."""
+        payout, pending = await self._asked(tenant, request, wait_s)
+        return pending or payout_outcome_of(payout)
+
+    async def transfer(
+        self, tenant: str, request: TransferRequest, wait_s: float | None = None
+    ) -> TransferOutcome:
+        """See Payments.transfer."""
+        payout, pending = await self._asked(tenant, request, wait_s)
+        return pending or transfer_outcome_of(payout)
+
+    async def status(self, tenant: str, operation_id: str) -> PayoutOutcome | TransferOutcome:
+        """See Payments.payout_status."""
+        payout = await self._of_operation(tenant, operation_id)
+        return _outcome(await self.look(tenant, payout.payout_id))
+
+    async def balance(self, tenant: str, gateway_name: str) -> GatewayBalance:
+        """See Payments.balance."""
+        gateway = await self._context.gateway(tenant, gateway_name)
+        if not gateway.capabilities.can(Feature.BALANCE):
+            raise UnsupportedOperationError(
+                f"{gateway_name} does not tell what it holds: it cannot, or no credentials for it are configured."
+            ).about(gateway=gateway_name, tenant=tenant)
+        return await gateway.get_balance()
+
+    async def look(self, tenant: str, payout_id: str) -> Payout:
+        """See Engine.look_payout."""
+        context = self._context
+        flight = context.flights.start(
+            ("payout.look", tenant, payout_id), lambda: self._look(tenant, payout_id)
+        )
+        await context.flights.join(flight, None)
+        return flight.result()
+
+    async def restored(self, tenant: str, payout_id: str) -> Payout:
+        """See Engine.look_payout, of a store that was restored from a backup."""
+        now = self._context.store.now
+        await self._record(tenant, payout_id, lambda payout: plan_payout_doubted(payout, now()))
+        return await self.look(tenant, payout_id)
+
+    async def resolve(self, tenant: str, request: ResolveRequest) -> Payout:
+        """See Payments.resolve_payout. Asks no gateway: it only writes, and once."""
+        context = self._context
+        flight = context.flights.start(
+            ("payout.resolve", tenant, request), lambda: self._resolve(tenant, request)
+        )
+        await context.flights.join(flight, None)
+        return flight.result()
+
+    async def withdraw(self, tenant: str, operation_id: str) -> PayoutOutcome | TransferOutcome | None:
+        """Cancel a payout that was never let out; None: there is none with that operation."""
+        context = self._context
+        payout = await context.store.find_payout(tenant, operation_id)
+        if payout is None:
+            return None
+        payout_id = payout.payout_id
+        flight = context.flights.start(
+            ("payout.withdraw", tenant, payout_id),
+            lambda: self._record(
+                tenant, payout_id, lambda now: plan_withdraw_payout(now, context.store.now())
+            ),
+        )
+        await context.flights.join(flight, None)
+        return _outcome(flight.result())
+
+    async def seen(self, tenant: str, payout_id: str, snapshot: PayoutSnapshot) -> Payout:
+        """Record what a gateway shows of a payout, whoever asked; see Engine.apply_event."""
+        context = self._context
+        return await self._record(
+            tenant,
+            payout_id,
+            lambda payout: plan_payout_seen(payout, snapshot, context.store.now(), context.accounts),
+        )
+
+    async def clear_restored(self) -> None:
+        """See Payments.clear_payouts."""
+        context = self._context
+        await context.guard()
+        lineage = await self._restored_lineage()
+        if lineage is None:
+            return
+        for _ in range(_MAX_ROUNDS):
+            known = await context.store.get_mark(CLEARED_MARK)
+            if known == lineage or await context.store.put_mark(CLEARED_MARK, lineage, expected=known):
+                return
+        raise StorageError("The mark of cleared payouts is changed by others all the time.")
+
+    # --- asked for ----------------------------------------------------------------------------------------------
+
+    async def _asked(
+        self, tenant: str, request: PayoutRequest | TransferRequest, wait_s: float | None
+    ) -> tuple[Payout, Pending | None]:
+        context = self._context
+        gateway = await self._gateway(tenant, request.gateway)
+        # Refused before anything is written: what the gateway would never take.
+        gateway.check_payout(_call_of_request(request))
+        flight = context.flights.start(
+            ("payout", tenant, request.operation_id, request.digest()),
+            lambda: self._run(tenant, request, gateway),
+        )
+        limit_s = context.limits.wait_s if wait_s is None else wait_s
+        if await context.flights.join(flight, limit_s):
+            return flight.result()
+        known = await context.store.find_payout(tenant, request.operation_id)
+        if known is not None:
+            return known, None
+        raise ConflictError(
+            "This payout is being reserved and is not done yet.",
+            code="in_progress",
+            next_step="Call again with the same operation id.",
+        ).about(tenant=tenant, operation_id=request.operation_id)
+
+    async def _run(
+        self, tenant: str, request: PayoutRequest | TransferRequest, gateway: PaymentGateway
+    ) -> tuple[Payout, Pending | None]:
+        """Reserve, claim and send; where somebody else has, wait for it or look it up."""
+        context, waited_s = self._context, 0.0
+        await self._guard()  # before the intent is written
+        payout = await self._reserved(tenant, request, gateway)
+        _check_mode(payout, gateway)
+        terms = context.terms(gateway.capabilities)
+        for _ in range(_MAX_ROUNDS):
+            if payout.state is OperationState.RESERVED:
+                await self._guard()
+            deadline = context.deadline()
+            plan, answer = plan_claim_payout(payout, terms, context.store.now())
+            if isinstance(answer, PayoutClaim):
+                assert plan is not None, "a claim comes with its plan"
+                if isinstance(await context.store.commit_payout(plan), Committed):
+                    return await self._submit(answer, gateway, deadline)
+            elif answer.busy_for_s is None:
+                payout = await self._look(tenant, payout.payout_id)
+                if payout.state is not OperationState.RESERVED:
+                    return payout, None
+                continue  # its process died before anything left
+            else:
+                paused_s = await context.pause(answer.busy_for_s, waited_s)
+                if not paused_s:
+                    return payout, None
+                waited_s += paused_s
+            payout = await self._get(tenant, payout.payout_id)
+        raise StorageError("The payout is changed by others all the time.", tenant=tenant)
+
+    async def _reserved(
+        self, tenant: str, request: PayoutRequest | TransferRequest, gateway: PaymentGateway
+    ) -> Payout:
+        """The durable intent of this operation id, made now or before.
+
+        Raises:
+            OperationConflictError: the id belongs to another intent.
+        """
+        context = self._context
+        for _ in range(_MAX_ROUNDS):
+            known = await context.store.find_payout(tenant, request.operation_id)
+            if known is not None:
+                if hmac.compare_digest(known.operation.digest, request.digest()):
+                    return known
+                break
+            payout_id = context.ids.new("pyo")
+            plan = plan_payout(tenant, payout_id, gateway.mode, request, context.store.now())
+            if isinstance(await context.store.commit_payout(plan), Committed):
+                return plan.payout
+            if await context.store.find_payout(tenant, request.operation_id) is None:
+                break  # a payment or an agreement has the id
+        raise OperationConflictError("This operation id was used before with other parameters.").about(
+            tenant=tenant, gateway=request.gateway, operation_id=request.operation_id
+        )
+
+    async def _guard(self) -> None:
+        """Before money leaves.
+
+        Raises:
+            ReconciliationRequiredError: the store was restored, and was not reconciled since; or it was, and nobody has
+                said that the payouts made meanwhile are accounted for, which no gateway can be asked about.
+        """
+        context = self._context
+        await context.guard()
+        lineage = await self._restored_lineage()
+        if lineage is not None and await context.store.get_mark(CLEARED_MARK) != lineage:
+            raise ReconciliationRequiredError(
+                "The store was restored from a backup, and payouts made since the backup are in no record here: the "
+                "gateway cannot be asked for them, so a repeated call could pay twice. Nothing was sent.",
+                next_step="Compare with the gateway's statement, enter or replace what is missing, then run "
+                "`vextrus-pay payout clear-restored`.",
+            )
+
+    async def _restored_lineage(self) -> str | None:
+        epochs = self._context.epochs
+        return None if epochs is None else await epochs.restored_lineage()
+
+    # --- the one send -------------------------------------------------------------------------------------------
+
+    async def _submit(
+        self, claim: PayoutClaim, gateway: PaymentGateway, deadline: SendBy
+    ) -> tuple[Payout, Pending | None]:
+        """Every way out writes something down."""
+        context, tenant, payout_id = self._context, claim.tenant, claim.payment_id
+        log, held_back = AttemptLog(context, claim), False
+
+        async def checkpoint(evidence: Evidence) -> None:
+            nonlocal held_back
+            held_back = True  # what fails in here keeps the money from leaving
+            # Fenced: whoever lost the claim is stopped here, before the request that moves money.
+            await self._checkpoint(claim, evidence)
+            held_back = False
+
+        try:
+            snapshot = await gateway.payout(
+                call_of(claim.payout),
+                context=replace(log.call(deadline), payment_id=None),
+                on_checkpoint=checkpoint,
+            )
+        except Exception as error:  # noqa: BLE001 - whatever an adapter raises, the claim must be settled
+            failure = error
+        else:
+            await self.seen(tenant, payout_id, snapshot)
+            await self._lost(claim)  # if it settled nothing, nobody knows
+            await log.close(snapshot.state)
+            return await self._get(tenant, payout_id), None
+        if held_back:
+            await self._unsent(claim)
+        elif in_doubt(failure, log):
+            await self._lost(claim)
+        elif isinstance(failure, DeclinedError) and failure.final:
+            reason = failure.reason
+            await self._record(
+                tenant,
+                payout_id,
+                lambda now: plan_payout_declined(now, claim.fence, reason, context.store.now()),
+            )
+        else:
+            await self._unsent(claim)
+        await log.close(type(failure).__name__)
+        if held_back and isinstance(failure, StorageError):
+            raise _not_sent_for(failure)
+        if not isinstance(failure, GatewayError):
+            raise failure
+        payout = await self._get(tenant, payout_id)
+        if payout.state is not OperationState.RESERVED:
+            return payout, None
+        context.unanswered(failure, event="submission.not_sent", operation_id=claim.operation_id)
+        wait_s = failure.retry_after_s if isinstance(failure, ThrottledError) else None
+        pending = Pending(
+            payment_id=payout_id, sent=False, retry_after_s=wait_s, operation_id=claim.operation_id
+        )
+        return payout, pending
+
+    async def _checkpoint(self, claim: PayoutClaim, evidence: Evidence) -> None:
+        store = self._context.store
+        for _ in range(_MAX_ROUNDS):
+            now = await self._get(claim.tenant, claim.payment_id)
+            plan = plan_payout_checkpoint(now, claim.fence, evidence, store.now())
+            if isinstance(await store.commit_payout(plan), Committed):
+                return
+        raise StorageError("The payout is changed by others all the time.", tenant=claim.tenant)
+
+    async def _lost(self, claim: PayoutClaim) -> None:
+        now = self._context.store.now
+        await self._record(
+            claim.tenant, claim.payment_id, lambda payout: plan_payout_lost(payout, claim.fence, now())
+        )
+
+    async def _unsent(self, claim: PayoutClaim) -> None:
+        now = self._context.store.now
+        await self._record(
+            claim.tenant, claim.payment_id, lambda payout: plan_payout_unsent(payout, claim.fence, now())
+        )
+
+    # --- look-up ------------------------------------------------------------------------------------------------
+
+    async def _look(self, tenant: str, payout_id: str) -> Payout:
+        """Judge what a dead process left behind, and ask the gateway where it can be asked. Moves nothing."""
+        context = self._context
+        payout = await self._get(tenant, payout_id)
+        if payout.state not in OPEN_STATES:
+            return payout
+        gateway = await context.gateway(tenant, payout.gateway)
+        _check_mode(payout, gateway)
+        settle_s = context.terms(gateway.capabilities).settle_s
+        payout = await self._record(
+            tenant, payout_id, lambda now: plan_payout_abandoned(now, settle_s, context.store.now())
+        )
+        known = look_up_of(payout.operation.evidence)
+        if known is None or payout.state not in (OperationState.UNKNOWN, OperationState.PENDING):
+            return payout
+        call = CallContext(operation_id=payout.operation_id)
+        try:
+            snapshot = await gateway.look_up_payout(call_of(payout), resume=known, context=call)
+        except GatewayError as error:
+            context.unanswered(error, gateway=payout.gateway)
+            return payout
+        return payout if snapshot is None else await self.seen(tenant, payout_id, snapshot)
+
+    # --- operators ----------------------------------------------------------------------------------------------
+
+    async def _resolve(self, tenant: str, request: ResolveRequest) -> Payout:
+        context = self._context
+        payout = await self._get(tenant, request.payment_id)
+        gateway = await context.gateway(tenant, payout.gateway)
+        _check_mode(payout, gateway)
+        settle_s = context.terms(gateway.capabilities).settle_s
+        about = {"tenant": tenant, "gateway": payout.gateway, "operation_id": payout.operation_id}
+        plan = plan_resolve_payout(payout, request, settle_s, context.store.now(), context.accounts)
+        # Committed once and never planned again: another version is another question.
+        answer = await context.store.commit_payout(plan)
+        if isinstance(answer, ReceiptElsewhere):
+            raise ConflictError(
+                "That transaction is booked to something else.",
+                code="receipt_elsewhere",
+                next_step="Check the transaction id; nothing was written.",
+            ).about(**about)
+        if not isinstance(answer, Committed):
+            raise StaleStateError(
+                "The payout changed while the answer was being written; nothing was."
+            ).about(**about)
+        context.recorder.on_commit()
+        return plan.payout
+
+    # --- within -------------------------------------------------------------------------------------------------
+
+    async def _gateway(self, tenant: str, name: str) -> PaymentGateway:
+        gateway = await self._context.gateway(tenant, name)
+        if not gateway.capabilities.can(Feature.PAYOUTS):
+            raise UnsupportedOperationError(
+                f"{name} pays nothing out: it cannot, or no credentials for it are configured."
+            ).about(gateway=name, tenant=tenant)
+        return gateway
+
+    async def _get(self, tenant: str, payout_id: str) -> Payout:
+        found = await self._context.store.get_payout(tenant, payout_id)
+        if found is None:
+            raise InvalidRequestError(
+                "There is no payout of that id here.", field="payout_id", rule="an id that payout gave"
+            )
+        return found
+
+    async def _of_operation(self, tenant: str, operation_id: str) -> Payout:
+        found = await self._context.store.find_payout(tenant, operation_id)
+        if found is None:
+            raise InvalidRequestError(
+                "There is no payout or transfer with that operation here.",
+                field="operation_id",
+                rule="of a payout or transfer",
+            )
+        return found
+
+    async def _record(self, tenant: str, payout_id: str, planner: Planner) -> Payout:
+        """Write what the planner makes of the freshest payout, and give it back as it is after that.
+
+        Raises:
+            OutcomeNotRecordedError: the store would not take it, after several tries. The payout is still submitting
+                there, with what was known before it was sent.
+        """
+        failure = "the store kept refusing"
+        for wait_s in (*_STORAGE_WAITS_S, None):
+            try:
+                return await self._record_once(tenant, payout_id, planner)
+            except StorageError as error:
+                failure = error.what
+            if wait_s is not None:
+                await self._context.sleeper.sleep(wait_s)
+        raise OutcomeNotRecordedError(
+            f"What became of the payout could not be recorded ({failure})", tenant=tenant
+        )
+
+    async def _record_once(self, tenant: str, payout_id: str, planner: Planner) -> Payout:
+        context = self._context
+        for _ in range(_MAX_ROUNDS):
+            now = await self._get(tenant, payout_id)
+            plan = planner(now)
+            if plan is None:
+                return now
+            answer = await context.store.commit_payout(plan)
+            if isinstance(answer, ReceiptElsewhere):
+                # The gateway names a transaction that is another's already: it says nothing about this one.
+                context.observer.event("payout.receipt_elsewhere", gateway=now.gateway)
+                return now
+            if isinstance(answer, Committed):
+                if plan.outbox:
+                    context.recorder.on_commit()
+                return plan.payout
+        raise StorageError("The payout is changed by others all the time.", tenant=tenant)
+
+
+def call_of(payout: Payout) -> PayoutCall:
+    """What the adapter is asked; our id is what the gateway sees."""
+    return PayoutCall(
+        kind=payout.kind,
+        gateway_order_id=payout.payout_id,
+        amount=payout.amount,
+        receiver=payout.receiver,
+        direction=payout.direction,
+    )
+
+
+def _call_of_request(request: PayoutRequest | TransferRequest) -> PayoutCall:
+    if isinstance(request, TransferRequest):
+        return PayoutCall(
+            kind=PayoutKind.TRANSFER,
+            gateway_order_id="pyo_",
+            amount=request.amount,
+            direction=request.direction,
+        )
+    return PayoutCall(
+        kind=request.kind, gateway_order_id="pyo_", amount=request.amount, receiver=request.receiver
+    )
+
+
+def _outcome(payout: Payout) -> PayoutOutcome | TransferOutcome:
+    return transfer_outcome_of(payout) if payout.kind is PayoutKind.TRANSFER else payout_outcome_of(payout)
+
+
+def _check_mode(payout: Payout, gateway: PaymentGateway) -> None:
+    if gateway.mode is payout.mode:
+        return
+    raise ConfigurationError(
+        f"The payout was made in {payout.mode} mode, and {payout.gateway} is configured for {gateway.mode}.",
+        code="mode_changed",
+        next_step=f"Use {payout.mode} credentials for it.",
+    ).about(gateway=payout.gateway, tenant=payout.tenant)
+
+
+def _not_sent_for(failure: StorageError) -> StorageError:
+    """The store failed before the payout left, so nothing did."""
+    return StorageError(
+        "The store failed before the payout was sent, so it was not.",
+        code=failure.code,
+        effect=Effect.NONE,
+        next_step="Check the store, then call again with the same operation id.",
+    )
