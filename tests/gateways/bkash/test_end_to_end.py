@@ -1,4 +1,5 @@
-"""Every verb over real HTTP against the local sandbox, whose books are kept apart from the SDK's."""
+"""Every verb over real HTTP against the local sandbox, whose books are kept apart from the SDK's: on v1.2.0-beta and on
+v2, which differ in nothing but holds."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,6 +9,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from vextrus_payments.clock import SystemClock, SystemSleeper
 from vextrus_payments.errors import (
     AnswerLostError,
     AuthenticationRejectedError,
@@ -35,6 +37,8 @@ from vextrus_payments.payment import (
 from vextrus_payments.reasons import ReasonCode
 from vextrus_payments.retry import RetryPolicy
 from vextrus_payments.snapshots import AgreementState, RefundState, SnapshotState
+from vextrus_payments.tokens.cache import TokenCache
+from vextrus_payments.tokens.memory import MemoryTokenBackend
 from vextrus_payments_sandbox import SandboxServer
 from vextrus_payments_sandbox.walk import walk
 
@@ -42,6 +46,11 @@ RETURN = "http://127.0.0.1:9/return"
 # One server and one event loop for the module; the sandbox starts over before each test.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+HOLDS = pytest.mark.parametrize("shop", ["v1"], indirect=True)
+"""Nobody knows how money that is held on v2 is captured."""
+REFUNDS = pytest.mark.parametrize(
+    ("shop", "api"), [("v1", "v1"), ("v1", "v2"), ("v2", "v2")], indirect=["shop"]
+)
 BALANCE_LOW = "01823074817"
 BLOCKED = "01823074818"
 
@@ -49,21 +58,26 @@ BLOCKED = "01823074818"
 class Shop:
     """A merchant with a gateway, and the sandbox he sells in."""
 
-    def __init__(self, sandbox: SandboxServer, http: httpx.AsyncClient) -> None:
+    def __init__(self, sandbox: SandboxServer, http: httpx.AsyncClient, version: str) -> None:
         self.sandbox = sandbox
+        self.version = version
         self.http = http
         self.gateway = self.another()
         self.count = 0
 
-    def another(self, **changes: Any) -> BkashGateway:
+    def config(self, **changes: Any) -> BkashConfig:
         known = self.sandbox.info["gateways"]["bkash"]
-        config = BkashConfig(
-            api_url=known["base_url"],
+        root = known["base_url"]
+        given = {
+            "api_url": root if self.version == "v1" else root.removesuffix("/v1.2.0-beta") + "/v2",
             **{name: known[name] for name in ("app_key", "app_secret", "username", "password")},
-            callback_url=RETURN,
+            "callback_url": RETURN,
             **changes,
-        )
-        return BkashGateway(config, retry=RetryPolicy.never())
+        }
+        return BkashConfig(**given)
+
+    def another(self, **changes: Any) -> BkashGateway:
+        return BkashGateway(self.config(**changes), retry=RetryPolicy.never())
 
     async def session(self, amount: str = "100", **changes: Any) -> PaymentSession:
         self.count += 1
@@ -116,6 +130,7 @@ def call_of(session: PaymentSession) -> ExecuteCall:
         gateway_reference=session.gateway_reference,
         gateway_order_id=session.gateway_order_id,
         amount=session.amount,
+        agreement_id=session.agreement_id,
     )
 
 
@@ -152,11 +167,11 @@ async def sandbox() -> AsyncIterator[SandboxServer]:
         yield server
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def shop(sandbox: SandboxServer) -> AsyncIterator[Shop]:
+@pytest_asyncio.fixture(loop_scope="module", params=["v1", "v2"])
+async def shop(sandbox: SandboxServer, request: pytest.FixtureRequest) -> AsyncIterator[Shop]:
     async with httpx.AsyncClient(base_url=sandbox.url, trust_env=False, verify=False) as http:
         (await http.post("/_sandbox/reset")).raise_for_status()
-        found = Shop(sandbox, http)
+        found = Shop(sandbox, http, request.param)
         async with found.gateway:
             yield found
         assert sandbox.world.audit() == [], "the sandbox's own books are in order"
@@ -352,6 +367,7 @@ async def test_bearer_merchants_are_served_too(shop: Shop) -> None:
 # --------------------------------------------------------------------------------------------- authorize and capture
 
 
+@HOLDS
 async def test_an_authorization_is_captured_once(shop: Shop) -> None:
     call = await shop.approved(intent=Intent.AUTHORIZATION)
     held = await shop.gateway.execute_payment(call)
@@ -366,6 +382,7 @@ async def test_an_authorization_is_captured_once(shop: Shop) -> None:
     assert (await shop.book(call.gateway_reference))["amount"] == "100.00"
 
 
+@HOLDS
 async def test_an_authorization_is_voided_once(shop: Shop) -> None:
     call = await shop.approved(intent=Intent.AUTHORIZATION)
     await shop.gateway.execute_payment(call)
@@ -376,6 +393,7 @@ async def test_an_authorization_is_voided_once(shop: Shop) -> None:
     assert (caught.value.final, caught.value.reason.code) == (True, ReasonCode.PAYMENT_CANCELLED)
 
 
+@HOLDS
 async def test_both_spellings_of_the_void_route(shop: Shop) -> None:
     async with shop.another(void_path="confirm/capture/void") as gateway:
         shop.gateway = gateway
@@ -386,6 +404,7 @@ async def test_both_spellings_of_the_void_route(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("fault", ["drop_after", "error_5xx_after", "malformed", "code_after"])
+@HOLDS
 @pytest.mark.parametrize(("verb", "state"), [("capture", SnapshotState.PAID), ("void", SnapshotState.VOIDED)])
 async def test_a_lost_capture_or_void_is_found(
     shop: Shop, fault: str, verb: str, state: SnapshotState
@@ -400,7 +419,7 @@ async def test_a_lost_capture_or_void_is_found(
 # ------------------------------------------------------------------------------------------------------- refunds
 
 
-@pytest.mark.parametrize("api", ["v1", "v2"])
+@REFUNDS
 async def test_partial_refunds(shop: Shop, api: str) -> None:
     async with shop.another(refund_api=api) as gateway:
         shop.gateway = gateway
@@ -420,7 +439,7 @@ async def test_partial_refunds(shop: Shop, api: str) -> None:
     assert Money(row["refunded"]) == Money("30") + (Money("30") if api == "v2" else Money("0"))
 
 
-@pytest.mark.parametrize("api", ["v1", "v2"])
+@REFUNDS
 @pytest.mark.parametrize(
     "fault", ["drop_after", "drop_mid_body", "error_5xx_after", "malformed", "html", "code_after"]
 )
@@ -475,7 +494,8 @@ async def test_an_agreement_is_made_charged_and_ended(shop: Shop) -> None:
     with pytest.raises(DeclinedError) as early:
         await gateway.execute_agreement(session.gateway_reference)
     assert not early.value.final
-    await walk(session.checkout_url)
+    hint = gateway.parse_return(httpx.URL(await walk(session.checkout_url)).params)
+    assert (hint.gateway_reference, hint.verdict) == (session.gateway_reference, HintVerdict.SUCCESS)
     agreement = await gateway.execute_agreement(session.gateway_reference)
     assert agreement.state is AgreementState.ACTIVE and agreement.agreement_id is not None
     again = await gateway.execute_agreement(session.gateway_reference)
@@ -496,6 +516,19 @@ async def test_an_agreement_is_made_charged_and_ended(shop: Shop) -> None:
     assert caught.value.reason.code is ReasonCode.INVALID_AGREEMENT
 
 
+async def test_a_lost_charge_of_an_agreement_is_found(shop: Shop) -> None:
+    session = await shop.gateway.create_agreement(AgreementRequest(payer_reference="01770618575"))
+    assert session.checkout_url is not None
+    await walk(session.checkout_url)
+    agreement = await shop.gateway.execute_agreement(session.gateway_reference)
+    charge = await shop.session("55", params=BkashCheckout(agreement_id=agreement.agreement_id))
+    assert charge.checkout_url is not None
+    await walk(charge.checkout_url)
+    await shop.fault("execute", "drop_after")
+    assert (await shop.gateway.execute_payment(call_of(charge))).state is SnapshotState.PAID
+    assert (await shop.moved()).count("execute") == 1
+
+
 async def test_a_lost_agreement_execute_is_found(shop: Shop) -> None:
     session = await shop.gateway.create_agreement(AgreementRequest(payer_reference="01770618575"))
     assert session.checkout_url is not None
@@ -503,6 +536,33 @@ async def test_a_lost_agreement_execute_is_found(shop: Shop) -> None:
     await shop.fault("execute", "drop_after")
     agreement = await shop.gateway.execute_agreement(session.gateway_reference)
     assert agreement.state is AgreementState.ACTIVE
+
+
+# ----------------------------------------------------------------------------------------------- two versions at once
+
+
+@pytest.mark.parametrize("shop", ["v2"], indirect=True)
+async def test_a_tenant_on_v1_and_one_on_v2_share_one_grant_and_one_set_of_payments(shop: Shop) -> None:
+    clock = SystemClock()
+    cache = TokenCache(MemoryTokenBackend(), clock=clock, sleeper=SystemSleeper())
+    root = shop.gateway.config.api_url
+    old_config = shop.config(api_url=root.removesuffix("/v2") + "/v1.2.0-beta")
+    async with (
+        BkashGateway(shop.config(), tokens=cache, tenant="new") as new,
+        BkashGateway(old_config, tokens=cache, tenant="old") as old,
+    ):
+        shop.gateway = new
+        call, transaction_id = await shop.paid("100")
+        shop.gateway = old
+        other, _ = await shop.paid("110")
+        assert (await old.get_payment_status(status_of(call))).state is SnapshotState.PAID
+        assert (await new.get_payment_status(status_of(other))).state is SnapshotState.PAID
+        await old.refund_payment(refund_of(call, transaction_id, "10"), on_checkpoint=Keeper())
+    assert (await shop.operations()).count("grant") == 1
+    assert sorted({path.split("/")[1] for path in (one["path"] for one in await shop.wire())}) == [
+        "v1.2.0-beta",
+        "v2",
+    ]
 
 
 # -------------------------------------------------------------------------------------------------------- manners
