@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from tests.in_process import AppTransport
-from vextrus_payments.gateways.bkash import models
+from vextrus_payments.gateways.bkash import ApiVersion, models
+from vextrus_payments.gateways.bkash import v2_models as v2
 from vextrus_payments.gateways.bkash.config import BkashConfig
 from vextrus_payments.gateways.bkash.gateway import BkashGateway
 from vextrus_payments.gateways.bkash.steps import RefundApi
@@ -23,6 +24,7 @@ from vextrus_payments_sandbox.app import create_app
 from vextrus_payments_sandbox.serve import SandboxServer
 
 _MONEY = frozenset({"debit", "hold", "capture", "release", "refund"})
+_GRANTS = (models.PATH_GRANT, models.PATH_REFRESH, v2.PATH_GRANT, v2.PATH_REFRESH)
 
 
 class Watched:
@@ -36,7 +38,7 @@ class Watched:
         self, request: WireRequest, *, safety: Safety, timeout_s: float, send_by: SendBy | None = None
     ) -> WireResponse:
         answer = await self._inner.send(request, safety=safety, timeout_s=timeout_s, send_by=send_by)
-        if "/token/" in request.url:
+        if request.url.endswith(_GRANTS):
             found = json.loads(answer.body)
             self.tokens |= {found[name] for name in ("id_token", "refresh_token") if name in found}
         return answer
@@ -65,10 +67,11 @@ class SandboxWorld:
         merchant = self._bkash.merchant
         return (merchant.app_secret, merchant.password, *sorted(self._watched.tokens))
 
-    def config(self, refund_api: RefundApi) -> BkashConfig:
+    def config(self, refund_api: RefundApi, version: ApiVersion) -> BkashConfig:
         merchant = self._bkash.merchant
+        root = models.ROOT_PATH if version is ApiVersion.V1 else v2.ROOT_PATH
         return BkashConfig(
-            api_url=self.base_url,
+            api_url=self.base_url.removesuffix(models.ROOT_PATH) + root,
             callback_url="http://127.0.0.1:9/return",
             app_key=Secret(merchant.app_key),
             app_secret=Secret(merchant.app_secret),
@@ -101,7 +104,7 @@ class SandboxWorld:
         )
 
     def is_token_request(self, request: WireRequest) -> bool:
-        return request.url.endswith((models.PATH_GRANT, models.PATH_REFRESH))
+        return request.url.endswith(_GRANTS)
 
     async def inject(self, verb: Verb, fault: Fault) -> bool:
         name, times = _NATIVE.get(fault, ("", 1))
@@ -145,10 +148,15 @@ async def in_process() -> AsyncIterator[SandboxWorld]:
         yield SandboxWorld(app, AppTransport(client), "http://127.0.0.1:28600" + models.ROOT_PATH, clock)
 
 
-def adapter(world: SandboxWorld, transport: Transport, refund_api: RefundApi = RefundApi.V2) -> BkashGateway:
+def adapter(
+    world: SandboxWorld,
+    transport: Transport,
+    refund_api: RefundApi = RefundApi.V2,
+    version: ApiVersion = ApiVersion.V1,
+) -> BkashGateway:
     clock = world.clock
     return BkashGateway(
-        world.config(refund_api),
+        world.config(refund_api, version),
         transport=transport,
         clock=clock,
         sleeper=FakeSleeper(clock),
@@ -156,13 +164,27 @@ def adapter(world: SandboxWorld, transport: Transport, refund_api: RefundApi = R
     )
 
 
-@pytest.mark.parametrize("refund_api", list(RefundApi))
-async def test_bkash_keeps_the_rules_under_every_fault_of_the_line(refund_api: RefundApi) -> None:
-    report = await check_gateway(lambda world, transport: adapter(world, transport, refund_api), in_process)
-    assert len(report.scenarios) > 100
+@pytest.mark.parametrize(
+    ("version", "refund_api"),
+    [
+        (ApiVersion.V1, RefundApi.V1),
+        (ApiVersion.V1, RefundApi.V2),
+        (ApiVersion.V2, RefundApi.V2),
+    ],
+)
+async def test_bkash_keeps_the_rules_under_every_fault_of_the_line(
+    version: ApiVersion, refund_api: RefundApi
+) -> None:
+    report = await check_gateway(
+        lambda world, transport: adapter(world, transport, refund_api, version), in_process
+    )
+    assert len(report.scenarios) > (100 if version is ApiVersion.V1 else 70)
 
 
-async def test_bkash_keeps_the_rules_over_a_real_socket_under_the_sandboxs_own_faults() -> None:
+@pytest.mark.parametrize(("version", "verbs"), [(ApiVersion.V1, 6), (ApiVersion.V2, 4)])
+async def test_bkash_keeps_the_rules_over_a_real_socket_under_the_sandboxs_own_faults(
+    version: ApiVersion, verbs: int
+) -> None:
     clock = FakeClock()
     transport = HttpxTransport(clock=clock)
 
@@ -174,6 +196,8 @@ async def test_bkash_keeps_the_rules_over_a_real_socket_under_the_sandboxs_own_f
             server.app.state.faults.clear()
             yield SandboxWorld(server.app, transport, server.base_url, clock)
 
-        report = await check_gateway(adapter, emptied, native=True)
+        report = await check_gateway(
+            lambda world, transport: adapter(world, transport, version=version), emptied, native=True
+        )
         await transport.aclose()
-    assert len(report.scenarios) == len(_NATIVE) * len(Verb)
+    assert len(report.scenarios) == len(_NATIVE) * verbs
