@@ -1,0 +1,1 @@
+"""SSLCommerz v4, as far as public sources know it (the SSLCommerz dossier, §1.10)."""
