@@ -263,17 +263,24 @@ class Admin:
 
     async def walk_in(self, request: Request) -> Response:
         """Do what a payer does without the API: scan the QR code (``channel`` qr), or dial (ussd)."""
-        known = {"gateway": DEFAULT, "channel": "qr", "wallet": CUSTOMER["wallet"], "reference": ""}
+        known = {
+            "gateway": DEFAULT,
+            "channel": "qr",
+            "wallet": CUSTOMER["wallet"],
+            "reference": "",
+            "merchant": "",
+        }
         asked = known | await wish(request)
         texts = all(isinstance(value, str) for value in asked.values())
         if set(asked) != {*known, "amount"} or not texts:
             raise SandboxError(
-                'walk_in takes {"amount", "channel", "wallet", "reference", "gateway"}, all texts'
+                'walk_in takes {"amount", "channel", "wallet", "reference", "gateway", "merchant"}, all texts'
             )
         gateway = self._world.gateways.get(asked["gateway"])
         if gateway is None:
             raise SandboxError(f"unknown gateway; the gateways are {', '.join(self._world.gateways)}")
-        done = gateway.walk_in(asked["amount"], asked["channel"], asked["wallet"], asked["reference"])
+        payer = (asked["channel"], asked["wallet"], asked["reference"])
+        done = gateway.walk_in(asked["amount"], *payer, asked["merchant"])
         await self._courier.leave()
         return json_response(done)
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from vextrus_payments_sandbox.gateways import DEFAULT
 from vextrus_payments_sandbox.record import Entry
-from vextrus_payments_sandbox.redacting import body_shown, cut, url_shown
+from vextrus_payments_sandbox.redacting import body_shown, cut, endpoint_shown, url_shown
 from vextrus_payments_sandbox.taping import BODY_KEY, answer_shown
 from vextrus_payments_sandbox.wire_log import PATH_MAX
 from vextrus_payments_sandbox.world import World
@@ -52,7 +52,7 @@ class AdminTape:
             method=request.method,
             path=path,
             status=None,
-            request={"headers": {}, "body": body_shown(raw)},
+            request={"headers": {}, "body": _shown(name, raw)},
             answer=None,
         )
 
@@ -85,3 +85,17 @@ class AdminTape:
             return (gateway if "gateway" in asked else ""), ""
         row = self._world.gateways[gateway].row(reference)
         return gateway, "" if row is None else row.reference
+
+
+def _shown(name: str, raw: bytes) -> str:
+    """The body, its secrets hidden: of a webhook's address these are all that its query says."""
+    asked: Any = None
+    if name == "webhooks":
+        try:
+            asked = json.loads(raw)
+        except (ValueError, RecursionError):
+            asked = None
+    if isinstance(asked, dict) and isinstance(asked.get("url"), str):
+        asked["url"] = endpoint_shown(asked["url"])
+        raw = json.dumps(asked).encode("ascii")
+    return body_shown(raw)

@@ -25,6 +25,7 @@ import httpx
 from vextrus_payments.clock import Sleeper
 from vextrus_payments_sandbox import sns
 from vextrus_payments_sandbox.faults import WEBHOOK, Fault, FaultPlans
+from vextrus_payments_sandbox.redacting import endpoint_shown
 from vextrus_payments_sandbox.subscriptions import (
     Notice,
     Parcel,
@@ -101,6 +102,7 @@ class Courier:
         self._held: list[Parcel] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._seq = 0
+        faults.when_back_in_order.append(self._release)
 
     # ------------------------------------------------------------------------------------- subscriptions
 
@@ -177,7 +179,7 @@ class Courier:
         found = self.subscriptions.get(gateway)
         return {
             "gateway": gateway,
-            "url": found.url if found else None,
+            "url": endpoint_shown(found.url) if found else None,
             "confirmed": found.confirmed if found else False,
             "subscription_arn": found.arn if found else None,
             "signature_version": found.topic.version if found else None,
@@ -257,7 +259,7 @@ class Courier:
         match name:
             case "webhook_never":
                 WebhookTape(self._world, subscription.gateway, subscription.url, self._log(parcel, 0))
-            case "webhook_out_of_order":
+            case "webhook_out_of_order" if not self._holds_for(notice.gateway):
                 self._held.append(parcel)
             case "webhook_delayed":
                 self._start(parcel, after_s=fault.seconds if fault else 0)
@@ -339,8 +341,12 @@ class Courier:
             async with asyncio.timeout(ASK_WAIT_S):
                 await parcel.tried.wait()
 
+    def _holds_for(self, gateway: str) -> bool:
+        """Whether an announcement of this gateway is held back: the next one goes past it, whatever was ordered."""
+        return any(parcel.subscription.gateway == gateway for parcel in self._held)
+
     def _release(self) -> None:
-        """A notification has gone past those that were held back: now they follow."""
+        """A notification has gone past those that were held back, or none will: now they follow."""
         held, self._held = self._held, []
         for parcel in held:
             self._start(parcel)

@@ -7,7 +7,7 @@ fault itself (``magic.py``). In this order they are asked; of orders, those that
 then the older before the younger.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from random import Random
 from typing import Any, Final, Literal
@@ -36,6 +36,7 @@ SEED_MAX: Final = 2**53 - 1
 PLANS_MAX: Final = 1_000
 HEADER: Final = "x-sandbox-fault"
 ALWAYS: Final = "always"
+_IN_DISORDER: Final = "webhook_out_of_order"
 _FIELDS: Final = frozenset({"gateway", "operation", "fault", "times", "chance", "seed"})
 
 
@@ -83,6 +84,8 @@ class FaultPlans:
         self._plans: list[Plan] = []
         self._last_id = 0
         self.magic = Memory()
+        self.when_back_in_order: list[Callable[[], None]] = []
+        """Called when an order is called off under which announcements waited for the next one: let them go."""
 
     def order(self, wish: Any, operations: Mapping[str, Sequence[str]]) -> Plan:
         """Take an order from JSON; raises :class:`SandboxError` for anything that could never strike."""
@@ -135,14 +138,20 @@ class FaultPlans:
 
     def cancel(self, plan_id: int) -> None:
         """Forget one order; raises :class:`SandboxError` where there is none of this id."""
-        kept = [plan for plan in self._plans if plan.id != plan_id]
-        if len(kept) == len(self._plans):
+        called_off = [plan for plan in self._plans if plan.id == plan_id]
+        if not called_off:
             raise SandboxError("no fault of this id is waiting: it has struck, or it was cleared", 404)
-        self._plans = kept
+        self._call_off(called_off)
 
     def clear(self) -> None:
         """Forget every order."""
-        self._plans.clear()
+        self._call_off(list(self._plans))
+
+    def _call_off(self, plans: Sequence[Plan]) -> None:
+        self._plans = [plan for plan in self._plans if plan not in plans]
+        if any(plan.fault.partition(";")[0].strip() == _IN_DISORDER for plan in plans):
+            for let_go in self.when_back_in_order:
+                let_go()
 
     def restore(self, plans: Sequence[Plan]) -> None:
         """Take up orders that were written down; their ids go on."""
@@ -151,7 +160,7 @@ class FaultPlans:
 
     def reset(self) -> None:
         """Forget every order, and which payments have brought their own fault already."""
-        self.clear()
+        self._plans.clear()
         self.magic.forget()
 
     def as_json(self) -> list[dict[str, Any]]:

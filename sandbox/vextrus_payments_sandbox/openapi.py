@@ -158,7 +158,10 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         "Do what a merchant would do in the gateway's portal", "Done", "PortalOrder", (400, 404, 409)
     ),
     ("POST", "walk_in"): Operation(
-        "Let a payer pay without the merchant's API: a QR code, a short number", "Done", "WalkIn", (400, 409)
+        "Let a payer pay without the merchant's API: a QR code, a short number",
+        "Done",
+        "WalkIn",
+        (400, 404, 409),
     ),
     ("GET", "webhooks/{gateway}"): Operation(
         "Who is told of a gateway's payments, and every try to tell",

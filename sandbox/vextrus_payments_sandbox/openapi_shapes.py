@@ -365,6 +365,11 @@ def _orders(gateways: Mapping[str, Sequence[str]]) -> dict[str, Json]:
                 "channel": {"type": "string", "enum": ["qr", "ussd"], "default": "qr"},
                 "wallet": wallet,
                 "reference": TEXT,
+                "merchant": {
+                    "type": "string",
+                    "description": "its name; empty: the first one",
+                    "default": "",
+                },
             },
         ),
         "Subscription": obj(

@@ -132,6 +132,16 @@ def url_shown(text: str) -> str:
     )
 
 
+def endpoint_shown(url: str) -> str:
+    """The address of somebody's webhook: whatever its query says may be what lets a sender in."""
+    path, mark, query = url.partition("?")
+    values = (part.partition("=") for part in query.split("&"))
+    shown = "&".join(
+        f"{name}{equal}{hidden(value)}" if equal else hidden(name) for name, equal, value in values
+    )
+    return f"{path}{mark}{shown}"
+
+
 @lru_cache(maxsize=1_024)
 def is_secret(name: str) -> bool:
     """Whether a member, parameter or header of this name is never shown."""

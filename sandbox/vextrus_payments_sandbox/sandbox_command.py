@@ -134,6 +134,11 @@ def command(ctx: click.Context) -> None:
     help="Enforce what gateways demand of callers: two token grants an hour, each invoice number once.",
 )
 @click.option(
+    "--no-magic",
+    is_flag=True,
+    help="Let amounts such as 4002.06 and wallets such as 01800400206 be like any other: they bring no fault.",
+)
+@click.option(
     "--webhook-url",
     metavar="URL",
     help="Announce payments to this webhook address on this machine, once it has confirmed that it wants them.",
@@ -144,6 +149,7 @@ def serve(
     allow_remote: bool,
     as_json: bool,
     strict_manners: bool,
+    no_magic: bool,
     webhook_url: str | None,
     state: Path | None,
     seed_file: Path | None,
@@ -165,6 +171,7 @@ def serve(
             clock=standing,
             seed=seed,
             strict_manners=strict_manners,
+            magic=not no_magic,
             webhook_url=webhook_url,
             merchants=merchants,
             state=state,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import httpx
 
 from vextrus_payments_sandbox.record import Entry
-from vextrus_payments_sandbox.redacting import body_shown, headers_shown, url_shown
+from vextrus_payments_sandbox.redacting import body_shown, endpoint_shown, headers_shown
 from vextrus_payments_sandbox.subscriptions import Try
 from vextrus_payments_sandbox.world import World
 
@@ -27,7 +27,7 @@ class WebhookTape:
             f"{self._name}: under way" if row.number else f"{self._name}: never sent ({row.fault})",
             type=row.type,
             message_id=row.message_id,
-            url=url_shown(url),
+            url=endpoint_shown(url),
             number=row.number,
             status=None,
             error=None,

@@ -203,8 +203,13 @@ class SandboxGateway(Protocol):
         """Do what a merchant would do in the gateway's portal, without its API; raises :class:`SandboxError`."""
         ...
 
-    def walk_in(self, amount: str, channel: str, wallet: str, reference: str) -> Mapping[str, Any]:
-        """Let a payer pay without the merchant's API: a QR code, a short number; raises :class:`SandboxError`."""
+    def walk_in(
+        self, amount: str, channel: str, wallet: str, reference: str, merchant: str = ""
+    ) -> Mapping[str, Any]:
+        """Let a payer pay without the merchant's API: a QR code, a short number; raises :class:`SandboxError`.
+
+        `merchant`: the name of one, empty for the first.
+        """
         ...
 
     def page_url(self, reference: str, url: str) -> str | None:

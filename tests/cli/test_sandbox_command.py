@@ -55,6 +55,20 @@ def test_credentials_are_the_same_at_every_start(user: User, sandbox: Gateway) -
         assert other["gateways"]["bkash"][name] == sandbox.info["gateways"]["bkash"][name]
 
 
+@pytest.mark.parametrize(("options", "works"), [((), False), (("--no-magic",), True)])
+def test_without_magic_an_amount_is_an_amount(user: User, options: tuple[str, ...], works: bool) -> None:
+    with user.start("sandbox", "serve", "--port", "0", "--json", *options) as running:
+        url = json.loads(running.line())["url"]
+        numbers = {
+            one["wallet"] for one in httpx.get(f"{url}/_sandbox/wallets", trust_env=False).json()["wallets"]
+        }
+        assert "01770618575" in numbers
+        told = httpx.get(f"{url}/faults", trust_env=False).text
+        assert ("4002." not in told) is works
+        answer = httpx.put(f"{url}/_sandbox/wallets/01800400206", json={"balance": "5"}, trust_env=False)
+        assert answer.status_code == (404 if works else 200)  # a magic wallet is no wallet then
+
+
 def test_for_a_person_it_shows_where_it_is(user: User) -> None:
     with user.start("sandbox", "serve", "--port", "0") as running:
         shown = running.line_with("http://127.0.0.1:")

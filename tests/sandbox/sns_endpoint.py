@@ -34,6 +34,7 @@ class Received:
 
     headers: Mapping[str, str]
     raw: bytes
+    url: str = ""
 
     @property
     def envelope(self) -> dict[str, str]:
@@ -62,7 +63,7 @@ class Endpoint(httpx.AsyncBaseTransport):
         return [one for one in self.received if one.envelope["Type"] == "Notification"]
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        got = Received(dict(request.headers), await request.aread())
+        got = Received(dict(request.headers), await request.aread(), str(request.url))
         self.received.append(got)
         if self.on_request is not None:
             await self.on_request(got)

@@ -174,3 +174,18 @@ async def test_more_merchants_come_back_with_the_state(tmp_path: Path, clock: Fa
     assert [one.facts for one in after.state.world.gateways["nagad"].merchants_at("")] == told
     assert len(after.state.world.gateways["bkash"].merchants_at("")) == 3
     after.state.keeper.close()
+
+
+async def test_a_payer_at_the_counter_pays_the_merchant_whose_code_he_scans(shop: Shop, other: Shop) -> None:
+    wish = {"amount": "250.50", "merchant": "SandboxMerchant2"}
+    made = (await shop.http.post("/_sandbox/walk_in", json=wish)).json()
+    asked = {"trxID": made["transaction_id"]}
+    assert (await other.ask("general/searchTransaction", asked))["amount"] == "250.50"
+    assert (await shop.ask("general/searchTransaction", asked))["statusCode"] != "0000"
+    balances = {
+        one["name"]: one["balance"]
+        for one in (await shop.http.get("/_sandbox/merchants")).json()["merchants"]
+        if one["gateway"] == "bkash"
+    }
+    assert balances == {"SandboxMerchant": "0.00", "SandboxMerchant2": "250.50"}
+    assert (await shop.books())["problems"] == []

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vextrus_payments_sandbox.redacting import body_shown, headers_shown, text_shown, url_shown
+from vextrus_payments_sandbox.redacting import body_shown, endpoint_shown, headers_shown, text_shown, url_shown
 
 CANARY = "canary0Secret0Value0"
 
@@ -217,3 +217,18 @@ def test_no_json_leaks_or_breaks(around: Any, name: str, value: Any) -> None:
 @given(st.binary(max_size=300))
 def test_no_bytes_break_it(raw: bytes) -> None:
     assert len(body_shown(raw)) < 4_200 and len(body_shown(b"{" + raw)) < 4_200
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://127.0.0.1:8000/hook", "http://127.0.0.1:8000/hook"),
+        ("http://127.0.0.1/hook?", "http://127.0.0.1/hook?"),
+        ("http://127.0.0.1/hook?k=abc", "http://127.0.0.1/hook?k=[hidden: 3 characters]"),
+        ("http://127.0.0.1/hook?abc", "http://127.0.0.1/hook?[hidden: 3 characters]"),
+        ("http://127.0.0.1/h?a=1&&b=?=&c", "http://127.0.0.1/h?a=[hidden: 1 characters]&&b=[hidden: 2 characters]"
+            "&[hidden: 1 characters]"),
+    ],
+)  # fmt: skip
+def test_of_an_endpoint_no_value_of_the_query_is_shown(url: str, shown: str) -> None:
+    assert endpoint_shown(url) == shown

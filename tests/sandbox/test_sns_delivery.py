@@ -51,6 +51,10 @@ class Scene:
     async def order(self, fault: str, **more: Any) -> httpx.Response:
         return await self.shop.http.post("/_sandbox/faults", json={"fault": fault, **more})
 
+    async def faults(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = (await self.shop.http.get("/_sandbox/faults")).json()["faults"]
+        return found
+
     async def pay(self, amount: str = "25", **headers: str) -> str:
         """A payment made and everything sent that is to be sent: its trxID."""
         self.clock.step(seconds=200)  # beyond bKash's window for a second payment of the same amount
@@ -307,10 +311,28 @@ async def test_a_walk_in_payment_is_announced_without_our_invoice(told: Scene) -
     assert (await told.shop.query(made["transaction_id"]))["statusCode"] == "2002"  # it has no paymentID
 
 
+async def test_what_lets_a_sender_in_is_sent_and_never_shown(scene: Scene) -> None:
+    url = f"{URL}?k=HookPassword00&tenant=HookTenant01&HookBare02"
+    shown = (await scene.put(url=url)).json()
+    assert shown["confirmed"] is True and shown["url"].startswith(
+        f"{URL}?k=[hidden: 14 characters]&tenant=[hidden"
+    )
+    await scene.pay()
+    assert {one.url for one in scene.endpoint.received} == {url}
+    pages = [(await scene.shop.http.get(path)).text for path in ("/webhooks", "/wire?kind=all", ROUTE)]
+    record = (await scene.shop.http.get("/_sandbox/record?limit=100")).json()
+    for entry in record["entries"]:
+        pages.append((await scene.shop.http.get(f"/wire/{entry['seq']}")).text)
+    for page in (*pages, str(record)):
+        assert not [secret for secret in ("HookPassword00", "HookTenant01", "HookBare02") if secret in page]
+
+
 @pytest.mark.parametrize(
     ("wish", "status"),
     [
         ({}, 400),
+        ({"amount": "5", "merchant": "Nobody"}, 404),
+        ({"amount": "5", "merchant": None}, 400),
         ({"amount": 5}, 400),
         ({"amount": "0"}, 400),
         ({"amount": "1,500"}, 400),
@@ -530,11 +552,30 @@ async def test_an_early_one_that_is_refused_does_not_hold_the_answer_up_for_its_
 
 
 async def test_out_of_order(told: Scene) -> None:
-    await told.order("webhook_out_of_order", times=2)
-    first, second = await told.pay("25"), await told.pay("26")
-    assert told.endpoint.received == [] and (await told.state())["held"] == 2
-    third = await told.pay("27")
-    assert [one.message["trxID"] for one in told.endpoint.notifications] == [third, first, second]
+    await told.order("webhook_out_of_order")
+    first = await told.pay("25")
+    assert told.endpoint.received == [] and (await told.state())["held"] == 1
+    second, third = await told.pay("26"), await told.pay("27")
+    assert [one.message["trxID"] for one in told.endpoint.notifications] == [second, first, third]
+
+
+async def test_always_out_of_order_is_two_by_two_and_the_last_comes_when_the_order_is_called_off(
+    told: Scene,
+) -> None:
+    await told.order("webhook_out_of_order", times="always")
+    paid = [await told.pay(amount) for amount in ("25", "26", "27", "28", "29")]
+    told_of = [one.message["trxID"] for one in told.endpoint.notifications]
+    assert told_of == [paid[1], paid[0], paid[3], paid[2]] and (await told.state())["held"] == 1
+    await told.order("webhook_delayed")
+    (delayed,) = [one["id"] for one in (await told.faults()) if one["fault"] == "webhook_delayed"]
+    await told.shop.http.delete(f"/_sandbox/faults/{delayed}")  # another order: nothing is let go for it
+    await told.courier.drain()
+    assert (await told.state())["held"] == 1
+    await told.shop.http.delete("/_sandbox/faults")
+    await told.courier.drain()
+    assert told.endpoint.notifications[-1].message["trxID"] == paid[4] and (await told.state())["held"] == 0
+    await told.pay("30")
+    assert len(told.endpoint.notifications) == 6
 
 
 async def test_duplicate_is_the_same_message_and_repeated_is_another_one(told: Scene) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from starlette.routing import BaseRoute
 
 from vextrus_payments.gateways.bkash import models as m
+from vextrus_payments.gateways.bkash import v2_models as v2
 from vextrus_payments_sandbox.bkash.answers import page_url
 from vextrus_payments_sandbox.bkash.api import OPERATIONS, BkashApi
 from vextrus_payments_sandbox.bkash.notices import channel_of, notice_of
@@ -98,16 +99,23 @@ class BkashSandbox:
             return {"state": payment.state.value}
         raise SandboxError(why, 409)
 
-    def walk_in(self, amount: str, channel: str, wallet: str, reference: str) -> Mapping[str, Any]:
+    def walk_in(
+        self, amount: str, channel: str, wallet: str, reference: str, merchant: str = ""
+    ) -> Mapping[str, Any]:
         """A payer scans the merchant's QR code or dials *247#; the merchant learns it from the webhook alone."""
         amount_minor, payer = to_paisa(amount), self.rules.world.wallet(wallet)
         if not amount_minor:
             raise SandboxError('amount is taka as a text, such as "250.50"')
         if payer is None:
             raise SandboxError("there is no test wallet with this number")
+        paid_to = self.merchants.get(merchant or self.merchant.name)
+        if paid_to is None:
+            raise SandboxError(
+                f"there is no merchant of this name; there are {', '.join(self.merchants)}", 404
+            )
         try:
             payment = self.rules.walk_in(
-                self.merchant, amount_minor, payer, channel_of(channel), reference[: m.TEXT_MAX]
+                paid_to, amount_minor, payer, channel_of(channel), reference[: m.TEXT_MAX]
             )
         except Refusal as refusal:
             why = f"refused with code {refusal.code}: {refusal.message}"
@@ -152,6 +160,7 @@ class BkashSandbox:
 def _facts(merchant: Merchant, url: str) -> Mapping[str, str]:
     return {
         "base_url": url + m.ROOT_PATH,
+        "v2_base_url": url + v2.ROOT_PATH,
         "app_key": merchant.app_key,
         "app_secret": merchant.app_secret,
         "username": merchant.username,

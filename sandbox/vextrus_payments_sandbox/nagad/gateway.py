@@ -108,7 +108,9 @@ class NagadSandbox:
                 }
         raise SandboxError(why, 409)
 
-    def walk_in(self, amount: str, channel: str, wallet: str, reference: str) -> Mapping[str, Any]:
+    def walk_in(
+        self, amount: str, channel: str, wallet: str, reference: str, merchant: str = ""
+    ) -> Mapping[str, Any]:
         """Nagad announces nothing, so a payment past the API would be seen by nobody."""
         raise SandboxError("Nagad has no webhook: what is paid past its API, the sandbox does not play", 409)
 
