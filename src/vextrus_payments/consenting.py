@@ -6,18 +6,24 @@ send counts only from the holder of the latest fence or from a look-up that prov
 
 import hashlib
 import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
+
+from pydantic import JsonValue
 
 from vextrus_payments.documents import to_json
 from vextrus_payments.errors import StaleStateError
 from vextrus_payments.events import EventKind, PaymentEvent
 from vextrus_payments.mode import Mode
-from vextrus_payments.payment import ConsentRequest
+from vextrus_payments.money import Money
+from vextrus_payments.payment import ConsentRequest, Evidence
 from vextrus_payments.plans import AgreementPlan, ClaimTerms
 from vextrus_payments.reasons import Reason, ReasonCode
 from vextrus_payments.records import (
+    AGREEMENT_TERMS,
     Agreement,
     AgreementLife,
     Attempt,
@@ -31,6 +37,8 @@ from vextrus_payments.records import (
 from vextrus_payments.snapshots import AgreementSession, AgreementSnapshot, AgreementState
 from vextrus_payments.states import OPEN_STATES, SETTLED_STATES, check_operation_edge, claim_is_over
 from vextrus_payments.watching import watch_agreement_after
+
+_REQUEST_ID: Final = re.compile(r"([a-z]{1,10})-([0-9a-z]{26})-[0-9]{1,6}", re.ASCII)
 
 _L = AgreementLife
 _O = OperationState
@@ -78,10 +86,27 @@ def cancel_id(agreement_key: str) -> str:
     return f"agreement/{agreement_key}/cancel"
 
 
+def request_id_of(agreement_key: str, fence: int) -> str:
+    """What a gateway that takes an id of ours knows one asking by: letters, digits and -, another one for each claim,
+    since such a gateway never takes one twice."""
+    return f"{agreement_key.replace('_', '-')}-{fence}"
+
+
+def agreement_key_of(request_id: str) -> str | None:
+    """Back from `request_id_of`: whose asking it was, though its answer never reached us. None: nobody's here."""
+    found = _REQUEST_ID.fullmatch(request_id)
+    return None if found is None else f"{found[1]}_{found[2]}"
+
+
 def plan_consent(
-    tenant: str, agreement_key: str, mode: Mode, request: ConsentRequest, now: datetime
+    tenant: str,
+    agreement_key: str,
+    mode: Mode,
+    request: ConsentRequest,
+    now: datetime,
+    terms: Mapping[str, JsonValue] | None = None,
 ) -> AgreementPlan:
-    """A new agreement with the operation that asks for its session, reserved."""
+    """A new agreement with the operation that asks for its session, reserved; a subscription's keeps its terms."""
     agreement = Agreement(
         tenant=tenant,
         agreement_key=agreement_key,
@@ -97,6 +122,9 @@ def plan_consent(
         metadata=request.metadata,
     )
     operation = _operation(agreement, request.operation_id, request.digest(), now)
+    if terms is not None:
+        kept = {"terms": dict(terms), "merchant_reference": request.merchant_reference}
+        operation = replace(operation, evidence=(Evidence(AGREEMENT_TERMS, kept),))
     return _Change(agreement, now).put(operation).plan()
 
 
@@ -199,7 +227,10 @@ def plan_agreed_seen(
     *,
     absence_is_proof: bool,
 ) -> AgreementPlan | None:
-    """What the gateway shows of an agreement, whoever asked."""
+    """What the gateway shows of an agreement, whoever asked.
+
+    A subscription's execute is a look itself, and its payer's last click makes it hold: what the gateway calls over is.
+    """
     execute = agreement.operation(execute_id(agreement.agreement_key))
     cancel = agreement.operation(cancel_id(agreement.agreement_key))
     if _of_another(agreement, snapshot):
@@ -216,7 +247,10 @@ def plan_agreed_seen(
         ):
             change.to(cancel, _O.RESERVED)  # ending it twice is the same as once
     elif snapshot.state is AgreementState.CANCELLED and agreement.state is _L.ACTIVE:
-        _ended(change, cancel)
+        _ended(change, cancel, snapshot.ended_by)
+    elif snapshot.state is AgreementState.CANCELLED and agreement.terms is not None:
+        if agreement.state in (_L.CREATED, _L.AWAITING_PAYER):
+            _never_given(change, Reason(code=snapshot.ended_by or ReasonCode.INVALID_AGREEMENT))
     elif snapshot.state is AgreementState.CANCELLED and execute is not None and unanswered and over:
         reason = Reason(code=ReasonCode.INVALID_AGREEMENT, gateway_code=snapshot.raw_state)
         change.to(execute, _O.DECLINED, reason=reason)
@@ -244,11 +278,23 @@ def _holds(change: "_Change", snapshot: AgreementSnapshot, execute: Operation | 
         change.announce(EventKind.AGREEMENT_ACTIVE, before, execute)
 
 
-def _ended(change: "_Change", cancel: Operation | None) -> None:
+def _ended(change: "_Change", cancel: Operation | None, why: ReasonCode | None) -> None:
     if cancel is not None and cancel.state is not _O.SUCCEEDED:
         change.to(cancel, _O.SUCCEEDED, reason=None)
     change.move(_L.ENDED)
-    change.announce(EventKind.AGREEMENT_ENDED, _L.ACTIVE, cancel)
+    change.announce(EventKind.AGREEMENT_ENDED, _L.ACTIVE, cancel, why=why)
+
+
+def _never_given(change: "_Change", reason: Reason) -> None:
+    """A subscription is over before it held. What is on its way settles itself."""
+    before = change.agreement.state
+    for operation in change.agreement.operations:
+        if operation.state is _O.RESERVED:
+            change.to(operation, _O.CANCELLED, reason=reason)
+        elif operation.state is _O.UNKNOWN:
+            change.to(operation, _O.DECLINED, reason=reason)
+    change.move(_L.CLOSED)
+    change.announce(EventKind.AGREEMENT_CLOSED, before, None, why=reason.code)
 
 
 def plan_consent_over(agreement: Agreement, now: datetime) -> AgreementPlan | None:
@@ -257,10 +303,24 @@ def plan_consent_over(agreement: Agreement, now: datetime) -> AgreementPlan | No
     if not waiting or any(o.state in OPEN_STATES for o in agreement.operations):
         return None
     change = _Change(agreement, now)
+    if agreement.terms is not None:
+        _never_given(change, Reason(code=ReasonCode.PAYMENT_EXPIRED))
+        return change.plan()
     for operation in agreement.operations:
         if operation.state is _O.RESERVED:
             change.to(operation, _O.CANCELLED, reason=Reason(code=ReasonCode.PAYMENT_EXPIRED))
     change.move(_L.CLOSED)
+    return change.plan()
+
+
+def plan_collection_failed(
+    agreement: Agreement, event_id: str, amount: Money | None, raw_state: str, now: datetime
+) -> AgreementPlan:
+    """The gateway tried to collect and got nothing: news, and nothing else. `event_id` makes it one piece of news."""
+    change = _Change(agreement, now)
+    change.announce(
+        EventKind.COLLECTION_FAILED, agreement.state, None, amount=amount, after=raw_state, seed=event_id
+    )
     return change.plan()
 
 
@@ -316,10 +376,20 @@ class _Change:
         self.agreement = replace(self.agreement, state=state, **changes)
         self.changed = True
 
-    def announce(self, kind: EventKind, before: AgreementLife, operation: Operation | None) -> None:
+    def announce(
+        self,
+        kind: EventKind,
+        before: AgreementLife,
+        operation: Operation | None,
+        *,
+        why: ReasonCode | None = None,
+        amount: Money | None = None,
+        after: str | None = None,
+        seed: str | None = None,
+    ) -> None:
         """Add news. It names the agreement by our key: with the gateway's id one could charge."""
         agreement = self.agreement
-        seed = f"{agreement.tenant}\x1f{agreement.agreement_key}\x1f{agreement.version}\x1f{kind}"
+        seed = f"{agreement.tenant}\x1f{agreement.agreement_key}\x1f{seed or agreement.version}\x1f{kind}"
         event = PaymentEvent(
             id=f"evt_{hashlib.sha256(seed.encode('utf-8')).hexdigest()[:40]}",
             kind=kind,
@@ -327,11 +397,13 @@ class _Change:
             gateway=agreement.gateway,
             mode=agreement.mode,
             payment_id=None,
-            merchant_reference=None,
+            merchant_reference=agreement.merchant_reference if agreement.terms is not None else None,
             occurred_at=self._now,
             before=before,
-            after=agreement.state,
+            after=after or agreement.state,
             operation_id=operation.operation_id if operation else None,
+            amount=amount,
+            reason_code=why.value if why is not None else None,
             correlation_id=agreement.correlation_id,
             metadata=agreement.metadata,
             agreement_key=agreement.agreement_key,

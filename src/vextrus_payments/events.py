@@ -8,10 +8,11 @@ from enum import StrEnum
 from typing import Final
 from urllib.parse import quote
 
+from vextrus_payments.methods import PaymentMethod
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
 from vextrus_payments.records import Attempt, PaymentFacts, Resolution
-from vextrus_payments.snapshots import PaymentSnapshot, RefundSnapshot
+from vextrus_payments.snapshots import AgreementState, PaymentSnapshot, RefundSnapshot
 
 
 class EventKind(StrEnum):
@@ -27,6 +28,8 @@ class EventKind(StrEnum):
     UNKNOWN_RESOLVED = "payment.unknown_resolved"
     LATE = "payment.late"
     DUPLICATE = "payment.duplicate"
+    ON_HOLD = "payment.on_hold"
+    """Money came as agreed, and the gateway takes it for risky: keep the goods back. Called paid once that is over."""
     REFUND_SUCCEEDED = "refund.succeeded"
     REFUND_DECLINED = "refund.declined"
     CAPTURE_DECLINED = "capture.declined"
@@ -78,6 +81,8 @@ class PaymentEvent:
     agreement_key: str | None = None
     payout_id: str | None = None
     resolution: Resolution | None = None
+    method: PaymentMethod | None = None
+    """Of money that came: by what the payer paid, where the gateway says so."""
     schema_version: int = 1
 
 
@@ -126,7 +131,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collected:
-    """What an event is about that came about under a subscription: an agreement by which the gateway collects by itself."""
+    """Under which subscription an event came about: an agreement by which the gateway collects by itself."""
 
     gateway: str
     """Whose subscription it is: the news may have come through another gateway's door."""
@@ -134,6 +139,21 @@ class Collected:
     """The session in which the payer consented, as the gateway knows it by our own id."""
     payment_reference: str | None = None
     """The gateway's own handle of the collected payment; None for news of the subscription itself."""
+    agreement_state: AgreementState | None = None
+    """What the news says of the subscription itself."""
+
+    @property
+    def gateway_order_id(self) -> str | None:
+        """See collected_order_id."""
+        if self.payment_reference is None:
+            return None
+        return collected_order_id(self.agreement_reference, self.payment_reference)
+
+
+def collected_order_id(agreement_reference: str, payment_reference: str) -> str:
+    """What a payment is called here that the gateway made by itself under a subscription: its own handle of the
+    payment, under ours of the subscription."""
+    return f"{agreement_reference}/{payment_reference}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

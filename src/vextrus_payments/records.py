@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from pydantic import JsonValue
+
+from vextrus_payments.methods import PaymentMethod
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
 from vextrus_payments.payment import Evidence, Intent
@@ -30,6 +33,7 @@ class Flag(StrEnum):
     QUARANTINED = "quarantined"
     """Evidence contradicts our records: further operations are refused until a person has looked."""
     ON_HOLD = "on_hold"
+    """The money is ours, and the gateway asks to keep the goods back: it takes the payment for risky."""
     LATE = "late"
     DUPLICATE = "duplicate"
     ADOPTED = "adopted"
@@ -279,6 +283,8 @@ class Receipt:
     reverses: ReceiptKind | None = None
     """Of a reversal: the kind of the receipt (of this very transaction id) that it takes back, because it was booked on
     an operator's word and the gateway's contradicts that. None: the gateway itself reversed a payment."""
+    method: PaymentMethod | None = None
+    """By what the payer paid, where the gateway says so."""
 
     @property
     def key(self) -> ReceiptKey:
@@ -313,6 +319,10 @@ class OutboxRow:
     leased_until: datetime | None = None
     """The end of the lease under which it was given out: the lease's own witness."""
     delivered_at: datetime | None = None
+
+
+#: The step under which the operation that asks for a subscription keeps its terms, before anything is sent.
+AGREEMENT_TERMS: Final = "agreement.terms"
 
 
 class AgreementLife(StrEnum):
@@ -353,6 +363,22 @@ class Agreement:
     correlation_id: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     outbox_seq: int = 0
+
+    @property
+    def terms(self) -> Mapping[str, JsonValue] | None:
+        """Of a subscription: the terms by which the gateway collects by itself, as they were asked for."""
+        found = self._asked_for().get("terms")
+        return found if isinstance(found, dict) else None
+
+    @property
+    def merchant_reference(self) -> str:
+        """Of a subscription: under which of our references its payments are booked."""
+        found = self._asked_for().get("merchant_reference")
+        return found if isinstance(found, str) else self.agreement_key
+
+    def _asked_for(self) -> Mapping[str, JsonValue]:
+        kept = (e.data for o in self.operations for e in o.evidence if e.step == AGREEMENT_TERMS)
+        return next(kept, {})
 
     def operation(self, operation_id: str) -> Operation | None:
         """The operation of that id, if the agreement has it."""

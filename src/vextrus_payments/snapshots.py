@@ -4,7 +4,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from vextrus_payments.methods import PaymentMethod
 from vextrus_payments.money import Money
+from vextrus_payments.reasons import ReasonCode
 
 
 class SnapshotState(StrEnum):
@@ -69,6 +71,12 @@ class PaymentSnapshot:
     """Its last refund's id, where the gateway shows one beside `given_back`."""
     mismatches: frozenset[Mismatch] = frozenset()
     reported: SnapshotState | None = None
+    method: PaymentMethod | None = None
+    """By what the payer paid, where the gateway says so."""
+    on_hold: bool = False
+    """The money is ours, and the gateway asks to keep the goods back: it takes the payment for risky."""
+    also_paid: tuple["PaymentSnapshot", ...] = ()
+    """Other payments that were made on the same page, each with a transaction id of its own: its payer paid twice."""
 
 
 class RefundState(StrEnum):
@@ -130,6 +138,8 @@ class AgreementSnapshot:
     payer_account: str | None = field(default=None, repr=False)
     payer_reference: str | None = field(default=None, repr=False)
     occurred_at: datetime | None = None
+    ended_by: ReasonCode | None = None
+    """Why one that is over ended, where the gateway tells."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

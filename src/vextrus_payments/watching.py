@@ -22,6 +22,10 @@ from vextrus_payments.records import (
 _LEFT_BEHIND: Final = timedelta(seconds=60)
 #: How often something is looked at that has no end of its own (a hold, a session that never reached us).
 _DAY: Final = timedelta(hours=24)
+#: How often one asks what was collected under a subscription: first, while it holds, and until when after its end.
+SUBSCRIPTION_FIRST: Final = timedelta(seconds=60)
+SUBSCRIPTION_AGAIN: Final = timedelta(hours=6)
+SUBSCRIPTION_LAST: Final = timedelta(hours=48)
 
 
 def watch_after(facts: PaymentFacts, now: datetime) -> datetime | None:
@@ -54,11 +58,26 @@ def _ends(submission: Submission) -> datetime:
 
 
 def watch_agreement_after(agreement: Agreement, now: datetime) -> datetime | None:
-    """When to look next at an agreement; None when nothing about it is open (one that holds is not asked about)."""
+    """When to look next at an agreement; None when nothing about it is open.
+
+    One that holds is not asked about, unless the gateway collects under it by itself: its news may get lost.
+    """
     times = [due for operation in agreement.operations if (due := _due(operation, now)) is not None]
     if agreement.state in (AgreementLife.CREATED, AgreementLife.AWAITING_PAYER):
         times.append(agreement.expires_at or agreement.created_at + _DAY)
+    if agreement.terms is not None:
+        times += _collecting(agreement, now)
     return min(times, default=None)
+
+
+def _collecting(agreement: Agreement, now: datetime) -> list[datetime]:
+    if agreement.state is AgreementLife.AWAITING_PAYER:
+        return [now + SUBSCRIPTION_FIRST]  # the payer's last click makes it hold
+    if agreement.state is AgreementLife.ACTIVE:
+        return [now + SUBSCRIPTION_AGAIN]
+    if agreement.state is AgreementLife.ENDED and now < agreement.updated_at + SUBSCRIPTION_LAST:
+        return [now + SUBSCRIPTION_AGAIN]
+    return []
 
 
 def watch_payout_after(payout: Payout, now: datetime) -> datetime | None:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from vextrus_payments.capabilities import Capabilities
 from vextrus_payments.engine.agreeing import Agreeing
-from vextrus_payments.engine.applying import Applied, Applying, Verdict, tells_of_money
+from vextrus_payments.engine.applied import Applied, Verdict
+from vextrus_payments.engine.applying import Applying, tells_of_money
+from vextrus_payments.engine.collecting import Collecting
 from vextrus_payments.engine.context import (
     Context,
     EngineLimits,
@@ -98,7 +100,8 @@ class Engine:
         self._payouts = Payouts(context)
         self._resolving = Resolving(context)
         self._tending = Tending(context, self._looking, self._settling, self._refunding, refunds)
-        self._applying = Applying(context, self._looking, self._tending)
+        self._collecting = Collecting(context, self._looking, self._agreeing)
+        self._applying = Applying(context, self._looking, self._tending, self._collecting)
 
     async def initialize(self, tenant: str, request: PaymentRequest) -> PaymentSession:
         """See Payments.initialize."""
@@ -199,8 +202,8 @@ class Engine:
         return await self._agreeing.execute(tenant, agreement_key, wait_s)
 
     async def agreement_status(self, tenant: str, agreement_key: str) -> Agreement:
-        """See Payments.agreement_status."""
-        return await self._agreeing.status(tenant, agreement_key)
+        """See Payments.agreement_status. Of a subscription, what was collected under it is read, too."""
+        return await self._collecting.sweep(await self._agreeing.status(tenant, agreement_key))
 
     async def cancel_agreement(self, tenant: str, agreement_key: str) -> Agreement:
         """See Payments.cancel_agreement."""
@@ -302,8 +305,9 @@ class Engine:
         return await self._tending.adopt_refunds(tenant, payment_id, restored=restored)
 
     async def look_agreement(self, tenant: str, agreement_key: str) -> Agreement:
-        """Ask about everything of an agreement that is open, and close one that was never given in time."""
-        return await self._agreeing.look(tenant, agreement_key)
+        """Ask about everything of an agreement that is open, and close one that was never given in time; of a
+        subscription, also what was collected under it."""
+        return await self._collecting.sweep(await self._agreeing.look(tenant, agreement_key))
 
     async def look_payout(self, tenant: str, payout_id: str, *, restored: bool = False) -> Payout:
         """Judge what a dead process left of a payout, and ask about it where the gateway can be asked.

@@ -20,6 +20,7 @@ from vextrus_payments.consenting import (
     plan_consent_opened,
     plan_consent_over,
     plan_reserve_agreed,
+    request_id_of,
 )
 from vextrus_payments.engine.agreement_desk import MAX_ROUNDS, AgreementDesk, other_mode
 from vextrus_payments.engine.context import AttemptLog, Context, answer_is_lost, in_doubt
@@ -37,11 +38,16 @@ from vextrus_payments.payment import AgreementRequest, ConsentRequest, PaymentRe
 from vextrus_payments.plans import Committed, OperationTaken
 from vextrus_payments.reasons import Reason, ReasonCode
 from vextrus_payments.records import Agreement, AgreementLife, OperationState
-from vextrus_payments.snapshots import AgreementSession, AgreementSnapshot
+from vextrus_payments.snapshots import AgreementSession, AgreementSnapshot, AgreementState
 from vextrus_payments.states import OPEN_STATES, claim_is_over
 from vextrus_payments.wire import CallContext, SendBy
 
 Sender = Callable[[Agreement, CallContext], Awaitable[AgreementSession | AgreementSnapshot]]
+
+
+def payer_completes(agreement: Agreement) -> bool:
+    """Whether the payer's own last click makes it hold: a subscription. Its execute is a look."""
+    return agreement.terms is not None
 
 
 class Agreeing:
@@ -102,6 +108,8 @@ class Agreeing:
         if context.store.now() < ends + timedelta(seconds=capabilities.polling.end_margin_s):
             return agreement
         await self._abandon_asking(agreement, context.terms(capabilities).settle_s)
+        if payer_completes(agreement) and not await self._settles(agreement, gateway):
+            return agreement
         return await self._desk.record(agreement, lambda now: plan_consent_over(now, context.store.now()))
 
     async def _abandon_asking(self, agreement: Agreement, settle_s: int) -> None:
@@ -144,9 +152,16 @@ class Agreeing:
         if agreement.mode is not gateway.mode:
             raise other_mode(agreement, gateway)
         door = context.return_door(tenant, request.gateway)
-        asked = AgreementRequest(payer_reference=request.payer_reference, callback_url=door)
 
-        async def send(_: Agreement, call: CallContext) -> AgreementSession:
+        async def send(now: Agreement, call: CallContext) -> AgreementSession:
+            operation = now.operation(request.operation_id)
+            assert operation is not None, "claimed, so reserved before"
+            asked = AgreementRequest(
+                payer_reference=request.payer_reference,
+                callback_url=door,
+                terms=now.terms,
+                request_id=request_id_of(now.agreement_key, operation.fence),
+            )
             return await gateway.create_agreement(asked, context=call)
 
         for last in (*(False,) * (context.limits.max_submissions_per_call - 1), True):
@@ -171,7 +186,14 @@ class Agreeing:
                 if operation is None or not hmac.compare_digest(operation.digest, request.digest()):
                     break
                 return found[0]
-            plan = plan_consent(tenant, context.ids.new("agr"), gateway.mode, request, context.store.now())
+            plan = plan_consent(
+                tenant,
+                context.ids.new("agr"),
+                gateway.mode,
+                request,
+                context.store.now(),
+                gateway.terms_of(request),
+            )
             answer = await context.store.commit_agreement(plan)
             if isinstance(answer, Committed):
                 return plan.agreement
@@ -199,6 +221,8 @@ class Agreeing:
             return await gateway.cancel_agreement(now.agreement_id, context=call)
 
         if agreement.state in (AgreementLife.CREATED, AgreementLife.AWAITING_PAYER):
+            agreement = await self._without_a_page(agreement, gateway)
+        if agreement.state in (AgreementLife.CREATED, AgreementLife.AWAITING_PAYER):
             # Nothing holds yet. The right to execute is withdrawn; an execute that is out has to be looked up first.
             given_up = await self._desk.record(
                 await self._look(agreement, gateway),
@@ -214,6 +238,25 @@ class Agreeing:
         if agreement.state is not AgreementLife.ACTIVE:
             return agreement
         return await self._run(agreement, cancel_id(agreement.agreement_key), send, gateway)
+
+    async def _without_a_page(self, agreement: Agreement, gateway: PaymentGateway) -> Agreement:
+        """A subscription holds by its payer's last click: as long as he can have the page, none of ours withdraws it.
+
+        Raises:
+            ConflictError: he still can. Nothing was sent, and nothing is given up.
+        """
+        if not payer_completes(agreement) or agreement.expires_at is None:
+            return agreement
+        agreement = (await self.ask(agreement, gateway))[0]
+        over_at = agreement.expires_at or agreement.created_at
+        over_at += timedelta(seconds=gateway.capabilities.polling.end_margin_s)
+        if agreement.state is AgreementLife.AWAITING_PAYER and self._context.store.now() < over_at:
+            raise ConflictError(
+                "The payer may still consent on the gateway's page: nothing was cancelled.",
+                code="page_open",
+                next_step=f"Cancel it once it holds, or after {over_at.isoformat(timespec='seconds')}.",
+            ).about(tenant=agreement.tenant, gateway=agreement.gateway)
+        return agreement
 
     async def _run(
         self, agreement: Agreement, operation_id: str, send: Sender, gateway: PaymentGateway
@@ -332,10 +375,36 @@ class Agreeing:
 
     # --- look-up ------------------------------------------------------------------------------------------------
 
+    async def ask(self, agreement: Agreement, gateway: PaymentGateway) -> tuple[Agreement, bool]:
+        """Ask about a subscription now, by its id or by the session it was asked for in, and record what is shown;
+        whether an answer came that says anything."""
+        context, asked_at = self._context, self._context.store.now()
+        try:
+            if agreement.agreement_id is not None:
+                snapshot = await gateway.get_agreement_status(agreement.agreement_id)
+            elif agreement.gateway_reference is not None:
+                snapshot = await gateway.look_up_agreement(agreement.gateway_reference)
+            else:
+                return agreement, False
+        except GatewayError as error:
+            context.unanswered(error, gateway=agreement.gateway)
+            return agreement, False
+        after = await self._record_seen(agreement, snapshot, gateway, asked_at=asked_at)
+        return after, snapshot.state is not AgreementState.UNRECOGNIZED
+
+    async def _settles(self, agreement: Agreement, gateway: PaymentGateway) -> bool:
+        """Look a last time at a subscription whose page is over. False: no answer, or it holds after all."""
+        if agreement.gateway_reference is None:
+            return True
+        after, answered = await self.ask(agreement, gateway)
+        return answered and after.state in (AgreementLife.CREATED, AgreementLife.AWAITING_PAYER)
+
     async def _look(self, agreement: Agreement, gateway: PaymentGateway) -> Agreement:
         """Ask the gateway, by its id once it has one, else by the session in which the payer was to consent."""
         context, terms = self._context, self._context.terms(gateway.capabilities)
         key = agreement.agreement_key
+        if payer_completes(agreement) and agreement.agreement_id is None:
+            return (await self.ask(agreement, gateway))[0]
         executed = agreement.operation(execute_id(key))
         asked_at = context.store.now()
         call = CallContext(operation_id=executed.operation_id if executed else None)

@@ -17,13 +17,14 @@ authenticated:
 
 import asyncio
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Final
 
+from vextrus_payments.engine.applied import Applied, Verdict
+from vextrus_payments.engine.collecting import Collecting
 from vextrus_payments.engine.context import Context
 from vextrus_payments.engine.looking import Looking
 from vextrus_payments.engine.tending import Tending
-from vextrus_payments.events import GatewayEvent
+from vextrus_payments.events import Collected, GatewayEvent
 from vextrus_payments.gateways.base import PaymentGateway
 from vextrus_payments.mode import Mode
 from vextrus_payments.recording import Seen, plan_quarantine
@@ -47,31 +48,6 @@ class _Line:
     """Monotonic."""
 
 
-class Verdict(StrEnum):
-    """What came of applying an event."""
-
-    DONE = "done"
-    """Its news is in the records, or it has none that they lack."""
-    EARLY = "early"
-    """It names what could be ours and is not known here (yet)."""
-    FOREIGN = "foreign"
-    """It names nothing of ours."""
-    AGAIN = "again"
-    """The gateway did not answer, is still at work, or does not show it yet: to be applied again later."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Applied:
-    """What came of one event."""
-
-    verdict: Verdict
-    note: str
-    """In words, without amounts or accounts."""
-    payment_id: str | None = None
-    unanswered: bool = False
-    """Whether the gateway was asked and gave no answer: others of its news need not ask just now."""
-
-
 def tells_of_money(event: GatewayEvent) -> bool:
     """Whether it says that money moved or is held, or something that nobody can read: a person has to know of both."""
     if event.refund is not None:
@@ -83,16 +59,19 @@ def tells_of_money(event: GatewayEvent) -> bool:
 class Applying:
     """The flow of an event."""
 
-    def __init__(self, context: Context, looking: Looking, tending: Tending) -> None:
+    def __init__(self, context: Context, looking: Looking, tending: Tending, collecting: Collecting) -> None:
         self._context = context
         self._looking = looking
         self._tending = tending
+        self._collecting = collecting
         self._lines: dict[tuple[str, str], _Line] = {}
 
     async def apply(
         self, tenant: str, gateway_name: str, mode: Mode, event: GatewayEvent, *, patient: bool
     ) -> Applied:
         """See Engine.apply_event."""
+        if event.collected is not None:
+            return await self._collected(tenant, mode, event, event.collected, patient)
         if event.refund is not None:
             return await self._refund(tenant, gateway_name, mode, event.refund)
         snapshot = event.snapshot
@@ -101,6 +80,10 @@ class Applying:
         facts = await self._find(tenant, gateway_name, mode, snapshot)
         if facts is None:
             return await self._not_found(tenant, gateway_name, snapshot)
+        return await self._told(facts, snapshot, patient)
+
+    async def _told(self, facts: PaymentFacts, snapshot: PaymentSnapshot, patient: bool) -> Applied:
+        """News of a payment that is in the records."""
         if _is_recorded(facts, snapshot):
             return _done(facts, "Recorded already.")
         if snapshot.state not in _MONEY and _is_over(facts):
@@ -112,6 +95,35 @@ class Applying:
         if self._looking.in_flight(facts, gateway):
             return _again(facts, "What was sent to the gateway for it has not come back yet.")
         return await self._looked_at(facts, submission, snapshot, gateway, patient)
+
+    async def _collected(
+        self, tenant: str, mode: Mode, event: GatewayEvent, collected: Collected, patient: bool
+    ) -> Applied:
+        """News of a subscription, or of what was collected under it: see collecting.py."""
+        agreement = await self._collecting.agreement_of(tenant, mode, collected)
+        if agreement is None:
+            return Applied(verdict=Verdict.FOREIGN, note="It names no subscription of ours.")
+        facts = await self._collecting.payment(agreement, collected)
+        if event.refund is not None:
+            if facts is None:
+                # Its payment's own news may be on its way, or lost.
+                await self._collecting.sweep(agreement)
+                facts = await self._collecting.payment(agreement, collected)
+            if facts is None:
+                return Applied(verdict=Verdict.EARLY, note="It names a payment that is not known here yet.")
+            return await self._refund_of(facts, event.refund)
+        if event.snapshot is None:
+            return await self._collecting.news(agreement, collected, patient=patient)
+        if facts is None:
+            return await self._collecting.collect(agreement, collected, event, patient=patient)
+        if event.snapshot.state is SnapshotState.DECLINED:
+            return _done(facts, "It was collected all the same, in another try.")
+        told = replace(
+            event.snapshot,
+            gateway_reference=collected.payment_reference or "",
+            gateway_order_id=collected.gateway_order_id,
+        )
+        return await self._told(facts, told, patient)
 
     # --- whose it is --------------------------------------------------------------------------------------------
 
@@ -256,9 +268,12 @@ class Applying:
         )
         if not found:
             return Applied(verdict=Verdict.EARLY, note="It names a receipt that is not known here yet.")
-        tenant, payment_id = found[0].payment.tenant, found[0].payment.payment_id
-        if _is_refunded(found[0], refund):
-            return _done(found[0], "Recorded already.")
+        return await self._refund_of(found[0], refund)
+
+    async def _refund_of(self, facts: PaymentFacts, refund: RefundSnapshot) -> Applied:
+        tenant, payment_id = facts.payment.tenant, facts.payment.payment_id
+        if _is_refunded(facts, refund):
+            return _done(facts, "Recorded already.")
         facts = await self._tending.look(tenant, payment_id)
         if refund.state is RefundState.COMPLETED and not _is_refunded(facts, refund):
             facts = await self._tending.adopt_refunds(tenant, payment_id)

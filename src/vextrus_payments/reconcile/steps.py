@@ -27,6 +27,7 @@ from vextrus_payments.records import (
     SubmissionState,
 )
 from vextrus_payments.states import OPEN_STATES, payment_receipts
+from vextrus_payments.watching import SUBSCRIPTION_AGAIN, SUBSCRIPTION_FIRST, SUBSCRIPTION_LAST
 
 #: A reserved operation that nobody claimed is somebody's until then; after each claim that sent nothing, the longer.
 _LEFT_BEHIND_S: Final = (60, 120, 600, 3600)
@@ -148,7 +149,29 @@ def next_agreement_step(agreement: Agreement, capabilities: Capabilities, now: d
         due = ends + timedelta(seconds=capabilities.polling.end_margin_s)
         again = now + _wait(capabilities.polling.open_s, tries)
         found.append(_Open(Action.LOOK, due, again, "the payer has not consented yet"))
+    if agreement.terms is not None:
+        found += _collected(agreement, capabilities, now, tries)
     return _step(found, now)
+
+
+def _collected(
+    agreement: Agreement, capabilities: Capabilities, now: datetime, tries: int
+) -> Iterator[_Open]:
+    """A subscription: the gateway collects by itself, and its news of that may get lost."""
+    if agreement.state is AgreementLife.AWAITING_PAYER:
+        waits = capabilities.polling.session_s or capabilities.polling.open_s
+        due = agreement.created_at + SUBSCRIPTION_FIRST
+        yield _Open(Action.LOOK, due, now + _wait(waits, tries), "the payer may have consented")
+    elif agreement.state is AgreementLife.ACTIVE:
+        due = agreement.updated_at + SUBSCRIPTION_AGAIN
+        yield _Open(Action.LOOK, due, now + SUBSCRIPTION_AGAIN, "the gateway collects by itself")
+    elif agreement.state is AgreementLife.ENDED:
+        last = agreement.updated_at + SUBSCRIPTION_LAST
+        if now < last + SUBSCRIPTION_AGAIN:
+            again = now + SUBSCRIPTION_AGAIN if now < last else None
+            due = agreement.updated_at + SUBSCRIPTION_AGAIN
+            why = "what was collected just before the end may not be known yet"
+            yield _Open(Action.LOOK, due, again, why)
 
 
 def _open_things(

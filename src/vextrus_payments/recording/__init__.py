@@ -5,6 +5,12 @@ that no longer counts). Rules of money 3, 7, 8 and 9 live here.
 """
 
 from vextrus_payments.recording.answers import plan_lost, plan_quarantine, plan_refused, plan_unsent
+from vextrus_payments.recording.collections import (
+    collected_facts,
+    collected_payment_id,
+    plan_collected,
+    plan_collected_in_doubt,
+)
 from vextrus_payments.recording.drafting import Draft
 from vextrus_payments.recording.pictures import plan_snapshot
 from vextrus_payments.recording.refunds import plan_refund_doubted, plan_refund_seen, plan_refunds_listed
@@ -20,6 +26,10 @@ from vextrus_payments.recording.sessions import (
 __all__ = [
     "Draft",
     "Seen",
+    "collected_facts",
+    "collected_payment_id",
+    "plan_collected",
+    "plan_collected_in_doubt",
     "plan_initialize_abandoned",
     "plan_initialize_lost",
     "plan_lost",

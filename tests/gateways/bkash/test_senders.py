@@ -189,6 +189,18 @@ async def test_a_recurring_payment_names_nothing_of_ours(status: str) -> None:
     assert event.occurred_at == NOW and event.event_id.startswith("sha256/")
 
 
+async def test_recurring_news_says_under_which_subscription() -> None:
+    paid = await told(by_recurring(RECURRED))
+    assert paid.collected is not None and paid.collected.gateway == "bkash_recurring"
+    assert paid.collected.gateway_order_id == "573a44e6/73"
+    failed = await told(by_recurring({**RECURRED, "paymentStatus": "FAILED_PAYMENT"}))
+    assert failed.snapshot is not None and failed.snapshot.state is SnapshotState.DECLINED
+    assert failed.news_key is None  # bKash tells of every try, and each is news
+    ended = await told(by_recurring({**RECURRED, "paymentStatus": None, "subscriptionStatus": "CANCELLED"}))
+    assert ended.snapshot is None and ended.news_key == "subscription/573a44e6/CANCELLED"
+    assert ended.collected is not None and ended.collected.payment_reference is None
+
+
 async def test_a_recurring_refund() -> None:
     refunded = {"paymentStatus": "SUCCEEDED_REFUND", "reverseTrxId": "DC3", "refundedAmount": "20.5"}
     event = await told(by_recurring({**RECURRED, **refunded, "reversTrxDate": "2026-03-01T18:00:00"}))
@@ -200,12 +212,15 @@ async def test_a_recurring_refund() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"paymentStatus": "FAILED_PAYMENT"},
+        {"paymentStatus": "INITIALIZED"},
         {"paymentStatus": "PROCESSING_PAYMENT"},
-        {"paymentStatus": None, "subscriptionStatus": "SUCCEEDED"},
+        {"paymentStatus": "A_WORD_OF_TOMORROW"},
+        {"paymentStatus": None, "subscriptionStatus": "INITIALIZED"},
+        {"paymentStatus": "FAILED_PAYMENT", "subscriptionRequestId": None},
+        {"paymentStatus": None, "subscriptionStatus": "SUCCEEDED", "subscriptionRequestId": "a b"},
     ],
 )
-async def test_what_moves_no_money_is_ignored(changes: dict[str, Any]) -> None:
+async def test_what_moves_no_money_and_ends_nothing_of_ours_is_ignored(changes: dict[str, Any]) -> None:
     assert isinstance(await gateway().handle_webhook(by_recurring({**RECURRED, **changes})), Ignored)
 
 

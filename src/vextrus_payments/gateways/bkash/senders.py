@@ -21,7 +21,7 @@ from vextrus_payments.errors import SignatureError
 from vextrus_payments.events import Confirm, Delivery, Events, GatewayEvent, Ignored
 from vextrus_payments.gateways.bkash.config import BkashConfig
 from vextrus_payments.gateways.bkash.manners import NAME
-from vextrus_payments.gateways.bkash.recurring import recurring_event
+from vextrus_payments.gateways.bkash.recurring.news import recurring_event
 from vextrus_payments.gateways.bkash.webhook import notification_event
 from vextrus_payments.gateways.relayed import relayed_event
 from vextrus_payments.transport import Transport
