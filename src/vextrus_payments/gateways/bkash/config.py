@@ -12,6 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from vextrus_payments.config import GatewayConfig
+from vextrus_payments.gateways.bkash import payout_config
 from vextrus_payments.gateways.bkash import webhook_config as wanted
 from vextrus_payments.gateways.bkash.dialect import ApiVersion
 from vextrus_payments.gateways.bkash.dialects import DIALECTS
@@ -140,6 +141,22 @@ class BkashConfig(GatewayConfig):
         description="The API key of bKash's recurring payments, which signs their webhooks; several by commas",
     )
 
+    payout_api_url: str | None = Field(
+        default=None,
+        description="The root of the API of payouts; not set: that of the checkout product, if there are credentials "
+        "for it",
+    )
+    payout_app_key: Secret | None = Field(
+        default=None, description="The app key for payouts: a product with credentials of its own"
+    )
+    payout_app_secret: Secret | None = Field(
+        default=None, description="The app secret that belongs to the app key for payouts"
+    )
+    payout_username: Secret | None = Field(default=None, description="The user name for payouts")
+    payout_password: Secret | None = Field(
+        default=None, description="The password for payouts, exactly as bKash gave it"
+    )
+
     @classmethod
     def mode_of_host(cls, host: str) -> Mode | None:
         """bKash's own hosts say whose money they move; loopback is sandbox."""
@@ -193,9 +210,11 @@ class BkashConfig(GatewayConfig):
             raise ValueError("is v1, an interface that a merchant on v2 does not have; leave it out")
         return value
 
-    @field_validator(*_CREDENTIALS)
+    @field_validator(*_CREDENTIALS, *payout_config.CREDENTIALS)
     @classmethod
-    def _can_be_sent(cls, value: Secret) -> Secret:
+    def _can_be_sent(cls, value: Secret | None) -> Secret | None:
+        if value is None:
+            return None
         text = value.reveal()
         if len(text) > _CREDENTIAL_MAX:
             raise ValueError(f"must be at most {_CREDENTIAL_MAX} characters")
@@ -206,6 +225,59 @@ class BkashConfig(GatewayConfig):
         if text != text.strip():
             raise ValueError("must not begin or end with a blank")
         return value
+
+    # --- payouts: see payout_config.py ---------------------------------------------------------------------------
+
+    @property
+    def pays_out(self) -> bool:
+        """Whether there are credentials for payouts."""
+        return self.payout_app_key is not None
+
+    def for_payouts(self) -> "BkashConfig":
+        """These settings with the root and the credentials of payouts in place of those of payments.
+
+        Only where `pays_out`.
+        """
+        return self.model_copy(
+            update={
+                "api_url": self.payout_api_url or payout_config.PRESET_URLS[self.mode],
+                "app_key": self.payout_app_key,
+                "app_secret": self.payout_app_secret,
+                "username": self.payout_username,
+                "password": self.payout_password,
+            }
+        )
+
+    @field_validator("payout_api_url")
+    @classmethod
+    def _good_payout_root(cls, value: str | None) -> str | None:
+        return None if value is None else payout_config.checked_root(value)
+
+    @model_validator(mode="after")
+    def _payouts_whole(self) -> Self:
+        missing = [name for name in payout_config.CREDENTIALS if getattr(self, name) is None]
+        if len(missing) == len(payout_config.CREDENTIALS):
+            if self.payout_api_url is not None:
+                raise PydanticCustomError(
+                    "payout", "payout_api_url is set, but no credentials for payouts are"
+                )
+            return self
+        if missing:
+            raise PydanticCustomError(
+                "payout",
+                "payouts have credentials of their own: {missing} is missing",
+                {"missing": ", ".join(missing)},
+            )
+        root = self.payout_api_url
+        meant = None if root is None else self.mode_of_host(payout_config.host_of(root))
+        if meant is not None and meant is not self.mode:
+            raise PydanticCustomError(
+                "mode",
+                f"is {self.mode.value}, but payout_api_url names a {meant.value} host; the two must agree",
+            )
+        if root is not None and self.mode is Mode.LIVE and not root.startswith("https:"):
+            raise PydanticCustomError("payout", "payout_api_url must be https in live mode")
+        return self
 
     # --- who may send webhooks: see senders.py ---------------------------------------------------------------------
 
@@ -257,6 +329,12 @@ class BkashConfig(GatewayConfig):
                 ("recurring_api_key", self.recurring_api_key),
             )
             if secret is not None and any(_is_test_value(name, one) for one in wanted.listed(secret.reveal()))
+        ]
+        suspects += [
+            name
+            for name in payout_config.CREDENTIALS
+            if (secret := getattr(self, name)) is not None
+            and _is_test_value(name.removeprefix("payout_"), secret.reveal())
         ]
         if suspects:
             raise PydanticCustomError(

@@ -50,6 +50,11 @@ class Operation(StrEnum):
     AGREEMENT_EXECUTE = "agreement_execute"
     AGREEMENT_STATUS = "agreement_status"
     AGREEMENT_CANCEL = "agreement_cancel"
+    PAYOUT = "payout"
+    PAYOUT_INITIATE = "payout_initiate"
+    PAYOUT_QUERY = "payout_query"
+    TRANSFER = "transfer"
+    BALANCE = "balance"
 
 
 SAFETY: Final = MappingProxyType(
@@ -68,6 +73,11 @@ SAFETY: Final = MappingProxyType(
         Operation.SEARCH: Safety.READ,
         Operation.REFUND_STATUS: Safety.READ,
         Operation.AGREEMENT_STATUS: Safety.READ,
+        Operation.PAYOUT: Safety.ONCE,
+        Operation.TRANSFER: Safety.ONCE,
+        Operation.PAYOUT_INITIATE: Safety.DISPOSABLE,
+        Operation.PAYOUT_QUERY: Safety.READ,
+        Operation.BALANCE: Safety.READ,
     }
 )
 """What sending each call twice can do (DESIGN §3)."""
@@ -192,7 +202,8 @@ INTERNAL_CODES: Final = MappingProxyType(
 """The internal names seen beside a v2 external code (§5, §9): used only when the external code is missing."""
 
 _TOKEN: Final = frozenset({Operation.GRANT, Operation.REFRESH})
-_CREATE: Final = frozenset({Operation.CREATE, Operation.AGREEMENT_CREATE})
+_CREATE: Final = frozenset({Operation.CREATE, Operation.AGREEMENT_CREATE, Operation.PAYOUT_INITIATE})
+_PAID_OUT: Final = frozenset({Operation.PAYOUT, Operation.TRANSFER})
 _FINAL_KINDS: Final = frozenset({_CUST, _LOCK, _VAL, _PERM, _DUP})
 _OPEN_KINDS: Final = frozenset({_UNK, _TRANS})
 
@@ -324,6 +335,11 @@ def _refused_once(asked: Operation, row: CodeRow, advice: str) -> ErrorMeaning:
         # Sent once and refused: this refund did not happen. "Already reversed" and "duplicate" are checked
         # against the list all the same, for they speak of what was done before.
         return _declined(row.kind, row.reason, advice, final=True, look_up_first=row.kind in (_DONE, _DUP))
+    if asked in _PAID_OUT:
+        if row.kind is _DONE:
+            # Done by whom? Ours was sent once, so this speaks of it or of another: nobody can tell.
+            return ErrorMeaning(kind=row.kind, error=OutcomeUnknownError, advice_en=_ADVICE[_UNK])
+        return _declined(row.kind, row.reason, advice, final=True)
     if asked is Operation.AGREEMENT_CANCEL:
         return _declined(row.kind, row.reason, advice, final=True)
     return _declined(

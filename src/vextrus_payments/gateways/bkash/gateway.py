@@ -1,6 +1,7 @@
 """bKash as a PaymentGateway: checks what goes in, runs the protocols of this folder, keeps the token."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
 
 from vextrus_payments.breaker import Breaker
@@ -36,6 +37,7 @@ from vextrus_payments.gateways.bkash.errors import Operation, meaning_of
 from vextrus_payments.gateways.bkash.hearing import Hearing
 from vextrus_payments.gateways.bkash.keeper import TokenKeeper
 from vextrus_payments.gateways.bkash.manners import NAME, REGISTERING, capabilities_of
+from vextrus_payments.gateways.bkash.payout_desk import PayoutDesk
 from vextrus_payments.gateways.bkash.returns import parse_return
 from vextrus_payments.gateways.bkash.steps import Api
 from vextrus_payments.gateways.front_door import Authorization, FrontDoor
@@ -51,6 +53,7 @@ from vextrus_payments.payment import (
     RefundCall,
     StatusCall,
 )
+from vextrus_payments.payouts import GatewayBalance, PayoutCall, PayoutSnapshot
 from vextrus_payments.retry import RetryPolicy
 from vextrus_payments.snapshots import (
     AgreementSession,
@@ -127,6 +130,21 @@ class BkashGateway(PaymentGateway):
         )
         self._settings = config
         self._capabilities = capabilities_of(config.refund_api, self._api.dialect.version)
+        self._payouts: PayoutDesk | None = None
+        if config.pays_out:
+            self._payouts = PayoutDesk(
+                config,
+                tenant=tenant,
+                transport=self._open_transport,
+                tokens=tokens,
+                clock=self._clock,
+                sleeper=self._sleeper,
+                entropy=self._entropy,
+                retry=retry,
+                observer=self._observer,
+            )
+            features = self._capabilities.features | self._payouts.features
+            self._capabilities = replace(self._capabilities, features=features)
         self._void_paths: tuple[str, ...] = config.void_path.paths
         self._keeper = TokenKeeper(
             config,
@@ -160,6 +178,8 @@ class BkashGateway(PaymentGateway):
     async def aclose(self) -> None:
         """Close what this gateway opened itself."""
         await self._hearing.aclose()
+        if self._payouts is not None:
+            await self._payouts.aclose()
         await self._keeper.aclose()
         await super().aclose()
 
@@ -353,6 +373,39 @@ class BkashGateway(PaymentGateway):
         """End an agreement; one that has ended already counts as ended."""
         check_id("agreement_id", agreement_id)
         return await self.drive(agreements.cancel_agreement(self._api, agreement_id), context=context)
+
+    # --- payouts: see payout_desk.py ------------------------------------------------------------------------------
+
+    def check_payout(self, call: PayoutCall) -> None:
+        """Refuse what bKash would not take: another currency, less than 1 taka, a receiver that is no wallet."""
+        self._payout_desk().check(call)
+        self.check_amount(call.amount)
+
+    async def payout(
+        self,
+        call: PayoutCall,
+        *,
+        context: CallContext | None = None,
+        on_checkpoint: OnCheckpoint | None = None,
+    ) -> PayoutSnapshot:
+        """Pay out or transfer, once; see payouts.py. `on_checkpoint` is required."""
+        self.check_payout(call)
+        return await self._payout_desk().payout(call, context, on_checkpoint)
+
+    async def look_up_payout(
+        self, call: PayoutCall, *, resume: Evidence, context: CallContext | None = None
+    ) -> PayoutSnapshot | None:
+        """Ask by the payoutID that the checkpoint kept; a direct payout has none and cannot be asked about."""
+        return await self._payout_desk().look_up(call, resume, context)
+
+    async def get_balance(self, *, context: CallContext | None = None) -> GatewayBalance:
+        """What bKash holds in the merchant's collection and disbursement accounts."""
+        return await self._payout_desk().balance(context)
+
+    def _payout_desk(self) -> PayoutDesk:
+        if self._payouts is None:
+            raise self.unsupported("payouts without credentials for them (BKASH_PAYOUT_APP_KEY ...)")
+        return self._payouts
 
     # --- what comes from outside ----------------------------------------------------------------------------------
 
