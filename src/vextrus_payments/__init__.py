@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from vextrus_payments.events import EventKind, History, PaymentEvent
     from vextrus_payments.health import Health
     from vextrus_payments.ledger import AccountMap, EntryKind, LedgerCallback, LedgerEntry, Posting, Side
+    from vextrus_payments.methods import MethodKind, PaymentMethod
     from vextrus_payments.mode import Mode
     from vextrus_payments.money import Money
     from vextrus_payments.outbox import OutboxAlarm, OutboxLimits
@@ -127,6 +128,7 @@ _HOMES = {
     "events": ("EventKind", "History", "PaymentEvent"),
     "health": ("Health",),
     "ledger": ("AccountMap", "EntryKind", "LedgerCallback", "LedgerEntry", "Posting", "Side"),
+    "methods": ("MethodKind", "PaymentMethod"),
     "mode": ("Mode",),
     "money": ("Money",),
     "outbox": ("OutboxAlarm", "OutboxLimits"),
@@ -187,6 +189,7 @@ __all__ = [
     "LedgerCallback",
     "LedgerEntry",
     "MalformedWebhookError",
+    "MethodKind",
     "MissingExtraError",
     "Mode",
     "Money",
@@ -200,6 +203,7 @@ __all__ = [
     "Paid",
     "PaymentEvent",
     "PaymentFacts",
+    "PaymentMethod",
     "PaymentRequest",
     "PaymentSession",
     "Payments",

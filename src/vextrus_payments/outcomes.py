@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from vextrus_payments.methods import PaymentMethod
 from vextrus_payments.money import Money
 from vextrus_payments.reasons import Reason
 from vextrus_payments.secret import mask_account
@@ -19,7 +20,10 @@ class Paid:
     paid_at: datetime | None = None
     fee: Money | None = None
     on_hold: bool = False
+    """The gateway takes it for risky: the money is ours, and the goods are to be kept back until that is settled."""
     late: bool = False
+    method: PaymentMethod | None = None
+    """By what the payer paid (a wallet, a card ...), where the gateway says so."""
 
     @property
     def payer_account_masked(self) -> str | None:

@@ -293,6 +293,7 @@ def outcome_of(facts: PaymentFacts) -> Outcome:
             fee=first.fee,
             on_hold=Flag.ON_HOLD in payment.flags,
             late=Flag.LATE in payment.flags,
+            method=first.method,
         )
     if payment.state is _P.PAID:
         return Review(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from vextrus_payments.cli.shapes import method_document
 from vextrus_payments.documents import from_json
 from vextrus_payments.events import EventKind, PaymentEvent
 from vextrus_payments.ledger import EntryKind, LedgerEntry, entry_id
@@ -211,6 +212,8 @@ def _receipt(receipt: Receipt) -> Line:
         more.append(f"the gateway says at {moment(receipt.occurred_at)}")
     if receipt.payer_account:
         more.append(f"wallet {mask_account(receipt.payer_account)}")
+    if receipt.method is not None:
+        more.append(f"paid by {receipt.method} ({receipt.method.kind.value})")
     if receipt.fee is not None:
         more.append(f"fee {receipt.fee}")
     if receipt.flags:
@@ -228,6 +231,7 @@ def _receipt(receipt: Receipt) -> Line:
             "amount": receipt.amount.amount,
             "currency": receipt.amount.currency,
             "operation_id": receipt.operation_id,
+            "method": method_document(receipt.method),
             "flags": sorted(flag.value for flag in receipt.flags),
         },
     )

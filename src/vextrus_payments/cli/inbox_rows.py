@@ -8,7 +8,7 @@ import click
 
 from vextrus_payments.cli.output import one_line
 from vextrus_payments.cli.records import Place, places
-from vextrus_payments.cli.shapes import moment, money
+from vextrus_payments.cli.shapes import method_document, moment, money
 from vextrus_payments.documents import from_json
 from vextrus_payments.errors import InvalidRequestError, StorageError
 from vextrus_payments.events import GatewayEvent
@@ -100,6 +100,7 @@ def told(row: InboxRow) -> Mapping[str, Any]:
         "gateway_reference": shown.gateway_reference or None,
         "transaction_id": shown.transaction_id,
         "payer_account": mask_account(shown.payer_account),
+        "method": method_document(shown.method),
         "occurred_at": moment(shown.occurred_at),
         **money(shown.amount),
     }

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from vextrus_payments.cli.exit_codes import of_outcome
+from vextrus_payments.methods import PaymentMethod
 from vextrus_payments.money import Money
 from vextrus_payments.outcomes import (
     Authorized,
@@ -39,6 +40,11 @@ def money(amount: Money | None) -> dict[str, str]:
     return {} if amount is None else {"amount": amount.amount, "currency": amount.currency}
 
 
+def method_document(method: PaymentMethod | None) -> dict[str, str] | None:
+    """`{"kind": "wallet", "name": "rocket", "raw": "ROCKET-..."}`; None where the gateway does not say."""
+    return None if method is None else {"kind": method.kind.value, "name": method.name, "raw": method.raw}
+
+
 def moment(at: datetime | None) -> str | None:
     """ISO 8601 with its offset."""
     return None if at is None else at.isoformat()
@@ -55,6 +61,7 @@ def outcome_document(outcome: Outcome | RefundOutcome, *, looked: bool = False) 
                 "paid_at": moment(outcome.paid_at),
                 "on_hold": outcome.on_hold,
                 "late": outcome.late,
+                "method": method_document(outcome.method),
             }
         case Authorized():
             document |= money(outcome.amount) | {"transaction_id": outcome.transaction_id}
@@ -124,6 +131,7 @@ def payment_document(facts: PaymentFacts) -> dict[str, Any]:
         "gateway_order_id": submission.gateway_order_id,
         "gateway_reference": submission.gateway_reference,
         "transaction_id": receipts[0].transaction_id if receipts else None,
+        "method": method_document(receipts[0].method) if receipts else None,
         "captured": captured(facts).amount,
         "refunded": refunded(facts).amount,
         "refundable": refundable(facts).amount,
@@ -142,6 +150,8 @@ def snapshot_document(gateway: str, snapshot: PaymentSnapshot) -> dict[str, Any]
         "gateway_order_id": snapshot.gateway_order_id,
         "transaction_id": snapshot.transaction_id,
         "payer_account": mask_account(snapshot.payer_account),
+        "method": method_document(snapshot.method),
+        "on_hold": snapshot.on_hold,
         "occurred_at": moment(snapshot.occurred_at),
         "mismatches": sorted(mismatch.value for mismatch in snapshot.mismatches),
     }

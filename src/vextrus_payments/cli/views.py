@@ -57,10 +57,14 @@ def outcome_view(outcome: Outcome | RefundOutcome) -> View:
             view = View(f"Paid: {outcome.amount}", _GOOD)
             view.facts = _present(
                 ("Transaction", outcome.transaction_id),
+                ("Paid by", None if outcome.method is None else str(outcome.method)),
                 ("From wallet", outcome.payer_account_masked),
                 ("At", clock_time(outcome.paid_at)),
                 ("Came late", "yes: the payment had been closed; see its events" if outcome.late else None),
-                ("On hold", "yes" if outcome.on_hold else None),
+                (
+                    "On hold",
+                    "yes: the gateway calls it risky; keep the goods back" if outcome.on_hold else None,
+                ),
             )
         case Authorized():
             view = View(f"Authorized: {outcome.amount} is held", _GOOD)

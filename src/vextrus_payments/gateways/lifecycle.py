@@ -200,6 +200,8 @@ class _Road:
                     payer_account=snapshot.payer_account,
                     paid_at=snapshot.occurred_at,
                     fee=snapshot.fee,
+                    on_hold=snapshot.on_hold,
+                    method=snapshot.method,
                 )
             case SnapshotState.AUTHORIZED:
                 return Authorized(

@@ -7,6 +7,7 @@ from datetime import datetime
 from vextrus_payments.documents import to_json
 from vextrus_payments.events import EventKind, PaymentEvent
 from vextrus_payments.ledger import DEFAULT_ACCOUNTS, AccountMap, entries_for
+from vextrus_payments.methods import PaymentMethod
 from vextrus_payments.money import Money
 from vextrus_payments.plans import Plan
 from vextrus_payments.reasons import Reason
@@ -65,6 +66,10 @@ class Draft:
         """Add flags to the payment."""
         self.payment = replace(self.payment, flags=self.payment.flags | set(flags))
 
+    def unflag(self, flag: Flag) -> None:
+        """Take a flag from the payment."""
+        self.payment = replace(self.payment, flags=self.payment.flags - {flag})
+
     def operation(self, operation: Operation, state: OperationState, **changes: object) -> None:
         """Put an operation into a state, over an edge of the table."""
         check_operation_edge(operation.state, state)
@@ -80,6 +85,11 @@ class Draft:
         self._receipts.append(receipt)
         for entry in entries_for(receipt, self.payment, self.accounts):
             self._post(OutboxKind.LEDGER, entry.id, to_json(entry))
+
+    @property
+    def payments_received(self) -> tuple[Receipt, ...]:
+        """Money that came, also what was taken back since, with what this very draft books."""
+        return tuple(r for r in (*self.facts.receipts, *self._receipts) if r.kind is ReceiptKind.PAYMENT)
 
     def reverse(self, receipt: Receipt) -> None:
         """Take back what was booked on an operator's word: a fact of its own, with exactly opposite entries."""
@@ -137,6 +147,7 @@ class Draft:
         transaction_id: str | None = None,
         reason: Reason | None = None,
         resolution: Resolution | None = None,
+        method: PaymentMethod | None = None,
     ) -> None:
         """Add an event. Its id is fixed by the payment's version: the same commit, the same event."""
         payment = self.payment
@@ -161,6 +172,7 @@ class Draft:
             correlation_id=payment.correlation_id,
             metadata=payment.metadata,
             resolution=resolution,
+            method=method,
         )
         self._events.append(event)
         self._post(OutboxKind.EVENT, event.id, to_json(event))

@@ -10,6 +10,14 @@ from vextrus_payments.plans import Plan
 from vextrus_payments.reasons import Reason, ReasonCode
 from vextrus_payments.recording.drafting import Draft
 from vextrus_payments.recording.holds import capture_that_made, no_longer_voidable, released, still_held
+from vextrus_payments.recording.receiving import (
+    announce_receipt,
+    can_be_booked,
+    let_go,
+    paid_again,
+    receipt_flags,
+    receive,
+)
 from vextrus_payments.recording.seen import Seen
 from vextrus_payments.records import (
     Flag,
@@ -29,7 +37,6 @@ from vextrus_payments.states import (
     OPEN_STATES,
     answered_by_operator,
     execute_operation_id,
-    has_money,
     hold_operations,
     is_taken_back,
     payment_receipts,
@@ -48,21 +55,11 @@ def plan_snapshot(
     """What one submission's picture at the gateway changes. `siblings`: the reference's other payments."""
     draft = Draft(facts, now, accounts)
     execute = facts.operation(execute_operation_id(facts.payment.payment_id, seen.submission_no))
-    # Judged once more, against what is stored: what an adapter was told and what is true now may differ.
-    submission = facts.submission_numbered(seen.submission_no)
-    seen = replace(
-        seen,
-        snapshot=judge_snapshot(
-            seen.snapshot,
-            gateway_reference=submission.gateway_reference or seen.snapshot.gateway_reference,
-            gateway_order_id=submission.gateway_order_id,
-            amount=facts.payment.amount,
-            mode=facts.payment.mode,
-            always_sent=frozenset(),
-        ),
-    )
+    first, *others = _booked_first(facts, seen.snapshot)
+    before = facts.payment.state
+    seen = _judged(facts, seen, first)
     state = seen.snapshot.state
-    if state is SnapshotState.PAID and _can_be_booked(seen.snapshot):
+    if state is SnapshotState.PAID and can_be_booked(seen.snapshot):
         _paid(draft, siblings, seen, execute)
     elif state is SnapshotState.AUTHORIZED:
         _authorized(draft, siblings, seen, execute)
@@ -72,14 +69,33 @@ def plan_snapshot(
         _absent(draft, seen, execute)
     elif state in _OVER:
         _over(draft, seen, execute)
+    for other in others:
+        paid_again(draft, _judged(facts, seen, other), before)
     if seen.again_s is not None and earlier_pages(draft.facts, now):
         # Money on one page is no reason to look away from another that its payer may still complete.
         draft.look_by(now + timedelta(seconds=seen.again_s))
     return draft.plan()
 
 
-def _can_be_booked(snapshot: PaymentSnapshot) -> bool:
-    return bool(snapshot.transaction_id) and snapshot.amount is not None and snapshot.amount.is_positive
+def _booked_first(facts: PaymentFacts, snapshot: PaymentSnapshot) -> list[PaymentSnapshot]:
+    """Every payment of a picture, one that is booked in front: in which order a gateway names them proves nothing."""
+    pictures = [replace(snapshot, also_paid=()), *snapshot.also_paid]
+    booked = {receipt.transaction_id for receipt in payment_receipts(facts)}
+    return sorted(pictures, key=lambda one: one.transaction_id not in booked)
+
+
+def _judged(facts: PaymentFacts, seen: Seen, snapshot: PaymentSnapshot) -> Seen:
+    """Judged once more, against what is stored: what an adapter was told and what is true now may differ."""
+    submission = facts.submission_numbered(seen.submission_no)
+    judged = judge_snapshot(
+        snapshot,
+        gateway_reference=submission.gateway_reference or snapshot.gateway_reference,
+        gateway_order_id=submission.gateway_order_id,
+        amount=facts.payment.amount,
+        mode=facts.payment.mode,
+        always_sent=frozenset(),
+    )
+    return replace(seen, snapshot=judged)
 
 
 def _paid(
@@ -91,7 +107,7 @@ def _paid(
     mismatched: bool = False,
 ) -> None:
     payment, snapshot = draft.payment, seen.snapshot
-    assert snapshot.transaction_id is not None and snapshot.amount is not None, "see _can_be_booked()"
+    assert snapshot.transaction_id is not None and snapshot.amount is not None, "see can_be_booked()"
     before = payment.state
     capture = capture_that_made(draft.facts)
     key = ReceiptKey(
@@ -111,6 +127,8 @@ def _paid(
         or (snapshot.given_back and not _is_refund_known(draft.facts, seen))
     ):
         draft.quarantine(amount=snapshot.amount, transaction_id=snapshot.transaction_id)
+    elif Flag.ON_HOLD in payment.flags and not snapshot.on_hold and seen.asked_at > booked.recorded_at:
+        let_go(draft, booked)
     if draft.payment.state is not PaymentState.PAID:
         draft.move(PaymentState.PAID)
     draft.succeed(execute, snapshot.transaction_id)
@@ -128,34 +146,12 @@ def _book(
     *,
     mismatched: bool,
 ) -> Receipt:
-    payment, snapshot = draft.payment, seen.snapshot
-    assert snapshot.transaction_id is not None and snapshot.amount is not None, "see _can_be_booked()"
+    snapshot = seen.snapshot
     wrong = _operators_word(draft.facts, seen.submission_no)
     for other in wrong:
         draft.reverse(other)
     flags = receipt_flags(draft, siblings, without=wrong)
-    draft.flag(*flags)
-    receipt = Receipt(
-        tenant=payment.tenant,
-        gateway=payment.gateway,
-        mode=payment.mode,
-        kind=ReceiptKind.PAYMENT,
-        transaction_id=snapshot.transaction_id,
-        amount=snapshot.amount,
-        recorded_at=draft.now,
-        payment_id=payment.payment_id,
-        submission_no=seen.submission_no,
-        operation_id=by.operation_id if by else None,
-        merchant_reference=payment.merchant_reference,
-        occurred_at=snapshot.occurred_at,
-        payer_account=snapshot.payer_account,
-        fee=snapshot.fee,
-        flags=flags,
-        mismatched=mismatched,
-    )
-    draft.receipt(receipt)
-    if payment.state is not PaymentState.PAID:
-        draft.move(PaymentState.PAID)
+    receipt = receive(draft, seen, by, flags, mismatched=mismatched)
     # Money that is gone again by the time it is first seen is nothing to ship on: by whom, and how much, nobody tells.
     if mismatched or wrong or snapshot.given_back:
         draft.quarantine(
@@ -188,50 +184,6 @@ def _operators_word(facts: PaymentFacts, submission_no: int) -> tuple[Receipt, .
     return tuple(
         r for r in payment_receipts(facts) if Flag.BY_OPERATOR in r.flags and r.submission_no == submission_no
     )
-
-
-def receipt_flags(
-    draft: Draft, siblings: tuple[PaymentFacts, ...], *, without: tuple[Receipt, ...] = ()
-) -> frozenset[Flag]:
-    """Whether new money is late (after closing) or a duplicate (the reference, or this payment, has money already).
-
-    `without`: receipts that the same plan takes back.
-    """
-    flags = set()
-    payment = draft.payment
-    if payment.state in (PaymentState.CLOSED, PaymentState.LAPSED):
-        flags.add(Flag.LATE)
-    if not payment.allow_repeat:
-        draft.guard(siblings)  # with allow_repeat they decide nothing below, and may be very many
-    same_mode = tuple(s for s in siblings if s.payment.mode is payment.mode)
-    here = [r for r in payment_receipts(draft.facts) if r not in without]
-    paid_before = bool(here) or any(has_money(s) for s in same_mode)
-    if paid_before and not (payment.allow_repeat and not here):
-        flags.add(Flag.DUPLICATE)
-    return frozenset(flags)
-
-
-def announce_receipt(draft: Draft, before: PaymentState, receipt: Receipt) -> None:
-    """Only money that came as agreed is called paid: a shop ships on it.
-
-    What is late, a duplicate or contradicted is news of its own, for a decision of its own.
-    """
-    kinds = []
-    if Flag.LATE in receipt.flags:
-        kinds.append(EventKind.LATE)
-    if Flag.DUPLICATE in receipt.flags:
-        kinds.append(EventKind.DUPLICATE)
-    if not kinds and Flag.QUARANTINED not in draft.payment.flags:
-        kinds.append(EventKind.PAID)
-    for kind in kinds:
-        draft.announce(
-            kind,
-            before=before,
-            after=PaymentState.PAID,
-            operation_id=receipt.operation_id,
-            amount=receipt.amount,
-            transaction_id=receipt.transaction_id,
-        )
 
 
 def _authorized(
@@ -289,7 +241,7 @@ def _contradicted(
     """
     snapshot = seen.snapshot
     other_amount = snapshot.mismatches == {Mismatch.AMOUNT} and snapshot.reported is SnapshotState.PAID
-    if other_amount and _can_be_booked(snapshot):
+    if other_amount and can_be_booked(snapshot):
         _paid(draft, siblings, seen, execute, mismatched=True)
         return
     for operation in (execute, *hold_operations(draft.facts)):

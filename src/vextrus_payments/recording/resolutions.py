@@ -19,7 +19,7 @@ from vextrus_payments.plans import Plan
 from vextrus_payments.reasons import Reason, ReasonCode
 from vextrus_payments.recording.drafting import Draft
 from vextrus_payments.recording.holds import no_longer_voidable
-from vextrus_payments.recording.pictures import announce_receipt, receipt_flags
+from vextrus_payments.recording.receiving import announce_receipt, receipt_flags
 from vextrus_payments.recording.refunds import refund_made
 from vextrus_payments.records import (
     Flag,
