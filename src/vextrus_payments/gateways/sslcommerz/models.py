@@ -299,7 +299,7 @@ def cart_text(lines: list[dict[str, str]]) -> str:
     return json.dumps(lines, ensure_ascii=False, separators=(",", ":"))
 
 
-# --------------------------------------------------------------------------------- what SSLCommerz says (§1.2, §1.6-§1.9)
+# ------------------------------------------------------------------------------ what SSLCommerz says (§1.2, §1.6-§1.9)
 
 
 def _named(name: str, *, shown: bool = True) -> Any:

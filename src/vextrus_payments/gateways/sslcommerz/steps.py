@@ -1,0 +1,151 @@
+"""What SSLCommerz's protocols stand on: where the API is, how one question is asked, how its words are read."""
+
+import base64
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final, TypeVar
+from urllib.parse import urlencode
+
+from vextrus_payments.errors import AmountError, GatewayError, PaymentsError
+from vextrus_payments.gateways.sslcommerz import models as m
+from vextrus_payments.gateways.sslcommerz.envelope import Accepted, Call, error_of, read
+from vextrus_payments.ids import Entropy
+from vextrus_payments.mode import Mode
+from vextrus_payments.money import Money
+from vextrus_payments.secret import Secret
+from vextrus_payments.wire import Send, WireCall, WireRequest, WireResponse
+
+A = TypeVar("A", bound=m.Answer)
+
+_REFERENCE: Final = re.compile(r"[A-Z2-7]{26}", re.ASCII)
+_ID: Final = re.compile(r"[!-~]{1,80}", re.ASCII)
+_MASKED: Final = re.compile(r"(?=.*[Xx*])[0-9Xx* -]{8,30}", re.ASCII)
+_DIGITS_SHOWN_MAX: Final = 10
+_ACCEPT: Final = ("Accept", "application/json")
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """Where a store's SSLCommerz is and who it is there.
+
+    The password travels in bodies and queries, for there is no other way (§1.1): neither is ever logged.
+    """
+
+    root: str
+    mode: Mode
+    store_id: str
+    password: Secret = field(repr=False)
+
+    def get(self, path: str, params: Mapping[str, str]) -> WireRequest:
+        """A question to the validator's routes, the credentials in its query."""
+        query = {**params, **self.credentials(), m.VERSION: m.API_VERSION, m.FORMAT: m.FORMAT_JSON}
+        return WireRequest("GET", f"{self.root}{path}?{urlencode(query, encoding='utf-8')}", (_ACCEPT,))
+
+    def post(self, path: str, fields: dict[str, str]) -> WireRequest:
+        """A form. The fields hold the credentials."""
+        headers = (_ACCEPT, ("Content-Type", m.SessionForm.content_type))
+        return WireRequest("POST", self.root + path, headers, m.encode_form(fields))
+
+    def credentials(self) -> dict[str, str]:
+        """The store's id and password, by their names on the wire."""
+        return {m.STORE_ID: self.store_id, m.STORE_PASSWORD: self.password.reveal()}
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A question that brought no success: the error that stands for it."""
+
+    error: PaymentsError
+
+
+def ask(call: Call[A], request: WireRequest, *, step: str, reference: str) -> WireCall[A | Failed]:
+    """Send one request and give its answer, or what stands for a failure, as a value.
+
+    As a value, so that a protocol can look up what became of its request and raise outside any `except` (an error must
+    not drag another along as its `__context__`). What is no GatewayError passes through: it was raised before anything
+    was sent.
+    """
+    response: WireResponse | None = None
+    failure: GatewayError | None = None
+    try:
+        response = yield Send(
+            request=request,
+            operation=call.operation.value,
+            safety=call.safety,
+            step=step,
+            reference=reference,
+        )
+    except GatewayError as error:
+        failure = error
+    if failure is not None:
+        return Failed(failure)
+    if response is None:
+        raise TypeError("the driver answers a Send with a WireResponse")
+    reading = read(call, response)
+    if isinstance(reading, Accepted):
+        return reading.answer
+    return Failed(error_of(call, reading, step=step))
+
+
+# ------------------------------------------------------------------------------------------- a session's reference
+
+
+def new_reference(entropy: Entropy) -> str:
+    """A reference for a session that is about to be opened: 128 random bits, in Base32."""
+    return base64.b32encode(entropy.token_bytes(16)).decode("ascii").rstrip("=")
+
+
+def is_reference(text: str) -> bool:
+    """True for what can be a session's reference."""
+    return _REFERENCE.fullmatch(text) is not None
+
+
+# --------------------------------------------------------------------------------------- reading SSLCommerz's words
+
+
+def status_of(text: str | None) -> m.Status | None:
+    """The status that a word names; None for one that nobody documented."""
+    try:
+        return m.Status(text or "")
+    except ValueError:
+        return None
+
+
+def money_of(amount: str | None, currency: str | None) -> Money | None:
+    """The exact amount of a wire text ("69", "97.5", "10.00"); None where it is absent or cannot be read exactly.
+
+    More places than the currency has are read where they are zeros ("10.0000"), and never rounded.
+    """
+    if not amount or not currency:
+        return None
+    whole, point, places = amount.partition(".")
+    if point and len(places) > 2:
+        amount = f"{whole}.{places[:2]}{places[2:].rstrip('0')}"
+    try:
+        return Money(amount, currency)
+    except AmountError:
+        return None
+
+
+def time_of(text: str | None) -> datetime | None:
+    """A wire time in UTC; None where it is absent, all zeros or none. Times decide nothing about money."""
+    if not text:
+        return None
+    try:
+        return m.parse_time(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def is_id(text: str | None) -> bool:
+    """True for what can be an id of SSLCommerz: visible ASCII, not too long."""
+    return bool(text and _ID.fullmatch(text))
+
+
+def account_of(text: str | None) -> str | None:
+    """The payer's card as SSLCommerz shows it, its middle hidden (418117XXXXXX6675). A whole number is dropped."""
+    if not text or not _MASKED.fullmatch(text) or sum(c.isdigit() for c in text) > _DIGITS_SHOWN_MAX:
+        return None
+    return text

@@ -1,0 +1,262 @@
+"""The signatures: the vectors, every mutation, and the attack that published clients let through (dossier §1.5)."""
+
+import hashlib
+import hmac
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.gateways.sslcommerz.hand import PASSWORD, REFERENCE, STORE, golden, notified, posted, sign
+from vextrus_payments.errors import MalformedWebhookError, SignatureError
+from vextrus_payments.gateways.sslcommerz import models as m
+from vextrus_payments.gateways.sslcommerz.signature import (
+    AMBIGUOUS,
+    FIELDS_MAX,
+    POST_MAX_BYTES,
+    canonical,
+    read_post,
+    verify,
+)
+from vextrus_payments.secret import Secret
+
+VECTORS = golden("signatures.json")["vectors"]
+each_vector = pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"][:8])
+
+
+def post_of(vector: dict[str, Any]) -> dict[str, str]:
+    fields = dict(vector["fields"])
+    return {
+        **fields,
+        "verify_key": ",".join(fields),
+        "verify_sign": vector["verify_sign"],
+        "verify_sign_sha2": vector["verify_sign_sha2"],
+    }
+
+
+def check(fields: dict[str, str], password: str = PASSWORD, store_id: str = STORE) -> dict[str, str]:
+    """As the gateway does: over the bytes that were posted."""
+    return verify(read_post(posted(fields)), store_id=store_id, password=Secret(password))
+
+
+def refusal(fields: dict[str, str], **more: str) -> SignatureError:
+    with pytest.raises(SignatureError) as caught:
+        check(fields, **more)
+    assert caught.value.__context__ is None and caught.value.__cause__ is None
+    return caught.value
+
+
+@each_vector
+def test_every_vector_is_proven_by_both_digests_and_by_each(vector: dict[str, Any]) -> None:
+    whole, store = post_of(vector), vector["fields"]["store_id"]
+    assert check(whole, vector["password"], store) == vector["fields"]
+    for digest in ("verify_sign", "verify_sign_sha2"):
+        alone = {name: value for name, value in whole.items() if name != digest}
+        assert check(alone, vector["password"], store) == vector["fields"]
+
+
+@each_vector
+def test_the_signed_text_is_the_dossiers(vector: dict[str, Any]) -> None:
+    key = hashlib.md5(vector["password"].encode()).hexdigest()
+    assert hashlib.md5(canonical(vector["fields"], key)).hexdigest() == vector["verify_sign"]
+
+
+@each_vector
+def test_a_change_of_any_field_is_refused(vector: dict[str, Any]) -> None:
+    whole, store = post_of(vector), vector["fields"]["store_id"]
+    for name, value in whole.items():
+        for other in (value + "1", "1" + value, value[:-1] if value else "x", value.swapcase() + " "):
+            refusal({**whole, name: other}, password=vector["password"], store_id=store)
+        without = {key: kept for key, kept in whole.items() if key != name}
+        if name not in ("verify_sign", "verify_sign_sha2"):
+            refusal(without, password=vector["password"], store_id=store)
+
+
+def test_blank_fields_are_signed_too() -> None:
+    """A reader that drops them makes another digest of the same notification (§1.5, §1.11)."""
+    vector = VECTORS[1]
+    kept = {name: value for name, value in vector["fields"].items() if value}
+    key = hashlib.md5(vector["password"].encode()).hexdigest()
+    assert hashlib.md5(canonical(kept, key)).hexdigest() == vector["verify_sign_without_blanks"]
+    assert read_post(b"a=&b=1") == {"a": "", "b": "1"}
+
+
+def test_another_password_store_or_no_signature_at_all() -> None:
+    whole = sign(notified())
+    assert check(whole)["tran_id"] == "INV-8812"
+    assert refusal(whole, password="vextrustest@sss").code == "signature"
+    assert refusal(whole, store_id="another").code == "another_store"
+    unsigned = {name: value for name, value in whole.items() if not name.startswith("verify_sign")}
+    assert "not signed" in refusal(unsigned).what
+    assert "not signed" in refusal({**unsigned, "verify_sign": ""}).what
+
+
+def test_an_older_post_without_sha256_is_proven_by_md5_and_a_wrong_sha256_by_nothing() -> None:
+    whole = sign(notified())
+    older = {name: value for name, value in whole.items() if name != "verify_sign_sha2"}
+    assert check(older)["status"] == "VALID"
+    refusal({**whole, "verify_sign_sha2": ""})
+    refusal({**whole, "verify_sign_sha2": "0" * 64})
+    refusal({**whole, "verify_sign": whole["verify_sign"].upper()})
+    refusal({**whole, "verify_sign": "ঢ" * 32})
+
+
+def test_what_is_posted_beside_the_signed_fields_is_not_looked_at() -> None:
+    whole = sign(notified())
+    signed = check({**whole, "cus_fax": "", "subscription_id": "9"})
+    assert "subscription_id" not in signed and "verify_sign" not in signed
+    fields = notified()
+    names = sorted(set(fields) - {"value_a"})
+    assert "value_a" not in check(sign({**fields, "value_a": "forged"}, names=names))
+
+
+@pytest.mark.parametrize(
+    "name", ["tran_id", "amount", "status", "store_id", "val_id", "bank_tran_id", "currency"]
+)
+def test_verify_key_must_name_what_its_status_always_signs(name: str) -> None:
+    fields = notified()
+    error = refusal(sign(fields, names=sorted(set(fields) - {name})))
+    assert error.code == AMBIGUOUS
+
+
+def test_verify_key_names_nothing_twice_and_nothing_unknown() -> None:
+    fields = notified()
+    names = sorted(fields)
+    refusal({**sign(fields), "verify_key": ",".join([*names, "amount"])})
+    refusal(sign({**fields, "zz_rest": "1"}))
+    refusal(sign(fields, names=[*names, "amount"]))
+    refusal({**sign(fields), "verify_key": ""})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("tran_date", "2026-11-23"),
+        ("tran_date", "2026-11-23 10:15:00&value_a=x"),
+        ("amount", "1,250.00"),
+        ("amount", "1e3"),
+        ("store_amount", "9.75 "),
+        ("tran_id", "INV 8812"),
+        ("val_id", "a b"),
+        ("currency", "bdt"),
+        ("risk_level", "low"),
+        ("status", "PAID"),
+        ("status", "PENDING"),
+        ("value_a", "note&tran_id=INV-9"),
+        ("value_b", "x&store_passwd=0"),
+        ("card_issuer", "Bank&amount=1.00"),
+    ],
+)
+def test_a_value_that_could_be_cut_otherwise_is_refused_though_it_is_signed(name: str, value: str) -> None:
+    error = refusal(sign(notified(**{name: value})))
+    assert error.code == AMBIGUOUS
+
+
+def test_an_ampersand_alone_is_no_border() -> None:
+    assert check(sign(notified(value_a="inv/77 & co", value_b="a=b&c=d")))["value_b"] == "a=b&c=d"
+
+
+# --- the attack (§1.5) ------------------------------------------------------------------------------------------------
+
+
+def as_published_clients_check(fields: dict[str, str], password: str) -> bool:
+    """The check of two clients on PyPI, after the dossier's description: the sender says what is signed."""
+    pieces = {name: fields[name] for name in fields["verify_key"].split(",")}
+    pieces["store_passwd"] = hashlib.md5(password.encode()).hexdigest()
+    text = "&".join(f"{name}={pieces[name]}" for name in sorted(pieces))
+    return hmac.compare_digest(hashlib.md5(text.encode()).hexdigest(), fields["verify_sign"])
+
+
+def attack() -> tuple[dict[str, str], dict[str, str]]:
+    """(what SSLCommerz signed for ORDER-A, the same signed text cut so that it speaks of ORDER-B).
+
+    The payer of ORDER-A wrote the note in value_a himself.
+    """
+    true = sign(notified(tran_id="ORDER-A", val_id="VAL-A", value_a="note&tran_id=ORDER-B&val_id=VAL-A"))
+    forged = {name: value for name, value in true.items() if name != "value_a"}
+    forged["tran_date"] = f"{true['tran_date']}&tran_id=ORDER-A&val_id=VAL-A&value_a=note"
+    forged["tran_id"] = "ORDER-B"
+    forged["verify_key"] = ",".join(n for n in true["verify_key"].split(",") if n != "value_a")
+    return true, forged
+
+
+def test_the_attack_is_accepted_as_published_clients_check_and_refused_here() -> None:
+    true, forged = attack()
+    assert as_published_clients_check(true, PASSWORD) and as_published_clients_check(forged, PASSWORD)
+    assert forged["tran_id"] == "ORDER-B" and forged["verify_sign"] == true["verify_sign"]
+    error = refusal(forged)
+    assert error.code == AMBIGUOUS and "tran_date" in error.what
+    # And what it is made of is refused before it is signed: the note itself, as posted for ORDER-A.
+    assert refusal(true).code == AMBIGUOUS
+
+
+def test_the_attack_fails_by_sha256_too() -> None:
+    true, forged = attack()
+    for fields in (true, forged):
+        del fields["verify_sign"]
+    assert canonical(cut(forged), "k") == canonical(cut(true), "k")
+    assert refusal(forged).code == AMBIGUOUS
+
+
+def cut(fields: dict[str, str]) -> dict[str, str]:
+    return {name: fields[name] for name in fields["verify_key"].split(",")}
+
+
+FREE = st.sampled_from(["note", "&", "=", "tran_id", "amount", "ORDER-B", "value_b", "error", "1.00", " "])
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    note=st.lists(FREE, max_size=8).map("".join), left_out=st.sampled_from(["value_a", "error", "card_no"])
+)
+def test_whatever_is_proven_says_of_what_decides_what_was_signed(note: str, left_out: str) -> None:
+    """The same signed text, cut in every way at its own borders: none that is taken says anything else."""
+    true = sign(notified(value_a=note))
+    text = canonical(cut(true), "k").decode()
+    pieces = text.split("&")
+    names = [piece.partition("=")[0] for piece in pieces]
+    again = {name: piece.partition("=")[2] for name, piece in zip(names, pieces, strict=True)}
+    again.pop("store_passwd", None)
+    forged = {**true, **again}
+    forged["verify_key"] = ",".join(name for name in again if name != left_out)
+    try:
+        signed = check(forged)
+    except (SignatureError, MalformedWebhookError):
+        return
+    for name in m.SIGNED_FIELDS[m.Status.VALID]:
+        assert signed[name] == true[name]
+    assert signed["value_d"] == REFERENCE
+
+
+# --- the form -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"amount",
+        b"amount=1&amount=2",
+        b"amount=1&amount=1",
+        b"amount=%ff",
+        b"amount=\xff",
+        b"a=%00",
+        b"{}",
+        b"a=" + b"x" * 2_000,
+        b"a=" + b"x" * POST_MAX_BYTES,
+        b"&".join(b"f%d=1" % n for n in range(FIELDS_MAX + 1)),
+    ],
+)
+def test_what_is_no_form_is_malformed_and_quoted_nowhere(body: bytes) -> None:
+    with pytest.raises(MalformedWebhookError) as caught:
+        read_post(body)
+    assert caught.value.__context__ is None
+    assert "amount" not in str(caught.value)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=300))
+def test_no_bytes_bring_anything_but_a_refusal(body: bytes) -> None:
+    with pytest.raises((MalformedWebhookError, SignatureError)):
+        verify(read_post(body), store_id=STORE, password=Secret(PASSWORD))
