@@ -63,10 +63,14 @@ if TYPE_CHECKING:
         Declined,
         Outcome,
         Paid,
+        PayoutOutcome,
         Pending,
         Refunded,
         RefundOutcome,
         Review,
+        Sent,
+        TransferOutcome,
+        Transferred,
         Unknown,
     )
     from vextrus_payments.payment import (
@@ -77,9 +81,18 @@ if TYPE_CHECKING:
         PaymentSession,
         RefundRequest,
     )
+    from vextrus_payments.payouts import (
+        AccountBalance,
+        AccountRole,
+        GatewayBalance,
+        PayoutKind,
+        PayoutRequest,
+        TransferDirection,
+        TransferRequest,
+    )
     from vextrus_payments.reasons import Reason, ReasonCode
     from vextrus_payments.reconcile import Reconciled, ReconcileLimits, ReconcileReport
-    from vextrus_payments.records import Agreement, AgreementLife, PaymentFacts, ResolutionVerdict
+    from vextrus_payments.records import Agreement, AgreementLife, PaymentFacts, Payout, ResolutionVerdict
     from vextrus_payments.resolving import ResolveRequest
     from vextrus_payments.secret import Secret
 
@@ -137,16 +150,29 @@ _HOMES = {
         "Declined",
         "Outcome",
         "Paid",
+        "PayoutOutcome",
         "Pending",
         "RefundOutcome",
         "Refunded",
         "Review",
+        "Sent",
+        "TransferOutcome",
+        "Transferred",
         "Unknown",
     ),
     "payment": ("ConsentRequest", "Customer", "Intent", "PaymentRequest", "PaymentSession", "RefundRequest"),
+    "payouts": (
+        "AccountBalance",
+        "AccountRole",
+        "GatewayBalance",
+        "PayoutKind",
+        "PayoutRequest",
+        "TransferDirection",
+        "TransferRequest",
+    ),
     "reasons": ("Reason", "ReasonCode"),
     "reconcile": ("ReconcileLimits", "ReconcileReport", "Reconciled"),
-    "records": ("Agreement", "AgreementLife", "PaymentFacts", "ResolutionVerdict"),
+    "records": ("Agreement", "AgreementLife", "PaymentFacts", "Payout", "ResolutionVerdict"),
     "resolving": ("ResolveRequest",),
     "secret": ("Secret",),
 }
@@ -155,7 +181,9 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __version__ = "0.1.0"
 
 __all__ = [
+    "AccountBalance",
     "AccountMap",
+    "AccountRole",
     "Agreement",
     "AgreementLife",
     "AlreadyPaidError",
@@ -180,6 +208,7 @@ __all__ = [
     "EpochState",
     "EventKind",
     "FileEpochMark",
+    "GatewayBalance",
     "GatewayBlockedError",
     "GatewayError",
     "Health",
@@ -208,6 +237,10 @@ __all__ = [
     "PaymentSession",
     "Payments",
     "PaymentsError",
+    "Payout",
+    "PayoutKind",
+    "PayoutOutcome",
+    "PayoutRequest",
     "Pending",
     "Posting",
     "Reason",
@@ -224,6 +257,7 @@ __all__ = [
     "ReturnResult",
     "Review",
     "Secret",
+    "Sent",
     "Side",
     "SignatureError",
     "StaleStateError",
@@ -233,6 +267,10 @@ __all__ = [
     "TenantSuspendedError",
     "ThrottledError",
     "TimestampOutsideWindowError",
+    "TransferDirection",
+    "TransferOutcome",
+    "TransferRequest",
+    "Transferred",
     "UndeliverableError",
     "Unknown",
     "UnknownGatewayError",

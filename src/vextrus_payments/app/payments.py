@@ -446,6 +446,18 @@ class Payments(SingleTenantVerbs):
         """
         return await self._open_reconciler().since(since, leave_out=leave_out, on_each=on_each)
 
+    async def clear_payouts(self) -> None:
+        """After a restored backup and its reconciliation: say that payouts may leave again.
+
+        No gateway can be asked which payouts it made since the backup, and a repeated call would pay twice. So they are
+        refused until a person has compared with the gateway's statement, and says so by this. Else it does nothing.
+
+        Raises:
+            ReconciliationRequiredError: `reconcile_since` has not been completed yet.
+            StorageError: see its message; nothing is cleared.
+        """
+        await self._open_engine().clear_payouts()
+
     async def process_inbox(self) -> int:
         """Apply now what webhooks have brought and is due; what a worker does all the time. How many were taken.
 

@@ -11,17 +11,19 @@ from vextrus_payments.engine import (
 )
 from vextrus_payments.events import History
 from vextrus_payments.mode import Mode
-from vextrus_payments.outcomes import Outcome, RefundOutcome
+from vextrus_payments.outcomes import Outcome, PayoutOutcome, RefundOutcome, TransferOutcome
+from vextrus_payments.paging import Page
 from vextrus_payments.payment import (
     ConsentRequest,
     PaymentRequest,
     PaymentSession,
     RefundRequest,
 )
+from vextrus_payments.payouts import GatewayBalance, PayoutRequest, TransferRequest
 from vextrus_payments.reconcile import (
     Reconciled,
 )
-from vextrus_payments.records import Agreement, PaymentFacts
+from vextrus_payments.records import Agreement, PaymentFacts, Payout
 from vextrus_payments.resolving import ResolveRequest
 
 if TYPE_CHECKING:
@@ -96,6 +98,44 @@ class SingleTenantVerbs(ABC):
     async def withdraw(self, operation_id: str) -> Outcome | RefundOutcome:
         """See TenantPayments.withdraw."""
         return await self._single().withdraw(operation_id)
+
+    async def payout(self, request: PayoutRequest, *, wait_s: float | None = None) -> PayoutOutcome:
+        """See TenantPayments.payout."""
+        return await self._single().payout(request, wait_s=wait_s)
+
+    async def transfer(self, request: TransferRequest, *, wait_s: float | None = None) -> TransferOutcome:
+        """See TenantPayments.transfer."""
+        return await self._single().transfer(request, wait_s=wait_s)
+
+    async def payout_status(self, operation_id: str) -> PayoutOutcome | TransferOutcome:
+        """See TenantPayments.payout_status."""
+        return await self._single().payout_status(operation_id)
+
+    async def withdraw_payout(self, operation_id: str) -> PayoutOutcome | TransferOutcome:
+        """See TenantPayments.withdraw_payout."""
+        return await self._single().withdraw_payout(operation_id)
+
+    async def resolve_payout(self, request: ResolveRequest) -> Payout:
+        """See TenantPayments.resolve_payout."""
+        return await self._single().resolve_payout(request)
+
+    async def get_payout(self, payout_id: str) -> Payout | None:
+        """See TenantPayments.get_payout."""
+        return await self._single().get_payout(payout_id)
+
+    async def find_payout(self, operation_id: str) -> Payout | None:
+        """See TenantPayments.find_payout."""
+        return await self._single().find_payout(operation_id)
+
+    async def list_payouts(
+        self, *, unsettled: bool = False, cursor: str | None = None, limit: int = 100
+    ) -> Page[Payout]:
+        """See TenantPayments.list_payouts."""
+        return await self._single().list_payouts(unsettled=unsettled, cursor=cursor, limit=limit)
+
+    async def balance(self, gateway: str) -> GatewayBalance:
+        """See TenantPayments.balance."""
+        return await self._single().balance(gateway)
 
     async def history(self, payment_id: str) -> History:
         """See TenantPayments.history."""

@@ -12,18 +12,20 @@ from vextrus_payments.engine import (
 from vextrus_payments.events import History
 from vextrus_payments.ledger import AccountMap
 from vextrus_payments.mode import Mode
-from vextrus_payments.outcomes import Outcome, RefundOutcome
+from vextrus_payments.outcomes import Outcome, PayoutOutcome, RefundOutcome, TransferOutcome
+from vextrus_payments.paging import Page
 from vextrus_payments.payment import (
     ConsentRequest,
     PaymentRequest,
     PaymentSession,
     RefundRequest,
 )
+from vextrus_payments.payouts import GatewayBalance, PayoutRequest, TransferRequest
 from vextrus_payments.reconcile import (
     Reconciled,
     Reconciler,
 )
-from vextrus_payments.records import Agreement, PaymentFacts
+from vextrus_payments.records import Agreement, PaymentFacts, Payout
 from vextrus_payments.resolving import ResolveRequest
 from vextrus_payments.store import PaymentStore
 
@@ -190,6 +192,84 @@ class TenantPayments:
             ConfigurationError, StorageError: see their messages.
         """
         return await self._engine.cancel_agreement(self.tenant, agreement_key)
+
+    async def payout(self, request: PayoutRequest, *, wait_s: float | None = None) -> PayoutOutcome:
+        """Send money to somebody's wallet, once per operation id, from however many callers and processes.
+
+        Where the answer is lost it is `Unknown`, and stays so until the gateway or a person tells: it is never sent
+        again, neither here nor by a worker. `Pending(sent=False)`: it is proven that nothing left; call again with the
+        same operation id, or withdraw it. Another operation id is another payout, and pays again.
+
+        Args:
+            wait_s: how long to wait, in seconds; then what is known. Giving up waiting stops nothing.
+
+        Raises:
+            UnsupportedOperationError: the gateway pays nothing out, or no credentials for it are configured.
+            OperationConflictError: the operation id belongs to another intent.
+            ReconciliationRequiredError: the store was restored from a backup; see `Payments.clear_payouts`.
+            InvalidRequestError, AmountError, ConfigurationError, StorageError: see their messages.
+        """
+        return await self._engine.payout(self.tenant, request, wait_s=wait_s)
+
+    async def transfer(self, request: TransferRequest, *, wait_s: float | None = None) -> TransferOutcome:
+        """Move money between the merchant's own accounts at the gateway, as `payout` sends it away.
+
+        Raises: as `payout`.
+        """
+        return await self._engine.transfer(self.tenant, request, wait_s=wait_s)
+
+    async def payout_status(self, operation_id: str) -> PayoutOutcome | TransferOutcome:
+        """What is known of a payout or transfer; asks the gateway where it can be asked.
+
+        Raises:
+            InvalidRequestError: no such payout or transfer.
+            ConfigurationError, StorageError: see their messages.
+        """
+        return await self._engine.payout_status(self.tenant, operation_id)
+
+    async def withdraw_payout(self, operation_id: str) -> PayoutOutcome | TransferOutcome:
+        """Cancel a payout or transfer that was never let out; withdrawing it twice is once.
+
+        Raises:
+            ConflictError: it has been let out.
+            InvalidRequestError: there is none with that operation.
+            StorageError: see its message.
+        """
+        return await self._engine.withdraw_payout(self.tenant, operation_id)
+
+    async def resolve_payout(self, request: ResolveRequest) -> Payout:
+        """As `resolve`, of a payout or transfer whose end nobody knows: `payment_id` is its payout id.
+
+        MADE books it (flagged BY_OPERATOR), NOT_MADE declines it. Look at the gateway's portal or statement first: a
+        balance alone proves nothing. The gateway's own word, whenever it comes, outranks the answer.
+
+        Raises: as `resolve`.
+        """
+        return await self._engine.resolve_payout(self.tenant, request)
+
+    async def get_payout(self, payout_id: str) -> Payout | None:
+        """Everything recorded of one payout or transfer; None when there is none of that id."""
+        return await self._store.get_payout(self.tenant, payout_id)
+
+    async def find_payout(self, operation_id: str) -> Payout | None:
+        """The payout or transfer with that operation id; None when there is none."""
+        return await self._store.find_payout(self.tenant, operation_id)
+
+    async def list_payouts(
+        self, *, unsettled: bool = False, cursor: str | None = None, limit: int = 100
+    ) -> Page[Payout]:
+        """Payouts and transfers, oldest first; `unsettled`: only those whose end is open."""
+        return await self._store.list_payouts(self.tenant, unsettled=unsettled, cursor=cursor, limit=limit)
+
+    async def balance(self, gateway: str) -> GatewayBalance:
+        """What the gateway says that it holds for the merchant, account by account. Only asks.
+
+        Raises:
+            UnsupportedOperationError: the gateway does not tell, or no credentials for it are configured.
+            GatewayError: no answer.
+            ConfigurationError: see its message.
+        """
+        return await self._engine.balance(self.tenant, gateway)
 
     async def resolve(self, request: ResolveRequest) -> PaymentFacts:
         """Write down an operator's answer to what no gateway has answered, with what follows from it.

@@ -213,12 +213,9 @@ class Engine:
         """See Payments.resolve."""
         return await self._resolving.resolve(tenant, request)
 
-    async def withdraw(
-        self, tenant: str, operation_id: str
-    ) -> Outcome | RefundOutcome | PayoutOutcome | TransferOutcome:
+    async def withdraw(self, tenant: str, operation_id: str) -> Outcome | RefundOutcome:
         """See Payments.withdraw."""
-        paid_out = await self._payouts.withdraw(tenant, operation_id)
-        return await self._resolving.withdraw(tenant, operation_id) if paid_out is None else paid_out
+        return await self._resolving.withdraw(tenant, operation_id)
 
     async def payout(
         self, tenant: str, request: PayoutRequest, *, wait_s: float | None = None
@@ -243,6 +240,10 @@ class Engine:
     async def resolve_payout(self, tenant: str, request: ResolveRequest) -> Payout:
         """See Payments.resolve_payout."""
         return await self._payouts.resolve(tenant, request)
+
+    async def withdraw_payout(self, tenant: str, operation_id: str) -> PayoutOutcome | TransferOutcome:
+        """See Payments.withdraw_payout."""
+        return await self._payouts.withdraw(tenant, operation_id)
 
     async def clear_payouts(self) -> None:
         """See Payments.clear_payouts."""

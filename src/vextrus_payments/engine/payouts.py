@@ -114,8 +114,13 @@ class Payouts:
 
     async def restored(self, tenant: str, payout_id: str) -> Payout:
         """See Engine.look_payout, of a store that was restored from a backup."""
-        now = self._context.store.now
-        await self._record(tenant, payout_id, lambda payout: plan_payout_doubted(payout, now()))
+        context = self._context
+        epochs = context.epochs
+        # Where nothing outside the store can tell, whoever asks this way says so.
+        if epochs is None or not epochs.configured or (await epochs.state()).restored is not None:
+            await self._record(
+                tenant, payout_id, lambda payout: plan_payout_doubted(payout, context.store.now())
+            )
         return await self.look(tenant, payout_id)
 
     async def resolve(self, tenant: str, request: ResolveRequest) -> Payout:
@@ -127,13 +132,10 @@ class Payouts:
         await context.flights.join(flight, None)
         return flight.result()
 
-    async def withdraw(self, tenant: str, operation_id: str) -> PayoutOutcome | TransferOutcome | None:
-        """Cancel a payout that was never let out; None: there is none with that operation."""
+    async def withdraw(self, tenant: str, operation_id: str) -> PayoutOutcome | TransferOutcome:
+        """See Payments.withdraw_payout."""
         context = self._context
-        payout = await context.store.find_payout(tenant, operation_id)
-        if payout is None:
-            return None
-        payout_id = payout.payout_id
+        payout_id = (await self._of_operation(tenant, operation_id)).payout_id
         flight = context.flights.start(
             ("payout.withdraw", tenant, payout_id),
             lambda: self._record(

@@ -15,13 +15,14 @@ from vextrus_payments.mode import Mode
 from vextrus_payments.observe import Observer
 from vextrus_payments.reconcile.lanes import Lane, Lanes
 from vextrus_payments.reconcile.report import Problem, Reconciled
-from vextrus_payments.reconcile.steps import Action, Step, next_agreement_step, next_step
+from vextrus_payments.reconcile.steps import Action, Step, next_agreement_step, next_payout_step, next_step
 from vextrus_payments.records import (
     Agreement,
     Operation,
     OperationKind,
     Payment,
     PaymentFacts,
+    Payout,
     SubjectKind,
 )
 from vextrus_payments.states import OPEN_STATES
@@ -31,6 +32,9 @@ T = TypeVar("T")
 
 #: (tenant, gateway name) -> a ready gateway. Raises ConfigurationError where the tenant's settings are gone.
 GatewaySource = Callable[[str, str], Awaitable[PaymentGateway]]
+
+#: What can be looked at.
+Subject = PaymentFacts | Agreement | Payout
 
 #: So much of a wait is added to it at most: many payments must not come back at the same moment.
 _JITTER: Final = 0.2
@@ -62,6 +66,10 @@ class Recovery(Protocol):
 
     async def look_agreement(self, tenant: str, agreement_key: str) -> Agreement:
         """Ask about everything of an agreement that is open."""
+        ...
+
+    async def look_payout(self, tenant: str, payout_id: str, *, restored: bool = False) -> Payout:
+        """Judge what was left of a payout, and ask where the gateway can be asked."""
         ...
 
     async def restored_wait_s(self, capabilities: Capabilities) -> float:
@@ -254,6 +262,44 @@ class Looker:
             problems=tuple(doing.problems),
         )
 
+    # --- payouts --------------------------------------------------------------------------------------------------
+
+    async def do_payout(
+        self,
+        before: Payout,
+        actions: tuple[Action, ...],
+        lane: Lane,
+        capabilities: Capabilities,
+        *,
+        tries: int = 1,
+        restored: bool = False,
+    ) -> Reconciled:
+        """Do these about a payout or transfer. Nothing is let out by it."""
+        doing = _Doing(lane)
+        payout = before
+        if actions:
+            look = self._ports.engine.look_payout(before.tenant, before.payout_id, restored=restored)
+            payout = await doing.run(look) or before
+            if not doing.problems:
+                lane.answered()
+        now = self._ports.store.now()
+        step = next_payout_step(payout, capabilities, now, tries)
+        return Reconciled(
+            tenant=before.tenant,
+            subject_kind=SubjectKind.PAYOUT,
+            subject_id=before.payout_id,
+            gateway=before.gateway,
+            merchant_reference=before.reference,
+            actions=actions,
+            before=before.state.value,
+            after=payout.state.value,
+            changed=payout.version != before.version,
+            unknown=open_operations((payout.operation,)),
+            next_at=self._later(step, lane, capabilities, now, tries, failed=bool(doing.problems)),
+            why=step.why,
+            problems=tuple(doing.problems),
+        )
+
     # --- when next ------------------------------------------------------------------------------------------------
 
     def _later(
@@ -294,24 +340,33 @@ def open_operations(operations: tuple[Operation, ...]) -> tuple[str, ...]:
     )
 
 
+def _named(row: Payment | Agreement | Payout) -> tuple[SubjectKind, str, str | None]:
+    if isinstance(row, Payment):
+        return SubjectKind.PAYMENT, row.payment_id, row.merchant_reference
+    if isinstance(row, Payout):
+        return SubjectKind.PAYOUT, row.payout_id, row.reference
+    return SubjectKind.AGREEMENT, row.agreement_key, None
+
+
 def untouched(
-    subject: PaymentFacts | Agreement,
+    subject: Subject,
     *,
     problem: Problem | None = None,
     next_at: datetime | None = None,
     why: tuple[str, ...] = (),
 ) -> Reconciled:
-    """What is told of a payment or agreement about which nobody was asked."""
+    """What is told of a payment, agreement or payout about which nobody was asked."""
     row = subject.payment if isinstance(subject, PaymentFacts) else subject
+    kind, subject_id, reference = _named(row)
     return Reconciled(
         tenant=row.tenant,
-        subject_kind=SubjectKind.PAYMENT if isinstance(row, Payment) else SubjectKind.AGREEMENT,
-        subject_id=row.payment_id if isinstance(row, Payment) else row.agreement_key,
+        subject_kind=kind,
+        subject_id=subject_id,
         gateway=row.gateway,
-        merchant_reference=row.merchant_reference if isinstance(row, Payment) else None,
+        merchant_reference=reference,
         before=row.state.value,
         after=row.state.value,
-        unknown=open_operations(subject.operations),
+        unknown=open_operations((subject.operation,) if isinstance(subject, Payout) else subject.operations),
         next_at=next_at,
         why=why,
         problems=() if problem is None else (problem,),

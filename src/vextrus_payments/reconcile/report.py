@@ -25,11 +25,11 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciled:
-    """One payment or agreement after a look."""
+    """One payment, agreement or payout after a look."""
 
     tenant: str
     subject_kind: SubjectKind
-    """PAYMENT or AGREEMENT."""
+    """PAYMENT, AGREEMENT or PAYOUT (a transfer too)."""
     subject_id: str
     gateway: str | None = None
     """None: it is no longer in the store."""
@@ -37,7 +37,7 @@ class Reconciled:
     actions: tuple[Action, ...] = ()
     """What was done; empty: it was not due, so nobody was asked."""
     before: str | None = None
-    """The payment's or agreement's state before."""
+    """Its state before: of a payout its operation's."""
     after: str | None = None
     changed: bool = False
     """Whether anything was recorded, a state that stayed the same included."""

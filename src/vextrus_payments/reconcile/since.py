@@ -18,6 +18,7 @@ from vextrus_payments.records import (
     Payment,
     PaymentFacts,
     PaymentState,
+    Payout,
     SubjectKind,
 )
 
@@ -91,6 +92,21 @@ async def agreements_since(
             recent = max(agreement.created_at, agreement.updated_at) >= moment
             if agreement.tenant not in leave_out and (is_open or recent):
                 yield agreement
+        if page.cursor is None:
+            return
+        cursor = page.cursor
+
+
+async def payouts_since(ports: Ports, moment: datetime, leave_out: Collection[str]) -> AsyncIterator[Payout]:
+    """Every payout and transfer that is not settled, or that was made or changed since then."""
+    cursor = None
+    while True:
+        page = await ports.store.list_payouts(None, cursor=cursor, limit=_PAGE)
+        for payout in page.rows:
+            is_open = payout.state in _UNFINISHED
+            recent = max(payout.created_at, payout.updated_at) >= moment
+            if payout.tenant not in leave_out and (is_open or recent):
+                yield payout
         if page.cursor is None:
             return
         cursor = page.cursor

@@ -23,11 +23,17 @@ from vextrus_payments.records import (
     OperationState,
     PaymentFacts,
     PaymentState,
+    Payout,
     Submission,
     SubmissionState,
 )
 from vextrus_payments.states import OPEN_STATES, payment_receipts
-from vextrus_payments.watching import SUBSCRIPTION_AGAIN, SUBSCRIPTION_FIRST, SUBSCRIPTION_LAST
+from vextrus_payments.watching import (
+    SUBSCRIPTION_AGAIN,
+    SUBSCRIPTION_FIRST,
+    SUBSCRIPTION_LAST,
+    watch_payout_after,
+)
 
 #: A reserved operation that nobody claimed is somebody's until then; after each claim that sent nothing, the longer.
 _LEFT_BEHIND_S: Final = (60, 120, 600, 3600)
@@ -39,7 +45,7 @@ _UNSETTLED: Final = frozenset({PaymentState.CREATED, PaymentState.AWAITING_PAYER
 
 
 class Action(StrEnum):
-    """What the reconciler can do about a payment or an agreement."""
+    """What the reconciler can do about a payment, an agreement or a payout."""
 
     LOOK = "look"
     """Ask the gateway about everything that is open."""
@@ -172,6 +178,13 @@ def _collected(
             due = agreement.updated_at + SUBSCRIPTION_AGAIN
             why = "what was collected just before the end may not be known yet"
             yield _Open(Action.LOOK, due, again, why)
+
+
+def next_payout_step(payout: Payout, capabilities: Capabilities, now: datetime, tries: int) -> Step:
+    """As next_step, for a payout: LOOK is the only action there is, and none where looking teaches nothing."""
+    if watch_payout_after(payout, now) is None:
+        return Step(actions=(), at=None, why=())
+    return _step([_look(payout.operation, capabilities, now, tries)], now)
 
 
 def _open_things(

@@ -9,10 +9,10 @@ from vextrus_payments.capabilities import Capabilities
 from vextrus_payments.errors import StorageError
 from vextrus_payments.reconcile.lanes import Lane
 from vextrus_payments.reconcile.limits import ReconcileLimits
-from vextrus_payments.reconcile.looking import Looker, Ports, Shut, untouched
+from vextrus_payments.reconcile.looking import Looker, Ports, Shut, Subject, untouched
 from vextrus_payments.reconcile.report import Problem, Reconciled, Tally
-from vextrus_payments.reconcile.steps import Action, Step, next_agreement_step, next_step
-from vextrus_payments.records import Agreement, PaymentFacts, SubjectKind, Watch
+from vextrus_payments.reconcile.steps import Action, Step, next_agreement_step, next_payout_step, next_step
+from vextrus_payments.records import PaymentFacts, Payout, SubjectKind, Watch
 
 #: A lane takes at least so many waiting ones, however few places it has.
 _LEAST_WAITING = 4
@@ -30,7 +30,7 @@ class Taker:
     is_stopping: Callable[[], bool]
 
     async def take(self, watch: Watch, tally: Tally, *, patient: bool) -> bool:
-        """Look at one leased payment or agreement, and say when to look again. False: it was given back.
+        """Look at one leased payment, agreement or payout, and say when to look again. False: it was given back.
 
         Args:
             patient: wait for a place in its lane however long the queue is; a worker gives back what is too much.
@@ -51,9 +51,11 @@ class Taker:
 
     async def _take(self, watch: Watch, *, patient: bool) -> Reconciled | None:
         store, now = self.ports.store, self.ports.store.now()
-        subject: PaymentFacts | Agreement | None
+        subject: Subject | None
         if watch.subject_kind is SubjectKind.AGREEMENT:
             subject = await store.get_agreement(watch.tenant, watch.subject_id)
+        elif watch.subject_kind is SubjectKind.PAYOUT:
+            subject = await store.get_payout(watch.tenant, watch.subject_id)
         else:
             subject = await store.get(watch.tenant, watch.subject_id)
         if subject is None:
@@ -91,7 +93,7 @@ class Taker:
 
     async def _done(
         self,
-        subject: PaymentFacts | Agreement,
+        subject: Subject,
         actions: tuple[Action, ...],
         lane: Lane,
         capabilities: Capabilities,
@@ -99,6 +101,8 @@ class Taker:
     ) -> Reconciled:
         if isinstance(subject, PaymentFacts):
             return await self.looker.do(subject, actions, lane, capabilities, tries=tries)
+        if isinstance(subject, Payout):
+            return await self.looker.do_payout(subject, actions, lane, capabilities, tries=tries)
         return await self.looker.do_agreement(subject, actions, lane, capabilities, tries=tries)
 
     async def _is_put_off(self, watch: Watch, lane: Lane, now: datetime, *, patient: bool) -> bool:
@@ -124,9 +128,11 @@ class Taker:
         return False
 
 
-def _step(subject: PaymentFacts | Agreement, capabilities: Capabilities, now: datetime, tries: int) -> Step:
+def _step(subject: Subject, capabilities: Capabilities, now: datetime, tries: int) -> Step:
     if isinstance(subject, PaymentFacts):
         return next_step(subject, capabilities, now, tries)
+    if isinstance(subject, Payout):
+        return next_payout_step(subject, capabilities, now, tries)
     return next_agreement_step(subject, capabilities, now, tries)
 
 

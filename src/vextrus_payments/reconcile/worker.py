@@ -17,12 +17,12 @@ from typing import Any, Final
 
 from vextrus_payments.errors import InvalidRequestError, PaymentsError, StorageError
 from vextrus_payments.reconcile.limits import ReconcileLimits
-from vextrus_payments.reconcile.looking import Looker, Ports, Shut, untouched
+from vextrus_payments.reconcile.looking import Looker, Ports, Shut, Subject, untouched
 from vextrus_payments.reconcile.report import OnEach, Problem, Reconciled, ReconcileReport, Tally
-from vextrus_payments.reconcile.since import agreements_since, payments_since
+from vextrus_payments.reconcile.since import agreements_since, payments_since, payouts_since
 from vextrus_payments.reconcile.steps import Action, asked_for, still_at_work
 from vextrus_payments.reconcile.taking import Taker
-from vextrus_payments.records import Agreement, PaymentFacts
+from vextrus_payments.records import Agreement, PaymentFacts, Payout
 
 #: The mark under which a worker says that it is there; its value is the store's time, in ISO 8601.
 SEEN_MARK: Final = "reconcile/seen"
@@ -208,7 +208,7 @@ class Reconciler:
             )
         return await self._asked(facts)
 
-    async def _asked(self, subject: PaymentFacts | Agreement, *, restored: bool = False) -> Reconciled:
+    async def _asked(self, subject: Subject, *, restored: bool = False) -> Reconciled:
         row = subject.payment if isinstance(subject, PaymentFacts) else subject
         try:
             lane, capabilities = await self._looker.lane(row.tenant, row.gateway, row.mode)
@@ -224,6 +224,10 @@ class Reconciler:
             if unsettled_s:
                 # What left just before the loss may take effect yet, and is in no record: an answer now proves nothing.
                 await self._ports.sleeper.sleep(unsettled_s)
+            if isinstance(subject, Payout):
+                return await self._looker.do_payout(
+                    subject, (Action.LOOK,), lane, capabilities, restored=restored
+                )
             if isinstance(subject, Agreement):
                 return await self._looker.do_agreement(subject, (Action.LOOK,), lane, capabilities)
             now = self._ports.store.now()
@@ -261,6 +265,9 @@ class Reconciler:
             async for agreement in agreements_since(ports, moment, leave_out):
                 await hand.until(self._limits.at_once - 1)
                 hand.take(self._restored(agreement, tally))
+            async for payout in payouts_since(ports, moment, leave_out):
+                await hand.until(self._limits.at_once - 1)
+                hand.take(self._restored(payout, tally))
             await hand.until(0)
         finally:
             await hand.let_go(0)
@@ -269,7 +276,7 @@ class Reconciler:
         await ports.engine.accept_restored()
         return tally.report(accepted_restored=True)
 
-    async def _restored(self, subject: PaymentFacts | Agreement, tally: Tally) -> bool:
+    async def _restored(self, subject: Subject, tally: Tally) -> bool:
         try:
             tally.add(await self._asked(subject, restored=True))
         except PaymentsError as error:

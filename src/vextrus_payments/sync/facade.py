@@ -248,6 +248,10 @@ class Payments(Verbs):
         """Hand over everything that is due in the outbox now; how many rows were taken."""
         return self._run(lambda payments: payments.deliver())
 
+    def clear_payouts(self) -> None:
+        """After a restored backup: payouts may leave again. See vextrus_payments.Payments.clear_payouts."""
+        self._run(lambda payments: payments.clear_payouts())
+
     def process_inbox(self) -> int:
         """Apply now what webhooks have brought and is due; how many were taken."""
         return self._run(lambda payments: payments.process_inbox())

@@ -9,10 +9,12 @@ from vextrus_payments import app
 from vextrus_payments.engine import ReturnResult
 from vextrus_payments.events import History
 from vextrus_payments.mode import Mode
-from vextrus_payments.outcomes import Outcome, RefundOutcome
+from vextrus_payments.outcomes import Outcome, PayoutOutcome, RefundOutcome, TransferOutcome
+from vextrus_payments.paging import Page
 from vextrus_payments.payment import ConsentRequest, PaymentRequest, PaymentSession, RefundRequest
+from vextrus_payments.payouts import GatewayBalance, PayoutRequest, TransferRequest
 from vextrus_payments.reconcile import Reconciled
-from vextrus_payments.records import Agreement, PaymentFacts
+from vextrus_payments.records import Agreement, PaymentFacts, Payout
 from vextrus_payments.resolving import ResolveRequest
 
 if TYPE_CHECKING:
@@ -130,6 +132,44 @@ class Verbs(ABC):
     def withdraw(self, operation_id: str) -> Outcome | RefundOutcome:
         """Cancel what was reserved and never let out. See vextrus_payments.TenantPayments.withdraw."""
         return self._call(lambda on: on.withdraw(operation_id))
+
+    def payout(self, request: PayoutRequest, *, wait_s: float | None = None) -> PayoutOutcome:
+        """Send money to somebody's wallet, once. See vextrus_payments.TenantPayments.payout."""
+        return self._call(lambda on: on.payout(request, wait_s=wait_s))
+
+    def transfer(self, request: TransferRequest, *, wait_s: float | None = None) -> TransferOutcome:
+        """Move money between own accounts, once. See vextrus_payments.TenantPayments.transfer."""
+        return self._call(lambda on: on.transfer(request, wait_s=wait_s))
+
+    def payout_status(self, operation_id: str) -> PayoutOutcome | TransferOutcome:
+        """What is known of a payout or transfer. See vextrus_payments.TenantPayments.payout_status."""
+        return self._call(lambda on: on.payout_status(operation_id))
+
+    def withdraw_payout(self, operation_id: str) -> PayoutOutcome | TransferOutcome:
+        """Cancel a payout that was never let out. See vextrus_payments.TenantPayments.withdraw_payout."""
+        return self._call(lambda on: on.withdraw_payout(operation_id))
+
+    def resolve_payout(self, request: ResolveRequest) -> Payout:
+        """Write down an operator's answer to an unknown payout. See vextrus_payments.TenantPayments.resolve_payout."""
+        return self._call(lambda on: on.resolve_payout(request))
+
+    def get_payout(self, payout_id: str) -> Payout | None:
+        """Everything recorded of one payout or transfer; None when there is none of that id."""
+        return self._call(lambda on: on.get_payout(payout_id))
+
+    def find_payout(self, operation_id: str) -> Payout | None:
+        """The payout or transfer with that operation id; None when there is none."""
+        return self._call(lambda on: on.find_payout(operation_id))
+
+    def list_payouts(
+        self, *, unsettled: bool = False, cursor: str | None = None, limit: int = 100
+    ) -> Page[Payout]:
+        """Payouts and transfers, oldest first; `unsettled`: only those whose end is open."""
+        return self._call(lambda on: on.list_payouts(unsettled=unsettled, cursor=cursor, limit=limit))
+
+    def balance(self, gateway: str) -> GatewayBalance:
+        """What the gateway says that it holds for the merchant. See vextrus_payments.TenantPayments.balance."""
+        return self._call(lambda on: on.balance(gateway))
 
     def history(self, payment_id: str) -> History:
         """Everything kept of one payment. See vextrus_payments.TenantPayments.history."""
