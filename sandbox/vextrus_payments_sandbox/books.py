@@ -12,6 +12,8 @@ BANK: Final = "bank"
 """The account that fills and empties wallets when somebody sets a balance by hand."""
 BANK_MINOR: Final = 10**17
 """What lies there to begin with: more than any test can ask for."""
+TRANSFER: Final = "transfer"
+"""The kind of a movement between a merchant's own accounts: nobody paid, and nobody was given anything back."""
 
 
 class InsufficientFundsError(Exception):
@@ -25,7 +27,7 @@ class Movement:
     seq: int
     at: datetime
     gateway: str
-    kind: str  # debit | hold | capture | release | refund | balance
+    kind: str  # debit | hold | capture | release | refund | balance | transfer | payout | payout_fee
     source: str
     target: str
     amount_minor: int
@@ -58,6 +60,10 @@ class Books:
     def balance(self, account: str) -> int:
         """The balance in paisa; zero for an account nobody used yet."""
         return self._balances.get(account, 0)
+
+    def knows(self, account: str) -> bool:
+        """Whether the account was begun, or something was ever moved into or out of it."""
+        return account in self._balances
 
     def move(
         self,
@@ -140,6 +146,8 @@ class Books:
 
 def _added(summed: tuple[int, int], entry: Movement) -> tuple[int, int]:
     """(captured, refunded) with one more movement counted in."""
+    if entry.kind == TRANSFER:
+        return summed
     merchant = merchant_account(entry.gateway)
     captured, refunded = summed
     captured += entry.amount_minor if _is_of(entry.target, merchant) else 0

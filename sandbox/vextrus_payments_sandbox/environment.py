@@ -84,7 +84,8 @@ def variables(gateway: str, url: str) -> dict[str, str]:
 def named(gateway: str, facts: Mapping[str, str]) -> dict[str, str]:
     """What a gateway's client needs, as environment variables."""
     prefix, names, topic = gateway.upper(), FACTS[gateway].variables, TOPICS.get(gateway)
-    found = {f"{prefix}_{names.get(key, key.upper())}": value for key, value in facts.items()}
+    called = {key: names.get(key, key.upper()) for key in facts}
+    found = {f"{prefix}_{name}": facts[key] for key, name in called.items() if name}
     return {**found, f"{prefix}_MODE": "sandbox", **({f"{prefix}_SNS_TOPIC_ARN": topic} if topic else {})}
 
 

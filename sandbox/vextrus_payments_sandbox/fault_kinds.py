@@ -226,7 +226,7 @@ class Fault:
     def hides_the_answer(self) -> bool:
         """Whether the caller cannot be blamed for not having seen the true answer."""
         if self.kind.phase == "before":
-            return self.name not in ("delay", "stale", "random_nonce", "clock_skew")
+            return self.name not in ("delay", "stale", "random_nonce", "unconfirmed", "clock_skew")
         return self.kind.phase == "after"
 
 

@@ -115,7 +115,8 @@ class GatewayFacts:
     title: str
     """As people write it."""
     variables: Mapping[str, str] = field(default_factory=lambda: {"base_url": "API_URL"})
-    """What ``describe`` tells -> how the environment variable behind the prefix is called, where it differs."""
+    """What ``describe`` tells -> how the environment variable behind the prefix is called, where it differs; empty for
+    what has none."""
     calls: str = ""
     """Below its base URL lie its calls: for the code to copy (``pages/snippets/NAME_LANGUAGE.txt``), else empty."""
     states: Mapping[str, Tone]

@@ -50,6 +50,8 @@ class Stage:
 
 OPENING: Final = 4001
 OUTCOME: Final = 4003
+PAYOUT: Final = 4009
+"""No payment walks it: the amount, or the receiving wallet, of a payout does."""
 
 
 def _walked(stage: int) -> dict[str, tuple[str, ...]]:
@@ -66,6 +68,7 @@ STAGES: Final[Mapping[int, Stage]] = {
         Stage(4006, "the look-up of refunds", _walked(4006)),
         Stage(4007, "capture and void", _walked(4007)),
         Stage(4008, "the webhook", _walked(4008)),
+        Stage(PAYOUT, "the payout", _walked(PAYOUT)),
     )
 }
 """Every stage that faults strike; between them, 4003 is what the payer's page comes to (:data:`OUTCOMES`)."""
@@ -125,7 +128,7 @@ def announced(gateway: str, amount_minor: int) -> str:
         about = "" if outcome is None else outcome.about.get(gateway, "")
         return f"{outcome.name}: {about}" if outcome is not None and about else ""
     stage, kind = STAGES.get(taka), BY_NUMBER.get(number)
-    if stage is None or kind is None:
+    if stage is None or kind is None or taka == PAYOUT:
         return ""
     struck = [one for one in stage.operations.get(gateway, ()) if strikes(taka, gateway, kind, one)]
     return f"{kind.name} strikes {' and '.join(struck)}" if struck else ""

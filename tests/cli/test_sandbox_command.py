@@ -26,8 +26,11 @@ def test_the_line_is_what_clients_are_promised(sandbox: Gateway) -> None:
     assert set(info["sns"]) == {"topic_arn", "cert_url"}
     assert info["sns"]["cert_url"].startswith(info["url"] + "/SimpleNotificationService-")
     assert info["customer"] == {"wallet": "01770618575", "otp": "123456", "pin": "12121"}
-    assert set(info["gateways"]["bkash"]) == {"base_url", "app_key", "app_secret", "username", "password"}
+    assert set(info["gateways"]["bkash"]) == {
+        *("base_url", "v2_base_url", "app_key", "app_secret", "username", "password")
+    }
     assert info["gateways"]["bkash"]["base_url"] == f"{info['url']}/v1.2.0-beta"
+    assert info["gateways"]["bkash"]["v2_base_url"] == f"{info['url']}/v2"
     assert httpx.get(info["url"], trust_env=False).status_code == 200
     assert BkashConfig.from_env(sandbox.variables()).api_url == info["gateways"]["bkash"]["base_url"]
 

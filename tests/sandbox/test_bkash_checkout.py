@@ -206,6 +206,20 @@ async def test_what_the_payer_comes_to_can_be_ordered(shop: Shop, checkout: Chec
     assert (await checkout.ask("GET", f"payment/query/{payment_id}"))["transactionStatus"] == "Declined"
 
 
+async def test_a_payer_can_be_left_to_confirm_or_to_leave(shop: Shop, checkout: Checkout) -> None:
+    ends: list[tuple[str, str]] = []
+    for outcome in ("success", "cancel", "failure"):
+        order = {"gateway": "bkash", "operation": "create", "fault": "unconfirmed"}
+        assert (await shop.http.post("/_sandbox/faults", json=order)).status_code == 200
+        payment_id = (await checkout.create(f"1{len(ends)}"))["paymentID"]
+        early = await checkout.ask("POST", f"payment/execute/{payment_id}")
+        await shop.approve(payment_id, outcome)
+        done = await checkout.ask("POST", f"payment/execute/{payment_id}")
+        ends.append((early["errorCode"], done.get("transactionStatus") or done["errorCode"]))
+    assert ends == [("2056", "Completed"), ("2056", "2056"), ("2056", "2056")]
+    assert (await shop.create(X=1))["statusCode"] == "0000"  # tokenized, where a payer has a page of his own
+
+
 async def test_nobody_is_led_anywhere(shop: Shop, checkout: Checkout) -> None:
     payment_id = (await checkout.create())["paymentID"]
     assert (await shop.approve(payment_id))["redirect"] is None

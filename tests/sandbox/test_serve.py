@@ -168,7 +168,11 @@ async def test_the_server_says_what_a_client_needs(server: SandboxServer) -> Non
     assert info["pid"] == os.getpid() and info["url"] == server.url and info["version"]
     assert info["customer"] == {"wallet": "01770618575", "otp": "123456", "pin": "12121"}
     assert list(info["gateways"]) == ["bkash", "nagad"]
-    assert info["gateways"]["bkash"] == {"base_url": f"{server.url}/v1.2.0-beta", **CREDENTIALS}
+    assert info["gateways"]["bkash"] == {
+        "base_url": f"{server.url}/v1.2.0-beta",
+        "v2_base_url": f"{server.url}/v2",
+        **CREDENTIALS,
+    }
     assert server.base_url == info["gateways"]["bkash"]["base_url"]
     for name in ("app_key", "app_secret", "username", "password"):
         assert info["gateways"]["bkash"][name].startswith("sandbox")

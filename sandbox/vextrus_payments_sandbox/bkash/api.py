@@ -16,6 +16,7 @@ from vextrus_payments.gateways.bkash import models as m
 from vextrus_payments_sandbox.bkash.checkout import LegacyCheckout
 from vextrus_payments_sandbox.bkash.deeds import Deeds
 from vextrus_payments_sandbox.bkash.front_door import FrontDoor, front_door, unknown_route
+from vextrus_payments_sandbox.bkash.payouts import PayoutsAtCheckout, PayoutsAtTokenized
 from vextrus_payments_sandbox.bkash.products import Ask, Call, Product
 from vextrus_payments_sandbox.bkash.records import GATEWAY, Refusal
 from vextrus_payments_sandbox.bkash.rules import BkashRules
@@ -42,6 +43,11 @@ OPERATIONS: Final = (
     "void",
     "refund",
     "refund_status",
+    "balance",
+    "transfer",
+    "payout_initiate",
+    "payout",
+    "payout_query",
 )
 _SPELLINGS: Final = (("paymentId", "paymentID"), ("trxId", "trxID"), ("agreementId", "agreementID"))
 
@@ -70,8 +76,10 @@ def _spelled(texts: dict[str, str]) -> dict[str, str] | None:
     return texts
 
 
-def _reference(fields: Mapping[str, str] | None) -> str | None:
-    for name in ("paymentID", "agreementID", "trxID"):
+def _reference(operation: str, fields: Mapping[str, str] | None) -> str | None:
+    """What the call is about; a payout has no id before it is made, and goes by its invoice number."""
+    names = ("merchantInvoiceNumber",) if operation == "payout" else ("paymentID", "agreementID", "trxID")
+    for name in names:
         if fields and fields.get(name):
             return fields[name][: m.TEXT_MAX]
     return None
@@ -90,7 +98,13 @@ class BkashApi:
         self.manners = BkashManners(world, rules)
         self._door = FrontDoor(world, grants, self.manners, merchants)
         deeds = Deeds(rules, self.manners)
-        self._products: tuple[Product, ...] = (TokenizedV1(deeds), TokenizedV2(deeds), LegacyCheckout(deeds))
+        self._products: tuple[Product, ...] = (
+            TokenizedV1(deeds),
+            TokenizedV2(deeds),
+            LegacyCheckout(deeds),
+            PayoutsAtCheckout(deeds),
+            PayoutsAtTokenized(deeds),
+        )
 
     def admit(self, merchant: Merchant) -> None:
         """Know one more merchant."""
@@ -122,7 +136,7 @@ class BkashApi:
         if fields is not None and request.path_params:
             fields = _spelled(fields | {name: str(value) for name, value in request.path_params.items()})
         meant = call.meant(fields)
-        operation, reference = meant.operation, _reference(fields)
+        operation, reference = meant.operation, _reference(meant.operation, fields)
         self.manners.called(operation, reference or "", request.headers)
 
         def work(fault: Fault | None) -> Done:
@@ -168,6 +182,12 @@ class BkashApi:
         if operation == "create":
             amount_minor = to_paisa(fields.get("amount"))
             return None if amount_minor is None or not magic else Subject("", amount_minor)
+        if operation == "payout":
+            amount_minor = to_paisa(fields.get("amount"))
+            if amount_minor is None or not magic:
+                return None
+            invoice = fields.get("merchantInvoiceNumber", "")
+            return Subject(invoice, amount_minor, fields.get("receiverMSISDN", ""))
         payment = self._rules.payments.get(fields.get("paymentID", ""))
         if payment is None or not (magic or payment.outcome):
             return None

@@ -3,11 +3,12 @@
 from typing import Final
 
 from vextrus_payments_sandbox.bkash.objections import RULES, UNSEEN
-from vextrus_payments_sandbox.gateway_facts import WEBHOOK, GatewayFacts
+from vextrus_payments_sandbox.gateway_facts import WEBHOOK, GatewayFacts, Kind
 
 FACTS: Final = GatewayFacts(
     name="bkash",
     title="bKash",
+    variables={"base_url": "API_URL", "v2_base_url": ""},
     calls="/tokenized/checkout",
     states={
         "Initiated": "wait",
@@ -27,9 +28,10 @@ FACTS: Final = GatewayFacts(
         4006: ("refund_status",),
         4007: ("capture", "void"),
         4008: (WEBHOOK,),
+        4009: ("payout",),
     },
-    look_ups=("query", "refund_status", "search"),
-    moves=("execute", "capture", "void", "refund"),
+    look_ups=("query", "refund_status", "search", "balance", "payout_query"),
+    moves=("execute", "capture", "void", "refund", "payout", "transfer"),
     faults=frozenset(
         {
             "expired_token",
@@ -47,6 +49,15 @@ FACTS: Final = GatewayFacts(
             "webhook_foreign_cert_host",
             "webhook_clock_skew",
         }
+    ),
+    kinds=(
+        Kind(
+            35,
+            "unconfirmed",
+            "before",
+            "create of the legacy checkout leaves it to the payer to confirm: approve him, or let him leave",
+            operations=("create",),
+        ),
     ),
     outcomes={
         "late_success": "execute answers 504 and a query says Initiated; seconds later it is paid",

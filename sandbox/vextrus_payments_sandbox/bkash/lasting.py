@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from vextrus_payments_sandbox.bkash.gateway import BkashSandbox
-from vextrus_payments_sandbox.bkash.records import GATEWAY, Agreement, Payment
+from vextrus_payments_sandbox.bkash.records import GATEWAY, Agreement, Payment, Payout
 from vextrus_payments_sandbox.bkash.tokens import Grant, Merchant
 from vextrus_payments_sandbox.books import Movement
 from vextrus_payments_sandbox.state import manners
@@ -31,6 +31,7 @@ class BkashLasting:
             Things(f"{GATEWAY}.agreement", holdings, "agreements"),
             Things(f"{GATEWAY}.payment", holdings, "payments"),
             Things(f"{GATEWAY}.walk_in", holdings, "walk_ins"),
+            Things(f"{GATEWAY}.payout", gateway.rules.payouts, "payouts"),
             Lines(f"{GATEWAY}.grant", lambda: grants.grants),
             *manners.sources_of(api.manners),
             Whole(f"{GATEWAY}.unheard", lambda: sorted(api.manners.unheard)),
@@ -53,6 +54,9 @@ class BkashLasting:
         for attribute, wanted in (("agreements", Agreement), ("payments", Payment), ("walk_ins", Payment)):
             things = found.get(f"{GATEWAY}.{attribute[:-1]}", {})
             setattr(holdings, attribute, {key: codec.thing(wanted, data) for key, data in things.items()})
+        payouts = self._gateway.rules.payouts
+        made = found.get(f"{GATEWAY}.payout", {})
+        payouts.payouts = {key: codec.thing(Payout, data) for key, data in made.items()}
         grants.grants.extend(line_list(found, f"{GATEWAY}.grant", codec, Grant))
         for app_key, username, until in only(found, f"{GATEWAY}.blocks", codec, list[list[str]], []):
             grants.blocked_until[app_key, username] = datetime.fromisoformat(until)
@@ -61,6 +65,7 @@ class BkashLasting:
         watching.unheard.update(only(found, f"{GATEWAY}.unheard", codec, list[str], []))
         watching.asked_status.update(only(found, f"{GATEWAY}.asked_status", codec, list[str], []))
         holdings.reindex()
+        payouts.reindex()
 
     def _blocks(self) -> list[list[str]]:
         return [[*key, until.isoformat()] for key, until in self._gateway.grants.blocked_until.items()]

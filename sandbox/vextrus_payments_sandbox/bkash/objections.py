@@ -97,6 +97,22 @@ RULES: Final = (
         "bkash §4.11",
     ),
     Rule(
+        "payout_repeated",
+        "bkash",
+        "a second payout under the same invoice number",
+        "A payout has no idempotency key: the same call twice pays twice, and nothing gets the money back.",
+        "Never send a payout again by yourself; let a person decide, and give the next one a number of its own.",
+        "bkash §6",
+    ),
+    Rule(
+        "lost_payout",
+        "bkash",
+        "no look at the balance or at the payout within 10 minutes of a payout whose answer was lost",
+        "The money may be gone: who repeats it pays twice, who forgets it has wrong books.",
+        "Compare organization balance with what it was before; where there is a payoutID, query it.",
+        "bkash §6",
+    ),
+    Rule(
         "hung_up",
         "bkash",
         "left {operation} after {seconds} s without an answer",

@@ -69,11 +69,15 @@ Calls = Mapping[tuple[str, str], Call]
 class Product(Protocol):
     """One of bKash's products."""
 
-    calls: Calls
     is_checkout: bool
     """Whether it is the legacy checkout, whose payments the others do not know, nor it theirs."""
     is_coded: bool
     """Whether a token is granted with a statusCode, and refused with a code."""
+
+    @property
+    def calls(self) -> Calls:
+        """Every path."""
+        ...
 
     def coded(self, code: str) -> Response:
         """A refusal with this code."""

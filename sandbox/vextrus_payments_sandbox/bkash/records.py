@@ -23,14 +23,17 @@ MESSAGES: Final[Mapping[str, str]] = {
     "2006": "Invalid amount",
     "2007": "Invalid currency",
     "2008": "Invalid intent",
+    "2012": "Invalid Receiver MSISDN",
     "2023": "Insufficient Balance",
     "2025": "Invalid request body",
     "2026": "The reversal amount cannot be greater than the original transaction amount",
     "2029": "Duplicate for All Transactions",
     "2031": "Invalid merchant invoice number",
+    "2032": "Invalid Transfer Type",
     "2033": "Transaction not found",
     "2034": "The transaction cannot be reversed because the original transaction has been reversed",
     "2037": "The account of the debit party is in a state which prohibits execution of this transaction",
+    "2039": "The account of the credit party is in a state which prohibits execution of this transaction",
     "2047": "TLV Data Format Error",
     "2048": "Invalid Payer Reference",
     "2049": "Invalid Merchant Callback URL",
@@ -45,6 +48,7 @@ MESSAGES: Final[Mapping[str, str]] = {
     "2062": "The payment has already been completed",
     "2063": "Mode is not valid as per request data",
     "2065": "Mandatory field missing",
+    "2068": "Transaction has already been completed",
     "2071": "Refund after specified days is not allowed",
     "2072": "Refund amount not valid",
     "2073": "Invalid SKU",
@@ -54,6 +58,7 @@ MESSAGES: Final[Mapping[str, str]] = {
     "2077": "Invalid trxID",
     "2078": "Invalid reason",
     "2079": "Invalid App Token",
+    "2081": "Debit party or credit party state prohibits this transaction",
     "2116": "Agreement execution already been called before",
     "2117": "Payment execution already been called before",
     "2119": "Authorized payment has already been processed",
@@ -111,6 +116,10 @@ class Rules:
     """How long the payer has for the code, once it was sent; bKash's own time is not public."""
     pin_life_s: float = 300
     """How long the payer has for the PIN, once it was asked for."""
+    disbursement_minor: int = 10_000_000
+    """What lies in a merchant's disbursement account to begin with, in paisa: payouts are paid from there (§6)."""
+    b2c_fee_minor: int = 0
+    """What a payout to a customer costs the merchant on top, in paisa; the answer names it unless it is zero (§6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,3 +207,29 @@ class Agreement(Kept):
     created_at: datetime
     executed_at: datetime
     voided_at: datetime | None = None
+
+
+PayoutKind = Literal["B2C", "B2B", "transfer"]
+
+
+@dataclass(slots=True)
+class Payout(Kept):
+    """Money that leaves by the merchant's will: to a wallet (B2C, B2B), or between his own accounts (§6)."""
+
+    payout_id: str
+    """The payoutID, where one was asked for; else its trxID."""
+    kind: PayoutKind
+    merchant: Merchant
+    created_at: datetime
+    reference: str = ""
+    """The merchant's own word for it, from the asking for a payoutID."""
+    amount_minor: int = 0
+    amount_text: str = ""
+    fee_minor: int = 0
+    receiver: str = ""
+    """The wallet that was paid."""
+    invoice: str = ""
+    transfer_type: str = ""
+    trx_id: str | None = None
+    """None: asked for, and not made."""
+    completed_at: datetime | None = None

@@ -7,9 +7,10 @@
               |  older than 24 h ---------------> EXPIRED
               +- verified, execute refused -----> DECLINED   (balance, block, duplicate: a new payment is needed)
 
-Money moves at execute, capture, void and refund, and nowhere else. Every refusal is a :class:`Refusal` with
+A payment's money moves at execute, capture, void and refund, and nowhere else. Every refusal is a :class:`Refusal` with
 bKash's own code; it never leaves a state half changed. What a create call may ask for is checked in ``creating.py``,
-the payer's page in ``page_rules.py``; where it all lies, and how it is found, is ``holdings.py``.
+the payer's page in ``page_rules.py``, payouts in
+``payout_rules.py``; where it all lies, and how it is found, is ``holdings.py``.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +20,7 @@ from vextrus_payments.gateways.bkash import models as m
 from vextrus_payments_sandbox.bkash.creating import Wish, wish_of
 from vextrus_payments_sandbox.bkash.holdings import ALNUM, Holdings, till
 from vextrus_payments_sandbox.bkash.page_rules import PageRules
+from vextrus_payments_sandbox.bkash.payout_rules import PayoutRules
 from vextrus_payments_sandbox.bkash.records import (
     GATEWAY,
     OUTCOME_CODES,
@@ -60,6 +62,7 @@ class BkashRules:
         self.rules = rules
         self.holdings = Holdings(world, rules)
         self.page = PageRules(self.holdings, ordered)
+        self.payouts = PayoutRules(self.holdings)
         self._on_completed = on_completed
 
     @property
@@ -75,6 +78,7 @@ class BkashRules:
     def reset(self) -> None:
         """Forget everything."""
         self.holdings.reset()
+        self.payouts.reset()
 
     def rows(self) -> Iterator[BookRow]:
         """Every payment for the books."""
@@ -303,7 +307,12 @@ class BkashRules:
         if payment.wallet is None or payment.executed_at is None:
             raise Refusal("2127")
         new_id = self.holdings.new_trx_id()
-        self._move("refund", till(payment.merchant), payment.wallet.account, amount_minor, payment, new_id)
+        try:
+            self._move(
+                "refund", till(payment.merchant), payment.wallet.account, amount_minor, payment, new_id
+            )
+        except InsufficientFundsError:  # the merchant moved the money to his other account (§6)
+            raise Refusal("2081") from None
         refund = Refund(
             new_id, amount_minor, fields["amount"], fields["sku"], fields["reason"], self.world.now()
         )

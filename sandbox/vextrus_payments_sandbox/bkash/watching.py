@@ -102,8 +102,21 @@ class BkashManners(Manners):
             if code == "refund_unchecked" and known is not None and known.merchant == merchant:
                 self.done(code, reference)
 
+    def paid_out_again(self, invoice: str) -> None:
+        """A payout that went through under the invoice number of an earlier one."""
+        self.miss("payout_repeated", invoice)
+
+    def looked_for_payouts(self, merchant: Merchant) -> None:
+        """A look at a balance or at a payout that was answered: it settles what this merchant does not know."""
+        payouts = self._rules.payouts
+        for code, invoice in list(self.owed):
+            if code == "lost_payout" and not payouts.is_anothers(merchant, invoice):
+                self.done(code, invoice)
+
     def parted(self, operation: str, reference: str, parting: Parting) -> None:
-        """A call is over for its caller, with an answer or without."""
+        """A call is over for its caller, with an answer or without. A payout goes by its invoice number."""
+        if operation == "payout" and parting.is_open:
+            self.owe("lost_payout", reference)
         known = self._rules.payments.get(reference)
         if parting.hung_up and parting.waited_s < PATIENCE_S:
             self.miss("hung_up", reference, operation=operation, seconds=f"{parting.waited_s:.1f}")
