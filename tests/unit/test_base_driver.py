@@ -324,6 +324,40 @@ async def test_even_a_careless_protocol_cannot_hide_that_money_may_have_moved(
     assert caught.value.effect is Effect.UNKNOWN
 
 
+def an_end_of(reference: str) -> WireCall[None]:
+    """A step that may be repeated, and changes something: to end an agreement."""
+    request = WireRequest("POST", "https://toy.test/query", (), f'{{"ref": "{reference}"}}'.encode())
+    yield Send(request=request, operation="cancel", safety=Safety.IDEMPOTENT, authorized=True)
+
+
+@pytest.mark.parametrize("then", ["refused at the door", "not sent", "no token"])
+@pytest.mark.parametrize("lost", ["lost_after", "slow", "500_after"])
+async def test_a_try_that_was_refused_unheard_does_not_excuse_the_one_before_it(lost: str, then: str) -> None:
+    bench = Bench()
+    session = await bench.session()
+    bench.wire.plan = {"query": [lost]}
+    if then == "not sent":
+        bench.wire.plan["query"] += ["not_sent"] * 9
+    else:
+        bench.wire.plan["query"] += ["expire", "expire"]
+        if then == "no token":
+            bench.wire.plan["grant"] = ["not_sent"] * 9
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await bench.gateway.drive(an_end_of(session.gateway_reference))
+    assert caught.value.effect is Effect.UNKNOWN
+    assert caught.value.__context__ is None and caught.value.__cause__ is None
+
+
+async def test_a_repeat_that_is_answered_is_an_answer(bench: Bench) -> None:
+    session = await bench.session()
+    bench.wire.plan = {"query": ["lost_after", "expire"]}
+    await bench.gateway.drive(an_end_of(session.gateway_reference))
+    bench.wire.plan = {"query": ["not_sent"] * 9}
+    with pytest.raises(NotSentError) as caught:
+        await bench.gateway.drive(an_end_of(session.gateway_reference))
+    assert caught.value.effect is Effect.NONE
+
+
 async def test_a_refusal_is_a_refusal(bench: Bench) -> None:
     session = await bench.session()
     bench.wire.poor = True

@@ -248,21 +248,40 @@ class Driver:
         return response, permit
 
     async def _authorized(self, send: Send, context: CallContext) -> WireResponse:
-        """Send with the token; when the front door rejects it, once more with a fresh one."""
+        """Send with the token. A try that was refused unheard does not excuse one before it that got no answer."""
+        lost: list[str] = []
+        error: GatewayError
+        try:
+            return await self._through_the_door(send, context, lost)
+        except GatewayError as found:
+            if not lost or found.effect is not Effect.NONE:
+                raise
+            error = found
+        raise OutcomeUnknownError(
+            f"One try of the {send.name} got no definite answer ({lost[0]}), and the next one was refused unheard: what"
+            " the first one did is not known.",
+            code=error.code,
+            step=send.name,
+            http_status=error.http_status,
+            context={"cause_type": type(error).__name__},
+        )
+
+    async def _through_the_door(self, send: Send, context: CallContext, lost: list[str]) -> WireResponse:
+        """Send; when the front door rejects the token, once more with a fresh one."""
         if not send.authorized:
-            response = await self._sent(send, send.request, context)
+            response = await self._sent(send, send.request, context, lost)
             door = self._hooks.front_door(response)
             if door is None:
                 return response
             raise refused_at(door, response, send)
         authorization = await self._authorization(send, context)
-        response = await self._sent(send, _with(send.request, authorization), context)
+        response = await self._sent(send, _with(send.request, authorization), context, lost)
         door = self._hooks.front_door(response)
         if door is FrontDoor.TOKEN_REJECTED and authorization is not None:
             await self._hooks.reject_authorization(authorization)
             fresh = await self._authorization(send, context)
             if fresh is not None and not _same_version(fresh, authorization):
-                response = await self._sent(send, _with(send.request, fresh), context)
+                response = await self._sent(send, _with(send.request, fresh), context, lost)
                 door = self._hooks.front_door(response)
         if door is None:
             return response
@@ -284,8 +303,14 @@ class Driver:
             context={"cause": problem.code, "cause_type": type(problem).__name__},
         )
 
-    async def _sent(self, send: Send, request: WireRequest, context: CallContext) -> WireResponse:
-        """Send under the retry policy; every try is told to whoever listens."""
+    async def _sent(
+        self, send: Send, request: WireRequest, context: CallContext, lost: list[str]
+    ) -> WireResponse:
+        """Send under the retry policy; every try is told to whoever listens.
+
+        `lost` gathers why tries got no definite answer. Only IDEMPOTENT steps are tried again after such a one and can
+        have had an effect by it: a READ or DISPOSABLE step moves nothing, a ONCE step is over with it.
+        """
         safety = send.safety
         late = safety is Safety.ONCE or safety is Safety.DISPOSABLE
         send_by = context.send_by if late else None
@@ -294,9 +319,22 @@ class Driver:
         def once() -> Awaitable[WireResponse]:
             return transport.send(request, safety=safety, timeout_s=self._timeout_s, send_by=send_by)
 
+        async def noted() -> WireResponse:
+            try:
+                response = await transport.send(
+                    request, safety=safety, timeout_s=self._timeout_s, send_by=send_by
+                )
+            except OutcomeUnknownError as error:
+                lost.append(error.code)
+                raise
+            if response.status >= 500:
+                lost.append(f"http {response.status}")
+            return response
+
+        attempt = noted if safety is Safety.IDEMPOTENT else once
         listened = self._observed or context.on_exchange is not None
         return await send_with_retries(
-            (lambda: self._told(once, send, context)) if listened else once,
+            (lambda: self._told(attempt, send, context)) if listened else attempt,
             safety=safety,
             policy=self._retry,
             sleeper=self._sleeper,
