@@ -6,7 +6,8 @@
 
 What differs from the sandbox that `vextrus-pay sandbox` starts: every tenant is a merchant of his own, and bKash's
 refusal of a second payment of the same payer and amount within two minutes is off unless asked for
-(`world_options={"duplicate_window_s": 120}`), because it would hide a double charge.
+(`world_options={"duplicate_window_s": 120}`), because it would hide a double charge. `world_options={"api_version":
+"v2"}` puts the merchants on Tokenized Checkout v2, and `{"api_version": {"acme": "v1", "zeta": "v2"}}` each on his own.
 """
 
 import hmac
@@ -21,6 +22,7 @@ from vextrus_payments.config import GatewayConfig
 from vextrus_payments.gateways.base import Adapter
 from vextrus_payments.gateways.bkash import BkashConfig, adapter
 from vextrus_payments.gateways.bkash import models as m
+from vextrus_payments.gateways.bkash import v2_models as v2
 from vextrus_payments.secret import Secret
 from vextrus_payments.testing.simulation import (
     Consent,
@@ -68,6 +70,11 @@ class SimulatedBkash:
             [("127.0.0.1", 21_001)] if mode == "sandbox" else [(_LIVE_HOST, 443)]
         )
         self._ports = ports
+        asked = ports.options.get("api_version", "v1")
+        self._versions = {
+            tenant: asked.get(tenant, "v1") if isinstance(asked, Mapping) else asked for tenant in ports.tenants
+        }
+        self.holds_money = "v2" not in self._versions.values()
         self._merchants = {tenant: _merchant(tenant, mode) for tenant in ports.tenants}
         self._tenants = {merchant.app_key: tenant for tenant, merchant in self._merchants.items()}
         chance = Random(f"{ports.seed}/bkash/{mode}")
@@ -92,7 +99,7 @@ class SimulatedBkash:
         root = f"http://{host}:{port}" if self.mode == "sandbox" else f"https://{host}"
         return BkashConfig(
             mode=self.mode,  # type: ignore[arg-type] # pydantic reads the word
-            api_url=root + m.ROOT_PATH,
+            api_url=root + (v2.ROOT_PATH if self._versions[tenant] == "v2" else m.ROOT_PATH),
             app_key=Secret(merchant.app_key),
             app_secret=Secret(merchant.app_secret),
             username=Secret(merchant.username),
@@ -211,7 +218,11 @@ class SimulatedBkash:
         ]
 
     def return_params(self, reference: str, verdict: str) -> Mapping[str, str]:
-        """As bKash appends them (dossier §4.3)."""
+        """As bKash appends them (dossier §4.3, §5)."""
+        payment = self._rules.payments.get(reference)
+        if payment is not None and payment.api == "v2":
+            name = v2.CALLBACK_AGREEMENT if payment.is_agreement else v2.CALLBACK_PAYMENT
+            return {name: reference, "status": verdict, "signature": "sig"}
         return {"paymentID": reference, "status": verdict, "signature": "sig", "apiVersion": m.API_VERSION}
 
     def movements(self) -> Sequence[Movement]:
@@ -290,22 +301,38 @@ def _granted(asked: dict[str, Any], said: dict[str, Any], who: dict[str, Any]) -
 
 
 def _created(asked: dict[str, Any], said: dict[str, Any], who: dict[str, Any]) -> list[WireFact]:
-    if not said.get("paymentID"):
+    reference = said.get("paymentID") or said.get("paymentId")
+    if not reference:
         return []
     if asked.get("mode") == m.MODE_AGREEMENT:
-        return [WireFact(kind="consent_created", reference=said["paymentID"], **who)]
+        return [WireFact(kind="consent_created", reference=reference, **who)]
     order_id, amount = str(asked.get("merchantInvoiceNumber", "")), _amount(asked.get("amount"))
-    return [
-        WireFact(kind="created", reference=said["paymentID"], order_id=order_id, amount_minor=amount, **who)
-    ]
+    return [WireFact(kind="created", reference=reference, order_id=order_id, amount_minor=amount, **who)]
+
+
+def _consent_created(asked: dict[str, Any], said: dict[str, Any], who: dict[str, Any]) -> list[WireFact]:
+    reference = said.get("agreementId")
+    return [WireFact(kind="consent_created", reference=reference, **who)] if reference else []
+
+
+def _consented(asked: dict[str, Any], said: dict[str, Any], who: dict[str, Any]) -> list[WireFact]:
+    """v2 names an agreement by its own id, before and after."""
+    reference = str(asked.get("agreementId", ""))
+    facts = [WireFact(kind="execute_asked", reference=reference, **who)]
+    if said.get("agreementStatus") == "Completed" and said.get("agreementId"):
+        facts.append(
+            WireFact(kind="consented", reference=reference, agreement_id=said["agreementId"], **who)
+        )
+    return facts
 
 
 def _moved(kind: str, asks: str) -> Any:
     def read(asked: dict[str, Any], said: dict[str, Any], who: dict[str, Any]) -> list[WireFact]:
-        reference = str(asked.get("paymentID", ""))
+        reference = str(asked.get("paymentID") or asked.get("paymentId", ""))
         facts = [WireFact(kind=asks, reference=reference, **who)]
-        if said.get("transactionStatus") == "Completed" and said.get("trxID"):
-            amount, transaction_id = _amount(said.get("amount")), said["trxID"]
+        transaction_id = said.get("trxID") or said.get("trxId")
+        if said.get("transactionStatus") == "Completed" and transaction_id:
+            amount = _amount(said.get("amount"))
             facts.append(
                 WireFact(
                     kind=kind, reference=reference, amount_minor=amount, transaction_id=transaction_id, **who
@@ -323,7 +350,8 @@ def _moved(kind: str, asks: str) -> Any:
 def _consent_ended(asked: dict[str, Any], said: dict[str, Any], who: dict[str, Any]) -> list[WireFact]:
     if said.get("agreementStatus") != "Cancelled":
         return []
-    return [WireFact(kind="consent_ended", agreement_id=str(said.get("agreementID", "")), **who)]
+    agreement_id = str(said.get("agreementID") or said.get("agreementId", ""))
+    return [WireFact(kind="consent_ended", agreement_id=agreement_id, **who)]
 
 
 def _refunds_listed(asked: dict[str, Any], said: dict[str, Any], who: dict[str, Any]) -> list[WireFact]:
@@ -362,4 +390,13 @@ _READERS: Final[Mapping[str, Any]] = {
     m.ROOT_PATH + m.PATH_AGREEMENT_CANCEL: _consent_ended,
     m.HOST_PATH_REFUND_V2: _refunded,
     m.HOST_PATH_REFUND_STATUS_V2: _refunds_listed,
+    v2.ROOT_PATH + v2.PATH_GRANT: _granted,
+    v2.ROOT_PATH + v2.PATH_REFRESH: _granted,
+    v2.ROOT_PATH + v2.PATH_PAYMENT_CREATE: _created,
+    v2.ROOT_PATH + v2.PATH_CHARGE_CREATE: _created,
+    v2.ROOT_PATH + v2.PATH_PAYMENT_EXECUTE: _moved("executed", "execute_asked"),
+    v2.ROOT_PATH + v2.PATH_CHARGE_EXECUTE: _moved("executed", "execute_asked"),
+    v2.ROOT_PATH + v2.PATH_AGREEMENT_CREATE: _consent_created,
+    v2.ROOT_PATH + v2.PATH_AGREEMENT_EXECUTE: _consented,
+    v2.ROOT_PATH + v2.PATH_AGREEMENT_CANCEL: _consent_ended,
 }

@@ -13,8 +13,16 @@ from vextrus_payments.webhooks.limits import DoorLimits, Rate
 from vextrus_payments_sandbox.nagad.simulated import nagad
 from vextrus_payments_sandbox.simulated import bkash
 
+#: Merchants of bKash on Tokenized Checkout v2, and one on each version.
+V2 = {"api_version": "v2"}
+BOTH = {"api_version": {"acme": "v1", "zeta": "v2"}}
+
 SETTINGS = {
     "bkash": Setting(worlds=[bkash], story=shop_story),
+    "bkash-v2": Setting(worlds=[bkash], story=shop_story, world_options=V2),
+    "bkash-both": Setting(
+        worlds=[bkash], story=shop_story, tenants=("acme", "zeta"), processes=2, world_options=BOTH
+    ),
     "two": Setting(worlds=[bkash, raw], story=shop_story, processes=2),
     "raw": Setting(worlds=[raw], story=shop_story),
     "tenants": Setting(worlds=[bkash, raw], story=shop_story, tenants=("acme", "zeta"), processes=2),
@@ -37,6 +45,9 @@ PEOPLE = {
     "people-nagad": Setting(worlds=[nagad], story=people_story, processes=2),
     "consent": Setting(worlds=[bkash], story=consent_story, processes=2),
     "consent-tenants": Setting(worlds=[bkash], story=consent_story, tenants=("acme", "zeta")),
+    "consent-both": Setting(
+        worlds=[bkash], story=consent_story, tenants=("acme", "zeta"), processes=2, world_options=BOTH
+    ),
     "restored": Setting(worlds=[bkash, raw], story=restore_story, service=marked, processes=2, epoch=True),
 }
 

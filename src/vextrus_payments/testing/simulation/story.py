@@ -8,7 +8,7 @@ from vextrus_payments.money import Money
 from vextrus_payments.outcomes import Authorized, Declined, Paid, Pending, Refunded, Review, Unknown
 from vextrus_payments.payment import Intent, PaymentRequest, PaymentSession, RefundRequest
 from vextrus_payments.testing.simulation.town import Town
-from vextrus_payments.testing.simulation.world import World
+from vextrus_payments.testing.simulation.world import World, can_hold
 
 _AMOUNTS: Final = ("100", "49.50", "1", "1250.75")
 
@@ -114,7 +114,7 @@ class Order:
                 amount=plot.amount,
                 merchant_reference=plot.reference,
                 return_url=f"https://shop.test/orders/{plot.reference}",
-                intent=Intent.AUTHORIZATION if plot.hold and not world.payer_completes else Intent.SALE,
+                intent=Intent.AUTHORIZATION if plot.hold and can_hold(world) else Intent.SALE,
             ),
             tenant=plot.tenant,
         )

@@ -7,7 +7,7 @@ from vextrus_payments.money import Money
 from vextrus_payments.outcomes import Authorized, Paid
 from vextrus_payments.payment import Intent, PaymentRequest, PaymentSession, RefundRequest
 from vextrus_payments.testing.simulation.town import Town
-from vextrus_payments.testing.simulation.world import World
+from vextrus_payments.testing.simulation.world import World, can_hold
 
 _SOON_S = 100.0
 
@@ -47,7 +47,7 @@ class Order:
         self._rng = Random(town.rng.random())
         self._reference = f"INV{number}x"
         self._tenant = None if town.tenants == ("default",) else self._rng.choice(town.tenants)
-        self._hold = not world.payer_completes and self._rng.random() < 0.3
+        self._hold = can_hold(world) and self._rng.random() < 0.3
         self._session: PaymentSession | None = None
         self._paid = False
 

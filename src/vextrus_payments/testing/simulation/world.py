@@ -199,6 +199,12 @@ class World(Protocol):
         ...
 
 
+def can_hold(world: World) -> bool:
+    """Whether money can be held there and captured later: not where the payer completes, nor where a world says so by
+    an attribute `holds_money` (absent: it can)."""
+    return not world.payer_completes and bool(getattr(world, "holds_money", True))
+
+
 @dataclass(frozen=True, slots=True)
 class WorldPorts:
     """What a world is made with."""
