@@ -34,6 +34,10 @@ def document() -> str:
     lines += [f"| {fault.value} | {_about(fault)} |" for fault in Fault]
     for gateway in GATEWAYS:
         lines += ["", f"## {gateway.title}"]
+        if gateway.other_product_of:
+            lines += ["", f"As {gateway.other_product_of}, cell by cell, with these steps alone:", ""]
+            lines += [f"- {step.name}" for step in steps_of(gateway)]
+            continue
         for step in steps_of(gateway):
             lines += ["", f"### {gateway.title}: {step.name}", "", f"Safety: {step.safety.value}.", ""]
             lines += ["| fault | the caller is told | once the line works again |", "|---|---|---|"]

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from vextrus_payments.capabilities import Capabilities, Completion, Feature
+from vextrus_payments.gateways.bkash.dialect import ApiVersion
 from vextrus_payments.gateways.bkash.manners import capabilities_of
 from vextrus_payments.gateways.bkash.steps import RefundApi
 from vextrus_payments.gateways.nagad.manners import CAPABILITIES
@@ -195,10 +196,22 @@ class Played:
     """How many requests make one session."""
     tokens: bool = False
     """Whether it has a front door that rejects tokens."""
+    bench: str = ""
+    """Its bench, where that is not called as the gateway is."""
+    other_product_of: str = ""
+    """The title of the product whose table says it all: published are only its steps."""
 
 
 GATEWAYS: Final = (
     Played("bkash", "bKash", capabilities_of(RefundApi.V2), tokens=True),
+    Played(
+        "bkash",
+        "bKash v2",
+        capabilities_of(RefundApi.V2, ApiVersion.V2),
+        tokens=True,
+        bench="bkash-v2",
+        other_product_of="bKash",
+    ),
     Played("nagad", "Nagad", CAPABILITIES, opening_calls=2),
 )
 _TOKENS: Final = frozenset({Fault.TOKEN_ONCE, Fault.TOKEN_ALWAYS})

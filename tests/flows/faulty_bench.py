@@ -118,7 +118,7 @@ class BkashBench(Bench):
 
     @staticmethod
     def is_token_request(request: WireRequest) -> bool:
-        return "/token/" in request.url
+        return "-token" in request.url or "/token/" in request.url
 
     async def warm(self) -> None:
         gateway = await self.payments.gateway_of("default", self.name)
@@ -129,6 +129,13 @@ class BkashBench(Bench):
         rules = self.gateway.rules
         ended = sum(a.voided_at is not None for a in rules.agreements.values())
         return super().moved() + len(rules.agreements) + ended
+
+
+class BkashV2Bench(BkashBench):
+    """bKash's Tokenized Checkout v2: the same payments behind other routes."""
+
+    def config(self, told: dict[str, str]) -> GatewayConfig:
+        return super().config({**told, "base_url": told["base_url"].removesuffix("/v1.2.0-beta") + "/v2"})
 
 
 class NagadBench(Bench):
@@ -147,7 +154,7 @@ class NagadBench(Bench):
         )
 
 
-BENCHES = {bench.name: bench for bench in (BkashBench, NagadBench)}
+BENCHES = {"bkash": BkashBench, "bkash-v2": BkashV2Bench, "nagad": NagadBench}
 
 
 @asynccontextmanager

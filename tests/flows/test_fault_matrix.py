@@ -107,14 +107,14 @@ async def tried(act: Act) -> Any:
 @pytest.mark.parametrize(
     ("gateway", "step", "fault"),
     [
-        pytest.param(gateway, step, fault, id=f"{gateway.name}-{step.name}-{fault.value}")
+        pytest.param(gateway, step, fault, id=f"{gateway.bench or gateway.name}-{step.name}-{fault.value}")
         for gateway in GATEWAYS
         for step, fault in cells(gateway)
     ],
 )
 async def test_cell(gateway: Played, step: Step, fault: Fault) -> None:
     now, later = step.expected[fault]
-    async with bench_open(gateway.name) as bench:
+    async with bench_open(gateway.bench or gateway.name) as bench:
         act, look = await prepared(bench, step.verb)
         bench.line.mend()
         before = bench.moved()
@@ -160,7 +160,7 @@ async def _later(step: Step, fault: Fault, bench: Bench, act: Act, look: Act, be
         assert fault in DONE
 
 
-@pytest.mark.parametrize("gateway", GATEWAYS, ids=lambda gateway: gateway.name)
+@pytest.mark.parametrize("gateway", GATEWAYS, ids=lambda gateway: gateway.title)
 def test_no_cell_is_missing(gateway: Played) -> None:
     for step, fault in cells(gateway):
         assert all(words(step, fault))
