@@ -12,6 +12,7 @@ from typing import Final
 from bench.authority import make_authority
 from bench.door_goals import p8, p8_effects, p9, p10, p10_tail, p11
 from bench.nagad_goals import p17, p17_call
+from bench.opening_goals import opening
 from bench.outbox_goals import outbox, outbox_postgres
 from bench.reconcile_goals import reconcile
 from bench.results import Result, result
@@ -454,6 +455,7 @@ GOALS: Final[dict[str, Callable[[], Result]]] = {
     "P15": p15,
     "P17": p17,
     "P17CALL": p17_call,
+    "OPENING": opening,
     "P18": p18,
     "GROUP": group,
     "OUTBOX": outbox,

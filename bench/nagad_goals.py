@@ -15,7 +15,7 @@ _ROUNDS: Final = 60
 
 
 @cache
-def _found() -> dict[str, Any]:
+def measured() -> dict[str, Any]:
     from bench.nagad_jobs import prepare
 
     with TemporaryDirectory() as folder:
@@ -31,7 +31,7 @@ def _found() -> dict[str, Any]:
 
 
 def p17() -> Result:
-    found = _found()
+    found = measured()
     cpu = found["cpu"]
     return result(
         "P17",
@@ -47,7 +47,7 @@ def p17() -> Result:
 
 
 def p17_call() -> Result:
-    cpu = _found()["cpu"]
+    cpu = measured()["cpu"]
     return result(
         "P17CALL",
         "A full initialize at Nagad, against as many bare calls and the raw primitives; CPU",

@@ -94,7 +94,7 @@ class Peer(asyncio.Protocol):
             counts.served_at_once += 1
             counts.most_at_once = max(counts.most_at_once, counts.served_at_once)
         counts.requests += 1
-        if b"/token/" in path:
+        if b"/token/" in path or path.endswith(b"/grant-token"):
             counts.grants += 1
             asyncio.get_running_loop().call_later(counts.grant_delay_s, self._grant)
         else:
