@@ -16,6 +16,7 @@ from typing import Final
 
 from vextrus_payments.capabilities import Absence, Capabilities, Completion, Feature, RefundCorrelation
 from vextrus_payments.gateways.bkash import manners as bkash
+from vextrus_payments.gateways.bkash.dialect import ApiVersion
 from vextrus_payments.gateways.bkash.steps import RefundApi
 from vextrus_payments.gateways.nagad import manners as nagad
 from vextrus_payments.money import Money
@@ -34,6 +35,11 @@ _SECTION: Final = re.compile(
 GATEWAYS: Final[Mapping[str, tuple[str, Capabilities]]] = {
     "bkash": ("bKash", bkash.capabilities_of(RefundApi.V2)),
     "nagad": ("Nagad", nagad.CAPABILITIES),
+}
+
+#: Other products of a gateway: the same adapter, by a setting, with capabilities of their own.
+PRODUCTS: Final[Mapping[str, tuple[tuple[str, Capabilities], ...]]] = {
+    "bkash": (("bKash v2", bkash.capabilities_of(RefundApi.V2, ApiVersion.V2)),),
 }
 
 
@@ -144,12 +150,15 @@ def _span(life: timedelta) -> str:
 
 def _capabilities_of(gateway: str) -> str:
     _, one = GATEWAYS[gateway]
+    if gateway in PRODUCTS:
+        return _compared(gateway)
     return "| | |\n|---|---|\n" + "".join(f"| {what} | {how} |\n" for what, how in _facts(one).items())
 
 
-def _compared() -> str:
-    names = [words for words, _ in GATEWAYS.values()]
-    facts = [_facts(one) for _, one in GATEWAYS.values()]
+def _compared(*gateways: str) -> str:
+    chosen = [each for name in gateways or GATEWAYS for each in (GATEWAYS[name], *PRODUCTS.get(name, ()))]
+    names = [words for words, _ in chosen]
+    facts = [_facts(one) for _, one in chosen]
     lines = [f"| | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
     lines += [f"| {what} | {' | '.join(each[what] for each in facts)} |" for what in facts[0]]
     return "\n".join(lines) + "\n"
