@@ -91,6 +91,28 @@ def test_the_whole_report(here: Here, fresh: Gateway, tmp_path: Path) -> None:
     assert [one["code"] for one in missed] == ["query_after_answer"]
 
 
+def test_the_whole_report_of_a_merchant_on_v2(here: Here, fresh: Gateway, tmp_path: Path) -> None:
+    out, env = tmp_path / "report.html", fresh.variables()
+    env["BKASH_API_URL"] = env["BKASH_API_URL"].removesuffix("/v1.2.0-beta") + "/v2"
+    done = here.run("bkash", "uat-report", "--out", str(out), "--json", "--amount", "26", env=env)
+    assert (done.code, done.err) == (0, "")
+    (document,) = done.lines
+    assert (document["passed"], document["failed"], document["skipped"]) == (6, 0, 0)
+    by_code = {one["code"]: one for one in document["scenarios"]}
+    assert by_code["success"]["calls"] == [
+        "Grant Token",
+        "Create Payment",
+        "Execute Payment",
+        "Query Payment",
+        "Search Transaction",
+    ]
+    assert by_code["refund"]["calls"] == ["Refund Status", "Refund", "Refund Status"]
+    text = out.read_text(encoding="utf-8")
+    assert "/v2/tokenized-checkout/payment/execute" in text and "v1.2.0-beta" not in text
+    assert text.count("&quot;externalCode&quot;: &quot;2029&quot;") == 1
+    assert by_code["success"]["transaction_id"] in text
+
+
 def test_nothing_secret_is_in_it(here: Here, fresh: Gateway, tmp_path: Path) -> None:
     known = fresh.info["gateways"]["bkash"]
     canary, out = SecretCanary(), tmp_path / "report.html"

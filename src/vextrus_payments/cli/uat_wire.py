@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 from vextrus_payments.clock import Clock
 from vextrus_payments.errors import GatewayError
 from vextrus_payments.gateways.bkash import models as m
+from vextrus_payments.gateways.bkash import v2_models as v2
 from vextrus_payments.redaction import redact_headers, redact_mapping, redact_text, redact_url
 from vextrus_payments.secret import MASK
 from vextrus_payments.transport import Transport
@@ -36,6 +37,12 @@ _TITLES: Final = (
     (m.PATH_SEARCH, "Search Transaction"),
     (m.HOST_PATH_REFUND_STATUS_V2, "Refund Status"),
     (m.HOST_PATH_REFUND_V2, "Refund"),
+    (v2.PATH_GRANT, "Grant Token"),
+    (v2.PATH_REFRESH, "Refresh Token"),
+    (v2.PATH_PAYMENT_CREATE, "Create Payment"),
+    (v2.PATH_PAYMENT_EXECUTE, "Execute Payment"),
+    *((path, "Query Payment") for path in v2.QUERY_PATHS),
+    *((path, "Search Transaction") for path in v2.SEARCH_PATHS),
 )
 
 
@@ -99,9 +106,9 @@ class RecordingTransport:
         fields = _fields(response.body)
         if isinstance(fields, dict):
             self.secrets.update(str(fields[name]) for name in _TOKENS if fields.get(name))
-            entry.code = _word(fields, "statusCode", "errorCode", "internalCode")
+            entry.code = _word(fields, "statusCode", "errorCode", "externalCode", "internalCode")
             entry.payment_id = entry.payment_id or _word(fields, "paymentID", "paymentId")
-            entry.trx_id = _word(fields, "trxID", "refundTrxId", "refundTrxID") or entry.trx_id
+            entry.trx_id = _word(fields, "trxID", "trxId", "refundTrxId", "refundTrxID") or entry.trx_id
             entry.invoice = entry.invoice or _word(fields, "merchantInvoiceNumber", "merchantInvoice")
         entry.status = response.status
         entry.answer_headers = redact_headers(response.headers)
