@@ -23,11 +23,12 @@ LONG_S = 300
 
 
 def bkash_config(server: SandboxServer, **changes: Any) -> BkashConfig:
-    """The sandbox's credentials."""
+    """The sandbox's credentials, for v1.2.0-beta; `api_version="v2"` for v2."""
     given: dict[str, Any] = dict(server.info["gateways"]["bkash"])
+    on_v2 = changes.get("api_version") == "v2"
     fields = {
         "mode": "sandbox",
-        "api_url": given["base_url"],
+        "api_url": given["base_url"].removesuffix("/v1.2.0-beta") + "/v2" if on_v2 else given["base_url"],
         "app_key": Secret(given["app_key"]),
         "app_secret": Secret(given["app_secret"]),
         "username": Secret(given["username"]),
@@ -48,13 +49,14 @@ class Shop:
         self.events: list[PaymentEvent] = []
         self.ledger_down = False
         timeout_s = changes.pop("timeout_s", 5.0)
+        version = changes.pop("api_version", "v1")
         self.payments = Payments(
             **{
                 "store": store,
                 "ledger": self._take_entry,
                 "on_event": self._take_event,
                 "public_url": "https://shop.example/payments",
-                "gateways": {"bkash": bkash_config(server, timeout_s=timeout_s)},
+                "gateways": {"bkash": bkash_config(server, timeout_s=timeout_s, api_version=version)},
                 "workers": False,
                 "clock": clock,
                 "sleeper": FakeSleeper(clock),
