@@ -31,7 +31,7 @@ from vextrus_payments_sandbox.demo_stage import (
     words_of,
 )
 from vextrus_payments_sandbox.serve import SandboxServer
-from vextrus_payments_sandbox.walk import CUSTOMER, come_back, walk
+from vextrus_payments_sandbox.walk import CUSTOMER, WayBack, come_back, walk
 
 REFERENCE: Final = "INV-8812"
 AMOUNT: Final = Money("1250.50", "BDT")
@@ -91,14 +91,14 @@ class _Story:
         session = await self._initialize()
         if self._script.early_return:
             await self._early_return(session)
-        return_url = await self._page(session)
-        outcome = await self._return(return_url)
+        way = await self._page(session)
+        outcome = await self._return(way)
         settled_by_webhook = isinstance(outcome, Unknown) and self._script.webhook_settles
         if isinstance(outcome, Unknown | Pending):
             settle = self._hear if settled_by_webhook else self._look_up
             outcome = await settle(outcome.payment_id)
         if self._script.reloads:
-            await self._reload(return_url)
+            await self._reload(way)
         self._record.outcome = outcome
         if isinstance(outcome, Paid):
             if self._cast.announces and not settled_by_webhook:
@@ -141,24 +141,24 @@ class _Story:
                 f"{words_of(outcome)}"
             )
 
-    async def _page(self, session: PaymentSession) -> str:
+    async def _page(self, session: PaymentSession) -> WayBack:
         assert session.checkout_url is not None, "a payment without agreement has a page"
         async with self._step("page", "The payer on the hosted page") as step:
             payer = {**CUSTOMER, **self._script.payer}
-            return_url = await walk(session.checkout_url, customer=payer, action=self._script.button)
+            way = await walk(session.checkout_url, customer=payer, action=self._script.button)
             step.text = f"Wallet {payer['wallet']}, then code and PIN. " + (
                 "With it he has paid." if self._cast.payer_completes else "Approved; nothing has moved yet."
             )
             if self._script.button == "Cancel":
                 step.text = "Pressed Cancel. Nothing has moved."
-        return return_url
+        return way
 
-    async def _return(self, return_url: str) -> Outcome:
+    async def _return(self, way: WayBack) -> Outcome:
         await self._sandbox.order(self._script.at_return)
         tabs = self._script.tabs
         title = "Back in the shop, " + ("look" if self._cast.payer_completes else "execute")
         async with self._step("return", title) as step:
-            await asyncio.gather(*(come_back(return_url) for _ in range(tabs)))
+            await asyncio.gather(*(come_back(way) for _ in range(tabs)))
             outcome = self._last_return()
             step.outcome = word_of(outcome)
             step.text = words_of(outcome)
@@ -183,10 +183,10 @@ class _Story:
                 step.moved = f"+{outcome.amount}"
         return outcome
 
-    async def _reload(self, return_url: str) -> None:
+    async def _reload(self, way: WayBack) -> None:
         async with self._step("reload", "The return page, loaded again") as step:
             for _ in range(self._script.reloads):
-                await come_back(return_url)
+                await come_back(way)
             outcome = self._last_return()
             step.outcome = word_of(outcome)
             step.text = f"{self._script.reloads} more visits, nothing sent: {words_of(outcome)}"

@@ -22,6 +22,7 @@ CUSTOMER: Final[Mapping[str, str]] = MappingProxyType(
     {"wallet": "01770618575", "otp": "123456", "pin": "12121"}
 )
 _HOPS_MAX: Final = 12
+_PAYING: Final = frozenset({"otp", "pin"})
 _TIMEOUT_S: Final = 40.0
 #: An execute, and the look-up after one without an answer, both at their limits.
 _RETURN_TIMEOUT_S: Final = 150.0
@@ -35,6 +36,15 @@ class Form:
     method: str
     fields: dict[str, str] = field(default_factory=dict)
     buttons: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class WayBack:
+    """How a browser goes back to the shop."""
+
+    url: str
+    posted: Mapping[str, str] | None = field(default=None, repr=False)
+    """What it posts there; None where it only follows a redirect."""
 
 
 class _Forms(HTMLParser):
@@ -51,7 +61,12 @@ class _Forms(HTMLParser):
             self._open = Form(given.get("action", ""), given.get("method", "get").lower())
             self.forms.append(self._open)
         elif self._open is not None and given.get("name"):
-            if tag == "input" and given.get("type", "text").lower() not in ("submit", "button", "image"):
+            kind = given.get("type", "text").lower()
+            if tag == "input" and kind in ("radio", "checkbox"):
+                # Of several a browser sends the chosen one; where none is, a payer takes the first.
+                if "checked" in given or (kind == "radio" and given["name"] not in self._open.fields):
+                    self._open.fields[given["name"]] = given.get("value", "on")
+            elif tag == "input" and kind not in ("submit", "button", "image"):
                 self._open.fields[given["name"]] = given.get("value", "")
             elif tag == "button":
                 self._open.buttons.append((given["name"], given.get("value", "")))
@@ -69,8 +84,10 @@ def forms_of(html: str) -> list[Form]:
     return parser.forms
 
 
-async def walk(checkout_url: str, *, customer: Mapping[str, str] = CUSTOMER, action: str = "Confirm") -> str:
-    """Fill in every form of the hosted page at `checkout_url` until it leads away; returns the return URL, unvisited.
+async def walk(
+    checkout_url: str, *, customer: Mapping[str, str] = CUSTOMER, action: str = "Confirm"
+) -> WayBack:
+    """Fill in every form of the hosted page at `checkout_url` until it leads away; returns the way back, not yet gone.
 
     Args:
         customer: input name -> what the payer types there.
@@ -78,8 +95,8 @@ async def walk(checkout_url: str, *, customer: Mapping[str, str] = CUSTOMER, act
 
     Raises:
         ConfigurationError: the page is not on this machine: it is no sandbox's.
-        GatewayError: the page is none that a payer could finish. Effect NONE up to the PIN; from then on UNKNOWN, for
-            there are gateways whose payers pay by it.
+        GatewayError: the page is none that a payer could finish. Effect NONE up to the code; from then on UNKNOWN, for
+            there are gateways whose payers pay by it, or by the PIN.
     """
     _check_loopback(checkout_url)
     url, home, paying = checkout_url, _origin(checkout_url), False
@@ -89,29 +106,41 @@ async def walk(checkout_url: str, *, customer: Mapping[str, str] = CUSTOMER, act
             if answer.is_redirect:
                 url = urljoin(url, answer.headers["location"])
                 if _origin(url) != home:
-                    return url  # the shop's, wherever that is: it is not visited here
+                    return WayBack(url)  # the shop's, wherever that is: it is not visited here
                 _check_loopback(url)
                 answer = await _fetch(client, "GET", url, paying=paying)
                 continue
+            way = _way_out(answer, url, home)
+            if way is not None:
+                return way
             form = _form_to_fill(answer, customer, action, paying=paying)
             typed = {name: customer.get(name, value) for name, value in form.fields.items()}
             url = urljoin(url, form.action)
             _check_loopback(url)
-            paying = paying or ("pin" in typed and action == "Confirm")
+            paying = paying or (not typed.keys().isdisjoint(_PAYING) and action == "Confirm")
             answer = await _fetch(client, "POST", url, {**typed, "action": action}, paying=paying)
     raise _unwalkable("it asked for more than a payer would answer", paying=paying)
 
 
-async def come_back(return_url: str) -> int:
-    """Do what the browser does last: open the return URL; gives the HTTP status of the shop's page.
+async def come_back(way: WayBack | str) -> int:
+    """Do what the browser does last: open the return URL, or post to it; gives the HTTP status of the shop's page.
+
+    What it posts is followed to where it is sent on to, as long as that is the very same door (303).
 
     Raises:
         ConfigurationError: it is not on this machine.
         GatewayError: nobody answered there; effect UNKNOWN, for what the shop has done by then is not known.
     """
-    _check_loopback(return_url)
+    way = WayBack(way) if isinstance(way, str) else way
+    _check_loopback(way.url)
     async with _client(_RETURN_TIMEOUT_S) as client:
-        return (await _fetch(client, "GET", return_url, paying=True)).status_code
+        if way.posted is None:
+            return (await _fetch(client, "GET", way.url, paying=True)).status_code
+        answer = await _fetch(client, "POST", way.url, way.posted, paying=True)
+        onward = urljoin(way.url, answer.headers.get("location", ""))
+        if answer.status_code == 303 and onward.partition("?")[0] == way.url.partition("?")[0]:
+            answer = await _fetch(client, "GET", onward, paying=True)
+        return answer.status_code
 
 
 def _client(timeout_s: float) -> httpx.AsyncClient:
@@ -141,6 +170,17 @@ def _form_to_fill(answer: httpx.Response, customer: Mapping[str, str], action: s
         if form.method == "post" and ("action", action) in form.buttons and customer.keys() & form.fields:
             return form
     raise _unwalkable("it shows no form with a wallet, a code or a PIN to fill in", paying=paying)
+
+
+def _way_out(answer: httpx.Response, url: str, home: tuple[str, str]) -> WayBack | None:
+    """The form that a page has the browser post to the shop; scripts send it by themselves, else a button does."""
+    if answer.status_code != 200:
+        return None
+    for form in forms_of(answer.text):
+        target = urljoin(url, form.action)
+        if form.method == "post" and _origin(target) != home:
+            return WayBack(target, form.fields)
+    return None
 
 
 def _origin(url: str) -> tuple[str, str]:

@@ -10,6 +10,8 @@ from vextrus_payments.cli import listener
 from vextrus_payments.cli.listener import Page, ReturnListener
 from vextrus_payments.errors import ConfigurationError
 
+POST = b"POST /bkash/return HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+
 
 class Door:
     """Takes down who came, and answers as told."""
@@ -74,11 +76,17 @@ async def test_there_is_nothing_else(path: str) -> None:
 @pytest.mark.parametrize(
     ("sent", "status"),
     [
-        (b"POST /bkash/return HTTP/1.1\r\nHost: x\r\n\r\n", b"405"),
+        (b"PUT /bkash/return HTTP/1.1\r\nHost: x\r\n\r\n", b"405"),
+        (b"POST /bkash/return HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
+        (b"POST /bkash/return HTTP/1.1\r\nContent-Length: 3\r\n\r\na=1", b"400"),
+        (POST + b"Content-Length: -3\r\n\r\na=1", b"400"),
+        (POST + b"Content-Length: 99999\r\n\r\na=1", b"400"),
+        (POST + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\na=1", b"400"),
+        (POST + b"Content-Length: 2\r\n\r\n\xff\xfe", b"400"),
         (b"nonsense\r\n\r\n", b"400"),
         (b"GET /bkash/return\r\n\r\n", b"400"),
         (b"GET //[/return HTTP/1.1\r\n\r\n", b"400"),
-        (b"GET /bkash/return?" + b"a=1&" * 60 + b" HTTP/1.1\r\n\r\n", b"400"),
+        (b"GET /bkash/return?" + b"a=1&" * 70 + b" HTTP/1.1\r\n\r\n", b"400"),
         (b"\xff\xfe / HTTP/1.1\r\n\r\n", b"404"),
     ],
 )
@@ -87,6 +95,27 @@ async def test_what_no_browser_sends(sent: bytes, status: bytes) -> None:
     async with ReturnListener(door.on_return) as listening:
         answer = await _raw(listening.url, sent)
     assert answer.startswith(b"HTTP/1.1 " + status)
+    assert door.came == []
+
+
+async def test_a_form_that_a_browser_posts_is_read_with_its_address() -> None:
+    door = Door()
+    async with ReturnListener(door.on_return) as listening, httpx.AsyncClient(trust_env=False) as browser:
+        address = f"{listening.url}/sslcommerz/return?vextrus_ref=R1"
+        page = await browser.post(address, data={"tran_id": "T 1", "status": "VALID"})
+        twice = await browser.post(address, data={"vextrus_ref": "R2"})
+    assert (page.status_code, twice.status_code) == (200, 200)
+    assert door.came == [
+        ("sslcommerz", {"vextrus_ref": "R1", "tran_id": "T 1", "status": "VALID"}),
+        ("sslcommerz", {}),  # what is said twice, and differently, is not said
+    ]
+
+
+async def test_half_a_form_is_waited_for_and_then_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "_READ_TIMEOUT_S", 0.05)
+    door = Door()
+    async with ReturnListener(door.on_return) as listening:
+        assert await _raw(listening.url, POST + b"Content-Length: 9\r\n\r\na=1") == b""
     assert door.came == []
 
 

@@ -61,7 +61,7 @@ class Stage:
 
     def walked(self, checkout_url: str) -> str:
         """What the payer does on the page, whichever gateway's it is: wallet, code, PIN. His way back, unvisited."""
-        return self.sandbox.run(walk(checkout_url))
+        return self.sandbox.run(walk(checkout_url)).url
 
     def payments(self, **more: Any) -> Payments:
         """An application whose payers pay at once."""

@@ -156,6 +156,19 @@ def test_a_payer_comes_back_and_pays_once(shop: httpx.Client, payments: Payments
 
 
 @EVERY_SHOP
+def test_who_posted_without_a_shop_to_go_to_is_led_to_the_same_door(
+    shop: httpx.Client, payments: Payments
+) -> None:
+    session = open_payment(payments, return_url=None)
+    hint = {"paymentID": session.gateway_reference, "status": "cancel", "card_brand": "VISA"}
+    posted = shop.post(
+        "/bkash/return?vextrus_ref=R1", data=hint, headers={"origin": "https://gateway.example"}
+    )
+    assert (posted.status_code, posted.headers["location"]) == (303, "?vextrus_ref=R1")
+    assert "set-cookie" not in posted.headers, "no session is begun for a visitor from another site"
+
+
+@EVERY_SHOP
 def test_a_cancel_hint_executes_nothing(shop: httpx.Client, payments: Payments, sandbox: Sandbox) -> None:
     before = sandbox.calls("execute")
     session = open_payment(payments, return_url=None)

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.doors.keeper import ScriptedKeeper, keeper
+from tests.doors.keeper import ScriptedKeeper, keeper, result
 from tests.doors.servers import Wire, uvicorn_serving
 from vextrus_payments.webhooks.asgi import AsgiDoors
 
@@ -111,6 +111,14 @@ def test_every_door_of_every_mount(host: Callable[..., Any], prefix: str, settin
             assert answer.status_code == 303
             assert answer.headers["location"] == "https://shop.example/orders/1?payment_id=pay_1"
             assert http.post(f"/bkash/return{slash}", data={"tran_id": "1"}).status_code == 303
+            asked.result = result(None)
+            posted = http.post(
+                f"/bkash/return{slash}?vextrus_ref=1", data={"tran_id": "1"}, follow_redirects=True
+            )
+            assert [one.status_code for one in (*posted.history, posted)] == [303, 200]
+            assert posted.request.method == "GET"
+            assert str(posted.url).endswith(f"/bkash/return{slash}?vextrus_ref=1")
+            asked.result = result("https://shop.example/orders/1")
             assert http.get(f"/health{slash}").json()["ready"] is True
             head = http.head(f"/health{slash}")
             assert head.status_code == 200 and head.content == b"" and int(head.headers["content-length"]) > 0

@@ -283,6 +283,50 @@ async def test_a_posted_form_is_read_and_not_put_into_an_address() -> None:
     assert header(reply, "refresh") is None and b"VISA" not in reply.body and b"href" not in reply.body
 
 
+POSTED = {"query": "vextrus_ref=R1&vextrus_came=success", "form": b"tran_id=T1&status=VALID&card_brand=VISA"}
+
+
+@pytest.mark.parametrize("outcome", [
+    Unknown(payment_id="pay_1", operation_id="o"), Pending(payment_id="pay_1", sent=False),
+    Paid(payment_id="pay_1", amount=HUNDRED, transaction_id="T"),
+])  # fmt: skip
+async def test_who_posted_sees_the_page_by_get_where_the_address_names_his_payment(outcome: Any) -> None:
+    asked = keeper()
+    asked.result = result(None, outcome)
+    reply = await receive(asked, back(**POSTED))
+    assert reply.status == 303 and reply.body == b""
+    assert header(reply, "location") == "?vextrus_ref=R1&vextrus_came=success", "nothing that was posted"
+    assert header(reply, "referrer-policy") == "no-referrer"
+    again = await receive(asked, back(POSTED["query"]))
+    assert again.status == 200 and b"<h1>" in again.body, "and the way does not lead round in a circle"
+
+
+async def test_who_posted_goes_to_the_shop_at_once_where_it_is_known() -> None:
+    asked = keeper()
+    assert header(await receive(asked, back(**POSTED)), "location") == f"{SHOP}?payment_id=pay_1"
+
+
+async def test_what_takes_too_long_goes_on_by_get(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(returning, "WAIT_S", 0.01)
+    asked = keeper()
+    asked.before_return = asyncio.Event().wait
+    assert (await receive(asked, back(**POSTED))).status == 303
+
+
+async def test_a_payment_that_nobody_knows_is_said_at_once() -> None:
+    asked = keeper()
+    asked.result = InvalidRequestError("no such payment", field="f", rule="r")
+    assert (await receive(asked, back(**POSTED))).status == 404
+
+
+@pytest.mark.parametrize("query", ["", "lang=bn", "vextrus_look=3", "vextrus_ref=1&vextrus_ref=2", "a=%FF"])
+async def test_an_address_that_names_no_payment_is_not_gone_to(query: str) -> None:
+    asked = keeper()
+    asked.result = result(None, Unknown(payment_id="pay_1", operation_id="o"))
+    reply = await receive(asked, back(query, form=POSTED["form"]))
+    assert reply.status in (200, 400) and header(reply, "location") is None
+
+
 @pytest.mark.parametrize(("query", "form", "wanted"), [
     ("a=1&a=1", None, {"a": "1"}),
     ("a=1&a=2", None, {}),

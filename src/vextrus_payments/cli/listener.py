@@ -1,25 +1,27 @@
 """A return door on loopback: the one page that the payer's browser comes back to while a command waits.
 
-It serves `GET .../{gateway}/return`, with or without a slash at its end, and nothing else, on this machine's loopback
-(a tunnel may lead here from outside). What arrives is a browser's hint, believed by nobody: it is handed to
-`on_return`, whose answer becomes the page.
+It serves GET and POST of `.../{gateway}/return`, with or without a slash at its end, and nothing else, on this
+machine's loopback (a tunnel may lead here from outside). Some gateways redirect browsers, others have them post a form.
+What arrives is a browser's hint, believed by nobody: it is handed to `on_return`, whose answer becomes the page.
 """
 
 import asyncio
 import base64
 import hashlib
 import os
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from html import escape
 from types import TracebackType
 from typing import Final, Self
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from vextrus_payments.errors import ConfigurationError
+from vextrus_payments.webhooks.returning import FORM, FORM_MAX_BYTES, returned_fields
 
 _MAX_HEAD_BYTES: Final = 16_384
-_MAX_FIELDS: Final = 50
+_LENGTH: Final = re.compile(r"[0-9]{1,6}", re.ASCII)
 _READ_TIMEOUT_S: Final = 10.0
 _MAX_CONNECTIONS: Final = 32
 
@@ -52,12 +54,12 @@ class Page:
     status: int = 200
 
 
-#: (gateway name, the query's parameters) -> the page to show.
+#: (gateway name, what query and form say) -> the page to show.
 OnReturn = Callable[[str, Mapping[str, str]], Awaitable[Page]]
 
 _REASONS: Final = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed"}
 _NOT_HERE: Final = Page("Nothing here", "This address only takes payers back from a payment page.", 404)
-_ONLY_GET: Final = Page("Not like this", "A browser comes back with GET.", 405)
+_OTHER_WAY: Final = Page("Not like this", "A browser comes back with GET, or posts a form.", 405)
 _UNREADABLE: Final = Page("Not understood", "This is no request of a browser.", 400)
 _FAILED: Final = Page(
     "Your payment is being looked at", "You can close this window; the terminal shows what became of it.", 500
@@ -116,31 +118,50 @@ class ReturnListener:
         try:
             async with asyncio.timeout(_READ_TIMEOUT_S):
                 head = await reader.readuntil(b"\r\n\r\n")
-            writer.write(_rendered(await self._answer(head)))
+                form = await _form(head, reader)
+            writer.write(_rendered(await self._answer(head, form)))
             await writer.drain()
         except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError):
             pass  # a browser that went away, or no browser at all
         finally:
             writer.close()
 
-    async def _answer(self, head: bytes) -> Page:
+    async def _answer(self, head: bytes, form: bytes | None) -> Page:
         words = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
         if len(words) != 3 or not words[2].startswith("HTTP/"):
             return _UNREADABLE
         try:
             target = urlsplit(words[1])
-            params = dict(parse_qsl(target.query, keep_blank_values=True, max_num_fields=_MAX_FIELDS))
         except ValueError:
             return _UNREADABLE
         steps = target.path.removesuffix("/").split("/")  # some gateways put a slash before the question mark
         if len(steps) < 3 or steps[-1] != "return":
             return _NOT_HERE
-        if words[0] != "GET":
-            return _ONLY_GET
+        if words[0] not in ("GET", "POST"):
+            return _OTHER_WAY
+        if words[0] == "POST" and form is None:
+            return _UNREADABLE
+        params = returned_fields(target.query, form)
+        if params is None:
+            return _UNREADABLE
         try:
             return await self._on_return(steps[-2], params)
         except Exception:  # noqa: BLE001 - whoever waits for the outcome is told; the payer only needs a page
             return _FAILED
+
+
+async def _form(head: bytes, reader: asyncio.StreamReader) -> bytes | None:
+    """What was posted, as its head announces it; None where there is no form of a browser's."""
+    lines = head.decode("latin-1").split("\r\n")
+    headers = {
+        name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])
+    }
+    length, kind = headers.get("content-length", ""), headers.get("content-type", "").partition(";")[0]
+    if not lines[0].startswith("POST ") or kind.strip().lower() != FORM:
+        return None
+    if "transfer-encoding" in headers or not _LENGTH.fullmatch(length) or int(length) > FORM_MAX_BYTES:
+        return None
+    return await reader.readexactly(int(length))
 
 
 def _rendered(page: Page) -> bytes:

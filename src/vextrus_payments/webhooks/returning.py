@@ -1,5 +1,9 @@
 """The return door, without a web framework: what a browser brings back, and where it goes from here.
 
+Gateways lead a browser back by a redirect, or let it post a form. Whoever has posted is sent on by a redirect
+(303) wherever the address alone names his payment: to the shop, or to this very address with GET. So a page that is
+loaded again posts nothing, and the shop sees a plain visit with its own cookies.
+
 Nothing that arrives is believed. It names a payment; the engine looks, or executes where the hint is a success, which
 is safe for anybody to ask for, any number of times. The browser is sent to the address that the shop stored with the
 payment, and to no other. What is added to it is the name of the payment, which the shop looks up with `status()`: an
@@ -41,7 +45,9 @@ _NAME_MAX, _VALUE_MAX = 128, 2_048
 
 #: After how many seconds a page looks again by itself, the first time, the second time ...; then it waits for a click.
 _PACE_S: Final = (2, 3, 5, 8, 13, 20, 30, 30, 30, 30)
-_ROUND: Final = "vextrus_look"
+OWN: Final = "vextrus_"
+"""So begin the names that we put into a return address ourselves: they come back whatever a gateway posts."""
+_ROUND: Final = OWN + "look"
 #: A payer does not sit before a page for longer without its trying again: to be refused is not counted.
 _REFRESH_MAX_S: Final = 60
 
@@ -63,7 +69,7 @@ class Back:
 async def receive(keeper: DoorKeeper, back: Back) -> Reply:
     """What to answer: a redirect to the shop, or a page. Never raises, but passes a cancellation on."""
     locale = locale_of(back.accept_language)
-    fields = _fields(back)
+    fields = returned_fields(back.query, back.form)
     if fields is None:
         return Page(sight=Sight.UNREADABLE, locale=locale).as_reply()
     looked = _times(fields.pop(_ROUND, ""))
@@ -73,6 +79,7 @@ async def receive(keeper: DoorKeeper, back: Back) -> Reply:
         refresh_s = _PACE_S[looked] if looked < len(_PACE_S) else None
     page = Page(sight=Sight.PROCESSING, locale=locale, look_again=again, refresh_s=refresh_s)
     sight, reason = Sight.PROCESSING, None
+    here = None if back.form is None else to_this_door(back)
     try:
         async with asyncio.timeout(WAIT_S):
             result = await keeper.returned(back.tenant, back.gateway, fields, wait_s=_ENGINE_WAIT_S)
@@ -80,7 +87,7 @@ async def receive(keeper: DoorKeeper, back: Back) -> Reply:
             return to_the_shop(result)
         sight, reason = _sight_of(result)
     except TimeoutError:
-        return page.as_reply()
+        return here or page.as_reply()
     except PaymentsError as error:
         sight = _sight_of_error(error, back.tenant)
         if sight is Sight.CLOSED:
@@ -88,6 +95,8 @@ async def receive(keeper: DoorKeeper, back: Back) -> Reply:
     except Exception as error:  # noqa: BLE001 - the payer gets a page, whatever broke; its text may hold anything
         _log.error("A browser's return failed with %s.", type(error).__name__)
         sight = Sight.CLOSED
+    if here is not None and sight is not Sight.UNKNOWN:
+        return here
     if sight in (Sight.PROCESSING, Sight.UNFINISHED, Sight.CLOSED):
         return Page(
             sight=sight,
@@ -129,6 +138,18 @@ def to_the_shop(result: ReturnResult) -> Reply:
     return Reply(status=303, headers=(("location", location), *GUARDS))
 
 
+def to_this_door(back: Back) -> Reply | None:
+    """The redirect of one who posted to the same address, for GET; None where that alone names no payment.
+
+    It does where an adapter has put the name there itself: under one that begins with :data:`OWN`.
+    """
+    named = returned_fields(back.query, None) or {}
+    named.pop(_ROUND, None)
+    if not any(name.startswith(OWN) for name in named):
+        return None
+    return Reply(status=303, headers=(("location", "?" + urlencode(named)), *GUARDS))
+
+
 def _sight_of(result: ReturnResult) -> tuple[Sight, Reason | None]:
     if result.agreement is not None:
         if result.agreement.state is AgreementLife.ACTIVE:
@@ -160,16 +181,16 @@ def _sight_of_error(error: PaymentsError, tenant: str | None) -> Sight:
     return Sight.PROCESSING
 
 
-def _fields(back: Back) -> dict[str, str] | None:
+def returned_fields(query: str, form: bytes | None) -> dict[str, str] | None:
     """What the query and the form say, None if it is no such thing. What is said twice, and differently, is not said:
     of two payments that one return names neither is looked at."""
-    if len(back.query) > _QUERY_MAX or len(back.form or b"") > FORM_MAX_BYTES:
+    if len(query) > _QUERY_MAX or len(form or b"") > FORM_MAX_BYTES:
         return None
     try:
         pairs = parse_qsl(
-            back.query, keep_blank_values=True, max_num_fields=_FIELDS_MAX, errors="strict"
+            query, keep_blank_values=True, max_num_fields=_FIELDS_MAX, errors="strict"
         ) + parse_qsl(
-            (back.form or b"").decode("utf-8"),
+            (form or b"").decode("utf-8"),
             keep_blank_values=True,
             max_num_fields=_FIELDS_MAX,
             errors="strict",
