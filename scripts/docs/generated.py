@@ -19,6 +19,7 @@ from vextrus_payments.gateways.bkash import manners as bkash
 from vextrus_payments.gateways.bkash.dialect import ApiVersion
 from vextrus_payments.gateways.bkash.steps import RefundApi
 from vextrus_payments.gateways.nagad import manners as nagad
+from vextrus_payments.gateways.sslcommerz import manners as sslcommerz
 from vextrus_payments.money import Money
 from vextrus_payments.states import OPERATION_EDGES, PAYMENT_EDGES
 
@@ -35,6 +36,7 @@ _SECTION: Final = re.compile(
 GATEWAYS: Final[Mapping[str, tuple[str, Capabilities]]] = {
     "bkash": ("bKash", bkash.capabilities_of(RefundApi.V2)),
     "nagad": ("Nagad", nagad.CAPABILITIES),
+    "sslcommerz": ("SSLCommerz", sslcommerz.CAPABILITIES),
 }
 
 #: Other products of a gateway: the same adapter, by a setting, with capabilities of their own.
@@ -128,6 +130,7 @@ def _absence(one: Capabilities) -> str:
 _ALPHABETS: Final[Mapping[str, str]] = {
     bkash.ORDER_ID.characters: "visible ASCII without `<`, `>`, `&`",
     nagad.ORDER_ID.characters: "letters and digits",
+    sslcommerz.ORDER_ID.characters: "letters, digits, `_`, `.`, `-`",
 }
 
 
