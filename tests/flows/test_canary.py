@@ -62,8 +62,12 @@ async def a_life(shop: Shop, reference: str, left_behind: list[Any]) -> None:
     left_behind.append(await shop.payments.get(session.payment_id))
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(
+    ("version", "step"),
+    [*(("v1", step) for step in STEPS), *(("v2", step) for step in ("grant", "execute"))],
+)
 async def test_no_secret_is_left_behind_whatever_goes_wrong(
+    version: str,
     step: str,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
@@ -71,8 +75,8 @@ async def test_no_secret_is_left_behind_whatever_goes_wrong(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     canary, listener, left_behind = SecretCanary(), Listener(), []
-    async with shop_open(tmp_path, observer=listener) as shop:
-        config = bkash_config(shop.server)
+    async with shop_open(tmp_path, observer=listener, api_version=version) as shop:
+        config = bkash_config(shop.server, api_version=version)
         for name in ("app_key", "app_secret", "password"):
             canary.plant(name, getattr(config, name).reveal())
         for number, fault in enumerate(FAULTS):
