@@ -23,6 +23,7 @@ from vextrus_payments.plans import (
     ClaimAnswer,
     ClaimTerms,
     CommitAnswer,
+    PayoutPlan,
     Plan,
     ReserveAnswer,
     ReserveOperation,
@@ -136,6 +137,15 @@ class FormerRows:
 
     async def agreement_operation(self, tenant: str, operation_id: str) -> Operation | None:
         return None  # schema 1 has no agreements
+
+    async def payout_operation(self, tenant: str, operation_id: str) -> Operation | None:
+        return None  # nor any payouts
+
+    async def payout_version(self, tenant: str, payout_id: str) -> int:
+        raise NotImplementedError
+
+    async def write_payout(self, plan: PayoutPlan) -> None:
+        raise NotImplementedError
 
     async def agreement_version(self, tenant: str, agreement_key: str) -> int:
         raise NotImplementedError

@@ -51,6 +51,9 @@ INSERT INTO agreements (tenant, agreement_key, is_open, version, created_at, gat
     document) SELECT tenant, 'agr' || i, i % 50 = 0, 2, i, 'AGR' || i, 'ID' || i,
     CASE WHEN i % 50 = 0 THEN i + 4102444800000000 END, repeat('x', 300) FROM made;
 INSERT INTO agreement_operations SELECT tenant, 'agreement/' || i, 'agr' || i FROM made;
+INSERT INTO payouts (tenant, payout_id, operation_id, is_out, is_settled, version, created_at, watch_at, document)
+    SELECT tenant, 'pyo' || i, 'payout/' || i, i % 50 = 0, i % 50 > 0, 2, i,
+    CASE WHEN i % 50 = 0 THEN i + 4102444800000000 END, repeat('x', 300) FROM made;
 INSERT INTO inbox (tenant, gateway, mode, event_id, news_key, state, received_at, due_at, leased_until, finished_at,
     document, headers, body) SELECT tenant, 'bkash', 'sandbox', 'ev' || i, 'payment/TX' || i,
     CASE WHEN i % 100 > 0 THEN 'done' WHEN i % 300 = 0 THEN 'unmatched' WHEN i % 200 = 0 THEN 'parked'
@@ -113,6 +116,8 @@ async def run_everything(dsn: str) -> None:
             await store.list(tenant, state=state, since=clock.now(), limit=5)
         await store.list_operations(tenant, states=[OperationState.RESERVED, OperationState.UNKNOWN], limit=5)
         await store.list_agreements(tenant, limit=5)
+        for unsettled in (False, True):
+            await store.list_payouts(tenant, unsettled=unsettled, limit=5)
         for parked in (False, True):
             await store.list_outbox(OutboxKind.EVENT, tenant=tenant, parked=parked, limit=5)
         for inbox_state in (None, *InboxState):

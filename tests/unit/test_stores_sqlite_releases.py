@@ -199,10 +199,10 @@ async def test_receipts_stay_as_they_are_with_a_time_of_the_old_release(tmp_path
 def later(compatible: int | None) -> tuple[Migration, ...]:
     known = migrations("sqlite")
     line = "" if compatible is None else f"-- compatible: {compatible}\n"
-    return (*known, Migration(len(known) + 1, "0004_later", f"{line}CREATE TABLE later (a);\n"))
+    return (*known, Migration(len(known) + 1, "0005_later", f"{line}CREATE TABLE later (a);\n"))
 
 
-@pytest.mark.parametrize(("compatible", "opens"), [(1, True), (3, True), (4, False), (None, False)])
+@pytest.mark.parametrize(("compatible", "opens"), [(1, True), (4, True), (5, False), (None, False)])
 async def test_a_newer_schema_says_who_may_go_on_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compatible: int | None, opens: bool
 ) -> None:
@@ -216,22 +216,22 @@ async def test_a_newer_schema_says_who_may_go_on_with_it(
     store = SqliteStore(path)
     if not opens:
         error = await refused(store, "storage_newer_schema")
-        assert "schema is 4, this one knows 3" in error.what
+        assert "schema is 5, this one knows 4" in error.what
         return
     await store.open()
     await trial_of(store).paid("INV-2")
-    assert await sql(store, "SELECT count(*) FROM migrations") == [(4,)]
+    assert await sql(store, "SELECT count(*) FROM migrations") == [(5,)]
     await store.close()
 
 
 async def test_what_a_newer_schema_says_counts_only_for_itself(tmp_path: Path) -> None:
     """A migration that did not say anything, run by whoever: what an earlier one said does not speak for it."""
     store, _ = await opened(tmp_path / "payments.db")
-    await sql(store, "INSERT INTO migrations VALUES (4, '0004_by_hand', 'x', 0)")
+    await sql(store, "INSERT INTO migrations VALUES (5, '0005_by_hand', 'x', 0)")
     await store.close()
     await refused(store, "storage_newer_schema")
     raw = sqlite3.connect(tmp_path / "payments.db")
-    raw.execute("UPDATE meta SET value = '4' WHERE key = 'schema_version'")
+    raw.execute("UPDATE meta SET value = '5' WHERE key = 'schema_version'")
     raw.execute("UPDATE meta SET value = 'anything' WHERE key = 'schema_compatible'")
     raw.commit()
     raw.close()

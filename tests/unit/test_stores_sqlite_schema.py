@@ -31,6 +31,7 @@ def test_a_released_migration_is_never_changed() -> None:
         (1, "0001_first", 1),
         (2, "0002_watches", 1),
         (3, "0003_inbox", 1),
+        (4, "0004_payouts", 1),
     ]
 
 
@@ -108,6 +109,10 @@ _CHECKS_WITH_EVERY_STATEMENT = (
     "agreements_come_back",
     "operation_ids_are_one_space",
     "agreements_are_found",
+    "payouts_come_back",
+    "payouts_have_ids_of_their_own",
+    "payouts_are_listed",
+    "payouts_are_watched",
     "receipts_by_transaction_id",
     "receipts_page_by_page",
     "settlements_are_written_once",
@@ -122,7 +127,7 @@ _CHECKS_WITH_EVERY_STATEMENT = (
 )
 _TABLES = (
     *("inbox", "outbox", "attempts", "events", "settlements", "agreement_operations", "agreements"),
-    *("receipts", "operations", "submissions"),
+    *("payouts", "receipts", "operations", "submissions"),
 )
 
 
@@ -168,7 +173,7 @@ async def test_every_statement_goes_by_an_index_that_finds_few_rows(
     await store.list_operations(states=["unknown", "submitting"], limit=5)  # type: ignore[list-item]
     ids = (
         "payment_id|operation_id|merchant_reference|agreement_key|gateway_order_id|gateway_reference"
-        "|transaction_id|held_transaction_id|row_id|event_id|agreement_id"
+        "|transaction_id|held_transaction_id|row_id|event_id|agreement_id|payout_id"
     )
     few = re.compile(
         rf"SEARCH \w+ USING (COVERING )?INDEX \w+ \(tenant=\? AND ({ids})=\?"
@@ -181,8 +186,10 @@ async def test_every_statement_goes_by_an_index_that_finds_few_rows(
     )
     # in the order of its index, and ended by its limit
     page = re.compile(
-        r"SEARCH (payments|operations|agreements|outbox) USING (COVERING )?INDEX \w+_by_(tenant|state|time|watch) "
-        r"|SCAN agreements USING INDEX agreements_by_time"
+        r"SEARCH (payments|operations|agreements|payouts|outbox) USING (COVERING )?INDEX \w+_by_(tenant|state|time|watch) "
+        r"|SCAN (agreements|payouts) USING INDEX \w+_by_time"
+        r"|(SCAN|SEARCH) payouts USING INDEX payouts_unsettled"
+        r"|SEARCH payouts USING INDEX payouts_unwatched"
         r"|SEARCH agreements USING INDEX agreements_unwatched"
         r"|SEARCH receipts USING INDEX receipts_by_time \(tenant=\? AND gateway=\? AND mode=\?"
         r"|SEARCH outbox USING INDEX outbox_parked \(kind=\?"
