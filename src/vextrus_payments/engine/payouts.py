@@ -277,14 +277,14 @@ class Payouts:
     ) -> tuple[Payout, Pending | None]:
         """Every way out writes something down."""
         context, tenant, payout_id = self._context, claim.tenant, claim.payment_id
-        log, held_back = AttemptLog(context, claim), False
+        log, held_back, let_go = AttemptLog(context, claim), False, False
 
         async def checkpoint(evidence: Evidence) -> None:
-            nonlocal held_back
-            held_back = True  # what fails in here keeps the money from leaving
+            nonlocal held_back, let_go
+            held_back = not let_go  # what fails at the first one keeps the money from leaving
             # Fenced: whoever lost the claim is stopped here, before the request that moves money.
             await self._checkpoint(claim, evidence)
-            held_back = False
+            held_back, let_go = False, True
 
         try:
             snapshot = await gateway.payout(

@@ -6,8 +6,8 @@ bKash knows no idempotency key for them, and a direct payout cannot be asked abo
    and no proof (others pay out too, and money comes in); of an initiated one its payoutID;
 2. make that durable (a Checkpoint): that there is none is proof that no money call was made;
 3. send the payout, **once**;
-4. on no definite answer ask by the payoutID, where there is one. A payout that is shown as completed is made; anything
-   else it may show proves nothing.
+4. on no definite answer ask by the payoutID, where there is one: a payout that is shown as completed is made, and
+   anything else it may show proves nothing. Where there is none, keep the balances after it beside those before.
 """
 
 from dataclasses import dataclass
@@ -54,6 +54,7 @@ from vextrus_payments.wire import Checkpoint, Send, WireCall, WireRequest, WireR
 A = TypeVar("A", bound=m.Answer)
 
 BASELINE: Final = "payout.baseline"
+AFTER: Final = "payout.after"
 _ACCOUNTS_MAX: Final = 50
 _NAME_MAX: Final = 100
 
@@ -139,20 +140,14 @@ def pay_out(api: PayoutApi, call: PayoutCall) -> WireCall[PayoutSnapshot]:
     accounts = yield from _balances_if_told(api)
     yield Checkpoint(Evidence(BASELINE, {"accounts": [_listed(account) for account in accounts]}))
     if call.kind is PayoutKind.TRANSFER:
-        return (yield from _transfer(api, call))
-    path = api.routes.direct_b2c
-    if path is None:  # refused before it comes here
-        raise UnsupportedOperationError("This root has no such payout.")
-    body = p.B2cBody(
-        amount=call.amount.amount,
-        currency=call.amount.currency,
-        merchantInvoiceNumber=call.gateway_order_id,
-        receiverMSISDN=call.receiver or "",
-    )
-    answer = yield from ask(PAYOUT, api.url(path), body, reference=call.gateway_order_id)
-    if isinstance(answer, GatewayError):
-        raise answer
-    return _judged(PAYOUT, call, answer)
+        made = yield from _transfer(api, call)
+    else:
+        made = yield from _direct(api, call)
+    if isinstance(made, PayoutSnapshot):
+        return made
+    if made.effect is Effect.UNKNOWN:
+        yield from _balances_after(api)
+    raise made
 
 
 def look_up_payout(api: PayoutApi, call: PayoutCall, payout_id: str) -> WireCall[PayoutSnapshot | None]:
@@ -170,7 +165,10 @@ def look_up_payout(api: PayoutApi, call: PayoutCall, payout_id: str) -> WireCall
         raise error_of(QUERY, Unreadable("it is about another payout", 200), step="payout_query")
     if answer.transaction_status != p.STATUS_COMPLETED:
         return None
-    return _judged(QUERY, call, answer)
+    judged = _judged_or_error(QUERY, call, answer)
+    if isinstance(judged, GatewayError):
+        raise judged
+    return judged
 
 
 def balances(api: PayoutApi) -> WireCall[tuple[AccountBalance, ...]]:
@@ -189,6 +187,33 @@ def balances(api: PayoutApi) -> WireCall[tuple[AccountBalance, ...]]:
 
 
 # --------------------------------------------------------------------------------------------------- the money calls
+
+
+def _direct(api: PayoutApi, call: PayoutCall) -> WireCall[PayoutSnapshot | GatewayError]:
+    path = api.routes.direct_b2c
+    if path is None:  # refused before it comes here
+        raise UnsupportedOperationError("This root has no such payout.")
+    body = p.B2cBody(
+        amount=call.amount.amount,
+        currency=call.amount.currency,
+        merchantInvoiceNumber=call.gateway_order_id,
+        receiverMSISDN=call.receiver or "",
+    )
+    answer = yield from ask(PAYOUT, api.url(path), body, reference=call.gateway_order_id)
+    return answer if isinstance(answer, GatewayError) else _judged_or_error(PAYOUT, call, answer)
+
+
+def _balances_after(api: PayoutApi) -> WireCall[None]:
+    """What the accounts hold after a payout whose end is open: a hint beside the balances before, and no proof.
+
+    Whatever stops it must not make the caller forget that the end is open.
+    """
+    try:
+        accounts = yield from _balances_if_told(api)
+        if accounts:
+            yield Checkpoint(Evidence(AFTER, {"accounts": [_listed(account) for account in accounts]}))
+    except PaymentsError:
+        return
 
 
 def _by_id(api: PayoutApi, call: PayoutCall) -> WireCall[PayoutSnapshot]:
@@ -232,16 +257,16 @@ def _after(api: PayoutApi, call: PayoutCall, payout_id: str) -> WireCall[PayoutS
         return None
 
 
-def _transfer(api: PayoutApi, call: PayoutCall) -> WireCall[PayoutSnapshot]:
+def _transfer(api: PayoutApi, call: PayoutCall) -> WireCall[PayoutSnapshot | GatewayError]:
     assert call.direction is not None, "a transfer has a direction"
     wanted = _DIRECTIONS[call.direction]
     body = p.TransferBody(amount=call.amount.amount, currency=call.amount.currency, transferType=wanted)
     answer = yield from ask(TRANSFER, api.url(api.routes.transfer), body, reference=call.gateway_order_id)
     if isinstance(answer, GatewayError):
-        raise answer
+        return answer
     if answer.transfer_type not in (None, "", wanted):
-        raise error_of(TRANSFER, Unreadable("it is about a transfer the other way", 200), step="transfer")
-    return _judged(TRANSFER, call, answer)
+        return error_of(TRANSFER, Unreadable("it is about a transfer the other way", 200), step="transfer")
+    return _judged_or_error(TRANSFER, call, answer)
 
 
 def _balances_if_told(api: PayoutApi) -> WireCall[tuple[AccountBalance, ...]]:
@@ -255,13 +280,6 @@ def _balances_if_told(api: PayoutApi) -> WireCall[tuple[AccountBalance, ...]]:
 
 
 # ------------------------------------------------------------------------------------------------- reading answers
-
-
-def _judged(call: Call[A], asked: PayoutCall, answer: p.PayoutAnswer | p.TransferAnswer) -> PayoutSnapshot:
-    judged = _judged_or_error(call, asked, answer)
-    if isinstance(judged, GatewayError):
-        raise judged
-    return judged
 
 
 def _judged_or_error(
