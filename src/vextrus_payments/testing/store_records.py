@@ -74,6 +74,7 @@ def full_plan(moment: datetime) -> Plan:
             checkout_url="https://gateway.example/?token=a",
             expires_at=now + timedelta(days=1),
             held_transaction_id=f"HOLD{number}",
+            agreement_id=f"agreement-{number}",
         )
         for number in (1, 2)
     )
