@@ -170,7 +170,8 @@ class PaymentSession:
     expires_at: datetime
     submission_no: int = 1
     agreement_id: str | None = field(default=None, repr=False)
-    """The gateway's id of the agreement that it charges: the execute call needs it again."""
+    """The gateway's id of the agreement that it charges, where an adapter made the session: the execute call needs it
+    again. `Payments` keeps it in its store, and hands none out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -155,9 +155,10 @@ class Engine:
     async def _agreement_returned(
         self, tenant: str, gateway: PaymentGateway, hint: ReturnHint, wait_s: float | None
     ) -> ReturnResult:
-        reference = hint.agreement_reference or hint.gateway_reference
-        known = await self.context.store.find_agreements(tenant, gateway_reference=reference)
-        found = [one for one in known if one.gateway == gateway.name and one.mode is gateway.mode]
+        found: list[Agreement] = []
+        for reference in filter(None, (hint.agreement_reference, hint.gateway_reference)):
+            known = await self.context.store.find_agreements(tenant, gateway_reference=reference)
+            found += [one for one in known if one.gateway == gateway.name and one.mode is gateway.mode]
         if not found:
             raise InvalidRequestError(
                 "The return names a payment that is not ours.",

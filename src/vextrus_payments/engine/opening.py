@@ -344,7 +344,7 @@ def check_request(request: PaymentRequest, capabilities: Capabilities) -> None:
 
 
 def session_of(facts: PaymentFacts) -> PaymentSession:
-    """The current submission as a session."""
+    """The current submission as a session, without the gateway's id of an agreement: that stays in the store."""
     payment, submission = facts.payment, facts.submission
     if submission.gateway_reference is None or submission.expires_at is None:
         raise ConflictError(
@@ -362,7 +362,6 @@ def session_of(facts: PaymentFacts) -> PaymentSession:
         checkout_url=submission.checkout_url,
         expires_at=submission.expires_at,
         submission_no=submission.submission_no,
-        agreement_id=submission.agreement_id,
     )
 
 
