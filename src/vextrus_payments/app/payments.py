@@ -521,9 +521,12 @@ class Payments(SingleTenantVerbs):
         states = (OperationState.UNKNOWN, OperationState.PENDING)
         page = await self._store.list_operations(None, states=states, limit=100)
         rows = [o for o in page.rows if o.kind is not OperationKind.INITIALIZE]
+        paid_out = await self._store.list_payouts(None, unsettled=True, limit=100)
+        rows += [payout.operation for payout in paid_out.rows if payout.state in states]
         oldest = min((o.updated_at for o in rows), default=None)
         age_s = None if oldest is None else max(0.0, (self._store.now() - oldest).total_seconds())
-        return OpenHealth(count=len(rows), more=page.cursor is not None, oldest_s=age_s)
+        more = page.cursor is not None or paid_out.cursor is not None
+        return OpenHealth(count=len(rows), more=more, oldest_s=age_s)
 
     # --- what the engine asks, and commands -----------------------------------------------------------------
 
