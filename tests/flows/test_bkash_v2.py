@@ -126,6 +126,9 @@ async def test_a_charge_survives_the_process_that_opened_it(tmp_path: Path) -> N
         assert again == session
         second = Shop(shop.server, f"sqlite:///{tmp_path / 'shop.db'}", shop.clock, seed=8, api_version="v2")
         async with second.payments:
+            assert (
+                await second.payments.get(session.payment_id)
+            ).submission.agreement_id == given.agreement_id
             assert isinstance(await second.payments.execute(session.payment_id), Paid)
         wire = shop.server.world.wire.as_json()
         (charged,) = [c["path"] for c in wire if c["operation"] == "execute" and c["moved_money"]]
