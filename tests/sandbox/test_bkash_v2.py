@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.sandbox.shop import CREDENTIALS, CUSTOMER, V1, FakeClock, Page, Shop, params, walk
-from vextrus_payments.gateways.bkash import models as m
+from tests.sandbox.shop import CREDENTIALS, CUSTOMER, FakeClock, Page, Shop, params, walk
+from vextrus_payments_sandbox import create_app
+from vextrus_payments_sandbox.bkash.records import Rules
 
 ROOT = "/v2/tokenized-checkout"
 CALLBACK = "http://127.0.0.1:9/return"
@@ -402,4 +404,29 @@ async def test_the_page_may_be_cancelled(shop: Shop, v2: V2) -> None:
     assert params(cancelled["redirect"])["status"] == ["cancel"]
     assert "apiVersion" not in params(cancelled["redirect"])
     refused = await v2.ask("payment/execute", {"paymentId": made["paymentId"]}, 400)
-    assert refused["externalCode"] == "2056" and m.ROOT_PATH == V1
+    assert refused["externalCode"] == "2056"
+
+
+async def test_an_older_house_behind_v2_refuses_in_the_words_of_v1(clock: FakeClock) -> None:
+    app = create_app(clock=clock, bkash=Rules(v2_refusals="v1"))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as http:
+        shop = await Shop(http).open()
+        answer = await shop.post(f"{ROOT}/payment/execute", {"paymentId": "TR0011nothing"})
+        assert (answer.status_code, answer.json()["statusCode"]) == (200, "2002")
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+async def test_a_payment_under_an_agreement_may_have_no_page(clock: FakeClock, version: str) -> None:
+    app = create_app(clock=clock, bkash=Rules(charge_page=False))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as http:
+        shop = await Shop(http).open()
+        v2 = V2(shop)
+        agreement_id = await v2.agreement()
+        if version == "v1":
+            made = await shop.create("70", mode="0001", agreementID=agreement_id)
+            done = await shop.execute(made["paymentID"])
+        else:
+            made = await v2.create("70", "payment-with-agreement/create", agreementId=agreement_id)
+            done = await v2.ask("payment-with-agreement/execute", {"paymentId": made["paymentId"]})
+        assert "bkashURL" not in made and done["transactionStatus"] == "Completed"
+        assert "bkashURL" in await v2.create("80")

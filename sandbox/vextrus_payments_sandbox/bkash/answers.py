@@ -142,7 +142,7 @@ class Answers:
         common = self._words.create(
             **self._words.ok,
             payment_id=None if by_agreement else payment.payment_id,
-            bkash_url=page_url(base_url, payment),
+            bkash_url=None if payment.verified else page_url(base_url, payment),
             callback_url=payment.callback_url,
             success_callback_url=redirect_url(payment, "success", with_version=False),
             failure_callback_url=redirect_url(payment, "failure", with_version=False),

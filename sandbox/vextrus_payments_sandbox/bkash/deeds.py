@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+from vextrus_payments.gateways.bkash import models as m
 from vextrus_payments_sandbox.bkash.creating import Wish
 from vextrus_payments_sandbox.bkash.products import Ask
 from vextrus_payments_sandbox.bkash.records import Payment, Refund, Refusal
@@ -27,6 +28,8 @@ class Deeds:
                 self.manners.create_refused(ask.merchant, ask.fields)
             raise
         self.manners.created(ask.merchant, payment, reused=reused)
+        if payment.mode == m.MODE_WITH_AGREEMENT and not self.rules.rules.charge_page:
+            self.rules.page.confirm(payment, "")
         return payment
 
     def execute(self, ask: Ask, reference: str) -> Payment:

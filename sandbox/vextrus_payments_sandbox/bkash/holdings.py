@@ -39,10 +39,12 @@ class Holdings:
         self.invoices: set[tuple[str, str]] = set()
         self.debits: dict[tuple[str, str, int], datetime] = {}
         """(app key, wallet, amount) -> when that was last taken: whether it is a duplicate is one look (§1.8)."""
+        self.consents: dict[tuple[str, str, str], str] = {}
+        """(app key, wallet, payer reference) -> the agreement that was made last between them."""
 
     def reset(self) -> None:
         """Forget everything."""
-        for kept in (self.payments, self.agreements, self.walk_ins, self.by_trx, self.debits):
+        for kept in (self.payments, self.agreements, self.walk_ins, self.by_trx, self.debits, self.consents):
             kept.clear()
         self.invoices.clear()
 
@@ -53,6 +55,7 @@ class Holdings:
         self.by_trx |= {refund.trx_id: one for one in every for refund in one.refunds}
         self.invoices = {(one.merchant.app_key, one.invoice) for one in every if one.invoice}
         self.debits = {}
+        self.consents = {_consent_key(one): one.agreement_id for one in self.agreements.values()}
         for payment in self.payments.values():  # who walked in is compared with nobody
             self.note_debit(payment)
 
@@ -76,6 +79,16 @@ class Holdings:
         if found.merchant != merchant:
             raise Refusal("2061")
         return found
+
+    def note_agreement(self, agreement: Agreement) -> None:
+        """Put an agreement on its shelf."""
+        self.agreements[agreement.agreement_id] = agreement
+        self.consents[_consent_key(agreement)] = agreement.agreement_id
+
+    def has_agreed(self, payment: Payment, wallet: Wallet) -> bool:
+        """Whether this payer has an agreement with this merchant under this reference, and has not ended it."""
+        known = self.consents.get((payment.merchant.app_key, wallet.number, payment.payer_reference))
+        return known is not None and self.agreements[known].voided_at is None
 
     def note_debit(self, payment: Payment) -> None:
         """Remember when this payer paid this merchant this much; a payment that took nothing is left out."""
@@ -187,6 +200,10 @@ def _ends_at(payment: Payment) -> datetime | None:
 def till(merchant: Merchant) -> str:
     """The account in which the merchant collects."""
     return merchant_account(GATEWAY, merchant.till)
+
+
+def _consent_key(agreement: Agreement) -> tuple[str, str, str]:
+    return agreement.merchant.app_key, agreement.wallet.number, agreement.payer_reference
 
 
 def _debit_key(payment: Payment, wallet: Wallet) -> tuple[str, str, int]:

@@ -40,8 +40,8 @@ class PayoutRules:
         self._holdings = holdings
         self.payouts: dict[str, Payout] = {}
         self.by_trx: dict[str, Payout] = {}
-        self.invoices: set[tuple[str, str]] = set()
-        """(app key, invoice number) of everything that was paid out."""
+        self.invoices: dict[str, set[str]] = {}
+        """Invoice number -> app keys of those who paid out under it."""
 
     def reset(self) -> None:
         """Forget everything."""
@@ -51,9 +51,10 @@ class PayoutRules:
 
     def reindex(self) -> None:
         """Make every index anew from payouts that came back."""
-        made = [one for one in self.payouts.values() if one.trx_id is not None]
-        self.by_trx = {one.trx_id: one for one in made if one.trx_id is not None}
-        self.invoices = {(one.merchant.app_key, one.invoice) for one in made if one.invoice}
+        self.by_trx = {one.trx_id: one for one in self.payouts.values() if one.trx_id is not None}
+        self.invoices = {}
+        for payout in self.by_trx.values():
+            self._note_invoice(payout)
 
     # ------------------------------------------------------------------------------------- payouts
 
@@ -106,12 +107,12 @@ class PayoutRules:
 
     def was_paid(self, merchant: Merchant, invoice: str) -> bool:
         """Whether something was paid out under this invoice number before."""
-        return (merchant.app_key, invoice) in self.invoices
+        return merchant.app_key in self.invoices.get(invoice, ())
 
     def is_anothers(self, merchant: Merchant, invoice: str) -> bool:
         """Whether others paid out under this invoice number, and this merchant did not."""
-        payers = {app_key for app_key, known in self.invoices if known == invoice}
-        return bool(payers) and merchant.app_key not in payers
+        payers = self.invoices.get(invoice)
+        return payers is not None and merchant.app_key not in payers
 
     def _checked(self, fields: Mapping[str, str]) -> tuple[Wallet, int]:
         wanted = ("amount", "currency", "merchantInvoiceNumber", "receiverMSISDN")
@@ -143,7 +144,11 @@ class PayoutRules:
         payout.amount_minor, payout.amount_text, payout.fee_minor = amount_minor, fields["amount"], fee_minor
         payout.receiver, payout.invoice = fields["receiverMSISDN"], fields["merchantInvoiceNumber"]
         self._made(payout, trx_id)
-        self.invoices.add((merchant.app_key, payout.invoice))
+        self._note_invoice(payout)
+
+    def _note_invoice(self, payout: Payout) -> None:
+        if payout.invoice:
+            self.invoices.setdefault(payout.invoice, set()).add(payout.merchant.app_key)
 
     def _made(self, payout: Payout, trx_id: str) -> None:
         payout.trx_id, payout.completed_at = trx_id, self.world.now()

@@ -112,6 +112,11 @@ class Rules:
     unfinished_code: Literal["2056", "2060"] = "2056"
     amounts: Literal["as_sent", "two_places"] = "as_sent"
     unique_invoices: bool = False
+    v2_refusals: Literal["v2", "v1"] = "v2"
+    """In whose words Tokenized v2 refuses: an older house behind it may answer in v1's (§5)."""
+    charge_page: bool = True
+    """Whether a payer confirms a payment under his agreement on a page; without one there is no bkashURL, and execute
+    may follow at once (§16.12)."""
     code_life_s: float = 300
     """How long the payer has for the code, once it was sent; bKash's own time is not public."""
     pin_life_s: float = 300

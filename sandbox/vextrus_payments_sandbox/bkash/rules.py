@@ -198,27 +198,23 @@ class BkashRules:
             raise Refusal("2056")
         if not payment.verified or payment.wallet is None:
             raise Refusal("2054")
-        for other in self.agreements.values():
-            same_payer = (other.wallet.number, other.payer_reference, other.merchant) == (
-                payment.wallet.number,
-                payment.payer_reference,
-                payment.merchant,
-            )
-            if same_payer and other.voided_at is None:
-                payment.state = State.DECLINED
-                raise Refusal("2050")
+        if self.holdings.has_agreed(payment, payment.wallet):
+            payment.state = State.DECLINED
+            raise Refusal("2050")
         now = self.world.now()
         agreement_id = payment.payment_id
         if payment.api != "v2":
             agreement_id = self.holdings.new_agreement_id(payment.merchant)
-        self.agreements[agreement_id] = Agreement(
-            agreement_id,
-            payment.payment_id,
-            payment.merchant,
-            payment.wallet,
-            payment.payer_reference,
-            payment.created_at,
-            now,
+        self.holdings.note_agreement(
+            Agreement(
+                agreement_id,
+                payment.payment_id,
+                payment.merchant,
+                payment.wallet,
+                payment.payer_reference,
+                payment.created_at,
+                now,
+            )
         )
         payment.agreement_id, payment.state = agreement_id, State.COMPLETED
         payment.executed_at = payment.updated_at = now

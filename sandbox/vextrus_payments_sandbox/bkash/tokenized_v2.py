@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from vextrus_payments.gateways.bkash import models as m
 from vextrus_payments.gateways.bkash import v2_models as v2
-from vextrus_payments_sandbox.bkash.answers import V2, Answers, refusal_v2
+from vextrus_payments_sandbox.bkash.answers import V2, Answers, refusal_v1, refusal_v2
 from vextrus_payments_sandbox.bkash.creating import agreement_wish_v2, charge_wish_v2, payment_wish_v2
 from vextrus_payments_sandbox.bkash.deeds import Deeds
 from vextrus_payments_sandbox.bkash.front_door import front_door
@@ -55,7 +55,9 @@ class TokenizedV2:
         self.calls: Calls = {("POST", v2.ROOT_PATH + path): call for path, call in calls.items()}
 
     def coded(self, code: str) -> Response:
-        """A refusal in HTTP 400 (§4.11, §5)."""
+        """A refusal in HTTP 400 (§4.11, §5), or in v1's words."""
+        if self._rules.rules.v2_refusals == "v1":
+            return json_response(refusal_v1(code))
         return json_response(refusal_v2(code), 400)
 
     def unreadable(self) -> Response:
