@@ -114,7 +114,7 @@ def refund_call(**changes: Any) -> RefundCall:
     return RefundCall(**{**known, **changes})
 
 
-def accepted(status: str = "success", **changes: Any) -> WireResponse:
+def accepted(status: str | None = "success", **changes: Any) -> WireResponse:
     known = {
         "APIConnect": "DONE",
         "bank_tran_id": BANK,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from vextrus_payments.gateways.sslcommerz.config import SslcommerzConfig
     from vextrus_payments.gateways.sslcommerz.gateway import SslcommerzGateway, adapter
+    from vextrus_payments.gateways.sslcommerz.invoices import Invoice
     from vextrus_payments.gateways.sslcommerz.models import Channel, ProductProfile, ShippingMethod
     from vextrus_payments.gateways.sslcommerz.params import (
         Address,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
         Emi,
         Shipping,
         SslcommerzCheckout,
+        SslcommerzInvoice,
         TelecomVertical,
         TravelVertical,
     )
@@ -30,12 +32,14 @@ _HOME: Final = {
     "CartLine": "params",
     "Channel": "models",
     "Emi": "params",
+    "Invoice": "invoices",
     "ProductProfile": "models",
     "Shipping": "params",
     "ShippingMethod": "models",
     "SslcommerzCheckout": "params",
     "SslcommerzConfig": "config",
     "SslcommerzGateway": "gateway",
+    "SslcommerzInvoice": "params",
     "TelecomVertical": "params",
     "TravelVertical": "params",
     "adapter": "gateway",
@@ -47,12 +51,14 @@ __all__ = [
     "CartLine",
     "Channel",
     "Emi",
+    "Invoice",
     "ProductProfile",
     "Shipping",
     "ShippingMethod",
     "SslcommerzCheckout",
     "SslcommerzConfig",
     "SslcommerzGateway",
+    "SslcommerzInvoice",
     "TelecomVertical",
     "TravelVertical",
     "adapter",

@@ -167,7 +167,7 @@ REFUND_QUERY: Final = Call(
 INVOICE: Final = Call(
     Operation.INVOICE,
     m.InvoiceAnswer,
-    lambda a: a.status == "success" and bool(a.invoice_id and a.pay_url),
+    lambda a: a.status == "success" and bool(a.invoice_id),
     _no_invoice,
 )
 INVOICE_STATUS: Final = Call(

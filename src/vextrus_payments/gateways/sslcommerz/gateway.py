@@ -10,11 +10,13 @@ from vextrus_payments.clock import Clock, Sleeper
 from vextrus_payments.errors import ConfigurationError, UnreadableAnswerError, WebhookError
 from vextrus_payments.events import Confirm, Delivery, Events, Ignored, ReturnHint
 from vextrus_payments.gateways.base import Adapter, PaymentGateway
-from vextrus_payments.gateways.sslcommerz import protocol, refunds
+from vextrus_payments.gateways.sslcommerz import invoices, protocol, refunds
 from vextrus_payments.gateways.sslcommerz.checks import check_call, check_refund, check_session_key, form_of
 from vextrus_payments.gateways.sslcommerz.config import SslcommerzConfig
 from vextrus_payments.gateways.sslcommerz.errors import Operation, meaning_of
+from vextrus_payments.gateways.sslcommerz.invoices import Invoice
 from vextrus_payments.gateways.sslcommerz.manners import CAPABILITIES, NAME, REGISTERING, SESSION_LIFE
+from vextrus_payments.gateways.sslcommerz.params import SslcommerzInvoice
 from vextrus_payments.gateways.sslcommerz.returns import parse_return
 from vextrus_payments.gateways.sslcommerz.signature import read_post, verify
 from vextrus_payments.gateways.sslcommerz.steps import Api, new_reference
@@ -200,6 +202,56 @@ class SslcommerzGateway(PaymentGateway):
         if call.accepted_as is None:
             return None
         return await self.drive(refunds.look_up_refund(self._api, call, call.accepted_as), context=context)
+
+    # --- invoices (§1.9) ------------------------------------------------------------------------------------------
+
+    async def create_invoice(
+        self,
+        request: PaymentRequest,
+        how: SslcommerzInvoice | None = None,
+        *,
+        gateway_order_id: str | None = None,
+        callback_url: str | None = None,
+        context: CallContext | None = None,
+    ) -> Invoice:
+        """Make an invoice: a link, and a QR code, that somebody may pay later. It stands beside `Payments`.
+
+        Keep what comes back: an invoice is looked up by it. A payer may get the link although the answer is lost.
+
+        Raises:
+            InvalidRequestError, ConfigurationError: as initialize_payment; nothing was sent.
+            DeclinedError, AuthenticationRejectedError: SSLCommerz refused it.
+            OutcomeUnknownError: nobody can tell whether there is one; look into the panel before making another.
+        """
+        order_id = self.check_payment_request(request, gateway_order_id=gateway_order_id)
+        reference = new_reference(self._entropy)
+        form = form_of(
+            self._settings, request, order_id=order_id, reference=reference, callback_url=callback_url
+        )
+        fields = invoices.fields_of(form, how or SslcommerzInvoice())
+        return await self.drive(
+            invoices.create(self._api, fields, request.amount, reference), context=context
+        )
+
+    async def get_invoice_status(
+        self, invoice: Invoice, *, context: CallContext | None = None
+    ) -> PaymentSnapshot:
+        """How an invoice stands. Paid is what the query and the validation show, as for any payment.
+
+        Raises:
+            GatewayError: as get_payment_status.
+        """
+        now = self._surely_now()
+        return await self.drive(invoices.look_up(self._api, invoice, now), context=context)
+
+    async def cancel_invoice(self, invoice: Invoice, *, context: CallContext | None = None) -> None:
+        """Withdraw an invoice. Doing it twice is the same as once; what was paid meanwhile stays paid.
+
+        Raises:
+            DeclinedError: SSLCommerz does not withdraw it (any more): look it up.
+            OutcomeUnknownError: nobody can tell; look it up, and withdraw it again.
+        """
+        await self.drive(invoices.cancel(self._api, invoice), context=context)
 
     # --- what comes from outside ----------------------------------------------------------------------------------
 

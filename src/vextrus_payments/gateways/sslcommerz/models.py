@@ -65,6 +65,15 @@ VERIFY_SIGN_SHA2: Final = "verify_sign_sha2"
 ACTION: Final = "action"
 ACTION_STATUS: Final = "invoicePaymentStatus"
 ACTION_CANCEL: Final = "invoiceCancellation"
+REFER: Final = "refer"
+"""The merchant's own reference of an invoice."""
+INVOICE_ID: Final = "invoice_id"
+ACCOUNT_NO: Final = "acct_no"
+SENT_EMAIL: Final = "is_sent_email"
+SENT_SMS: Final = "is_sent_sms"
+BANGLA_QR: Final = "is_bangla_qr_enabled"
+YES: Final = "yes"
+NO: Final = "no"
 
 # ------------------------------------------------------------------------------------------------ limits (§1.2, §1.8)
 

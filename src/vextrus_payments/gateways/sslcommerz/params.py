@@ -331,6 +331,25 @@ class SslcommerzCheckout(ProviderParams, frozen=True, hide_input_in_errors=True)
         }
 
 
+class SslcommerzInvoice(_Part, frozen=True):
+    """How an invoice is handed over (§1.9)."""
+
+    account_no: Text50 | None = Field(default=None, repr=False)
+    """The payer's number with the shop."""
+    send_email: bool = False
+    send_sms: bool = False
+    bangla_qr: bool = False
+
+    def fields(self) -> dict[str, str | None]:
+        """Under SSLCommerz's names."""
+        return {
+            m.ACCOUNT_NO: self.account_no,
+            m.SENT_EMAIL: m.YES if self.send_email else m.NO,
+            m.SENT_SMS: m.YES if self.send_sms else m.NO,
+            m.BANGLA_QR: m.YES if self.bangla_qr else m.NO,
+        }
+
+
 def refusal_of(error: ValidationError) -> InvalidRequestError:
     """The first rule that was broken, without the input that broke it."""
     found = error.errors(include_url=False, include_input=False, include_context=False)[0]
