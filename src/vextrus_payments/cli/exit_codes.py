@@ -15,7 +15,7 @@ from vextrus_payments.errors import (
 )
 
 if TYPE_CHECKING:
-    from vextrus_payments.outcomes import Outcome, RefundOutcome
+    from vextrus_payments.outcomes import Outcome, PayoutOutcome, RefundOutcome, TransferOutcome
 
 
 class Exit(IntEnum):
@@ -41,13 +41,15 @@ MEANINGS: Final[Mapping[Exit, str]] = {
 """For the help page; docs/cli.md says the same."""
 
 
-def of_outcome(outcome: "Outcome | RefundOutcome", *, looked: bool = False) -> Exit:
+def of_outcome(
+    outcome: "Outcome | RefundOutcome | PayoutOutcome | TransferOutcome", *, looked: bool = False
+) -> Exit:
     """The code of an outcome. `looked`: the command only asked, so that a pending payment is plainly open."""
     # Here, so that `--help` does not pay for the models behind the outcomes.
-    from vextrus_payments.outcomes import Authorized, Declined, Paid, Pending, Refunded
+    from vextrus_payments.outcomes import Authorized, Declined, Paid, Pending, Refunded, Sent, Transferred
 
     match outcome:
-        case Paid() | Authorized() | Refunded():
+        case Paid() | Authorized() | Refunded() | Sent() | Transferred():
             return Exit.DONE
         case Declined():
             return Exit.DECLINED

@@ -29,6 +29,8 @@ _OWN: Final[Mapping[str, _Own]] = {
     "refund": _Own("vextrus_payments.cli.refund", "Give money of a payment back."),
     "explain": _Own("vextrus_payments.cli.explain", "Tell the whole story of one payment."),
     "reconcile": _Own("vextrus_payments.cli.reconcile", "Ask the gateways about what is open."),
+    "payout": _Own("vextrus_payments.cli.payout", "Send money away, once; say what became of it."),
+    "balance": _Own("vextrus_payments.cli.holdings", "What a gateway holds for the merchant."),
     "resolve": _Own("vextrus_payments.cli.resolve", "Say by hand how something ended that no gateway tells."),
     "migrate": _Own("vextrus_payments.cli.migrate", "Make the store's tables, or bring them up to date."),
     "worker": _Own(

@@ -11,10 +11,14 @@ from vextrus_payments.outcomes import (
     Declined,
     Outcome,
     Paid,
+    PayoutOutcome,
     Pending,
     Refunded,
     RefundOutcome,
     Review,
+    Sent,
+    TransferOutcome,
+    Transferred,
     Unknown,
 )
 from vextrus_payments.payment import PaymentSession
@@ -28,6 +32,8 @@ _WORDS = {
     Paid: "paid",
     Authorized: "authorized",
     Refunded: "refunded",
+    Sent: "sent",
+    Transferred: "transferred",
     Pending: "pending",
     Declined: "declined",
     Unknown: "unknown",
@@ -50,8 +56,27 @@ def moment(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat()
 
 
-def outcome_document(outcome: Outcome | RefundOutcome, *, looked: bool = False) -> dict[str, Any]:
+def _sent_document(outcome: Sent | Transferred) -> dict[str, Any]:
+    at = outcome.sent_at if isinstance(outcome, Sent) else outcome.made_at
+    fee = outcome.fee if isinstance(outcome, Sent) else None
+    return {
+        "outcome": _WORDS[type(outcome)],
+        "payout_id": outcome.payout_id,
+        "operation_id": outcome.operation_id,
+        **money(outcome.amount),
+        "transaction_id": outcome.transaction_id,
+        "fee": None if fee is None else fee.amount,
+        "at": moment(at),
+        "exit_code": int(of_outcome(outcome)),
+    }
+
+
+def outcome_document(
+    outcome: Outcome | RefundOutcome | PayoutOutcome | TransferOutcome, *, looked: bool = False
+) -> dict[str, Any]:
     """An outcome: its word, what belongs to it, and the exit code it means."""
+    if isinstance(outcome, Sent | Transferred):
+        return _sent_document(outcome)
     document: dict[str, Any] = {"outcome": _WORDS[type(outcome)], "payment_id": outcome.payment_id}
     match outcome:
         case Paid():

@@ -12,10 +12,14 @@ from vextrus_payments.outcomes import (
     Declined,
     Outcome,
     Paid,
+    PayoutOutcome,
     Pending,
     Refunded,
     RefundOutcome,
     Review,
+    Sent,
+    TransferOutcome,
+    Transferred,
     Unknown,
 )
 from vextrus_payments.reasons import Reason
@@ -49,7 +53,7 @@ class View:
         out.print(panel(Group(*parts, *said), self.title, self.style))
 
 
-def outcome_view(outcome: Outcome | RefundOutcome) -> View:
+def outcome_view(outcome: Outcome | RefundOutcome | PayoutOutcome | TransferOutcome) -> View:
     """The outcome in words."""
     view: View
     match outcome:
@@ -73,6 +77,18 @@ def outcome_view(outcome: Outcome | RefundOutcome) -> View:
         case Refunded():
             view = View(f"Refunded: {outcome.amount}", _GOOD)
             view.facts = _present(("Refund", outcome.transaction_id), ("At", clock_time(outcome.refunded_at)))
+        case Sent():
+            view = View(f"Sent: {outcome.amount}", _GOOD)
+            view.facts = _present(
+                ("Transaction", outcome.transaction_id),
+                ("Fee", None if outcome.fee is None else str(outcome.fee)),
+                ("At", clock_time(outcome.sent_at)),
+            )
+        case Transferred():
+            view = View(f"Transferred: {outcome.amount}", _GOOD)
+            view.facts = _present(
+                ("Transaction", outcome.transaction_id), ("At", clock_time(outcome.made_at))
+            )
         case Declined():
             view = View("Declined", _BAD, text="Nothing moved.")
             view.facts = _declined(outcome.reason)

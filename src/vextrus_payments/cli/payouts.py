@@ -1,0 +1,100 @@
+"""Whose payouts a command works on: the application's, or those of the home folder at a gateway that is named."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from vextrus_payments.cli.application import app_name, opened, required_app
+from vextrus_payments.cli.home import Home
+from vextrus_payments.cli.target import named_target, required
+from vextrus_payments.gateways.registry import DEFAULT_TENANT
+from vextrus_payments.records import Payout
+from vextrus_payments.secret import mask_account
+
+if TYPE_CHECKING:
+    from vextrus_payments.app import Payments, TenantPayments
+
+
+@asynccontextmanager
+async def payouts_of(
+    app: str | None,
+    *,
+    gateway: str,
+    sandbox: str | None = None,
+    live: bool | None = None,
+    store: str | None = None,
+    tenant: str = DEFAULT_TENANT,
+) -> "AsyncIterator[Payments | TenantPayments]":
+    """The verbs, open: the application's where one was named, else with the store of the home folder.
+
+    Raises:
+        ConfigurationError, CredentialsMissingError, InvalidRequestError: see their messages.
+    """
+    if app_name(app) is not None and sandbox is None:
+        payments = required_app(app, "payout")
+        async with opened(payments):
+            plain = tenant == DEFAULT_TENANT and not payments.setup.has_tenants
+            yield payments if plain else payments.for_tenant(tenant)
+        return
+    from vextrus_payments.app import Payments
+
+    target = required(named_target(gateway, sandbox=sandbox, live=live), gateway)
+    home = Home.find(store)
+    payments = Payments(
+        store=home.store(target.config.mode),
+        gateways={target.gateway: target.config},
+        tokens=home.tokens(),
+        workers=False,
+    )
+    async with payments:
+        yield payments
+
+
+def payout_document(payout: Payout) -> dict[str, Any]:
+    """A payout or transfer as JSON: money as text, times in ISO 8601, the receiver masked."""
+    operation = payout.operation
+    return {
+        "payout_id": payout.payout_id,
+        "operation_id": operation.operation_id,
+        "gateway": payout.gateway,
+        "mode": payout.mode.value,
+        "kind": payout.kind.value,
+        "direction": None if payout.direction is None else payout.direction.value,
+        "amount": payout.amount.amount,
+        "currency": payout.amount.currency,
+        "receiver": mask_account(payout.receiver),
+        "reference": payout.reference,
+        "state": payout.state.value,
+        "transaction_id": operation.transaction_id,
+        "reason": None if operation.reason is None else operation.reason.code.value,
+        "created_at": payout.created_at.isoformat(),
+        "updated_at": operation.updated_at.isoformat(),
+        "version": payout.version,
+        "balances": [
+            {"step": one.step, "accounts": one.data.get("accounts")}
+            for one in operation.evidence
+            if "accounts" in one.data
+        ],
+        "said": [
+            {"actor": r.actor, "verdict": r.verdict.value, "reason": r.reason, "at": r.at.isoformat()}
+            for r in payout.resolutions
+        ],
+    }
+
+
+def hints(payout: Payout) -> list[str]:
+    """What the balances before and after say, in sentences: a hint for whoever has to find out."""
+    told = []
+    for one in payout.operation.evidence:
+        accounts = one.data.get("accounts")
+        if not isinstance(accounts, list) or not accounts:
+            continue
+        when = "Before it was sent" if one.step.endswith("baseline") else "After it"
+        named = [
+            f"{row[1]} {row[2] // 100}.{row[2] % 100:02}"
+            for row in accounts
+            if isinstance(row, list) and len(row) == 3 and isinstance(row[2], int)
+        ]
+        if named:
+            told.append(f"{when}: {', '.join(named)}")
+    return told
