@@ -50,10 +50,16 @@ async def held(gateway: str, api_url: str) -> dict[str, Money] | None:
     except (httpx.HTTPError, ValueError):
         return None
     return {
-        row["reference"]: Money(row["captured"], row["currency"]) - Money(row["refunded"], row["currency"])
+        row["alias"] or row["reference"]: _kept_for(row)
         for row in books["payments"]
         if row["gateway"] == gateway
     }
+
+
+def _kept_for(row: Mapping[str, str]) -> Money:
+    """What a payment leaves the merchant once the gateway pays out."""
+    captured, refunded, fee = (Money(row[name], row["currency"]) for name in ("captured", "refunded", "fee"))
+    return captured - refunded - fee
 
 
 def variables(gateway: str, url: str) -> dict[str, str]:
@@ -86,6 +92,9 @@ def named(gateway: str, facts: Mapping[str, str]) -> dict[str, str]:
     prefix, names, topic = gateway.upper(), FACTS[gateway].variables, TOPICS.get(gateway)
     called = {key: names.get(key, key.upper()) for key in facts}
     found = {f"{prefix}_{name}": facts[key] for key, name in called.items() if name}
+    found |= {
+        f"{prefix}_{name}": value.format_map(facts) for name, value in FACTS[gateway].more_variables.items()
+    }
     return {**found, f"{prefix}_MODE": "sandbox", **({f"{prefix}_SNS_TOPIC_ARN": topic} if topic else {})}
 
 

@@ -117,6 +117,9 @@ class GatewayFacts:
     variables: Mapping[str, str] = field(default_factory=lambda: {"base_url": "API_URL"})
     """What ``describe`` tells -> how the environment variable behind the prefix is called, where it differs; empty for
     what has none."""
+    more_variables: Mapping[str, str] = field(default_factory=dict)
+    """Environment variable behind the prefix -> its value, made of what ``describe`` tells: for a product that has
+    settings of its own."""
     calls: str = ""
     """Below its base URL lie its calls: for the code to copy (``pages/snippets/NAME_LANGUAGE.txt``), else empty."""
     states: Mapping[str, Tone]

@@ -8,7 +8,14 @@ from vextrus_payments_sandbox.gateway_facts import WEBHOOK, GatewayFacts, Kind
 FACTS: Final = GatewayFacts(
     name="bkash",
     title="bKash",
-    variables={"base_url": "API_URL", "v2_base_url": ""},
+    variables={"base_url": "API_URL", "v2_base_url": "", "recurring_base_url": ""},
+    more_variables={
+        "PAYOUT_API_URL": "{base_url}/checkout",
+        "PAYOUT_APP_KEY": "{app_key}",
+        "PAYOUT_APP_SECRET": "{app_secret}",
+        "PAYOUT_USERNAME": "{username}",
+        "PAYOUT_PASSWORD": "{password}",
+    },
     calls="/tokenized/checkout",
     states={
         "Initiated": "wait",
