@@ -68,6 +68,45 @@ async def test_no_page_is_a_barrier_empty_or_full(open_tab: Open, stage: Stage, 
         assert HOSTILE in await tab.page.inner_text("main") or path not in ("/", payments[0])
 
 
+@pytest.mark.parametrize("look", [*LOOKS[:2], Look(javascript=False)], ids=lambda look: look.name)
+async def test_missed_manners_and_webhooks_are_told_to_everybody(
+    open_tab: Open, stage: Stage, look: Look
+) -> None:
+    http = stage.bkash.http
+    paid, trx = await stage.bkash.paid("1499", merchantInvoiceNumber="INV-RUDE")
+    await stage.bkash.execute(paid)
+    await stage.bkash.query(paid)
+    await stage.bkash.refund(paid, trx, "99")
+    for _ in range(3):
+        await stage.bkash.grant()
+    await http.put("/_sandbox/webhooks/bkash", json={"url": f"{stage.till.url}/hook?key=HookPassword00"})
+    tab = await open_tab(look)
+    await tab.page.goto(stage.sandbox.url + "/manners")
+    if look.javascript:
+        await tab.check("dash-manners-missed")
+    missed = tab.page.get_by_role("table", name="Missed manners, newest first")
+    for words in (
+        "execute repeated",
+        "query after execute had answered",
+        "more than two tokens within an hour",
+    ):
+        assert await missed.get_by_role("row").filter(has_text=words).count() >= 1
+    owed = tab.page.get_by_role("table", name="What is still to be done, most urgent first")
+    await owed.get_by_role("row").filter(has_text="INV-RUDE").first.wait_for()
+    assert await tab.page.get_by_text("over two an hour", exact=True).count() >= 1
+    await tab.page.goto(stage.sandbox.url + "/webhooks")
+    await tab.page.locator("summary").filter(has_text="SubscriptionConfirmation").first.wait_for()
+    if look.javascript:
+        await tab.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+        await tab.check("dash-webhooks-tried")
+    assert "[hidden: 14 characters]" in await tab.page.inner_text("main")
+    assert "HookPassword00" not in await tab.page.content()
+    await tab.page.goto(stage.sandbox.url + "/manners")
+    await missed.get_by_role("link", name="INV-RUDE").first.click()
+    await tab.page.get_by_role("heading", name="INV-RUDE").wait_for()
+    await http.delete("/_sandbox/webhooks/bkash")
+
+
 # --- live -------------------------------------------------------------------------------------------------------------
 
 

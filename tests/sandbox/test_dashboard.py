@@ -526,3 +526,8 @@ async def test_simultaneous_reads_disturb_nothing(shop: Shop) -> None:
     await shop.paid("10")
     await asyncio.gather(*(look(shop.http, path) for path in PAGES * 3))
     assert (await press(shop.http, "/start", "/reset", sure="yes")).status_code == 303
+
+
+async def test_a_fault_of_some_gateways_is_said_to_be_theirs(shop: Shop) -> None:
+    page = (await shop.http.get("/faults")).text
+    assert "random_nonce (nagad)" in page and "(&#39;" not in page and "('" not in page

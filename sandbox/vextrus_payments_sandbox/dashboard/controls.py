@@ -158,6 +158,8 @@ def _subscribed(known: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("topic", "topic_arn"),
         ("signature", "signature_version"),
         ("certificate", "cert_url"),
-        ("held back", "held"),
+        ("held back until the next", "held"),
     )
-    return [(text, str(known[key])) for text, key in named if known[key]]
+    versions = {"1": "version 1 (SHA-1)", "2": "version 2 (SHA-256)"}
+    told = {**known, "signature_version": versions.get(str(known["signature_version"]))}
+    return [(text, str(told[key])) for text, key in named if told[key]]

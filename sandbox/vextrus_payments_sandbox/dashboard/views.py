@@ -106,7 +106,7 @@ class Views(Frame):
                     "kind": one.kind,
                     "source": one.source,
                     "target": one.target,
-                    "amount": to_text(one.amount_minor),
+                    "amount": reading.money(one.amount_minor),
                 }
                 for one in self.world.books.of(name, row.reference)[-MOMENTS_MAX:]
             ],
@@ -243,8 +243,8 @@ def _payment_facts(row: BookRow, captured: int, refunded: int, ago: str) -> list
         ("reference", row.reference),
         ("merchant reference", row.invoice),
         ("transaction id", row.transaction_id or ""),
-        ("received", to_text(captured)),
-        ("given back", to_text(refunded)),
+        ("received", reading.money(captured)),
+        ("given back", reading.money(refunded)),
         ("made", f"{row.created_at:%Y-%m-%d %H:%M:%S} UTC ({ago})"),
     ]
     return [(name, value) for name, value in facts if value]
