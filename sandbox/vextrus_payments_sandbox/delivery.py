@@ -71,6 +71,26 @@ class Carrier(Protocol):
         ...
 
 
+class Direct(Protocol):
+    """Who delivers a gateway's news to one endpoint of his own, without asking it first."""
+
+    async def subscribe(self, url: object) -> dict[str, Any]:
+        """Tell this address from now on; raises :class:`SandboxError`."""
+        ...
+
+    async def unsubscribe(self) -> dict[str, Any]:
+        """Tell nobody."""
+        ...
+
+    def subscription(self) -> dict[str, Any]:
+        """Who is told, as :meth:`Courier.subscription`."""
+        ...
+
+    def as_json(self) -> dict[str, Any]:
+        """Who is told, and every try to tell."""
+        ...
+
+
 class Courier:
     """Delivers for every gateway of one sandbox. Give it a `transport` to reach an endpoint without a socket."""
 
@@ -98,6 +118,8 @@ class Courier:
         """Who is told, by gateway."""
         self.carriers: list[Carrier] = []
         """Those who deliver what is no message of SNS: they stop, wait and begin again with the courier."""
+        self.direct: dict[str, Direct] = {}
+        """By gateway, those of them whose endpoint is set as that of a message of SNS is."""
         self._fresh: list[Notice] = []
         self._held: list[Parcel] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -114,6 +136,8 @@ class Courier:
         Returns, as :meth:`as_json`, once the endpoint has answered for the first time, or after a moment. Raises
         :class:`SandboxError` for an address that is not on this machine.
         """
+        if gateway in self.direct:
+            return await self.direct[gateway].subscribe(url)
         self._known(gateway)
         base_url = self.base_url or asked_at
         key = sns.signing_key()
@@ -134,6 +158,8 @@ class Courier:
 
     async def unsubscribe(self, gateway: str) -> dict[str, Any]:
         """Stop telling, and say so. The farewell holds an address that would take the subscription up again."""
+        if gateway in self.direct:
+            return await self.direct[gateway].unsubscribe()
         self._known(gateway)
         subscription = self.subscriptions.get(gateway)
         if subscription is not None and subscription.confirmed:
@@ -170,11 +196,13 @@ class Courier:
 
     @property
     def gateways(self) -> tuple[str, ...]:
-        """Those that send webhooks."""
-        return tuple(self._topics)
+        """Those that send webhooks to an endpoint that is set here."""
+        return (*self._topics, *self.direct)
 
     def subscription(self, gateway: str) -> dict[str, Any]:
         """Who is told."""
+        if gateway in self.direct:
+            return self.direct[gateway].subscription()
         self._known(gateway)
         found = self.subscriptions.get(gateway)
         return {
@@ -190,6 +218,8 @@ class Courier:
 
     def as_json(self, gateway: str) -> dict[str, Any]:
         """Who is told, and every try to tell."""
+        if gateway in self.direct:
+            return self.direct[gateway].as_json()
         return {**self.subscription(gateway), "deliveries": [asdict(one) for one in self.tries]}
 
     # ------------------------------------------------------------------------------------------ the news

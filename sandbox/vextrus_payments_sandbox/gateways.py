@@ -17,7 +17,7 @@ from typing import Final
 
 from vextrus_payments_sandbox.gateway_facts import ENDINGS, Ending, GatewayFacts
 
-PLAYED: Final = ("bkash", "nagad")
+PLAYED: Final = ("bkash", "nagad", "sslcommerz", "bkash_recurring")
 """Every gateway, in the order in which they are shown. The first is meant where nobody names one."""
 DEFAULT: Final = PLAYED[0]
 _HERE: Final = __name__.rpartition(".")[0]

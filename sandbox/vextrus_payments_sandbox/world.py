@@ -100,6 +100,8 @@ class SandboxClock:
         self._clock = clock
         self._offset = timedelta()
         self._skew = timedelta()
+        self.when_moved: list[Callable[[], None]] = []
+        """Told when time was moved forward: what has fallen due is done at once."""
 
     def now(self) -> datetime:
         """The sandbox's time: an aware datetime in UTC."""
@@ -130,6 +132,8 @@ class SandboxClock:
         if self.offset_s + seconds > ADVANCE_MAX_S:
             raise SandboxError("time is ten years ahead by then; POST /_sandbox/reset takes it back", 409)
         self._offset += timedelta(seconds=seconds)
+        for told in self.when_moved:
+            told()
 
     @contextmanager
     def skewed(self, ahead_s: float) -> Iterator[None]:
@@ -442,6 +446,8 @@ class World:
                     "amount": to_text(row.amount_minor),
                     "captured": to_text(captured),
                     "refunded": to_text(refunded),
+                    "fee": to_text(row.fee_minor),
+                    "alias": row.alias or None,
                     "currency": CURRENCY,
                 }
             )

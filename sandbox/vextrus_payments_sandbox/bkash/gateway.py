@@ -7,6 +7,7 @@ from starlette.routing import BaseRoute
 
 from vextrus_payments.gateways.bkash import models as m
 from vextrus_payments.gateways.bkash import v2_models as v2
+from vextrus_payments.gateways.bkash.recurring import models as recurring
 from vextrus_payments_sandbox.bkash.answers import page_url
 from vextrus_payments_sandbox.bkash.api import OPERATIONS, BkashApi
 from vextrus_payments_sandbox.bkash.notices import channel_of, notice_of
@@ -161,6 +162,7 @@ def _facts(merchant: Merchant, url: str) -> Mapping[str, str]:
     return {
         "base_url": url + m.ROOT_PATH,
         "v2_base_url": url + v2.ROOT_PATH,
+        "recurring_base_url": url + recurring.ROOT_PATH,
         "app_key": merchant.app_key,
         "app_secret": merchant.app_secret,
         "username": merchant.username,

@@ -49,6 +49,8 @@ _EVENTS: Final[Mapping[EventKind, str]] = {
     EventKind.RESOLVED: "A person said how it had ended",
     EventKind.AGREEMENT_ACTIVE: "The agreement became active",
     EventKind.AGREEMENT_ENDED: "The agreement ended",
+    EventKind.AGREEMENT_CLOSED: "The subscription was never given",
+    EventKind.COLLECTION_FAILED: "The gateway collected nothing",
 }
 _VERBS: Final[Mapping[OperationKind, str]] = {
     OperationKind.INITIALIZE: "Opening the session",

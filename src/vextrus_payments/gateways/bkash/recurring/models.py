@@ -128,7 +128,7 @@ OF_A_REFUND: Final = frozenset(s for s in PaymentStatus if s.value.endswith("_RE
 
 def number_text(amount: Money) -> str:
     """An amount as a JSON number: exact, with two places ("51.00"), never by way of a float."""
-    return f"{amount.amount:.2f}"
+    return amount.amount
 
 
 def json_body(fields: Mapping[str, object]) -> bytes:
