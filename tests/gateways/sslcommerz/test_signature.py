@@ -161,7 +161,10 @@ def test_an_ampersand_alone_is_no_border() -> None:
 
 
 def as_published_clients_check(fields: dict[str, str], password: str) -> bool:
-    """The check of two clients on PyPI, after the dossier's description: the sender says what is signed."""
+    """The check of two clients on PyPI, after the dossier's description: the sender says what is signed.
+
+    sslcommerz-lib 1.0 and sslcommerz-sdk 1.0.4 were given the two posts of `attack`, too: each takes both.
+    """
     pieces = {name: fields[name] for name in fields["verify_key"].split(",")}
     pieces["store_passwd"] = hashlib.md5(password.encode()).hexdigest()
     text = "&".join(f"{name}={pieces[name]}" for name in sorted(pieces))

@@ -21,6 +21,7 @@ from vextrus_payments.gateways.sslcommerz import models as m
 from vextrus_payments.gateways.sslcommerz.errors import MEANINGS, SAFETY, Code, Operation, meaning_of
 from vextrus_payments.meanings import error_for
 from vextrus_payments.redaction import redact_sentence
+from vextrus_payments.secret import MASK
 from vextrus_payments.wire import Safety, Sent, Verdict, WireResponse, effect_of
 
 A = TypeVar("A", bound=m.Answer)
@@ -184,8 +185,12 @@ INVOICE_CANCEL: Final = Call(
 )
 
 
-def read(call: Call[A], response: WireResponse) -> Reading[A]:
-    """Read one answer. Never raises, whatever the bytes are."""
+def read(call: Call[A], response: WireResponse, *, hidden: tuple[str, ...] = ()) -> Reading[A]:
+    """Read one answer. Never raises, whatever the bytes are.
+
+    Args:
+        hidden: texts that no sentence may show: the password travels in what SSLCommerz may quote.
+    """
     status = response.status
     answer, why = _parsed(call.model, response.body)
     if answer is None:
@@ -198,7 +203,7 @@ def read(call: Call[A], response: WireResponse) -> Reading[A]:
     if proven and refusal is not None:
         return Unreadable("it is a success and a refusal at once", status)
     if refusal is not None:
-        return Refused(refusal.code, status, _harmless(refusal.own_words))
+        return Refused(refusal.code, status, _harmless(refusal.own_words, hidden))
     if not proven:
         return Unreadable("it lacks the fields that would prove a success", status)
     return Accepted(answer)
@@ -252,9 +257,11 @@ def _parsed(model: type[A], body: bytes) -> tuple[A | None, str]:
     return None, why
 
 
-def _harmless(text: str | None) -> str:
+def _harmless(text: str | None, hidden: tuple[str, ...]) -> str:
     """One short line without control characters or what looks like a credential: it may quote what was sent."""
     if not text:
         return ""
+    for each in hidden:
+        text = text.replace(each, MASK)
     kept = "".join(c if c.isprintable() else " " for c in text[:1000])
     return redact_sentence(" ".join(kept.split()), _OWN_WORDS_MAX)

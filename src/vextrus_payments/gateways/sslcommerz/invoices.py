@@ -67,7 +67,9 @@ def create(api: Api, fields: dict[str, str], amount: Money, reference: str) -> W
         OutcomeUnknownError: nobody can tell.
     """
     order_id = fields[m.TRAN_ID]
-    answer = yield from ask(INVOICE, api.post(m.PATH_INVOICE, fields), step="invoice", reference=order_id)
+    answer = yield from ask(
+        api, INVOICE, api.post(m.PATH_INVOICE, fields), step="invoice", reference=order_id
+    )
     if isinstance(answer, Failed):
         raise answer.error
     invoice_id = answer.invoice_id or ""
@@ -100,6 +102,7 @@ def look_up(api: Api, invoice: Invoice, now: datetime) -> WireCall[PaymentSnapsh
         GatewayError: no usable answer; nothing is known more than before.
     """
     answer = yield from ask(
+        api,
         INVOICE_STATUS,
         _action(api, invoice, m.ACTION_STATUS),
         step="invoice_status",
@@ -129,6 +132,7 @@ def cancel(api: Api, invoice: Invoice) -> WireCall[None]:
         OutcomeUnknownError: nobody can tell; it may be withdrawn again.
     """
     answer = yield from ask(
+        api,
         INVOICE_CANCEL,
         _action(api, invoice, m.ACTION_CANCEL),
         step="invoice_cancel",

@@ -87,7 +87,7 @@ def open_session(api: Api, form: m.SessionForm) -> WireCall[Opened]:
         OutcomeUnknownError: no page came; with effect NONE, for nobody can visit it.
     """
     request = api.post(m.PATH_SESSION, form.fields())
-    answer = yield from ask(SESSION, request, step="session", reference=form.tran_id)
+    answer = yield from ask(api, SESSION, request, step="session", reference=form.tran_id)
     if isinstance(answer, Failed):
         raise answer.error
     url = answer.gateway_page_url or ""
@@ -184,7 +184,9 @@ def look_up_session(api: Api, call: StatusCall, session_key: str) -> WireCall[Pa
     Raises: as look_up.
     """
     request = api.get(m.PATH_QUERY, {m.SESSION_KEY: session_key})
-    answer = yield from ask(QUERY_SESSION, request, step="query_session", reference=call.gateway_order_id)
+    answer = yield from ask(
+        api, QUERY_SESSION, request, step="query_session", reference=call.gateway_order_id
+    )
     if isinstance(answer, Failed):
         raise answer.error
     if status_of(answer.status) not in m.PAID:
@@ -199,7 +201,7 @@ def _seen(
     api: Api, call: StatusCall | ExecuteCall, now: datetime
 ) -> WireCall[PaymentSnapshot | PaymentsError]:
     request = api.get(m.PATH_QUERY, {m.TRAN_ID: call.gateway_order_id})
-    answer = yield from ask(QUERY, request, step="query", reference=call.gateway_order_id)
+    answer = yield from ask(api, QUERY, request, step="query", reference=call.gateway_order_id)
     if isinstance(answer, Failed):
         return answer.error
     rows = tuple(row for row in answer.element if _is_ours(row, call))
@@ -229,7 +231,7 @@ def _validated(
     found: list[Pictured] = []
     for val_id in ids:
         request = api.get(m.PATH_VALIDATION, {m.VAL_ID: val_id})
-        answer = yield from ask(VALIDATE, request, step="validate", reference=call.gateway_order_id)
+        answer = yield from ask(api, VALIDATE, request, step="validate", reference=call.gateway_order_id)
         if isinstance(answer, Failed):
             return answer.error
         if answer.val_id != val_id and status_of(answer.status) in m.PAID:

@@ -56,7 +56,7 @@ def refund_payment(api: Api, call: RefundCall) -> WireCall[RefundSnapshot]:
             m.REFUND_REMARKS: call.reason,
         },
     )
-    answer = yield from ask(REFUND, request, step="refund", reference=call.gateway_reference)
+    answer = yield from ask(api, REFUND, request, step="refund", reference=call.gateway_reference)
     if isinstance(answer, Failed):
         raise answer.error
     refund = answer.refund_ref_id or ""
@@ -85,7 +85,7 @@ def look_up_refund(api: Api, call: RefundCall, refund_ref_id: str) -> WireCall[R
         GatewayError: no usable answer; nothing is known more than before.
     """
     request = api.get(m.PATH_QUERY, {m.REFUND_REF_ID: refund_ref_id})
-    answer = yield from ask(REFUND_QUERY, request, step="refund_query", reference=call.gateway_reference)
+    answer = yield from ask(api, REFUND_QUERY, request, step="refund_query", reference=call.gateway_reference)
     if isinstance(answer, Failed):
         raise answer.error
     if answer.refund_ref_id not in (None, "", refund_ref_id):

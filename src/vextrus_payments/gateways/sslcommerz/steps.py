@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote, quote_plus, urlencode
 
 from vextrus_payments.errors import AmountError, GatewayError, PaymentsError
 from vextrus_payments.gateways.sslcommerz import models as m
@@ -52,6 +52,11 @@ class Api:
         """The store's id and password, by their names on the wire."""
         return {m.STORE_ID: self.store_id, m.STORE_PASSWORD: self.password.reveal()}
 
+    def hidden(self) -> tuple[str, ...]:
+        """The password in every form in which it travels."""
+        text = self.password.reveal()
+        return (quote_plus(text), quote(text, safe=""), quote(text), text)
+
 
 @dataclass(frozen=True, slots=True)
 class Failed:
@@ -60,7 +65,7 @@ class Failed:
     error: PaymentsError
 
 
-def ask(call: Call[A], request: WireRequest, *, step: str, reference: str) -> WireCall[A | Failed]:
+def ask(api: Api, call: Call[A], request: WireRequest, *, step: str, reference: str) -> WireCall[A | Failed]:
     """Send one request and give its answer, or what stands for a failure, as a value.
 
     As a value, so that a protocol can look up what became of its request and raise outside any `except` (an error must
@@ -83,7 +88,7 @@ def ask(call: Call[A], request: WireRequest, *, step: str, reference: str) -> Wi
         return Failed(failure)
     if response is None:
         raise TypeError("the driver answers a Send with a WireResponse")
-    reading = read(call, response)
+    reading = read(call, response, hidden=api.hidden())
     if isinstance(reading, Accepted):
         return reading.answer
     return Failed(error_of(call, reading, step=step))
