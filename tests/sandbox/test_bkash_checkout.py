@@ -67,6 +67,7 @@ async def test_a_payment_from_token_to_refund(shop: Shop, checkout: Checkout, cl
     assert created["createTime"] == "2026-01-31T12:00:00:000 GMT+0000"
     unpaid = await checkout.ask("GET", f"payment/query/{payment_id}")
     assert unpaid["transactionStatus"] == "Initiated" and "trxID" not in unpaid
+    assert unpaid["updateTime"] == created["createTime"]
     clock.step(seconds=5)
     executed = await checkout.ask("POST", f"payment/execute/{payment_id}")
     assert set(executed) == {

@@ -92,6 +92,7 @@ async def test_a_payout_reaches_the_wallet_and_leaves_the_disbursement_account(
         "merchantInvoiceNumber": "OUT-1",
         "transactionStatus": "Completed",
         "completedTime": "2026-01-31T12:00:00:000 GMT+0000",
+        "b2cFee": "0.00",
     }
     assert await shop.balance(RECEIVER) == "100000500.50"
     assert (before, await payer.balances()) == (

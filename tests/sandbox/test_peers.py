@@ -1,8 +1,10 @@
-"""What two released Python clients send and insist on reading, replayed from their own request shapes.
+"""What released clients send and insist on reading, replayed from their own request shapes.
 
-Taken from the sources of pybkash 0.4.2 and bkash-pgw-tokenized 1.0.0, both of which were also run unmodified
-(base URL only) against the sandbox. pybkash reads its fields with ``answer["..."]``: each one listed here is
-needed, and it subtracts from ``expires_in``, which therefore has to be an integer.
+Taken from the sources of pybkash 0.4.2 and bkash-pgw-tokenized 1.0.0 for Tokenized v1.2.0-beta, of bkash_client 0.2.6
+(Python) and bkash-payment-gateway 2.0.1 (Node) for the legacy checkout and payouts; all of them were also run
+unmodified (base URL only) against the sandbox. pybkash reads its fields with ``answer["..."]``: each one listed here is
+needed, and it subtracts from ``expires_in``, which therefore has to be an integer. bkash_client validates its answers:
+each field that it has no default for is listed.
 """
 
 import json
@@ -179,3 +181,77 @@ async def answers(shop: Shop) -> dict[str, dict[str, Any]]:
     await shop.execute(held)
     found["capture"] = await shop.ask("payment/confirm/capture", {"paymentID": held})
     return found
+
+
+# ------------------------------------------------------------------------------ the legacy checkout and payouts
+
+LEGACY = "/v1.2.0-beta/checkout"
+PAID = {
+    "paymentID",
+    "amount",
+    "currency",
+    "intent",
+    "createTime",
+    "transactionStatus",
+    "merchantInvoiceNumber",
+}
+BKASH_CLIENT = {
+    "grant": {"expires_in", "id_token", "refresh_token", "token_type"},
+    "create": PAID | {"orgLogo", "orgName"},
+    "execute": PAID | {"updateTime", "trxID"},
+    "query": PAID | {"updateTime", "refundAmount"},  # of a payment that is not made yet as well
+    "search": {"amount", "completedTime", "currency", "customerMsisdn", "initiationTime"}
+    | {"organizationShortCode", "transactionStatus", "transactionType", "trxID"},
+    "refund": {"completedTime", "originalTrxID", "refundTrxID", "transactionStatus", "amount", "currency"},
+    "b2c": {"completedTime", "trxID", "transactionStatus", "amount", "currency", "merchantInvoiceNumber"}
+    | {"receiverMSISDN", "b2cFee"},
+    "account": {"accountHolderName", "accountStatus", "accountTypeName", "availableBalance", "currency"}
+    | {"currentBalance", "updateTime"},
+    "transfer": {"amount", "completedTime", "currency", "transactionStatus", "transferType", "trxID"},
+}
+
+
+async def test_bkash_client_pays_and_pays_out_through_the_legacy_checkout(shop: Shop) -> None:
+    """Amounts as JSON numbers; a POST without a body, with the content type of JSON all the same."""
+
+    async def call(method: str, path: str, name: str, body: Any = None) -> dict[str, Any]:
+        content = None if body is None else json.dumps(body)
+        answer = await shop.http.request(method, f"{LEGACY}/{path}", headers=headers, content=content)
+        found: dict[str, Any] = answer.json()
+        missing = BKASH_CLIENT[name] - found.keys()
+        assert not missing, (path, found)
+        return found
+
+    headers = {"username": CREDENTIALS["username"], "password": CREDENTIALS["password"]}
+    keys = {"app_key": CREDENTIALS["app_key"], "app_secret": CREDENTIALS["app_secret"]}
+    token = await call("POST", "token/grant", "grant", keys)
+    headers = {"Authorization": token["id_token"], "X-App-Key": CREDENTIALS["app_key"]}
+    headers |= {"Content-Type": "application/json", "Accept": "application/json"}
+    wish = {"amount": 100.5, "currency": "BDT", "intent": "sale", "merchantInvoiceNumber": "PEER-1"}
+    payment_id = (await call("POST", "payment/create", "create", wish))["paymentID"]
+    await call("GET", f"payment/query/{payment_id}", "query")
+    trx_id = (await call("POST", f"payment/execute/{payment_id}", "execute"))["trxID"]
+    await call("GET", f"payment/query/{payment_id}", "query")
+    found = await call("GET", f"payment/search/{trx_id}", "search")
+    assert found["transactionType"] == "bKash Checkout via API"  # the one word of an enum of its own
+    named = {"paymentID": payment_id, "trxID": trx_id}
+    await call("POST", "payment/refund", "refund", {**named, "amount": 20, "sku": "s", "reason": "r"})
+    await call("POST", "payment/refund", "refund", named)
+    out = {"amount": 500, "currency": "BDT", "merchantInvoiceNumber": "O1", "receiverMSISDN": "01929918378"}
+    await call("POST", "payment/b2cPayment", "b2c", out)
+    answer = await shop.http.get(f"{LEGACY}/payment/organizationBalance", headers=headers)
+    assert all(not BKASH_CLIENT["account"] - one.keys() for one in answer.json()["organizationBalance"])
+    move = {"amount": 5, "currency": "BDT", "transferType": "Disbursement2Collection"}
+    await call("POST", "payment/intraAccountTransfer", "transfer", move)
+
+
+async def test_the_node_client_reads_refusals_of_the_legacy_checkout(shop: Shop) -> None:
+    """Lower-case ``authorization``; an answer with ``errorCode`` and ``errorMessage`` is thrown."""
+    token = (await shop.grant()).json()["id_token"]
+    headers = {
+        "authorization": token,
+        "x-app-key": CREDENTIALS["app_key"],
+        "content-type": "application/json",
+    }
+    answer = await shop.http.post(f"{LEGACY}/payment/execute/CH0011nothing", headers=headers)
+    assert set(answer.json()) == {"errorCode", "errorMessage"}

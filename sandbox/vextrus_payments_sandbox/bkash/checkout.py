@@ -137,8 +137,9 @@ class CheckoutAnswers:
         price = self._price(payment) | {"amount": to_text(payment.amount_minor)}
         if payment.trx_id is None or stale:
             state = State.INITIATED if stale and payment.trx_id else payment.state
-            fields = {"createTime": _time(payment.created_at), "transactionStatus": wire_state(state)}
-            return {"paymentID": payment.payment_id, **fields, **price, "refundAmount": "0.00"}
+            known = self.moved(payment) | price | {"updateTime": _time(payment.created_at)}
+            del known["trxID"]
+            return known | {"transactionStatus": wire_state(state), "refundAmount": "0.00"}
         return self.moved(payment) | price | {"refundAmount": to_text(payment.refunded_minor)}
 
     def found(self, payment: Payment, refund: Refund | None) -> dict[str, Any]:

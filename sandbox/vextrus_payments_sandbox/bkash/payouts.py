@@ -200,7 +200,7 @@ class PayoutAnswers:
             "merchant_invoice_number": payout.invoice,
             "transaction_status": p.STATUS_COMPLETED,
             "completed_time": self._time(payout.completed_at or payout.created_at),
-            "b2c_fee": to_text(payout.fee_minor) if payout.fee_minor else None,
+            "b2c_fee": to_text(payout.fee_minor) if payout.kind == "B2C" else None,
         }
 
     def _amount(self, payout: Payout) -> str:

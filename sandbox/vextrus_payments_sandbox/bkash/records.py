@@ -124,7 +124,7 @@ class Rules:
     disbursement_minor: int = 10_000_000
     """What lies in a merchant's disbursement account to begin with, in paisa: payouts are paid from there (§6)."""
     b2c_fee_minor: int = 0
-    """What a payout to a customer costs the merchant on top, in paisa; the answer names it unless it is zero (§6)."""
+    """What a payout to a customer costs the merchant on top, in paisa; the answer names it (§6)."""
 
 
 @dataclass(frozen=True, slots=True)
