@@ -44,6 +44,9 @@ SAFE_FIELDS: Final = frozenset(
     transactiontype merchantinvoicenumber merchantinvoice paymentcreatetime paymentexecutetime createtime updatetime
     completedtime initiationtime agreementcreatetime agreementexecutetime agreementvoidtime originaltrxcompletedtime
     expiresin tokentype sku payertype organizationshortcode orderid
+    apiconnect tranid transid valid banktranid trandate validatedon storeamount currencytype currencyamount
+    currencyrate risklevel risktitle cardtype cardbrand nooftransfound refundrefid initiatedon refundedon invoiceid
+    invoicerefer paymentstatus
     """.split()
 )
 #: Those of them whose values are sentences.
