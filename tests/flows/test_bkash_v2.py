@@ -135,6 +135,27 @@ async def test_a_charge_survives_the_process_that_opened_it(tmp_path: Path) -> N
         assert charged == "/v2/tokenized-checkout/payment-with-agreement/execute"
 
 
+@pytest.mark.parametrize(("born", "later"), [("v1", "v2"), ("v2", "v1")])
+async def test_an_agreement_outlives_the_version_it_was_given_on(
+    tmp_path: Path, born: str, later: str
+) -> None:
+    async with shop_open(tmp_path, api_version=born) as shop:
+        asked = await shop.payments.create_agreement(CONSENT)
+        shop.server.world.gateways["bkash"].approve(asked.gateway_reference, "success", None)
+        given = await shop.payments.execute_agreement(asked.agreement_key)
+        assert given.state is AgreementLife.ACTIVE
+        moved = Shop(shop.server, f"sqlite:///{tmp_path / 'shop.db'}", shop.clock, seed=8, api_version=later)
+        async with moved.payments:
+            session = await moved.approved("INV-2", agreement_key=given.agreement_key)
+            assert isinstance(await moved.payments.execute(session.payment_id), Paid)
+            moved.fault("agreement_cancel", "drop_after", times=9)
+            await moved.payments.cancel_agreement(given.agreement_key)
+            moved.server.app.state.faults.clear()
+            # Its answer got lost, so the gateway is asked, and what it shows is of ours, whatever else it names.
+            seen = await moved.payments.agreement_status(given.agreement_key)
+            assert seen.state is AgreementLife.ENDED
+
+
 # ------------------------------------------------------------------------------------------- tenants on both versions
 
 

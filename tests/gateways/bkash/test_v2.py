@@ -426,6 +426,11 @@ def test_an_agreement_is_looked_up_and_ended_by_its_id() -> None:
     assert looked.result.state is AgreementState.INITIATED
     status = play(agreements.agreement_status(API, AGREEMENT_ID), golden("agreement_query"))
     assert status.result.state is AgreementState.ACTIVE
+    named = golden("agreement_query", paymentId="TR0000aB3dE5f1766000000123")
+    older = play(agreements.agreement_status(API, AGREEMENT_ID), named)
+    assert older.result.gateway_reference is None, (
+        "one that was given on v1 is ours by its id, whatever else is named"
+    )
     ended = play(agreements.cancel_agreement(API, AGREEMENT_ID), golden("agreement_cancel"))
     assert ended.result.state is AgreementState.CANCELLED
     again = play(agreements.cancel_agreement(API, AGREEMENT_ID), refused("2053"))
