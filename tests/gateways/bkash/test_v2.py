@@ -30,7 +30,9 @@ from vextrus_payments.errors import (
     StorageError,
     UnreadableAnswerError,
 )
-from vextrus_payments.gateways.bkash import access, agreements, protocol, refunds
+from vextrus_payments.gateways.bkash import access, agreements, calls, protocol, refunds
+from vextrus_payments.gateways.bkash.envelope import Refused, error_of, read
+from vextrus_payments.gateways.bkash.errors import CODES
 from vextrus_payments.gateways.bkash.orders import Order
 from vextrus_payments.gateways.bkash.steps import Api
 from vextrus_payments.gateways.bkash.v2_dialect import V2
@@ -428,9 +430,7 @@ def test_an_agreement_is_looked_up_and_ended_by_its_id() -> None:
     assert status.result.state is AgreementState.ACTIVE
     named = golden("agreement_query", paymentId="TR0000aB3dE5f1766000000123")
     older = play(agreements.agreement_status(API, AGREEMENT_ID), named)
-    assert older.result.gateway_reference is None, (
-        "one that was given on v1 is ours by its id, whatever else is named"
-    )
+    assert older.result.gateway_reference is None, "its own id binds it, whatever else is named"
     ended = play(agreements.cancel_agreement(API, AGREEMENT_ID), golden("agreement_cancel"))
     assert ended.result.state is AgreementState.CANCELLED
     again = play(agreements.cancel_agreement(API, AGREEMENT_ID), refused("2053"))
@@ -444,3 +444,35 @@ def test_an_agreement_is_looked_up_and_ended_by_its_id() -> None:
         agreements.query_agreement(API, AGREEMENT_ID), golden("agreement_query", agreementId="other")
     )
     assert isinstance(other.raised, GatewayError)
+
+
+# ------------------------------------------------------------------------------------------- one meaning in both tongues
+
+
+@pytest.mark.parametrize("number", CODES)
+def test_a_code_means_the_same_in_every_envelope(number: str) -> None:
+    said = (
+        code(number),
+        answer({"errorCode": number, "errorMessage": f"bKash says {number}"}),
+        refused(number, errorMessageBn="বিকাশ"),
+    )
+    for one, other in (
+        (calls.CREATE, calls.V2_CREATE),
+        (calls.EXECUTE, calls.V2_EXECUTE),
+        (calls.QUERY, calls.V2_QUERY),
+        (calls.SEARCH, calls.V2_SEARCH),
+        (calls.AGREEMENT_CREATE, calls.V2_AGREEMENT_CREATE),
+        (calls.AGREEMENT_EXECUTE, calls.V2_AGREEMENT_EXECUTE),
+        (calls.AGREEMENT_STATUS, calls.V2_AGREEMENT_STATUS),
+        (calls.AGREEMENT_CANCEL, calls.V2_AGREEMENT_CANCEL),
+    ):
+        told = [read(call, response) for call in (one, other) for response in said]
+        errors = [error_of(one, each) for each in told if isinstance(each, Refused)]
+        assert len(errors) == len(told)
+        assert len({(type(each), each.effect, each.code) for each in errors}) == 1
+        finals = {
+            (each.final, each.look_up_first, each.reason.code)
+            for each in errors
+            if isinstance(each, DeclinedError)
+        }
+        assert len(finals) <= 1
