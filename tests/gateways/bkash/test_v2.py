@@ -446,7 +446,7 @@ def test_an_agreement_is_looked_up_and_ended_by_its_id() -> None:
     assert isinstance(other.raised, GatewayError)
 
 
-# ------------------------------------------------------------------------------------------- one meaning in both tongues
+# ---------------------------------------------------------------------------------------- one meaning in both tongues
 
 
 @pytest.mark.parametrize("number", CODES)
