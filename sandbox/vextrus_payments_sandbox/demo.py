@@ -34,6 +34,7 @@ from vextrus_payments_sandbox.serve import SandboxServer
 from vextrus_payments_sandbox.walk import CUSTOMER, WayBack, come_back, walk
 
 REFERENCE: Final = "INV-8812"
+REFUND_OPERATION: Final = f"{REFERENCE}/refund-1"
 AMOUNT: Final = Money("1250.50", "BDT")
 REFUND: Final = Money("450.25", "BDT")
 
@@ -104,7 +105,7 @@ class _Story:
             if self._cast.announces and not settled_by_webhook:
                 await self._webhook()
             refund = await self._refund(session)
-            if isinstance(refund, Unknown):
+            if isinstance(refund, Unknown | Pending):
                 refund = await self._look_refund_up(refund)
             self._record.refund = refund
         await self._deliver()
@@ -221,7 +222,7 @@ class _Story:
         async with self._step("refund", "Give a part back") as step:
             outcome = await self._shop.payments.refund(
                 RefundRequest(
-                    operation_id=f"{REFERENCE}/refund-1",
+                    operation_id=REFUND_OPERATION,
                     payment_id=session.payment_id,
                     amount=REFUND,
                     reason="one item returned",
@@ -231,11 +232,15 @@ class _Story:
         await self._sandbox.clear()
         return outcome
 
-    async def _look_refund_up(self, unknown: Unknown) -> RefundOutcome:
-        async with self._step("refund-status", "Look the unknown refund up") as step:
-            outcome = await self._shop.payments.refund_status(unknown.operation_id)
+    async def _look_refund_up(self, refund: Unknown | Pending) -> RefundOutcome:
+        """A refund whose answer got lost, or that was only accepted so far."""
+        unknown = isinstance(refund, Unknown)
+        title = "Look the unknown refund up" if unknown else "Ask whether the refund is made"
+        async with self._step("refund-status", title) as step:
+            outcome = await self._shop.payments.refund_status(refund.operation_id or REFUND_OPERATION)
             _fill_in_refund(step, outcome)
-            step.text += " Found by asking, not by sending again."
+            if unknown:
+                step.text += " Found by asking, not by sending again."
         return outcome
 
     async def _deliver(self) -> None:

@@ -207,7 +207,10 @@ def _in_ledger(record: Record, gateway: str, mode: Mode) -> Money:
 def _in_sandbox(record: Record, gateway: str, mode: Mode) -> Money:
     payments = record.books.get("payments", ()) if mode is Mode.SANDBOX else ()
     rows = [p for p in payments if p["gateway"] == gateway]
-    return Money(sum((Decimal(p["captured"]) - Decimal(p["refunded"]) for p in rows), Decimal(0)))
+    gone = ("refunded", "fee")
+    return Money(
+        sum((Decimal(p["captured"]) - sum(Decimal(p[name]) for name in gone) for p in rows), Decimal(0))
+    )
 
 
 def _balances(entry: LedgerEntry) -> bool:

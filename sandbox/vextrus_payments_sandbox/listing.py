@@ -46,6 +46,10 @@ class BookRow:
     thing: Kept | None = field(default=None, compare=False, repr=False)
     """What `state` was read from: as long as none of its fields is set, it stays so. Without one, the state is asked
     for each time."""
+    fee_minor: int = 0
+    """What the gateway keeps of it when it pays the merchant out: no movement of the books."""
+    alias: str = ""
+    """What the merchant calls it, where that is neither its reference nor its invoice."""
 
     def as_json(self, captured_minor: int, refunded_minor: int) -> dict[str, Any]:
         """Amounts as texts in taka; those that moved are the books'."""

@@ -110,6 +110,7 @@ _BOOKED: Final = obj(
     }
 )
 _LISTED: Final = obj({**_BOOKED["properties"], "created_at": MOMENT})
+_IN_BOOKS: Final = obj({**_BOOKED["properties"], "fee": AMOUNT, "alias": or_null(TEXT)})
 _MOVEMENT: Final = obj(
     {
         "seq": {"type": "integer", "minimum": 1},
@@ -242,7 +243,7 @@ _ANSWERS: Final[Mapping[str, Json]] = {
     "Wire": obj({"calls": list_of(_CALL)}),
     "Books": obj(
         {
-            "payments": list_of(_BOOKED),
+            "payments": list_of(_IN_BOOKS),
             "wallets": list_of(obj({"wallet": TEXT, "balance": AMOUNT, "currency": _CURRENCY})),
             "problems": list_of(TEXT),
         }
@@ -300,8 +301,8 @@ _ANSWERS: Final[Mapping[str, Json]] = {
     "Clock": obj({"now": MOMENT, "ahead_s": {"type": "number", "minimum": 0}}),
     "Approved": obj(
         {"reference": TEXT, "state": TEXT, "redirect": or_null(TEXT)},
-        {"verified": YES_OR_NO},
-        description="redirect is where the payer's browser goes; null where it stays",
+        {"verified": YES_OR_NO, "form": {"type": "object", "additionalProperties": TEXT}},
+        description="redirect is where the payer's browser goes, to post `form` there if it is given; null: it stays",
     ),
     "Done": {"type": "object", "description": "what came of it; transaction ids, amounts, the new state"},
     "Webhooks": obj(

@@ -1,7 +1,6 @@
-"""Tables of the sandbox's pages that come from its own: its routes, and what a payer's page at Nagad can come to."""
+"""Tables of the sandbox's pages that come from its own: its routes, and what a payer's page can come to."""
 
 from vextrus_payments_sandbox.fault_kinds import KINDS, PAGE, operations_struck
-from vextrus_payments_sandbox.nagad.api import OPERATIONS as NAGAD
 from vextrus_payments_sandbox.openapi import OPERATIONS
 
 
@@ -14,10 +13,10 @@ def controls() -> str:
     return "\n".join(lines) + "\n"
 
 
-def nagad_pages() -> str:
-    """What can be ordered for the next payer's page, without a wallet of its own."""
+def pages_of(gateway: str) -> str:
+    """What can be ordered for the next payer's page at a gateway, without a wallet of its own."""
     lines = ["| fault | what the page comes to |", "|---|---|"]
     for kind in KINDS.values():
-        if PAGE in operations_struck(kind, "nagad", NAGAD):
+        if PAGE in operations_struck(kind, gateway, ()):
             lines.append(f"| `{kind.name}` | {kind.about} |")
     return "\n".join(lines) + "\n"

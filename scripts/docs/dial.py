@@ -2,20 +2,20 @@
 
 from typing import Final
 
-from vextrus_payments_sandbox import magic
-from vextrus_payments_sandbox.bkash.api import OPERATIONS as BKASH
+from vextrus_payments_sandbox import building, magic
 from vextrus_payments_sandbox.fault_kinds import KINDS, PAGE, WEBHOOK, Kind, operations_struck
-from vextrus_payments_sandbox.nagad.api import OPERATIONS as NAGAD
-from vextrus_payments_sandbox.nagad.wallets import WALLETS as NAGAD_WALLETS
+from vextrus_payments_sandbox.gateways import FACTS
+from vextrus_payments_sandbox.serve import played
 from vextrus_payments_sandbox.wallets import WALLETS
 
-GATEWAYS: Final = {"bkash": ("bKash", BKASH), "nagad": ("Nagad", NAGAD)}
+GATEWAYS: Final = {name: (FACTS[name].title, gateway.operations) for name, gateway in played().items()}
+_TITLES: Final = " | ".join(title for title, _ in GATEWAYS.values())
+_RULES: Final = "---|" * len(GATEWAYS)
 
 
 def kinds() -> str:
     """Every fault: its number, what it does, what it can strike."""
-    names = [name for name, _ in GATEWAYS.values()]
-    lines = [f"| no. | fault | what happens | seconds | {' | '.join(names)} |", "|---:|---|---|---:|---|---|"]
+    lines = [f"| no. | fault | what happens | seconds | {_TITLES} |", f"|---:|---|---|---:|{_RULES}"]
     for kind in KINDS.values():
         struck = [_struck(kind, gateway) for gateway in GATEWAYS]
         seconds = f"{kind.seconds:g}" if kind.seconds else ""
@@ -38,11 +38,12 @@ def _struck(kind: Kind, gateway: str) -> str:
 
 def stages() -> str:
     """Which taka strike which call."""
-    lines = ["| amount | wallet | strikes | bKash | Nagad |", "|---|---|---|---|---|"]
+    lines = [f"| amount | wallet | strikes | {_TITLES} |", f"|---|---|---|{_RULES}"]
     for taka in sorted((*magic.STAGES, magic.OUTCOME)):
         wallet = "" if taka == magic.OPENING else f"`{magic.WALLET_PREFIX}{taka}NN`"
         if taka == magic.OUTCOME:
-            lines.append(f"| `{taka}.NN` | {wallet} | what it comes to | see below | see below |")
+            below = " | ".join("see below" for _ in GATEWAYS)
+            lines.append(f"| `{taka}.NN` | {wallet} | what it comes to | {below} |")
             continue
         stage = magic.STAGES[taka]
         struck = [
@@ -56,7 +57,7 @@ def stages() -> str:
 
 def outcomes() -> str:
     """What a payment comes to."""
-    lines = ["| amount | wallet | outcome | bKash | Nagad |", "|---|---|---|---|---|"]
+    lines = [f"| amount | wallet | outcome | {_TITLES} |", f"|---|---|---|{_RULES}"]
     for outcome in magic.OUTCOMES.values():
         told = [outcome.about.get(gateway, "as ever") for gateway in GATEWAYS]
         amount, wallet = (
@@ -69,7 +70,7 @@ def outcomes() -> str:
 def wallets() -> str:
     """The test wallets that stand there from the start."""
     lines = ["| wallet | PIN | what happens |", "|---|---|---|"]
-    for wallet in (*WALLETS, *NAGAD_WALLETS):
+    for wallet in (*WALLETS, *building.wallets()):
         pins = " or ".join(f"`{pin}`" for pin in sorted(wallet.pins)) or "none is right"
         lines.append(f"| `{wallet.number}` | {pins} | {wallet.note or 'works'} |")
     return "\n".join(lines) + "\n"

@@ -183,7 +183,8 @@ SECTIONS: Final[Mapping[str, Callable[[], str]]] = {
     "payment states": lambda: _edges(PAYMENT_EDGES),  # type: ignore[arg-type]
     "operation states": lambda: _edges(OPERATION_EDGES),  # type: ignore[arg-type]
     "sandbox controls": controls.controls,
-    "sandbox pages of nagad": controls.nagad_pages,
+    "sandbox pages of nagad": lambda: controls.pages_of("nagad"),
+    "sandbox pages of sslcommerz": lambda: controls.pages_of("sslcommerz"),
     "sandbox faults": dial.kinds,
     "sandbox magic stages": dial.stages,
     "sandbox magic outcomes": dial.outcomes,

@@ -47,6 +47,8 @@ async def test_a_payment_from_create_to_completed(shop: Shop) -> None:
         "amount": "15.00",
         "captured": "15.00",
         "refunded": "0.00",
+        "fee": "0.00",
+        "alias": None,
         "currency": "BDT",
     }
     assert await shop.balance() == "99999985.00"

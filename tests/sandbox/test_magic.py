@@ -11,15 +11,14 @@ from tests.sandbox.nagad_shop import NagadShop
 from tests.sandbox.shop import FakeClock, NoSleep, Shop
 from tests.sandbox.sns_endpoint import Endpoint
 from vextrus_payments_sandbox import create_app, magic
-from vextrus_payments_sandbox.bkash.api import OPERATIONS as BKASH
 from vextrus_payments_sandbox.bkash.records import OUTCOME_CODES
 from vextrus_payments_sandbox.exchange import ConnectionDroppedError
 from vextrus_payments_sandbox.fault_kinds import KINDS, PAGE, WEBHOOK
 from vextrus_payments_sandbox.gateway_facts import PAGE_PREFIX
 from vextrus_payments_sandbox.gateways import PLAYED
 from vextrus_payments_sandbox.magic import OUTCOMES, STAGES, Memory, Subject
-from vextrus_payments_sandbox.nagad.api import OPERATIONS as NAGAD
 from vextrus_payments_sandbox.nagad.wallets import BY_OUTCOME
+from vextrus_payments_sandbox.serve import played
 
 
 @pytest.fixture
@@ -373,7 +372,7 @@ async def test_an_order_for_a_page_strikes_no_call_and_no_header_names_it(shop: 
 
 
 def test_every_stage_names_operations_that_there_are() -> None:
-    known = {"bkash": {*BKASH, WEBHOOK}, "nagad": {*NAGAD, WEBHOOK}}
+    known = {name: {*one.operations, WEBHOOK} for name, one in played().items()}
     for stage in STAGES.values():
         for gateway, operations in stage.operations.items():
             assert set(operations) <= known[gateway]

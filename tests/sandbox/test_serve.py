@@ -17,6 +17,7 @@ import pytest
 
 from tests.sandbox.shop import CREDENTIALS, V1, Shop, walk
 from vextrus_payments_sandbox import SandboxServer, describe
+from vextrus_payments_sandbox.gateways import PLAYED
 from vextrus_payments_sandbox.listening import NotLoopbackError, PortTakenError, loopback_socket
 
 
@@ -167,13 +168,19 @@ async def test_the_server_says_what_a_client_needs(server: SandboxServer) -> Non
     assert info == describe(server.url)
     assert info["pid"] == os.getpid() and info["url"] == server.url and info["version"]
     assert info["customer"] == {"wallet": "01770618575", "otp": "123456", "pin": "12121"}
-    assert list(info["gateways"]) == ["bkash", "nagad"]
+    assert list(info["gateways"]) == list(PLAYED) and PLAYED[:3] == ("bkash", "nagad", "sslcommerz")
     assert info["gateways"]["bkash"] == {
         "base_url": f"{server.url}/v1.2.0-beta",
         "v2_base_url": f"{server.url}/v2",
+        "recurring_base_url": f"{server.url}/gateway",
         **CREDENTIALS,
     }
     assert server.base_url == info["gateways"]["bkash"]["base_url"]
+    assert info["gateways"]["sslcommerz"] == {
+        "base_url": server.url,
+        "store_id": "sandboxstore000",
+        "store_password": "sandboxstore000@ssl",
+    }
     for name in ("app_key", "app_secret", "username", "password"):
         assert info["gateways"]["bkash"][name].startswith("sandbox")
 

@@ -22,6 +22,7 @@ from vextrus_payments.gateways.sslcommerz.models import Status
 from vextrus_payments_sandbox.fault_kinds import Fault
 from vextrus_payments_sandbox.magic import ordered_outcome, outcome_of
 from vextrus_payments_sandbox.sslcommerz import wallets
+from vextrus_payments_sandbox.sslcommerz.amounts import after_fee
 from vextrus_payments_sandbox.sslcommerz.asking import Asked
 from vextrus_payments_sandbox.sslcommerz.channels import CHANNELS, masked
 from vextrus_payments_sandbox.sslcommerz.records import GATEWAY, Attempt, Merchant, Refusal, Rules, Session
@@ -105,7 +106,7 @@ class SslcommerzRules:
         return None if session is None else self._row(session)
 
     def named(self, handle: str) -> Session | None:
-        """The session that somebody names by whatever he has; of a tran_id the latest one, whosever it is."""
+        """The session that somebody names by whatever he has; of a tran_id or a value_d the latest, whosever it is."""
         return self.sessions.get(handle.upper()) or self._by_id.get(handle) or self._latest.get(handle)
 
     # ------------------------------------------------------------------------------------------ sessions (§1.2)
@@ -400,6 +401,8 @@ class SslcommerzRules:
     def _index(self, session: Session) -> None:
         self._by_tran.setdefault((session.merchant.store_id, session.tran_id), []).append(session)
         self._latest[session.tran_id] = session
+        if session.values.get("value_d"):  # where sources say that a reference of one's own belongs (§1.4)
+            self._latest[session.values["value_d"]] = session
         if not session.closed:
             self._open.append(session)
 
@@ -432,6 +435,7 @@ class SslcommerzRules:
         return self.world.text(_MIXED, _TAIL_LENGTH)  # of 62**15: two alike are not to be feared
 
     def _row(self, session: Session) -> BookRow:
+        open_until = None if session.closed else self.page_until(session)
         return BookRow(
             GATEWAY,
             session.key,
@@ -442,6 +446,10 @@ class SslcommerzRules:
             session.captured_minor,
             self.refunded(session),
             session.created_at,
+            until=session.settles_at or open_until,
+            thing=session,
+            fee_minor=(session.amount_minor - after_fee(session.amount_minor)) * len(session.paid),
+            alias=session.values.get("value_d", ""),
         )
 
 
