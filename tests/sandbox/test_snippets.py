@@ -52,7 +52,7 @@ async def run(folder: Path, text: str, name: str, *command: str) -> str:
     return said
 
 
-@pytest.mark.parametrize("gateway", ["bkash", "nagad"])
+@pytest.mark.parametrize("gateway", ["bkash", "nagad", "sslcommerz"])
 @pytest.mark.parametrize("language", ["python", "curl", "node", "php"])
 async def test_an_example_makes_a_whole_payment(
     sandbox: SandboxServer, tmp_path: Path, gateway: str, language: str
@@ -73,8 +73,8 @@ async def test_an_example_makes_a_whole_payment(
     assert row.row.gateway == gateway and row.captured_minor == row.row.amount_minor > 0
     assert row.row.transaction_id and row.row.transaction_id in said
     assert sandbox.world.audit() == []
-    if gateway == "bkash":
-        assert sandbox.world.gateways["bkash"].notes()["manners"] == []
+    if gateway != "nagad":
+        assert sandbox.world.gateways[gateway].notes()["manners"] == []
 
 
 async def test_the_small_examples_are_taken(sandbox: SandboxServer, tmp_path: Path) -> None:
