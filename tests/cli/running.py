@@ -211,13 +211,19 @@ class Gateway:
             "BKASH_APP_SECRET": given["app_secret"],
             "BKASH_USERNAME": given["username"],
             "BKASH_PASSWORD": given["password"],
+            "BKASH_PAYOUT_API_URL": f"{given['base_url']}/checkout",
+            "BKASH_PAYOUT_APP_KEY": given["app_key"],
+            "BKASH_PAYOUT_APP_SECRET": given["app_secret"],
+            "BKASH_PAYOUT_USERNAME": given["username"],
+            "BKASH_PAYOUT_PASSWORD": given["password"],
             "BKASH_MODE": "sandbox",
             "BKASH_SNS_TOPIC_ARN": self.info["sns"]["topic_arn"],
         }
 
     def all_variables(self) -> dict[str, str]:
         """The same of every gateway."""
-        nagad = self.info["gateways"]["nagad"]
+        known = self.info["gateways"]
+        nagad, ssl, recurring = known["nagad"], known["sslcommerz"], known["bkash_recurring"]
         return {
             **self.variables(),
             "NAGAD_API_URL": nagad["base_url"],
@@ -225,4 +231,13 @@ class Gateway:
             "NAGAD_PRIVATE_KEY_FILE": nagad["merchant_private_key_file"],
             "NAGAD_PUBLIC_KEY_FILE": nagad["gateway_public_key_file"],
             "NAGAD_MODE": "sandbox",
+            "SSLCOMMERZ_API_URL": ssl["base_url"],
+            "SSLCOMMERZ_STORE_ID": ssl["store_id"],
+            "SSLCOMMERZ_STORE_PASSWORD": ssl["store_password"],
+            "SSLCOMMERZ_MODE": "sandbox",
+            "BKASH_RECURRING_API_URL": recurring["base_url"],
+            "BKASH_RECURRING_API_KEY": recurring["api_key"],
+            "BKASH_RECURRING_SERVICE_ID": recurring["service_id"],
+            "BKASH_RECURRING_MERCHANT_SHORT_CODE": recurring["merchant_short_code"],
+            "BKASH_RECURRING_MODE": "sandbox",
         }
