@@ -12,6 +12,7 @@ from vextrus_payments.testing.simulation.story_restore import restore_story
 from vextrus_payments.webhooks.limits import DoorLimits, Rate
 from vextrus_payments_sandbox.nagad.simulated import nagad
 from vextrus_payments_sandbox.simulated import bkash
+from vextrus_payments_sandbox.sslcommerz.simulated import sslcommerz
 
 #: Merchants of bKash on Tokenized Checkout v2, and one on each version.
 V2 = {"api_version": "v2"}
@@ -30,6 +31,11 @@ SETTINGS = {
     "nagad": Setting(worlds=[nagad], story=shop_story),
     "nagad-two": Setting(worlds=[nagad, bkash], story=shop_story, processes=2),
     "nagad-tenants": Setting(worlds=[nagad], story=shop_story, tenants=("acme", "zeta"), processes=2),
+    "sslcommerz": Setting(worlds=[sslcommerz], story=shop_story),
+    "sslcommerz-two": Setting(worlds=[sslcommerz, bkash], story=shop_story, processes=2),
+    "sslcommerz-tenants": Setting(
+        worlds=[sslcommerz], story=shop_story, tenants=("acme", "zeta"), processes=2
+    ),
 }
 
 
@@ -43,6 +49,7 @@ PEOPLE = {
     "people": Setting(worlds=[bkash, raw], story=people_story, processes=2),
     "people-bkash": Setting(worlds=[bkash], story=people_story),
     "people-nagad": Setting(worlds=[nagad], story=people_story, processes=2),
+    "people-sslcommerz": Setting(worlds=[sslcommerz], story=people_story, processes=2),
     "consent": Setting(worlds=[bkash], story=consent_story, processes=2),
     "consent-tenants": Setting(worlds=[bkash], story=consent_story, tenants=("acme", "zeta")),
     "consent-both": Setting(
@@ -63,6 +70,10 @@ DOORS = {
     "doors": Setting(worlds=[bkash, raw], story=shop_story, processes=2, doors=True),
     "doors-bkash": Setting(worlds=[bkash], story=shop_story, doors=True),
     "doors-nagad": Setting(worlds=[nagad], story=shop_story, doors=True),
+    "doors-sslcommerz": Setting(worlds=[sslcommerz], story=shop_story, doors=True),
+    "doors-sslcommerz-tenants": Setting(
+        worlds=[sslcommerz, bkash], story=shop_story, tenants=("acme", "zeta"), processes=2, doors=True
+    ),
     "doors-limited": Setting(worlds=[bkash, raw], story=hard_story, service=limited, processes=2, doors=True),
     "doors-page": Setting(worlds=[page, raw], story=shop_story, doors=True),
     "doors-tenants": Setting(

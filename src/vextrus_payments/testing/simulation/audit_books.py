@@ -11,7 +11,7 @@ from contextlib import closing
 from typing import Any
 
 from vextrus_payments.testing.simulation.simulation import Run
-from vextrus_payments.testing.simulation.world import Movement
+from vextrus_payments.testing.simulation.world import KeepsFees, Movement
 
 Finding = tuple[str, str]
 
@@ -128,6 +128,9 @@ class BooksAudit:
         held: Counter[tuple[str, str]] = Counter()
         for move in self._moves:
             held[move.gateway, move.mode] += move.amount_minor * (1 if move.kind == "capture" else -1)
+        for world in self._run.worlds:
+            if isinstance(world, KeepsFees):
+                held[world.gateway, world.mode] -= world.fees_minor()
         booked: Counter[tuple[str, str]] = Counter()
         for entry in self._entries.values():
             for posting in entry.postings:

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from vextrus_payments.app import Payments
 from vextrus_payments.testing.simulation.loop import SimLoop
 from vextrus_payments.testing.simulation.process import ProcessDiedError, SimProcess
-from vextrus_payments.testing.simulation.world import Notice, World
+from vextrus_payments.testing.simulation.world import Notice, SignsBodies, World
 
 _TRIES: Final = 3
 _BETWEEN_S: Final = 20.0
@@ -129,7 +129,9 @@ class Post:
             place = rng.randrange(len(notice.body))
             how = rng.choice(("altered", "foreign_key", "unsigned", *(("elsewhere",) if others else ())))
             forged, door = notice, notice.tenant
-            if how == "altered":
+            if how != "elsewhere" and isinstance(world, SignsBodies):
+                forged = replace(notice, body=world.forge(notice, how, rng))
+            elif how == "altered":
                 body = bytearray(notice.body)
                 body[place] ^= 1 << rng.randrange(8)
                 forged = replace(notice, body=bytes(body))

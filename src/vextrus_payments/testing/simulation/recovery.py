@@ -21,11 +21,15 @@ from vextrus_payments.records import (
     OutboxKind,
     PaymentState,
 )
+from vextrus_payments.testing.simulation.portal import answer_by_books
 from vextrus_payments.testing.simulation.process import ProcessDiedError, SimProcess, Stage
+from vextrus_payments.testing.simulation.world import finds_refunds
 
 _ROUNDS_MAX: Final = 60
 _PATIENT_ROUNDS: Final = 20
 """After so many, more than a day, what is still unknown stays unknown: a person has to look."""
+_READS_THE_PANEL: Final = 8
+"""From this round on, hours after the story, a person answers what no question to the gateway can."""
 _PAUSES_S: Final = (1.0, 60.0, 120.0, 300.0, 1200.0, 3600.0, 7200.0, 14400.0)
 _PAGE: Final = 1000
 _OPEN: Final = (OperationState.SUBMITTING, OperationState.PENDING, OperationState.UNKNOWN)
@@ -41,7 +45,7 @@ async def settle(stage: Stage) -> bool:
         await asyncio.sleep(_PAUSES_S[min(number, len(_PAUSES_S) - 1)])
         try:
             process = await stage.process()
-            left = await process.call(partial(_round, stage, process))
+            left = await process.call(partial(_round, stage, process, number))
         except (ProcessDiedError, PaymentsError) as error:
             stage.note(f"round {number}: {type(error).__name__}")
             continue
@@ -53,7 +57,7 @@ async def settle(stage: Stage) -> bool:
     return False
 
 
-async def _round(stage: Stage, process: SimProcess, payments: Payments) -> int:
+async def _round(stage: Stage, process: SimProcess, number: int, payments: Payments) -> int:
     """Do what is due. How many things are still open; negative: all of them wait for a person (refunds whose end
     the gateway cannot tell, payments in quarantine)."""
     left = for_people = 0
@@ -62,6 +66,8 @@ async def _round(stage: Stage, process: SimProcess, payments: Payments) -> int:
     await payments.process_inbox()
     await payments.reconcile_due()
     await _ask_what_people_know(stage, payments)
+    if number >= _READS_THE_PANEL:
+        await _read_the_panel(stage, payments)
     await payments.deliver()
     store = process.store
     assert store is not None, "it has started"
@@ -110,6 +116,20 @@ async def _ask_what_people_know(stage: Stage, payments: Payments) -> None:
         handle = payments.for_tenant(tenant)
         if not (await handle.reconcile(payment_id)).problems:
             stage.to_ask.discard((tenant, payment_id))
+
+
+async def _read_the_panel(stage: Stage, payments: Payments) -> None:
+    """Unknown refunds of gateways that cannot be asked for them: somebody reads how they ended, and says so."""
+    rows = (await payments.store.list_operations(None, states=(OperationState.UNKNOWN,), limit=_PAGE)).rows
+    for operation in rows:
+        facts = await payments.store.get(operation.tenant, operation.payment_id)
+        current = facts.operation(operation.operation_id) if facts is not None else None
+        if facts is None or current is None or operation.kind is not OperationKind.REFUND:
+            continue
+        where = (facts.payment.gateway, facts.payment.mode.value)
+        world = next(one for one in stage.worlds if (one.gateway, one.mode) == where)
+        if not finds_refunds(world):
+            await answer_by_books(payments, facts, current, world)
 
 
 def is_sending(store: Path) -> bool:

@@ -7,23 +7,21 @@ from typing import Final
 
 from vextrus_payments.app import Payments
 from vextrus_payments.errors import PaymentsError
-from vextrus_payments.money import Money
-from vextrus_payments.payment import Intent
 from vextrus_payments.records import (
     Flag,
     Operation,
     OperationKind,
     OperationState,
     Payment,
-    PaymentFacts,
     PaymentState,
     ResolutionVerdict,
 )
 from vextrus_payments.resolving import ResolveRequest
+from vextrus_payments.testing.simulation.portal import answer_by_books, is_shown_in_books
 from vextrus_payments.testing.simulation.process import ProcessDiedError
 from vextrus_payments.testing.simulation.story import hard_story
 from vextrus_payments.testing.simulation.town import Town
-from vextrus_payments.testing.simulation.world import Movement, World
+from vextrus_payments.testing.simulation.world import World
 
 _SEEN_BY: Final = (PaymentState.PAID, PaymentState.AWAITING_PAYER, PaymentState.AUTHORIZED)
 _PAGE: Final = 50
@@ -86,23 +84,10 @@ class Operator(_Person):
     async def _answer(self, payments: Payments, operation: Operation) -> None:
         facts = await payments.store.get(operation.tenant, operation.payment_id)
         current = facts.operation(operation.operation_id) if facts is not None else None
-        if facts is None or current is None or not _is_shown_in_books(facts, current):
+        if facts is None or current is None or not is_shown_in_books(facts, current):
             return
         await self._town.sleep(self._rng.choice((0.0, 1.0, 30.0)))  # while he reads, things go on
-        made = _movement_of(facts, current, self._world(facts.payment))
-        verdict = ResolutionVerdict.MADE if made is not None else ResolutionVerdict.NOT_MADE
-        request = ResolveRequest(
-            payment_id=operation.payment_id,
-            verdict=verdict,
-            actor="operator@shop.test",
-            reason="It is so in the gateway's portal.",
-            evidence=("the portal's list of today",),
-            reviewed_version=facts.payment.version,
-            operation_id=operation.operation_id,
-            transaction_id=None if made is None else made.transaction_id,
-            amount=None if made is None else Money.from_minor(made.amount_minor, "BDT"),
-        )
-        await payments.for_tenant(operation.tenant).resolve(request)
+        await answer_by_books(payments, facts, current, self._world(facts.payment))
 
     async def _clear(self, payments: Payments, payment: Payment) -> None:
         request = ResolveRequest(
@@ -147,30 +132,3 @@ class Withdrawer(_Person):
         if refunds:
             chosen = self._rng.choice(refunds)
             await payments.for_tenant(chosen.tenant).withdraw(chosen.operation_id)
-
-
-def _is_shown_in_books(facts: PaymentFacts, operation: Operation) -> bool:
-    """A hold is no line of the books, nor is what lets it go; everything else is."""
-    sale = facts.payment.intent is Intent.SALE
-    return operation.kind in (OperationKind.CAPTURE, OperationKind.REFUND) or (
-        operation.kind is OperationKind.EXECUTE and sale
-    )
-
-
-def _movement_of(facts: PaymentFacts, operation: Operation, world: World) -> Movement | None:
-    """The line that the operation made, as far as the portal lets a person tell."""
-    order_id = facts.submission_numbered(operation.submission_no).gateway_order_id
-    kind = "refund" if operation.kind is OperationKind.REFUND else "capture"
-    booked = {receipt.transaction_id for receipt in facts.receipts if receipt.operation_id}
-    lines = [
-        one
-        for one in world.movements()
-        if (one.kind, one.order_id, one.tenant) == (kind, order_id, facts.payment.tenant)
-    ]
-    if kind == "capture":
-        return lines[0] if lines else None
-    if world.refunds_by_own_id:
-        return next((one for one in lines if one.correlation == operation.operation_id), None)
-    amount = operation.amount.amount_minor if operation.amount is not None else 0
-    fitting = (one for one in lines if one.amount_minor == amount and one.transaction_id not in booked)
-    return next(fitting, None)

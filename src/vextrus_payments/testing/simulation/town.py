@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from random import Random
 from typing import Any, Final, TypeVar
+from urllib.parse import urlencode
 
 from vextrus_payments.app import Payments, TenantPayments
 from vextrus_payments.errors import PaymentsError
@@ -13,10 +14,11 @@ from vextrus_payments.records import Agreement
 from vextrus_payments.testing.simulation.post import partial_request
 from vextrus_payments.testing.simulation.process import ProcessDiedError, Stage
 from vextrus_payments.testing.simulation.recovery import accept_restored
-from vextrus_payments.testing.simulation.world import World
+from vextrus_payments.testing.simulation.world import PostsReturns, World
 
 T = TypeVar("T")
 
+_FORM: Final = {"content-type": "application/x-www-form-urlencoded"}
 _RESTARTS_MAX: Final = 50
 
 
@@ -188,8 +190,16 @@ class Town:
         if self._stage.has_doors:
             middle = "" if tenant is None else f"/t/{tenant}"
             path = f"/payments{middle}/{world.gateway}/return"
-            await self._quietly(partial_request("GET", path, query=params, peer="198.51.100.7"))
+            ask = partial_request("GET", path, query=params, peer="198.51.100.7")
+            if isinstance(world, PostsReturns):
+                form = urlencode(world.return_form(reference, verdict)).encode("ascii")
+                ask = partial_request(
+                    "POST", path, query=params, headers=_FORM, body=form, peer="198.51.100.7"
+                )
+            await self._quietly(ask)
             return
+        if isinstance(world, PostsReturns):
+            params = {**world.return_form(reference, verdict), **params}
         await self._quietly(
             lambda payments: self._handle(payments, tenant).handle_return(world.gateway, params)
         )

@@ -7,7 +7,8 @@ has arrived, on the gateway's own time line, whether or not its caller still liv
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from random import Random
+from typing import Any, Protocol, runtime_checkable
 
 from vextrus_payments.clock import Clock
 from vextrus_payments.config import GatewayConfig
@@ -197,6 +198,48 @@ class World(Protocol):
     def audit(self) -> Sequence[str]:
         """Where its own books contradict themselves: a fault of the world, not of the SDK."""
         ...
+
+
+@runtime_checkable
+class SignsBodies(Protocol):
+    """A world whose signatures stand in the body: headers alone forge nothing there."""
+
+    def forge(self, notice: Notice, how: str, rng: Random) -> bytes:
+        """The body after a stranger had it: `altered`, signed by himself (`foreign_key`), or `unsigned`."""
+        ...
+
+
+@runtime_checkable
+class PostsReturns(Protocol):
+    """A world that lets the browser post its return; `return_params` is then what stands in the address."""
+
+    def return_form(self, reference: str, verdict: str) -> Mapping[str, str]:
+        """What the browser posts: `success`, `failure`, `cancel`."""
+        ...
+
+
+@runtime_checkable
+class NamesRefunds(Protocol):
+    """A world that calls our refunds by a name of its own making."""
+
+    def correlation_of(self, operation_id: str) -> str:
+        """What `Movement.correlation` says of this refund of ours."""
+        ...
+
+
+@runtime_checkable
+class KeepsFees(Protocol):
+    """A world that keeps a fee of what comes in, and tells it with the payment; its books move the gross amount."""
+
+    def fees_minor(self) -> int:
+        """All that it has kept."""
+        ...
+
+
+def finds_refunds(world: World) -> bool:
+    """Whether a refund whose answer was lost is ever found again by asking: not where a world says so by an attribute
+    `refunds_are_found` (absent: it is). Then a person reads the gateway's panel in the end."""
+    return bool(getattr(world, "refunds_are_found", True))
 
 
 def can_hold(world: World) -> bool:

@@ -1,0 +1,59 @@
+"""What a person reads in a gateway's own portal: which line of its books an operation of ours made."""
+
+from vextrus_payments.app import Payments
+from vextrus_payments.money import Money
+from vextrus_payments.payment import Intent
+from vextrus_payments.records import Operation, OperationKind, PaymentFacts, ResolutionVerdict
+from vextrus_payments.resolving import ResolveRequest
+from vextrus_payments.testing.simulation.world import Movement, NamesRefunds, World
+
+
+async def answer_by_books(
+    payments: Payments, facts: PaymentFacts, operation: Operation, world: World
+) -> None:
+    """Answer an unknown as the gateway's books have it.
+
+    Raises: as `Payments.resolve`.
+    """
+    made = movement_of(facts, operation, world)
+    request = ResolveRequest(
+        payment_id=operation.payment_id,
+        verdict=ResolutionVerdict.MADE if made is not None else ResolutionVerdict.NOT_MADE,
+        actor="operator@shop.test",
+        reason="It is so in the gateway's portal.",
+        evidence=("the portal's list of today",),
+        reviewed_version=facts.payment.version,
+        operation_id=operation.operation_id,
+        transaction_id=None if made is None else made.transaction_id,
+        amount=None if made is None else Money.from_minor(made.amount_minor, "BDT"),
+    )
+    await payments.for_tenant(operation.tenant).resolve(request)
+
+
+def is_shown_in_books(facts: PaymentFacts, operation: Operation) -> bool:
+    """A hold is no line of the books, nor is what lets it go; everything else is."""
+    sale = facts.payment.intent is Intent.SALE
+    return operation.kind in (OperationKind.CAPTURE, OperationKind.REFUND) or (
+        operation.kind is OperationKind.EXECUTE and sale
+    )
+
+
+def movement_of(facts: PaymentFacts, operation: Operation, world: World) -> Movement | None:
+    """The line that the operation made, as far as the portal lets a person tell."""
+    order_id = facts.submission_numbered(operation.submission_no).gateway_order_id
+    kind = "refund" if operation.kind is OperationKind.REFUND else "capture"
+    booked = {receipt.transaction_id for receipt in facts.receipts if receipt.operation_id}
+    lines = [
+        one
+        for one in world.movements()
+        if (one.kind, one.order_id, one.tenant) == (kind, order_id, facts.payment.tenant)
+    ]
+    if kind == "capture":
+        return lines[0] if lines else None
+    if world.refunds_by_own_id:
+        own = operation.operation_id
+        name = world.correlation_of(own) if isinstance(world, NamesRefunds) else own
+        return next((one for one in lines if one.correlation == name), None)
+    amount = operation.amount.amount_minor if operation.amount is not None else 0
+    fitting = (one for one in lines if one.amount_minor == amount and one.transaction_id not in booked)
+    return next(fitting, None)
