@@ -75,10 +75,10 @@ def describe(url: str, *, world: World | None = None) -> dict[str, Any]:
 
     ``{"version", "pid", "url", "customer": {"wallet", "otp", "pin"}, "gateways": {"bkash": {"base_url",
     "v2_base_url", "recurring_base_url", "app_key", "app_secret", "username", "password"}, "nagad": {"base_url",
-    "merchant_id", "merchant_private_key_file", "gateway_public_key_file"}, ...}, "merchants": {"bkash": [{"name", ...}], ...},
-    "sns": {"topic_arn", "cert_url"}}``; ``gateways`` holds the first merchant of each; the credentials
-    and the topic are fixed across starts and fake, Nagad's keys are this user's own, made at the first start; the
-    key behind the certificate is this process's own.
+    "merchant_id", "merchant_private_key_file", "gateway_public_key_file"}, ...}, "merchants": {"bkash":
+    [{"name", ...}], ...}, "sns": {"topic_arn", "cert_url"}}``; ``gateways`` holds the first merchant of each; the
+    credentials and the topic are fixed across starts and fake, Nagad's keys are this user's own, made at the first
+    start; the key behind the certificate is this process's own.
 
     Raises :class:`KeysError` where a gateway's keys cannot be kept.
     """
