@@ -55,7 +55,7 @@ def test_a_refund_is_one_get_with_a_number_of_ours_and_is_marked_once() -> None:
     query = query_of(send)
     assert query == {
         "bank_tran_id": BANK,
-        "refund_trans_id": refunds.refund_number("order-8812/refund-1"),
+        "refund_trans_id": refunds.refund_number(refund_call()),
         "refund_amount": "250.00",
         "refund_remarks": "Returned goods",
         "store_id": STORE,
@@ -69,9 +69,12 @@ def test_a_refund_is_one_get_with_a_number_of_ours_and_is_marked_once() -> None:
 
 
 def test_the_number_is_the_operations_own_and_fits() -> None:
-    numbers = {refunds.refund_number(f"order-{i}/refund") for i in range(500)}
+    numbers = {refunds.refund_number(refund_call(operation_id=f"order-{i}/refund")) for i in range(500)}
     assert len(numbers) == 500 and all(len(n) <= m.REFUND_TRANS_ID_MAX and n.isalnum() for n in numbers)
-    assert refunds.refund_number("x" * 200) == refunds.refund_number("x" * 200)
+    assert refunds.refund_number(refund_call()) == refunds.refund_number(refund_call(reason="other", sku="x"))
+    # Two shops on one store may name their operations alike.
+    for other in ({"transaction_id": "bank2"}, {"gateway_reference": "MFRGGZDFMZTWQ2LKNNWG23TPOB"}):
+        assert refunds.refund_number(refund_call(**other)) != refunds.refund_number(refund_call())
 
 
 @pytest.mark.parametrize("status", ["success", "processing", "refunded", "something new"])

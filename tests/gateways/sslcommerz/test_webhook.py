@@ -53,7 +53,7 @@ async def test_a_valid_notification_is_news_of_money_and_never_paid_by_itself() 
     event = await news(sign(notified()))
     seen = event.snapshot
     assert seen is not None and seen.state is SnapshotState.REVIEW
-    assert (seen.gateway_order_id, seen.gateway_reference, seen.transaction_id) == (TRAN_ID, REFERENCE, BANK)
+    assert (seen.gateway_order_id, seen.gateway_reference, seen.transaction_id) == (None, REFERENCE, BANK)
     assert seen.amount == Money("1250.00") and seen.method is not None and seen.method.name == "bkash"
     assert event.occurred_at == datetime(2026, 11, 23, 4, 15, tzinfo=UTC)
 
@@ -92,6 +92,15 @@ async def test_the_same_notification_is_the_same_event_whatever_stands_beside_it
     other = await news(sign(notified(tran_date="2026-11-23 10:15:01")))
     assert other.event_id != first.event_id and other.news_key == first.news_key
     assert len(first.event_id) <= 256 and first.event_id.isascii()
+
+
+async def test_what_carries_no_reference_of_ours_names_no_payment_of_ours() -> None:
+    """Its tran_id may be one of ours: SSLCommerz takes it from anybody who has the store's password."""
+    for value_d in ("", "their own note", REFERENCE.lower()):
+        event = await news(sign(notified(value_d=value_d)))
+        assert event.snapshot is not None
+        assert (event.snapshot.gateway_order_id, event.snapshot.gateway_reference) == (None, "")
+        assert event.snapshot.transaction_id == BANK
 
 
 async def test_risky_converted_and_unreadable_amounts() -> None:

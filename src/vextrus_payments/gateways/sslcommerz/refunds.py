@@ -30,9 +30,14 @@ _STATES: Final = {
 }
 
 
-def refund_number(operation_id: str) -> str:
-    """Our `refund_trans_id`: 26 letters and digits, the same for the same operation, and no other's."""
-    digest = hashlib.sha256(operation_id.encode("utf-8")).digest()[:16]
+def refund_number(call: RefundCall) -> str:
+    """Our `refund_trans_id`: 26 letters and digits, the same for the same operation on the same payment.
+
+    The payment belongs to it: two shops on one store may name their operations alike, and SSLCommerz would take the
+    second one's refund for the first one's.
+    """
+    named = "\0".join((call.operation_id, call.gateway_reference, call.transaction_id))
+    digest = hashlib.sha256(named.encode("utf-8")).digest()[:16]
     return base64.b32encode(digest).decode("ascii").rstrip("=")
 
 
@@ -51,7 +56,7 @@ def refund_payment(api: Api, call: RefundCall) -> WireCall[RefundSnapshot]:
         m.PATH_QUERY,
         {
             m.BANK_TRAN_ID: call.transaction_id,
-            m.REFUND_TRANS_ID: refund_number(call.operation_id),
+            m.REFUND_TRANS_ID: refund_number(call),
             m.REFUND_AMOUNT: call.amount.amount,
             m.REFUND_REMARKS: call.reason,
         },

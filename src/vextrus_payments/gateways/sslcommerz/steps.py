@@ -119,15 +119,9 @@ def status_of(text: str | None) -> m.Status | None:
 
 
 def money_of(amount: str | None, currency: str | None) -> Money | None:
-    """The exact amount of a wire text ("69", "97.5", "10.00"); None where it is absent or cannot be read exactly.
-
-    More places than the currency has are read where they are zeros ("10.0000"), and never rounded.
-    """
+    """The exact amount of a wire text ("69", "97.5", "10.0000"); None where it is absent or cannot be read exactly."""
     if not amount or not currency:
         return None
-    whole, point, places = amount.partition(".")
-    if point and len(places) > 2:
-        amount = f"{whole}.{places[:2]}{places[2:].rstrip('0')}"
     try:
         return Money(amount, currency)
     except AmountError:

@@ -15,7 +15,14 @@ from vextrus_payments.gateways.bodies import shown_word
 from vextrus_payments.gateways.sslcommerz import models as m
 from vextrus_payments.gateways.sslcommerz.channels import method_of
 from vextrus_payments.gateways.sslcommerz.pictures import is_risky
-from vextrus_payments.gateways.sslcommerz.steps import account_of, is_id, money_of, status_of, time_of
+from vextrus_payments.gateways.sslcommerz.steps import (
+    account_of,
+    is_id,
+    is_reference,
+    money_of,
+    status_of,
+    time_of,
+)
 from vextrus_payments.snapshots import PaymentSnapshot, SnapshotState
 
 _STATES: Final = {
@@ -31,6 +38,9 @@ _STATES: Final = {
 def event_of(signed: Mapping[str, str]) -> GatewayEvent:
     """The normalized event out of the signed fields of a notification.
 
+    It names its payment by our reference alone (protocol.py): a tran_id may be another session's, too, on the same
+    store. What carries no reference of ours is money that nobody here asked for.
+
     Its id is a digest of what is signed: the same notification is the same event, however often and with whatever
     beside it it is posted.
     """
@@ -39,14 +49,14 @@ def event_of(signed: Mapping[str, str]) -> GatewayEvent:
         _STATES.get(status, SnapshotState.UNRECOGNIZED) if status is not None else SnapshotState.UNRECOGNIZED
     )
     is_paid = status in m.PAID
+    reference = signed.get("value_d", "")
     bank = signed.get("bank_tran_id")
     asked_otherwise = signed.get("currency_type") not in (None, "", m.CURRENCY)
     amount, currency = ("currency_amount", "currency_type") if asked_otherwise else ("amount", "currency")
     snapshot = PaymentSnapshot(
         state=state,
-        gateway_reference=signed.get("value_d", ""),
+        gateway_reference=reference if is_reference(reference) else "",
         raw_state=shown_word(signed["status"]),
-        gateway_order_id=signed["tran_id"],
         amount=money_of(signed.get(amount), signed.get(currency)) if is_paid else None,
         transaction_id=bank if is_paid and is_id(bank) else None,
         payer_account=account_of(signed.get("card_no")),
