@@ -119,12 +119,14 @@ class Exchange:
         coded: Callable[[str], Response],
         subject: Callable[[], Subject | None] | None = None,
         parted: Callable[[Parting], None] | None = None,
+        door: Callable[[], Response | None] | None = None,
     ) -> Response:
         """Log the call, let its fault strike, do the work, answer.
 
         `work` does the gateway's work and must not await; `coded` words a refusal with a given code, as this
         operation would, for the faults that claim one; `subject` finds the payment that may bring a fault itself;
-        `parted` is told once how it ended for the caller.
+        `parted` is told once how it ended for the caller. `door` says on arrival who is not let in, where the work is
+        done later: a caller's token counts when he calls, and `work` must not look at it again.
         """
         call = self.world.wire.open(self.world.now(), gateway, operation, request.method, request.url.path)
         call.reference = reference
@@ -137,6 +139,11 @@ class Exchange:
             tape.finished(refused)
             return refused
         call.fault = fault.name if fault else None
+        turned_away = door() if door is not None and call.fault == "late_success" else None
+        if turned_away is not None:
+            call.fault, call.status = None, turned_away.status_code
+            tape.finished(turned_away)
+            return turned_away
         tape.magic = fault is not None and fault.is_magic
         began = self.world.clock.monotonic_s()
         task = self._start(self._serve(call, fault, work, coded, tape))

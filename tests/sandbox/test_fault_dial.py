@@ -288,6 +288,39 @@ async def test_late_success_shows_nothing_until_it_is_done_and_announces_it_then
     await app.state.exchange.close()
 
 
+async def test_what_is_done_late_asks_for_no_token_again(clock: FakeClock) -> None:
+    """The caller was let in when he called; that his token ends before the work is done changes nothing."""
+    gate = Gate()
+    app = create_app(clock=clock, seed=1, sleeper=gate)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:28600"
+    ) as http:
+        shop = await Shop(http).open()
+        payment_id = await shop.approved("25")
+        late = {"X-Sandbox-Fault": "late_success"}
+        assert (await shop.post("execute", {"paymentID": payment_id}, late)).status_code == 504
+        clock.step(hours=2)
+        gate.opened.set()
+        await settled(app.state.exchange)
+        await shop.open()
+        assert (await shop.query(payment_id))["transactionStatus"] == "Completed"
+        assert (await shop.book(payment_id))["captured"] == "25.00"
+    await app.state.exchange.close()
+
+
+async def test_who_is_not_let_in_is_told_at_once_and_nothing_is_done_later(
+    app: Starlette, clock: FakeClock, shop: Shop, sleeper: NoSleep
+) -> None:
+    payment_id = await shop.approved("25")
+    clock.step(hours=2)
+    answer = await shop.post("execute", {"paymentID": payment_id}, {"X-Sandbox-Fault": "late_success"})
+    assert (answer.status_code, answer.json()["message"]) == (401, "The incoming token has expired")
+    await settled(app.state.exchange)
+    assert sleeper.waits == [] and (await shop.book(payment_id))["captured"] == "0.00"
+    call = (await shop.wire())[-1]
+    assert (call["fault"], call["status"], call["moved_money"]) == (None, 401, False)
+
+
 async def test_late_success_can_look_like_a_refusal_first(app: Starlette, shop: Shop) -> None:
     payment_id = await shop.approved("25")
     told = await shop.execute(payment_id, **{"X-Sandbox-Fault": "late_success;code=2023;seconds=0"})

@@ -5,7 +5,7 @@ The front door (``front_door.py``) answers as Amazon's API gateway does; the pro
 tokens with or without ``Bearer``, ids in either spelling.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -139,11 +139,23 @@ class BkashApi:
         operation, reference = meant.operation, _reference(meant.operation, fields)
         self.manners.called(operation, reference or "", request.headers)
 
+        known: list[Merchant | Response] = []
+
+        def caller() -> Merchant | Response:
+            """Who calls, by the token as it was when he was first asked."""
+            if not known:
+                known.append(self._door.who_is_it(request))
+            return known[0]
+
         def work(fault: Fault | None) -> Done:
             try:
-                return self._work(request, product, meant, fields, fault)
+                return self._work(request, product, meant, fields, fault, caller)
             except Refusal as refusal:
                 return Done(product.coded(refusal.code))
+
+        def door() -> Response | None:
+            who = caller()
+            return who if isinstance(who, Response) else None
 
         return await self._exchange.carry(
             request,
@@ -154,6 +166,7 @@ class BkashApi:
             coded=product.coded,
             subject=lambda: self._subject(operation, fields or {}),
             parted=lambda parting: self.manners.parted(operation, reference or "", parting),
+            door=door,
         )
 
     def _work(
@@ -163,10 +176,11 @@ class BkashApi:
         call: Call,
         fields: Mapping[str, str] | None,
         fault: Fault | None,
+        caller: Callable[[], Merchant | Response],
     ) -> Done:
         if call.handler is None:
             return Done(self._door.token(request, call.operation, fields, product))
-        merchant = self._door.who_is_it(request)
+        merchant = caller()
         if isinstance(merchant, Response):
             return Done(merchant)
         if fields is None:
