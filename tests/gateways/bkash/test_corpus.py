@@ -12,7 +12,7 @@ import pytest
 
 from tests.gateways.bkash.hand import API, answer, play
 from vextrus_payments.errors import Effect, GatewayError, OutcomeUnknownError
-from vextrus_payments.gateways.bkash import access, agreements, calls, protocol, refunds, steps
+from vextrus_payments.gateways.bkash import access, agreements, calls, payouts, protocol, refunds, steps
 from vextrus_payments.gateways.bkash.envelope import Accepted, Call, Refused, error_of, read
 from vextrus_payments.gateways.bkash.errors import CODES, Operation
 from vextrus_payments.gateways.bkash.webhook import event_of, parse_notification
@@ -32,7 +32,9 @@ ROWS: list[dict[str, Any]] = (
     [json.loads(line) for line in CORPUS.read_text(encoding="utf-8").splitlines()] if CORPUS.is_file() else []
 )
 BKASH = [row for row in ROWS if row["gateway"] == "bkash"]
-CALLS: tuple[Call[Any], ...] = tuple(value for value in vars(calls).values() if isinstance(value, Call))
+CALLS: tuple[Call[Any], ...] = tuple(
+    value for module in (calls, payouts) for value in vars(module).values() if isinstance(value, Call)
+)
 MONEY = {SnapshotState.PAID, SnapshotState.AUTHORIZED, SnapshotState.REVIEW}
 
 
@@ -46,7 +48,7 @@ def test_every_kind_of_body_is_tested_here() -> None:
         "agreement_execute", "agreement_query", "create", "error", "execute", "execute_legacy", "query",
         "refund", "search", "sns_envelope", "token", "webhook_message",
     }  # fmt: skip
-    assert len(CALLS) == 25
+    assert len(CALLS) == 30
 
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: f"{call.operation}-{call.model.__name__}")

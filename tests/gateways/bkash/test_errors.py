@@ -21,7 +21,10 @@ from vextrus_payments.wire import Safety
 TABLE: dict[str, Any] = json.loads(
     (Path(__file__).parent / "golden" / "error_codes.json").read_text(encoding="utf-8")
 )
-ONCE = {Operation.EXECUTE, Operation.CAPTURE, Operation.VOID, Operation.REFUND, Operation.AGREEMENT_EXECUTE}
+ONCE = {
+    *(Operation.EXECUTE, Operation.CAPTURE, Operation.VOID, Operation.REFUND, Operation.AGREEMENT_EXECUTE),
+    *(Operation.PAYOUT, Operation.TRANSFER),
+}
 
 
 def expected() -> list[tuple[str, str, str, str]]:
@@ -130,5 +133,8 @@ def test_every_safety_is_the_designs() -> None:
     assert set(SAFETY) == set(Operation)
     assert {op for op, safety in SAFETY.items() if safety is Safety.ONCE} == ONCE
     assert SAFETY[Operation.AGREEMENT_CANCEL] is Safety.IDEMPOTENT
-    disposable = {Operation.GRANT, Operation.REFRESH, Operation.CREATE, Operation.AGREEMENT_CREATE}
+    disposable = {
+        *(Operation.GRANT, Operation.REFRESH, Operation.CREATE, Operation.AGREEMENT_CREATE),
+        Operation.PAYOUT_INITIATE,
+    }
     assert {op for op, safety in SAFETY.items() if safety is Safety.DISPOSABLE} == disposable

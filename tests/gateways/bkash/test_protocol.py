@@ -98,6 +98,9 @@ def test_a_good_execute_is_one_call_and_no_query() -> None:
     assert seen.payer_account == "01700000000"
     assert seen.occurred_at.isoformat() == "2025-12-17T19:36:02.336000+00:00"
     assert "01700000000" not in repr(seen)
+    assert (str(seen.method), seen.method.raw) == ("bkash", "")
+    unpaid = play(p.query_payment(API, STATUS), INITIATED).result
+    assert unpaid.method is None, "nobody has paid by anything"
 
 
 @pytest.mark.parametrize(

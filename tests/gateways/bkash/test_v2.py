@@ -218,6 +218,7 @@ def test_a_good_execute_is_one_call_and_no_query() -> None:
     assert (seen.state, seen.transaction_id, seen.amount) == (SnapshotState.PAID, TRX_ID, AMOUNT)
     assert seen.payer_account == "01700000000"
     assert seen.refundable == AMOUNT
+    assert (seen.method.kind.value, seen.method.name, seen.method.raw) == ("wallet", "bkash", "Customer")
 
 
 def test_a_charge_is_executed_by_both_ids_on_its_own_route() -> None:
