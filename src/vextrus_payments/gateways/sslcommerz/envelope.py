@@ -259,8 +259,8 @@ def _parsed(model: type[A], body: bytes) -> tuple[A | None, str]:
 
 def _harmless(text: str | None, hidden: tuple[str, ...]) -> str:
     """One short line without control characters or what looks like a credential: it may quote what was sent."""
-    if not text:
-        return ""
+    if not text or text == m.CREDENTIAL_ERROR:  # which would look like one itself
+        return text or ""
     for each in hidden:
         text = text.replace(each, MASK)
     kept = "".join(c if c.isprintable() else " " for c in text[:1000])
