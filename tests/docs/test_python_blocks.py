@@ -20,7 +20,17 @@ import pytest
 import vextrus_payments
 from tests.docs.blocks import ALL, ROOT, Block
 from tests.docs.stage import SHOWN_URL, Stage, staged
-from vextrus_payments import Authorized, Declined, Money, Paid, PaymentRequest, Reason, ReasonCode, Unknown
+from vextrus_payments import (
+    Authorized,
+    Declined,
+    Mode,
+    Money,
+    Paid,
+    PaymentRequest,
+    Reason,
+    ReasonCode,
+    Unknown,
+)
 from vextrus_payments.testing import FakeClock
 
 PYTHON = [block for block in ALL if block.language == "python"]
@@ -99,7 +109,15 @@ async def _for_tokens(stage: Stage, space: Space) -> None:
     stage.put("REDIS_PASSWORD", "canary-of-the-page")  # a canary, not a credential
 
 
+async def _for_payouts(stage: Stage, space: Space) -> None:
+    payments = space["payments"] = stage.payments()
+    await payments.open()
+    noted: list[str] = []
+    space.update(noted=noted, note_paid=noted.append)
+
+
 GIVEN: dict[str, Hook] = {
+    "docs/payouts.md": _for_payouts,
     "docs/tokens.md": _for_tokens,
     "docs/money.md": _for_money,
     "docs/nagad.md": _for_nagad,
@@ -130,6 +148,12 @@ async def _after_bkash(stage: Stage, space: Space) -> None:
         (payment,) = await payments.find(merchant_reference="INV-7")
         assert isinstance(await payments.status(payment.payment.payment_id), Paid)
     assert (await space["open_a_page"]()).startswith(stage.sandbox.server.url)
+
+
+async def _after_recurring(stage: Stage, space: Space) -> None:
+    """The page is opened and nobody has consented yet."""
+    assert space["plan"].state == "awaiting_payer" and "/intent/web/intent/" in space["plan"].checkout_url
+    await space["payments"].aclose()
 
 
 async def _after_nagad(stage: Stage, space: Space) -> None:
@@ -165,10 +189,19 @@ async def _after_ledger(stage: Stage, space: Space) -> None:
     assert told == ["parked: why (ent_1)"]
 
 
+async def _after_payouts(stage: Stage, space: Space) -> None:
+    assert len(space["noted"]) == 1
+    assert [account.role for account in space["told"].accounts] == ["collection", "disbursement"]
+    assert space["accounts"].disbursement_of("bkash", Mode.LIVE) == "gateway_disbursement:bkash:live"
+    await space["payments"].aclose()
+
+
 AFTER: dict[str, Hook] = {
+    "docs/payouts.md": _after_payouts,
     "docs/money.md": _after_money,
     "docs/bkash.md": _after_bkash,
     "docs/nagad.md": _after_nagad,
+    "docs/bkash_recurring.md": _after_recurring,
     "docs/sslcommerz.md": _after_nagad,
     "docs/money-safety.md": _after_safety,
     "docs/settlement.md": _after_settlement,
