@@ -73,11 +73,11 @@ def command(as_json: bool, gateway: str, script: Script) -> int:
     verdict = judge(record)
     if record.error is not None:
         say(f"Error: {error_line(record.error)}")
-    if not as_json:
-        show(record, verdict)
-    elif record.error is not None:
+    if as_json and record.error is not None:
         error = {**error_document(record.error), "exit_code": exit_of(record, verdict)}
         emit_json(failed_document(record, verdict, error))
-    else:
+    elif as_json:
         emit_json(document(record, verdict))
+    elif record.error is None or record.steps:  # where nothing had begun there is nothing to show
+        show(record, verdict)
     return exit_of(record, verdict)

@@ -5,6 +5,7 @@ answered only when its ``Host`` is the address at which it arrived, a name of th
 whose own name was made to lead here (DNS rebinding) brings that name along, and gets nothing.
 """
 
+import asyncio
 import errno
 import ipaddress
 import os
@@ -13,9 +14,11 @@ import socket
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Self
+from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from vextrus_payments.errors import ConfigurationError
 from vextrus_payments_sandbox.admin import OWN_HOST
 
 LOOPBACK: Final = "127.0.0.1"
@@ -131,6 +134,27 @@ class Place:
         if address is None or address.is_unspecified:
             return False
         return address in (self.address, _arrived_at(scope))
+
+
+async def check_reachable(bound: socket.socket, url: str) -> None:
+    """Connect once to what listens on `bound`: a container or a namespace may have its loopback interface down.
+
+    Raises :class:`ConfigurationError`.
+    """
+    parts = urlsplit(url)
+    problem = ""
+    try:
+        _, writer = await asyncio.open_connection(parts.hostname, bound.getsockname()[1])
+    except OSError as error:
+        problem = error.strerror or str(error)
+    else:
+        writer.close()
+        return
+    raise ConfigurationError(
+        f"The sandbox listens at {url}, and this machine cannot reach it there ({problem}).",
+        code="sandbox_unreachable",
+        next_step="Bring the loopback interface up (on Linux: ip link set lo up).",
+    )
 
 
 def loopback_socket(port: int, host: str = LOOPBACK) -> socket.socket:

@@ -21,13 +21,14 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vextrus_payments.clock import Clock, Sleeper
+from vextrus_payments.errors import ConfigurationError
 from vextrus_payments_sandbox import sns
 from vextrus_payments_sandbox.app import create_app, version
 from vextrus_payments_sandbox.building import prepare
 from vextrus_payments_sandbox.delivery import Courier
 from vextrus_payments_sandbox.exchange import ABORT, RESET, Exchange
 from vextrus_payments_sandbox.gateways import DEFAULT, TOPICS
-from vextrus_payments_sandbox.listening import LOOPBACK, OwnHostsOnly, Place
+from vextrus_payments_sandbox.listening import LOOPBACK, OwnHostsOnly, Place, check_reachable
 from vextrus_payments_sandbox.seeding import Scenario, play
 from vextrus_payments_sandbox.standing import StandingClock
 from vextrus_payments_sandbox.subscriptions import checked_endpoint
@@ -270,6 +271,12 @@ class SandboxServer:
                 await self._task
                 raise RuntimeError("the sandbox's server ended before it had started")
             await asyncio.sleep(0.005)
+        try:
+            await check_reachable(bound, place.url(bound))
+        except ConfigurationError:
+            self._server.should_exit = True
+            await self._task
+            raise
         self._url = place.url(bound)
         self.courier.base_url = self._url
         self.courier.resume()

@@ -3,13 +3,16 @@
 import asyncio
 import copy
 import dataclasses
+import json
+import shutil
+import subprocess
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cli.running import User
+from tests.cli.running import COMMAND, PATIENCE_S, User
 from vextrus_payments import cli
 from vextrus_payments.money import Money
 from vextrus_payments.outcomes import Paid
@@ -309,3 +312,26 @@ def test_nagads_faults_are_its_own(user: User) -> None:
     assert user.run("demo", "--gateway", "rocket").code == 2
     shown = user.run("demo", "--gateway", "nagad")
     assert shown.code == 0 and "One Nagad payment" in shown.out and "Calls to Nagad" in shown.out
+
+
+def _without_loopback() -> bool:
+    """Whether a command can be run here in a network of its own, in which no interface is up."""
+    unshare = shutil.which("unshare")
+    return (
+        unshare is not None and subprocess.run([unshare, "-n", "true"], capture_output=True).returncode == 0
+    )
+
+
+@pytest.mark.skipif(not _without_loopback(), reason="nobody here may take the network away from a command")
+@pytest.mark.parametrize("command", [("demo",), ("demo", "--json"), ("sandbox", "serve", "--port", "0")])
+def test_a_machine_without_loopback_is_told_so(command: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        ["unshare", "-n", *COMMAND, *command], capture_output=True, text=True, timeout=PATIENCE_S
+    )
+    assert done.returncode == 2 and "bug" not in done.stderr
+    (told,) = done.stderr.splitlines()
+    assert "cannot reach it there (Network is unreachable). No money moved." in told and "loopback" in told
+    if "--json" in command:
+        assert json.loads(done.stdout)["error"]["code"] == "sandbox_unreachable"
+    else:
+        assert done.stdout == ""
