@@ -48,6 +48,9 @@ class StateAdmin:
                         "name": one.name,
                         "account": one.account,
                         "balance": to_text(books.balance(one.account)),
+                        "more": {
+                            named: to_text(books.balance(account)) for named, account in one.more.items()
+                        },
                         "currency": CURRENCY,
                         "client": dict(one.facts),
                     }

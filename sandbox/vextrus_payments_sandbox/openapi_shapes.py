@@ -211,6 +211,11 @@ _ANSWERS: Final[Mapping[str, Json]] = {
                         "name": TEXT,
                         "account": TEXT,
                         "balance": AMOUNT,
+                        "more": {
+                            "type": "object",
+                            "additionalProperties": AMOUNT,
+                            "description": "balances of its other accounts, by what they are called",
+                        },
                         "currency": _CURRENCY,
                         "client": _TEXTS,
                     }

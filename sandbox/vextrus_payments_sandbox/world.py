@@ -166,6 +166,8 @@ class MerchantFacts:
     """Where its money lies in the books."""
     facts: Mapping[str, str]
     """As :meth:`SandboxGateway.describe`."""
+    more: Mapping[str, str] = field(default_factory=dict)
+    """Other accounts of its: what each is called -> its name in the books."""
 
 
 def checked_merchant(name: str, known: Collection[str]) -> str:

@@ -403,6 +403,18 @@ async def test_payouts_are_no_payments_and_are_in_the_record(shop: Shop, payer: 
     assert call["title"] == "payout: 200"
 
 
+async def test_the_disbursement_account_is_shown_once_it_is_in_use(shop: Shop, payer: Payer) -> None:
+    async def shown() -> tuple[dict[str, str], bool]:
+        merchants = (await shop.http.get("/_sandbox/merchants")).json()["merchants"]
+        page = (await shop.http.get("/wallets")).text
+        ours = next(one["more"] for one in merchants if one["gateway"] == "bkash")
+        return ours, "SandboxMerchant, disbursement" in page
+
+    assert await shown() == ({}, False)
+    await payer.b2c("500")
+    assert await shown() == ({"disbursement": "99500.00"}, True)
+
+
 async def test_payouts_outlive_a_restart(tmp_path: Path, clock: FakeClock) -> None:
     path, told = tmp_path / "state.db", []
     payout_id, token = "", ""

@@ -143,7 +143,12 @@ class BkashSandbox:
     def merchants_at(self, url: str) -> Sequence[MerchantFacts]:
         """Every merchant."""
         return [
-            MerchantFacts(one.name, merchant_account(GATEWAY, one.till), _facts(one, url))
+            MerchantFacts(
+                one.name,
+                merchant_account(GATEWAY, one.till),
+                _facts(one, url),
+                self.rules.payouts.more_of(one),
+            )
             for one in self.merchants.values()
         ]
 

@@ -194,6 +194,11 @@ class PayoutRules:
         names = {collection: p.ACCOUNT_COLLECTION, disbursement: p.ACCOUNT_DISBURSEMENT}
         return [Account(names[account], balance, now) for account, balance in balances.items()]
 
+    def more_of(self, merchant: Merchant) -> Mapping[str, str]:
+        """The disbursement account, once it is in use."""
+        account = disbursement_account(merchant)
+        return {"disbursement": account} if self.world.books.knows(account) else {}
+
     def _disbursement(self, merchant: Merchant) -> str:
         """The account that payouts are paid from; the bank fills it when it is first asked for."""
         account = disbursement_account(merchant)

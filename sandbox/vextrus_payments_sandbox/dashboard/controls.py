@@ -60,10 +60,17 @@ class Controls(Frame):
         tills: list[dict[str, str]] = []
         for gateway, merchants in self._merchants(request):
             for one in merchants:
-                balance = reading.money(self.world.books.balance(one.account))
-                tills.append(
-                    {"id": f"m{len(tills)}", "gateway": gateway, "name": one.name, "balance": balance}
-                )
+                for called, account in {"": one.account, **one.more}.items():
+                    words = [one.name, called] if called else [one.name]
+                    tills.append(
+                        {
+                            # by name, for an account may come in between while the page is open
+                            "id": "-".join(("m", gateway, *words)),
+                            "gateway": gateway,
+                            "name": ", ".join(words),
+                            "balance": reading.money(self.world.books.balance(account)),
+                        }
+                    )
         return tills
 
     def _merchants(self, request: Request) -> Iterator[tuple[str, Sequence[MerchantFacts]]]:
