@@ -6,7 +6,7 @@ table; tests/flows/test_fault_matrix.py plays every cell with the whole engine a
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -14,7 +14,8 @@ from vextrus_payments.capabilities import Capabilities, Completion, Feature
 from vextrus_payments.gateways.bkash.dialect import ApiVersion
 from vextrus_payments.gateways.bkash.manners import capabilities_of
 from vextrus_payments.gateways.bkash.steps import RefundApi
-from vextrus_payments.gateways.nagad.manners import CAPABILITIES
+from vextrus_payments.gateways.nagad.manners import CAPABILITIES as NAGAD
+from vextrus_payments.gateways.sslcommerz.manners import CAPABILITIES as SSLCOMMERZ
 from vextrus_payments.testing.faulty import Fault
 from vextrus_payments.wire import Safety
 
@@ -37,6 +38,7 @@ class Later(StrEnum):
     DONE = "done, once"
     FOUND = "the look-up finds it done, once"
     AGAIN = "proven not done; the same call does it, once"
+    PERSON = "unknown until a person reads the gateway's panel and answers; its amount stays reserved"
 
 
 Cell = tuple[Now, Later]
@@ -63,6 +65,11 @@ ONCE: Final[Mapping[Fault, Cell]] = {
 #: A refund that is not seen is never proven absent where the gateway knows no id of ours: only a person, or its showing
 #: up, ends that. What never left is told apart by the driver's own proof.
 REFUND_UNPROVEN: Final = "unknown until the gateway shows it or a person answers; its amount stays reserved"
+#: The same where no look-up ever finds a refund whose answer was lost.
+NEVER_FOUND: Final[Mapping[Fault, Cell]] = {
+    **_HARMLESS,
+    **dict.fromkeys((*_DONE_UNSEEN, *_NOT_DONE_UNSEEN), (Now.UNKNOWN, Later.PERSON)),
+}
 #: A session: a lost answer means a fresh one. Here each of the three tries of one call is hit.
 DISPOSABLE: Final[Mapping[Fault, Cell]] = {
     fault: ((Now.RETRIED, Later.DONE) if fault is Fault.TOKEN_ONCE else (Now.NO_SESSION, Later.AGAIN))
@@ -97,6 +104,10 @@ class Step:
     """Which of the verb's requests of this safety is hit: a gateway may need several for one session."""
     unproven: bool = False
     """Not seeing it never proves that it was not done."""
+    is_baseline: bool = False
+    """It says what was there before a refund."""
+    of_acceptance: bool = False
+    """It asks how something ended that the gateway has only accepted."""
 
 
 STEPS: Final = (
@@ -124,6 +135,7 @@ STEPS: Final = (
         safety=Safety.READ,
         expected=BASELINE,
         needs=Feature.REFUND_STATUS,
+        is_baseline=True,
     ),
     Step(
         name="look at the payment before a refund",
@@ -132,6 +144,7 @@ STEPS: Final = (
         expected=BASELINE,
         needs=Feature.REFUND,
         lacks=Feature.REFUND_STATUS,
+        is_baseline=True,
     ),
     Step(
         name="refund",
@@ -147,6 +160,14 @@ STEPS: Final = (
         safety=Safety.READ,
         expected=READ,
         needs=Feature.REFUND_STATUS,
+    ),
+    Step(
+        name="ask how an accepted refund ended",
+        verb="refund_status",
+        safety=Safety.READ,
+        expected=READ,
+        needs=Feature.REFUND,
+        of_acceptance=True,
     ),
     Step(
         name="open an agreement",
@@ -194,6 +215,9 @@ class Played:
     capabilities: Capabilities
     opening_calls: int = 1
     """How many requests make one session."""
+    accepts_refunds: bool = False
+    """A refund is only accepted at first, and asked for by the id of its acceptance: there is nothing to look at
+    before, and no way to find one whose acceptance was lost."""
     tokens: bool = False
     """Whether it has a front door that rejects tokens."""
     bench: str = ""
@@ -212,8 +236,13 @@ GATEWAYS: Final = (
         bench="bkash-v2",
         other_product_of="bKash",
     ),
-    Played("nagad", "Nagad", CAPABILITIES, opening_calls=2),
+    Played("nagad", "Nagad", NAGAD, opening_calls=2),
+    Played("sslcommerz", "SSLCommerz", SSLCOMMERZ, accepts_refunds=True),
 )
+ELSEWHERE: Final[Mapping[str, str]] = {
+    "bkash_recurring": "it collects by itself; nothing of ours opens a payment there (tests/gateways/bkash/recurring)",
+}
+"""Installed, and without a matrix of payments: why, and where it is proven."""
 _TOKENS: Final = frozenset({Fault.TOKEN_ONCE, Fault.TOKEN_ALWAYS})
 
 
@@ -222,12 +251,14 @@ def steps_of(gateway: Played) -> tuple[Step, ...]:
     can = gateway.capabilities.can
     executes = gateway.capabilities.completion is Completion.MERCHANT_EXECUTES
     return tuple(
-        step
+        replace(step, expected=NEVER_FOUND) if step.unproven and gateway.accepts_refunds else step
         for step in STEPS
         if (step.needs is None or can(step.needs))
         and not (step.lacks is not None and can(step.lacks))
         and (executes or not step.only_if_merchant_executes)
         and step.call <= gateway.opening_calls
+        and not (step.is_baseline and gateway.accepts_refunds)
+        and step.of_acceptance <= gateway.accepts_refunds
     )
 
 

@@ -13,6 +13,7 @@ from vextrus_payments import Money, Paid, PaymentRequest, Payments, PaymentSessi
 from vextrus_payments.config import GatewayConfig
 from vextrus_payments.gateways.bkash import BkashConfig
 from vextrus_payments.gateways.nagad import NagadConfig
+from vextrus_payments.gateways.sslcommerz import SslcommerzConfig
 from vextrus_payments.payment import ConsentRequest, Intent
 from vextrus_payments.records import Agreement
 from vextrus_payments.secret import Secret
@@ -36,6 +37,8 @@ class Bench(ABC):
     name: str
     shown: type = Pending
     """What a look-up brings once the payer is done on the page."""
+    accepts_refunds: bool = False
+    """A refund is only accepted at first; then it is asked for."""
     token_rejected: WireResponse | None = None
 
     def __init__(self, app: Any, client: httpx.AsyncClient, clock: FakeClock) -> None:
@@ -154,7 +157,23 @@ class NagadBench(Bench):
         )
 
 
-BENCHES = {"bkash": BkashBench, "bkash-v2": BkashV2Bench, "nagad": NagadBench}
+class SslcommerzBench(Bench):
+    """SSLCommerz: one form makes a page, a validation proves a payment, an accepted refund is asked for."""
+
+    name = "sslcommerz"
+    shown = Paid
+    accepts_refunds = True
+
+    def config(self, told: dict[str, str]) -> GatewayConfig:
+        return SslcommerzConfig(
+            api_url=told["base_url"],
+            callback_url="http://127.0.0.1:9/return",
+            store_id=told["store_id"],
+            store_password=Secret(told["store_password"]),
+        )
+
+
+BENCHES = {"bkash": BkashBench, "bkash-v2": BkashV2Bench, "nagad": NagadBench, "sslcommerz": SslcommerzBench}
 
 
 @asynccontextmanager

@@ -5,10 +5,21 @@ from typing import Any
 import pytest
 
 from scripts.fault_matrix import TARGET, document
-from tests.flows.fault_matrix import GATEWAYS, Later, Now, Played, Step, cells, steps_of, words
+from tests.flows.fault_matrix import ELSEWHERE, GATEWAYS, Later, Now, Played, Step, cells, steps_of, words
 from tests.flows.faulty_bench import CONSENT, Act, Bench, bench_open
 from tests.flows.shop import LONG_S
-from vextrus_payments import Declined, GatewayError, Paid, PaymentSession, Pending, Refunded, Unknown
+from vextrus_payments import (
+    Declined,
+    GatewayError,
+    Money,
+    Paid,
+    PaymentSession,
+    Pending,
+    Refunded,
+    ResolutionVerdict,
+    ResolveRequest,
+    Unknown,
+)
 from vextrus_payments.capabilities import Feature
 from vextrus_payments.errors import Effect
 from vextrus_payments.gateways.registry import installed_gateways
@@ -34,7 +45,9 @@ async def prepared(bench: Bench, verb: str) -> tuple[Act, Act]:
     payment_id = await bench.approved(Intent.AUTHORIZATION if verb in ("capture", "void") else Intent.SALE)
     if verb in ("capture", "void", "refund", "refund_status"):
         await pay.execute(payment_id)
-    if verb == "refund_status":
+    if verb == "refund_status" and bench.accepts_refunds:
+        await pay.refund(bench.refund(payment_id))
+    elif verb == "refund_status":
         # One whose answer got lost, and that the gateway did: there is something to look up.
         bench.line.mend()
         bench.line.break_next(Fault.LOST_AFTER, Safety.ONCE)
@@ -73,13 +86,15 @@ def is_done(verb: str, found: Any) -> bool:
         "refund": Refunded,
         "refund_status": Refunded,
     }
-    return isinstance(found, wanted[verb])
+    accepted = verb == "refund" and isinstance(found, Pending) and found.sent
+    return accepted or isinstance(found, wanted[verb])
 
 
 def told(step: Step, found: Any) -> Now:
     """What the caller was told, as the matrix calls it."""
     if step.safety is Safety.READ and step.verb != "refund":
-        known = isinstance(found, Unknown) if step.verb == "refund_status" else is_done(step.verb, found)
+        before = Pending if step.of_acceptance else Unknown
+        known = isinstance(found, before) if step.verb == "refund_status" else is_done(step.verb, found)
         return Now.AS_KNOWN if known else Now.DONE
     if is_done(step.verb, found):
         return Now.DONE
@@ -145,6 +160,12 @@ async def _later(step: Step, fault: Fault, bench: Bench, act: Act, look: Act, be
         assert isinstance(found, bench.shown), "what the payer did on the page"
     elif later in (Later.DONE, Later.FOUND):
         assert is_done(step.verb, found), found
+    elif later is Later.PERSON:
+        assert isinstance(found, Unknown), "there is nothing to ask by"
+        assert isinstance(await tried(act), Unknown), "and it is never sent again"
+        await _answered_by_a_person(bench, made=fault in DONE)
+        assert bench.moved() - before == (fault in DONE)
+        return
     elif step.unproven and step.expected[fault][0] is Now.UNKNOWN:
         assert isinstance(found, Unknown), "not seeing a refund proves nothing"
         assert isinstance(await tried(act), Unknown)
@@ -160,6 +181,27 @@ async def _later(step: Step, fault: Fault, bench: Bench, act: Act, look: Act, be
         assert fault in DONE
 
 
+async def _answered_by_a_person(bench: Bench, *, made: bool) -> None:
+    """Who reads the panel says how the refund ended, and that settles it."""
+    assert bench.session is not None
+    history = await bench.payments.history(bench.session.payment_id)
+    given = [line for line in bench.world.books.movements if line.kind == "refund"]
+    await bench.payments.resolve(
+        ResolveRequest(
+            payment_id=bench.session.payment_id,
+            verdict=ResolutionVerdict.MADE if made else ResolutionVerdict.NOT_MADE,
+            actor="rahima",
+            reason="It stands so in the panel.",
+            evidence=("the panel's list of refunds",),
+            reviewed_version=history.facts.payment.version,
+            operation_id="r-1",
+            transaction_id=given[0].transaction_id if made else None,
+            amount=Money("30") if made else None,
+        )
+    )
+    assert isinstance(await bench.payments.refund_status("r-1"), Refunded if made else Declined)
+
+
 @pytest.mark.parametrize("gateway", GATEWAYS, ids=lambda gateway: gateway.title)
 def test_no_cell_is_missing(gateway: Played) -> None:
     for step, fault in cells(gateway):
@@ -172,7 +214,7 @@ def test_no_cell_is_missing(gateway: Played) -> None:
 
 
 def test_every_gateway_has_a_matrix() -> None:
-    assert {gateway.name for gateway in GATEWAYS} == set(installed_gateways())
+    assert {gateway.name for gateway in GATEWAYS} == set(installed_gateways()) - ELSEWHERE.keys()
 
 
 def test_the_published_matrix_is_current() -> None:
