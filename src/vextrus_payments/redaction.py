@@ -45,8 +45,8 @@ SAFE_FIELDS: Final = frozenset(
     completedtime initiationtime agreementcreatetime agreementexecutetime agreementvoidtime originaltrxcompletedtime
     expiresin tokentype sku payertype organizationshortcode orderid
     apiconnect tranid transid valid banktranid trandate validatedon storeamount currencytype currencyamount
-    currencyrate risklevel risktitle cardtype cardbrand nooftransfound refundrefid initiatedon refundedon invoiceid
-    invoicerefer paymentstatus
+    currencyrate risklevel risktitle cardtype cardbrand nooftransfound refundrefid refundtransid initiatedon refundedon
+    invoiceid invoicerefer paymentstatus totalamount
     """.split()
 )
 #: Those of them whose values are sentences.

@@ -2,12 +2,18 @@
 
 import asyncio
 from datetime import datetime
+from typing import Final
+from urllib.parse import parse_qsl
 
 from vextrus_payments.errors import NotSentError, PaymentsError
 from vextrus_payments.records import Exchange
-from vextrus_payments.redaction import redact_json_body, redact_url
+from vextrus_payments.redaction import redact_json_body, redact_mapping, redact_url
 from vextrus_payments.transport import sent_before_cancel
-from vextrus_payments.wire import Send, Sent, WireResponse
+from vextrus_payments.wire import Send, Sent, WireRequest, WireResponse
+
+_FORM: Final = "application/x-www-form-urlencoded"
+_FIELDS_MAX: Final = 200
+_TEXT_MAX: Final = 64 * 1024
 
 
 def exchange_of(
@@ -17,7 +23,7 @@ def exchange_of(
     response: WireResponse | None,
     failure: BaseException | None,
 ) -> Exchange:
-    """The line of one try: bodies by allow-list, no headers, no query.
+    """The line of one try: bodies, forms and queries by allow-list, no headers, and no query in the address.
 
     Args:
         response: the answer, if one came; else
@@ -42,8 +48,28 @@ def exchange_of(
         url=redact_url(send.request.url),
         sent=sent,
         status=None if response is None else response.status,
-        request=redact_json_body(send.request.body),
+        request=_asked(send.request),
         answer={} if response is None else redact_json_body(response.body),
         error=error,
         elapsed_ms=round(elapsed_s * 1000),
     )
+
+
+def _asked(request: WireRequest) -> dict[str, str]:
+    """What was asked for, field by field: some gateways take JSON, some a form, and some a query alone."""
+    _, _, query = request.url.partition("?")
+    said = _fields(query) if query else {}
+    is_form = any(
+        name.lower() == "content-type" and value.startswith(_FORM) for name, value in request.headers
+    )
+    if is_form and len(request.body) <= _TEXT_MAX:
+        return said | _fields(request.body.decode("utf-8", "replace"))
+    return said | redact_json_body(request.body)
+
+
+def _fields(text: str) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_FIELDS_MAX)
+    except ValueError:  # more than anybody sends
+        return {}
+    return redact_mapping(dict(pairs))

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.gateways.sslcommerz.hand import NOW, PASSWORD, STORE, posted
+from tests.gateways.sslcommerz.hand import NOW, PASSWORD, STORE, posted, refund_call
 from tests.gateways.sslcommerz.little import Little
 from vextrus_payments import (
     Declined,
@@ -23,9 +23,10 @@ from vextrus_payments import (
 )
 from vextrus_payments.events import PaymentEvent
 from vextrus_payments.gateways.sslcommerz import SslcommerzConfig
+from vextrus_payments.gateways.sslcommerz.refunds import refund_number
 from vextrus_payments.ledger import LedgerEntry
 from vextrus_payments.records import Flag, PaymentState
-from vextrus_payments.secret import Secret
+from vextrus_payments.secret import MASK, Secret
 from vextrus_payments.testing import FakeClock, FakeEntropy, FakeSleeper, ScriptedTransport
 
 
@@ -304,3 +305,27 @@ async def test_a_lost_answer_stays_unknown_and_nothing_is_sent_again(shop: Shop)
     assert shop.little.calls("refund") == 1 and shop.little.calls("refund_query") == 0
     await shop.payments.deliver()
     assert not any("refund" in entry.id for entry in shop.entries)
+
+
+async def test_the_payment_log_says_by_which_number_a_refund_whose_answer_got_lost_was_asked_for(
+    shop: Shop,
+) -> None:
+    """Whoever looks for it in SSLCommerz's panel needs that number; the password beside it he must not see."""
+    session = await paid(shop)
+    shop.little.lose = {"refund"}
+    await shop.payments.refund(part(session))
+    history = await shop.payments.history(session.payment_id)
+    (asked,) = [one for attempt in history.attempts for one in attempt.exchanges if one.operation == "refund"]
+    assert asked.request["refund_trans_id"] == refund_number_of(session)
+    assert asked.request["refund_amount"] == "40.00" and asked.request["bank_tran_id"] == "bank1"
+    assert asked.request["store_passwd"] == MASK and "?" not in asked.url.removesuffix("?…")
+    (opened,) = [
+        one for attempt in history.attempts for one in attempt.exchanges if one.operation == "session"
+    ]
+    assert opened.request["total_amount"] == "100.00" and opened.request["store_passwd"] == MASK
+    assert opened.request["cus_name"] == MASK
+
+
+def refund_number_of(session: PaymentSession) -> str:
+    call = refund_call(operation_id="r1", transaction_id="bank1", gateway_reference=session.gateway_reference)
+    return refund_number(call)
