@@ -60,12 +60,15 @@ _VERBS: Final[Mapping[OperationKind, str]] = {
     OperationKind.REFUND: "The refund",
     OperationKind.AGREEMENT: "The agreement",
     OperationKind.PAYOUT: "The payout",
+    OperationKind.TRANSFER: "The transfer",
 }
 _CAME: Final[Mapping[ReceiptKind, str]] = {
     ReceiptKind.PAYMENT: "came in",
     ReceiptKind.REFUND: "went back",
     ReceiptKind.REVERSAL: "was taken back",
     ReceiptKind.PAYOUT: "was paid out",
+    ReceiptKind.TRANSFER: "was moved to the disbursement account",
+    ReceiptKind.TRANSFER_BACK: "was moved back to the collection account",
 }
 #: At one and the same moment: what was intended, what was sent, what came of it, what was booked, what was said.
 _RANK: Final = {
