@@ -35,12 +35,15 @@ _COMMAND_LINE = (
 
 def config_models() -> list[type[GatewayConfig]]:
     """The configuration model of each gateway, in the order of their names."""
+    root = vextrus_payments.gateways.__name__
     packages = sorted(
-        found.name for found in pkgutil.iter_modules(vextrus_payments.gateways.__path__) if found.ispkg
+        found.name
+        for found in pkgutil.walk_packages(vextrus_payments.gateways.__path__, f"{root}.")
+        if found.ispkg
     )
     models: list[type[GatewayConfig]] = []
     for name in packages:
-        module = importlib.import_module(f"vextrus_payments.gateways.{name}.config")
+        module = importlib.import_module(f"{name}.config")
         models += [
             thing
             for thing in vars(module).values()
@@ -53,9 +56,13 @@ def config_models() -> list[type[GatewayConfig]]:
 
 def example() -> str:
     """The whole file."""
-    parts = [_HEAD]
+    parts, named = [_HEAD], set()
     for model in config_models():
-        parts.append(_section(model.__module__.split(".")[-2], model.env_rows()))
+        title = " ".join(model.__module__.split(".")[2:-1])
+        # Two products of one gateway may read the same variable: it is told where it comes first.
+        rows = [row for row in model.env_rows() if row.name not in named]
+        named |= {row.name for row in rows}
+        parts.append(_section(title, iter(rows)))
     parts.append(_section("vextrus-pay", iter(_COMMAND_LINE)))
     return "\n".join(parts)
 

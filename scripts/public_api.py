@@ -20,8 +20,8 @@ def public_modules() -> list[str]:
     parts = [f"{PACKAGE}.{part}" for part in _PUBLIC_PARTS if importlib.util.find_spec(f"{PACKAGE}.{part}")]
     gateways = importlib.import_module(f"{PACKAGE}.gateways")
     adapters = [
-        f"{gateways.__name__}.{found.name}"
-        for found in pkgutil.iter_modules(gateways.__path__)
+        found.name
+        for found in pkgutil.walk_packages(gateways.__path__, f"{gateways.__name__}.")
         if found.ispkg
     ]
     return [PACKAGE, *sorted(parts + adapters)]

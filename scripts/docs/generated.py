@@ -17,6 +17,7 @@ from typing import Final
 from vextrus_payments.capabilities import Absence, Capabilities, Completion, Feature, RefundCorrelation
 from vextrus_payments.gateways.bkash import manners as bkash
 from vextrus_payments.gateways.bkash.dialect import ApiVersion
+from vextrus_payments.gateways.bkash.recurring import manners as recurring
 from vextrus_payments.gateways.bkash.steps import RefundApi
 from vextrus_payments.gateways.nagad import manners as nagad
 from vextrus_payments.gateways.sslcommerz import manners as sslcommerz
@@ -37,6 +38,7 @@ GATEWAYS: Final[Mapping[str, tuple[str, Capabilities]]] = {
     "bkash": ("bKash", bkash.capabilities_of(RefundApi.V2)),
     "nagad": ("Nagad", nagad.CAPABILITIES),
     "sslcommerz": ("SSLCommerz", sslcommerz.CAPABILITIES),
+    "bkash_recurring": ("bKash recurring", recurring.CAPABILITIES),
 }
 
 #: Other products of a gateway: the same adapter, by a setting, with capabilities of their own.
@@ -83,7 +85,9 @@ FEATURES: Final[Mapping[Feature, str]] = {
     Feature.REFUND_STATUS: "list a payment's refunds at the gateway",
     Feature.SEARCH: "search by transaction id",
     Feature.AGREEMENTS: "agreements (a payer's standing consent)",
+    Feature.SUBSCRIPTIONS: "subscriptions (it collects by itself)",
     Feature.PAYOUTS: "payouts",
+    Feature.BALANCE: "the balance of the merchant's accounts",
 }
 _COMPLETION: Final[Mapping[Completion, str]] = {
     Completion.MERCHANT_EXECUTES: "your server, by `execute`, once the payer has approved",
@@ -131,6 +135,7 @@ _ALPHABETS: Final[Mapping[str, str]] = {
     bkash.ORDER_ID.characters: "visible ASCII without `<`, `>`, `&`",
     nagad.ORDER_ID.characters: "letters and digits",
     sslcommerz.ORDER_ID.characters: "letters, digits, `_`, `.`, `-`",
+    recurring.ORDER_ID.characters: "bKash's own, under ours of the subscription",
 }
 
 

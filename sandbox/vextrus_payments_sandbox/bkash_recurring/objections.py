@@ -13,7 +13,7 @@ RULES: Final = (
         "A refund is answered by HTTP 200 alone and told by a message later; whoever heard neither does not know "
         "whether money went back.",
         "Look the payment up before anything else; never send the refund again.",
-        "bkash §7",
+        "bkash_recurring §7",
     ),
     Rule(
         "headers",
@@ -21,7 +21,7 @@ RULES: Final = (
         "calls without {names}",
         "The guide wants them on every call; today some routes do without.",
         "Send version, channelId and timeStamp with every call.",
-        "bkash §7",
+        "bkash_recurring §7",
     ),
     Rule(
         "stale_time",
@@ -29,7 +29,7 @@ RULES: Final = (
         "timeStamp more than 5 minutes off",
         "It is there against replays: a clock that is wrong gets every call refused one day.",
         "Send the time of the call itself, in UTC, from a clock that is kept right.",
-        "bkash §7",
+        "bkash_recurring §7",
     ),
     Rule(
         "no_reason",
@@ -37,7 +37,7 @@ RULES: Final = (
         "cancelled without a reason",
         "The API's own description calls the reason required.",
         "Send ?reason= with every cancellation.",
-        "bkash §7",
+        "bkash_recurring §7",
     ),
 )
 UNSEEN: Final = (
