@@ -18,6 +18,7 @@ from vextrus_payments_sandbox import create_app
 from vextrus_payments_sandbox.state import Codec, NotPlainError
 
 BASE = "http://127.0.0.1:28600"
+CHECKOUT, PAYOUT = "/v1.2.0-beta/checkout", "/v1.2.0-beta/tokenized/payout"
 WALLETS = ("01770618575", "01929918378", "01823074817", "01823074818", "01900000006", "01900000009")
 ACTS = (
     *("create", "approve", "cancel", "execute", "query", "refund", "hold", "capture", "void", "agree"),
@@ -33,6 +34,7 @@ ACTS = (
         "grant",
         "reset",
     ),
+    *("checkout", "v2", "v2_agree", "pay_out", "pay_out_by_id", "transfer"),
 )
 Act = tuple[str, int, int]
 acts = st.lists(
@@ -99,6 +101,12 @@ class Life:
                     "reason": "r",
                 }
                 await self._try(shop, "payment/refund", {**ask, **wish})
+            case "checkout":
+                await self._checkout(shop, which, amount)
+            case "v2" | "v2_agree":
+                await self._create_v2(shop, act, amount)
+            case "pay_out" | "pay_out_by_id" | "transfer":
+                await self._pay_out(shop, act, which, amount)
             case "nagad":
                 started = await nagad.started()
                 await nagad.complete(*started, f"{amount}")
@@ -115,6 +123,38 @@ class Life:
                     self.nagad.clear()
             case _:
                 await self._control(shop, act, which, amount)
+
+    async def _checkout(self, shop: Shop, which: int, amount: int) -> None:
+        shop.invoices += 1
+        wish = {"amount": f"{amount}", "currency": "BDT", "intent": "sale"}
+        wish["merchantInvoiceNumber"] = f"INV-{shop.invoices}"
+        made = await shop.ask(f"{CHECKOUT}/payment/create", wish)
+        if which % 2 and "paymentID" in made:
+            await self._try(shop, f"{CHECKOUT}/payment/execute/{made['paymentID']}", {})
+
+    async def _create_v2(self, shop: Shop, act: str, amount: int) -> None:
+        shop.invoices += 1
+        wish = {"payerReference": f"payer-{amount % 3}", "callbackURL": "http://127.0.0.1:9/return"}
+        if act == "v2":
+            wish |= {"amount": f"{amount}", "currency": "BDT", "intent": "sale", "subMerchantName": "Corner"}
+            wish["merchantInvoiceNumber"] = f"INV-{shop.invoices}"
+        made = await shop.ask(
+            f"/v2/tokenized-checkout/{'payment' if act == 'v2' else 'agreement'}/create", wish
+        )
+        self.bkash.append(made["paymentId" if act == "v2" else "agreementId"])
+
+    async def _pay_out(self, shop: Shop, act: str, which: int, amount: int) -> None:
+        body = {"amount": f"{amount}", "currency": "BDT", "receiverMSISDN": WALLETS[which]}
+        body["merchantInvoiceNumber"] = f"OUT-{amount % 5}"
+        if act == "pay_out":
+            await self._try(shop, f"{CHECKOUT}/payment/b2cPayment", body)
+        elif act == "transfer":
+            body["transferType"] = "Collection2Disbursement" if which % 2 else "Disbursement2Collection"
+            await self._try(shop, f"{CHECKOUT}/payment/intraAccountTransfer", body)
+        else:
+            asked = await shop.ask(f"{PAYOUT}/initiate", {"type": "B2C", "reference": "salary"})
+            if which % 3:
+                await self._try(shop, f"{PAYOUT}/b2c", body | {"payoutID": asked["payoutID"]})
 
     async def _try(self, shop: Shop, path: str, body: Any) -> None:
         try:
@@ -151,11 +191,20 @@ class Life:
         listed = [one.as_json() for one in world.payments(500).rows]
         rules, nagad = world.gateways["bkash"].rules, world.gateways["nagad"].rules
         lying = rules.holdings
-        kept = (lying.payments, lying.agreements, lying.walk_ins, nagad.payments, world.wallets)
+        paid_out = rules.payouts
+        kept = (
+            paid_out.payouts,
+            lying.payments,
+            lying.agreements,
+            lying.walk_ins,
+            nagad.payments,
+            world.wallets,
+        )
         notes = {name: gateway.notes() for name, gateway in world.gateways.items()}
         plans = self.app.state.faults.as_json(), self.app.state.faults.magic
         record = [one.as_json() for one in world.record.entries()]
         indexes = (
+            *(sorted(paid_out.by_trx), sorted(paid_out.invoices.items()), sorted(lying.consents.items())),
             *(sorted(lying.by_trx), sorted(lying.debits.items()), sorted(lying.invoices)),
             *(sorted(nagad._order_days), sorted(one.reference for one in nagad._under_way)),
         )
@@ -207,6 +256,14 @@ async def told(first: Sequence[Act], second: Sequence[Act], path: Path) -> None:
 @example(
     first=[("nagad", 0, 50), ("nagad_pay", 5, 1), ("clock", 0, 4), ("agree", 0, 1), ("approve", 0, 4)],
     second=[("clock", 0, 300), ("execute", 0, 1), ("walk_in", 0, 7)],
+)
+@example(
+    first=[
+        *(("v2", 0, 70), ("v2_agree", 0, 3), ("approve", 1, 4), ("execute", 1, 1), ("approve", 0, 4)),
+        *(("checkout", 1, 60), ("checkout", 2, 61), ("transfer", 1, 30), ("pay_out", 0, 50)),
+        *(("pay_out_by_id", 0, 1), ("pay_out_by_id", 1, 7)),
+    ],
+    second=[("execute", 0, 1), ("transfer", 0, 20), ("pay_out", 1, 50), ("v2_agree", 0, 3)],
 )
 @given(first=acts, second=acts)
 def test_written_and_read_is_the_same(first: list[Act], second: list[Act]) -> None:
