@@ -1,9 +1,9 @@
 """The sandbox under load, over loopback: `python -m bench.sandbox_load [--seconds 60] [--payments 100000]`.
 
-1. `--seconds` at 30 payments a second, each with its page walked as a payer does it: grant (once), create, the page,
-   wallet, code, PIN, execute.
-2. `--seconds` at 150 payments a second, approved by the admin API: create, approve, execute.
-3. The dashboard of a sandbox that holds `--payments` payments.
+1. `--seconds` at 30 payments a second, each with its page walked as a payer does it: at bKash grant (once), create, the
+   page, wallet, code, PIN, execute; every second one at Nagad: initialize, complete, the page, verify.
+2. `--seconds` at 150 payments a second, at both gateways, approved by the admin API.
+3. The dashboard of a sandbox that holds `--payments` payments: left alone, and while 30 payments a second are made.
 
 The sandbox is `vextrus-pay sandbox serve`, a process of its own with nothing changed; 200 wallets come by its own API.
 Payments begin when they are due, whether or not those before have ended, and their time counts from then. Judged: no
@@ -19,7 +19,6 @@ import asyncio
 import json
 import math
 import os
-import re
 import subprocess
 import sys
 import time
@@ -27,19 +26,19 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from html import unescape
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from bench import machine, table
-from bench.loopback_client import Answer, Client, WireError
+from bench.load_nagad import NagadShop
+from bench.load_page import WALLETS, walk, wallet_of
+from bench.loopback_client import Client, WireError
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 LATEST: Final = ROOT / "bench" / "results" / "sandbox_load.json"
 BEGIN: Final = "<!-- sandbox-load:begin: written by `make bench-sandbox`, do not edit -->"
 END: Final = "<!-- sandbox-load:end -->"
-WALLETS: Final = 200
 WHOLE: Final = (60, 100_000)
 DASHBOARD_MS: Final = 100
 #: What memory may grow by beyond the warm-up: the allocator's own unrest, not a leak (18,000 payments would show).
@@ -47,8 +46,7 @@ GROWTH_MIB: Final = 8
 _RATE_FROM: Final = 0.98
 _ASKED: Final = 200
 _AT_A_TIME: Final = 64
-_OTP, _PIN = "123456", "12121"
-_FORM: Final = re.compile(r'<form[^>]*action="([^"]+)"')
+_UNDER_LOAD_PER_S: Final = 30
 _PAGE_MIB: Final = 1024 * 1024
 
 
@@ -120,21 +118,8 @@ class Shop:
         """One payment, its page walked."""
         created = await self._create(number)
         page = urlsplit(created["bkashURL"])
-        path = f"{page.path}?{page.query}"
-        shown = await self._page("GET", path)
-        for name, value in (("wallet", wallet_of(number)), ("otp", _OTP), ("pin", _PIN)):
-            form = _FORM.search(shown.body.decode("utf-8"))
-            if form is None:
-                raise WireError(f"the page shows no form for the {name}")
-            sent = urlencode({name: value, "action": "Confirm"}).encode()
-            kind = {"Content-Type": "application/x-www-form-urlencoded"}
-            moved = await self._client.ask("POST", unescape(form[1]), sent, kind)
-            if moved.status != 303:
-                raise WireError(f"the {name} was answered with {moved.status}")
-            if name == "pin":
-                break
-            shown = await self._page("GET", moved.headers["location"])
-        if "status=success" not in moved.headers["location"]:
+        back = await walk(self._client, f"{page.path}?{page.query}", wallet_of(number))
+        if "status=success" not in back:
             raise WireError("the page did not lead back with success")
         await self._execute(created["paymentID"])
 
@@ -181,16 +166,22 @@ class Shop:
         found: dict[str, Any] = json.loads(answer.body)
         return found
 
-    async def _page(self, method: str, path: str) -> Answer:
-        answer = await self._client.ask(method, path)
-        if answer.status != 200:
-            raise WireError(f"the page was answered with {answer.status}")
-        return answer
+
+async def shops_of(client: Client, info: dict[str, Any]) -> tuple[Shop, NagadShop]:
+    """Both, ready to sell."""
+    bkash, nagad = Shop(client, info["gateways"]["bkash"]), NagadShop(client, info["gateways"]["nagad"])
+    await bkash.open()
+    return bkash, nagad
 
 
-def wallet_of(number: int) -> str:
-    """Which wallet pays a payment."""
-    return f"017990{number % WALLETS:05}"
+def sold_by(shops: tuple[Shop, NagadShop], name: str) -> Callable[[int], Awaitable[None]]:
+    """Every second payment at Nagad. `name`: how they are paid."""
+    ways: list[Callable[[int], Awaitable[None]]] = [getattr(shop, name) for shop in shops]
+
+    async def one(number: int) -> None:
+        await ways[number % len(ways)](number)
+
+    return one
 
 
 def scenario() -> dict[str, Any]:
@@ -244,10 +235,8 @@ async def phase(
 ) -> Phase:
     """Warm up with as many payments, start over, and measure."""
     client = Client(server.url)
-    shop = Shop(client, server.info["gateways"]["bkash"])
-    one = shop.walked if name == "walked" else shop.approved
+    one = sold_by(await shops_of(client, server.info), name)
     count = rate * seconds
-    await shop.open()
     await _started_over(client)
     await hurried(count, next(numbers), one)
     await _problems(client, count)
@@ -294,7 +283,7 @@ async def _started_over(client: Client) -> None:
 
 
 async def looks(server: "Process", payments: int) -> list[Look]:
-    """The pages of the dashboard, each asked for in turn."""
+    """The pages of the dashboard, each asked for in turn: left alone, and then under load."""
     client = Client(server.url)
     pages = (
         ("the newest", "/"),
@@ -303,7 +292,27 @@ async def looks(server: "Process", payments: int) -> list[Look]:
         ("one invoice found", f"/?text=MANY-{payments // 2}"),
         ("nothing found", "/?text=nobody-has-this"),
         ("a state that none has", "/?state=expired"),
+        ("that state, and words that all have", "/?state=expired&text=MANY"),
     )
+    found = await _looked(client, pages, payments)
+    kind = {"Content-Type": "application/json"}
+    seeded = await client.ask("POST", "/_sandbox/seed", json.dumps(scenario()).encode(), kind)
+    if seeded.status != 200:
+        raise WireError(f"the wallets were answered with {seeded.status}")
+    one = sold_by(await shops_of(client, server.info), "approved")
+    errors: list[str] = []
+    load = asyncio.create_task(_without_end(one, errors))
+    busy = [(f"{title}, under load", path) for title, path in pages]
+    found += await _looked(client, busy, payments)
+    load.cancel()
+    await asyncio.gather(load, return_exceptions=True)
+    client.close()
+    if errors:
+        raise WireError(f"{len(errors)} payments failed meanwhile, such as {errors[0]}")
+    return found
+
+
+async def _looked(client: Client, pages: Sequence[tuple[str, str]], payments: int) -> list[Look]:
     took: dict[str, list[float]] = {path: [] for _, path in pages}
     for turn in range(_ASKED + 10):
         for _, path in pages:
@@ -313,8 +322,16 @@ async def looks(server: "Process", payments: int) -> list[Look]:
                 raise WireError(f"{path} was answered with {answer.status}")
             if turn >= 10:
                 took[path].append(time.perf_counter() - at)
-    client.close()
     return [Look(title, path, payments, *_percentiles(took[path])) for title, path in pages]
+
+
+async def _without_end(one: Callable[[int], Awaitable[None]], errors: list[str]) -> None:
+    """Payments at a steady pace, until it is cancelled."""
+    first = 500_000  # no number that a phase has used
+    while True:
+        _, failed, _ = await paced(_UNDER_LOAD_PER_S, _UNDER_LOAD_PER_S, first, one)
+        errors += failed
+        first += _UNDER_LOAD_PER_S
 
 
 def _percentiles(seconds: Sequence[float]) -> tuple[float, float]:

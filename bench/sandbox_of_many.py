@@ -44,6 +44,7 @@ async def _serve(count: int) -> None:
         async with SandboxServer(seed=1, bkash=Rules(duplicate_window_s=0)) as server:
             place = Path(folder) / "payments.jsonl"
             _filled(server, count, place)
+            server.world.catch_up(count)  # as it would have done with each call over HTTP
             told = {**server.info, "pid": os.getpid(), "payments": str(place)}
             sys.stdout.write(json.dumps(told) + "\n")
             sys.stdout.flush()

@@ -1,15 +1,17 @@
 """The sandbox's load proof: what it judges, and that it sees what goes wrong. Nothing here measures a time."""
 
 import asyncio
+import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from bench import sandbox_load
 from bench.loopback_client import Client, WireError
-from bench.sandbox_load import BEGIN, END, Look, Phase, Shop, paced, rendered, wallet_of, write
+from bench.sandbox_load import BEGIN, END, Look, Phase, paced, rendered, shops_of, sold_by, wallet_of, write
 from vextrus_payments_sandbox.serve import SandboxServer
 
 GOOD = Phase("walked", 30, 29.9, 300, 8.0, 16.0, 17, 66.0, 67.0)
@@ -108,37 +110,78 @@ def test_the_real_page_has_the_marks() -> None:
 # -------------------------------------------------------------------------------------------- on the wire
 
 
-async def test_both_ways_of_paying_leave_whole_books_behind() -> None:
+@pytest.mark.parametrize("gateways", [1, 2], ids=["bkash", "both"])
+async def test_both_ways_of_paying_leave_whole_books_behind(gateways: int) -> None:
     async with SandboxServer() as server:
         client = Client(server.url)
-        shop = Shop(client, server.info["gateways"]["bkash"])
+        shops = await shops_of(client, dict(server.info))
         await sandbox_load._started_over(client)
-        await shop.open()
-        await asyncio.gather(*(shop.walked(number) for number in range(4)))
-        await asyncio.gather(*(shop.approved(number) for number in range(4, 8)))
+        begun = client.requests
+        if gateways == 1:
+            walked, approved = shops[0].walked, shops[0].approved
+        else:
+            walked, approved = sold_by(shops, "walked"), sold_by(shops, "approved")
+        await asyncio.gather(*(walked(number) for number in range(4)))
+        await asyncio.gather(*(approved(number) for number in range(4, 8)))
         assert await sandbox_load._problems(client, 8) == []
-        payers = {line.source for line in server.world.books.movements if line.kind == "debit"}
-        assert payers == {f"wallet:{wallet_of(number)}" for number in range(8)}
-        assert 1 < client.connections <= 4 and client.requests == 4 * 8 + 4 * 3 + 4
+        books = server.world.books.movements
+        assert {line.source for line in books if line.kind == "debit"} == {
+            f"wallet:{wallet_of(number)}" for number in range(8)
+        }
+        assert (
+            {line.gateway for line in books if line.kind == "debit"} == {"bkash", "nagad"}
+            if gateways == 2
+            else {"bkash"}
+        )
+        # bKash: create, three times page and form, execute; or create, approve, execute. Nagad has one call more.
+        assert client.requests - begun == 4 * 8 + 4 * 3 + (4 if gateways == 2 else 0) + 1
+        assert 1 < client.connections <= 4
         assert await sandbox_load._problems(client, 9) == ["8 of 8 payments are paid; 9 were begun"]
         client.close()
 
 
-async def test_a_fault_of_the_sandbox_is_seen() -> None:
+@pytest.mark.parametrize(
+    ("fault", "said"), [("drop_after", "IncompleteReadError"), ("error_5xx_before", "answered with 504")]
+)
+@pytest.mark.parametrize(("gateway", "operation"), [("bkash", "execute"), ("nagad", "verify")])
+async def test_a_fault_of_the_sandbox_is_seen(gateway: str, operation: str, fault: str, said: str) -> None:
     async with SandboxServer() as server:
         client = Client(server.url)
-        shop = Shop(client, server.info["gateways"]["bkash"])
+        shops = await shops_of(client, dict(server.info))
         await sandbox_load._started_over(client)
-        await shop.open()
-        for fault, said in (
-            ("drop_after", "IncompleteReadError"),
-            ("error_5xx_before", "answered with 504"),
-        ):
-            wish = {"gateway": "bkash", "operation": "execute", "fault": fault}
-            await shop._json("POST", "/_sandbox/faults", wish)
-            with pytest.raises(WireError, match=said):
-                await shop.approved(1)
+        wish = {"gateway": gateway, "operation": operation, "fault": fault}
+        await client.ask(
+            "POST", "/_sandbox/faults", json.dumps(wish).encode(), {"Content-Type": "application/json"}
+        )
+        with pytest.raises(WireError, match=said):
+            await sold_by(shops, "approved")(0 if gateway == "bkash" else 1)
         client.close()
+
+
+async def test_pages_are_looked_at_alone_and_under_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox_load, "_ASKED", 2)
+    async with SandboxServer() as server:
+        process: Any = SimpleNamespace(url=server.url, info=dict(server.info))
+        found = await sandbox_load.looks(process, 10)
+        titles = [look.title for look in found]
+        assert len(found) == 14 and titles[7:] == [f"{title}, under load" for title in titles[:7]]
+        assert all(look.p99_ms > 0 for look in found) and len(server.world.register.names) > 0
+        await server.app.state.exchange.idle()
+        assert server.world.audit() == []
+
+
+async def test_a_payment_that_fails_meanwhile_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox_load, "_ASKED", 60)
+    async with SandboxServer() as server:
+        client = Client(server.url)
+        wish = {"gateway": "nagad", "operation": "verify", "fault": "error_5xx_before", "times": "always"}
+        await client.ask(
+            "POST", "/_sandbox/faults", json.dumps(wish).encode(), {"Content-Type": "application/json"}
+        )
+        client.close()
+        process: Any = SimpleNamespace(url=server.url, info=dict(server.info))
+        with pytest.raises(WireError, match="payments failed meanwhile"):
+            await sandbox_load.looks(process, 10)
 
 
 @pytest.mark.parametrize("arguments", [["--seconds", "0"], ["--payments", "0"], ["--seconds", "x"]])
