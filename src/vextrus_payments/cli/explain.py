@@ -8,12 +8,13 @@ import click
 
 from vextrus_payments.cli.application import APP_HELP
 from vextrus_payments.cli.exit_codes import of_outcome
-from vextrus_payments.cli.explaining import Line, Told, row_ids, timeline
+from vextrus_payments.cli.explaining import Line, Told, payout_row_ids, payout_timeline, row_ids, timeline
 from vextrus_payments.cli.helping import Command
 from vextrus_payments.cli.home import STORE_VARIABLE
 from vextrus_payments.cli.in_short import Short, in_short
 from vextrus_payments.cli.look import hint, line, whole_line
 from vextrus_payments.cli.output import console, emit_json, say
+from vextrus_payments.cli.payouts import hints, payout_document
 from vextrus_payments.cli.records import Place, places
 from vextrus_payments.cli.shapes import moment as iso
 from vextrus_payments.cli.shapes import outcome_document, payment_document
@@ -21,9 +22,10 @@ from vextrus_payments.cli.views import STYLES
 from vextrus_payments.cli.waiting import Waiting
 from vextrus_payments.errors import InvalidRequestError, PaymentsError
 from vextrus_payments.gateways.registry import DEFAULT_TENANT
+from vextrus_payments.paying_out import payout_outcome_of
 from vextrus_payments.printable import one_line
 from vextrus_payments.reconcile import next_step
-from vextrus_payments.records import PaymentFacts, SubjectKind
+from vextrus_payments.records import PaymentFacts, Payout, SubjectKind
 from vextrus_payments.store import PaymentStore
 
 if TYPE_CHECKING:
@@ -71,6 +73,10 @@ def command(name: str, tenant: str, app: str | None, store: str | None, as_json:
                     with Waiting("Reading its story", quiet=as_json):
                         stories = [await _told(place, facts) for facts in found[:_MANY]]
                     return _show(stories, len(found), as_json=as_json)
+                payout = await place.store.get_payout(tenant, name)
+                payout = payout or await place.store.find_payout(tenant, name)
+                if payout is not None:
+                    return await _show_payout(place.store, payout, as_json=as_json)
         raise InvalidRequestError(
             f"There is no payment of that name in {' or '.join(dict.fromkeys(looked_in)) or 'any store here'}.",
             field="NAME",
@@ -79,6 +85,22 @@ def command(name: str, tenant: str, app: str | None, store: str | None, as_json:
         )
 
     return asyncio.run(run())
+
+
+async def _show_payout(store: PaymentStore, payout: Payout, *, as_json: bool) -> int:
+    attempts = await store.attempts(payout.tenant, payout.payout_id)
+    rows = await store.outbox_rows(payout.tenant, payout_row_ids(payout))
+    story = payout_timeline(payout, attempts, tuple(sorted(rows, key=lambda row: (row.created_at, row.seq))))
+    exit_code = of_outcome(payout_outcome_of(payout), looked=True)
+    if as_json:
+        document = {"payout": payout_document(payout), "timeline": _story_document(story)}
+        emit_json({**document, "exit_code": int(exit_code)})
+        return exit_code
+    out = console()
+    _show_story(out, story)
+    for sentence in hints(payout):
+        line(out, sentence)
+    return exit_code
 
 
 async def _find(store: PaymentStore, tenant: str, name: str) -> tuple[PaymentFacts, ...]:
@@ -151,8 +173,12 @@ def _show_one(out: "Console", facts: PaymentFacts, told: Told, short: Short) -> 
         whole_line(out, f"Next: {sentence}")  # commands in it are to be copied
     hint(out, f"Payment {facts.payment.payment_id}, version {facts.payment.version}.")
     out.print()
+    _show_story(out, timeline(facts, told))
+
+
+def _show_story(out: "Console", story: tuple[Line, ...]) -> None:
     day = None
-    for each in timeline(facts, told):
+    for each in story:
         if day != each.at.date():
             day = each.at.date()
             line(out, (f"{each.at:%A, %d %B %Y} ({each.at:%Z})", "title"))
@@ -186,14 +212,18 @@ def _document(facts: PaymentFacts, told: Told, short: Short) -> dict[str, Any]:
         "money": short.money,
         "next": list(short.todo),
         "next_look_at": iso(told.next_look),
-        "timeline": [
-            {
-                "at": iso(line.at),
-                "kind": line.kind,
-                "text": one_line(line.text, 1000),
-                "more": [one_line(more, 1000) for more in line.more],
-                **line.facts,
-            }
-            for line in timeline(facts, told)
-        ],
+        "timeline": _story_document(timeline(facts, told)),
     }
+
+
+def _story_document(story: tuple[Line, ...]) -> list[dict[str, Any]]:
+    return [
+        {
+            "at": iso(line.at),
+            "kind": line.kind,
+            "text": one_line(line.text, 1000),
+            "more": [one_line(more, 1000) for more in line.more],
+            **line.facts,
+        }
+        for line in story
+    ]

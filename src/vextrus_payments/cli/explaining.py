@@ -22,6 +22,7 @@ from vextrus_payments.records import (
     OutboxKind,
     OutboxRow,
     PaymentFacts,
+    Payout,
     Receipt,
     ReceiptKind,
     Resolution,
@@ -129,6 +130,31 @@ def timeline(facts: PaymentFacts, told: Told) -> tuple[Line, ...]:
     return tuple(sorted(lines, key=lambda line: (line.at, _RANK[line.kind])))
 
 
+def payout_row_ids(payout: Payout) -> list[str]:
+    """The ids that a payout's entries have in the outbox."""
+    return [entry_id(receipt.key, kind) for receipt in payout.receipts for kind in EntryKind]
+
+
+def payout_timeline(
+    payout: Payout, attempts: tuple[Attempt, ...], rows: tuple[OutboxRow, ...]
+) -> tuple[Line, ...]:
+    """Everything that happened to a payout or transfer, oldest first."""
+    what = _VERBS[payout.operation.kind]
+    lines = [
+        Line(
+            at=payout.created_at,
+            kind="reserved",
+            text=f"{what} of {payout.amount} was reserved: {payout.operation_id}",
+            facts={"operation_id": payout.operation_id},
+        ),
+        *(line for attempt in attempts for line in _attempt(attempt, what)),
+        *(_receipt(receipt) for receipt in payout.receipts),
+        *(_entry(row) for row in rows),
+        *(_resolution(resolution) for resolution in payout.resolutions),
+    ]
+    return tuple(sorted(lines, key=lambda line: (line.at, _RANK[line.kind])))
+
+
 def _reserved(facts: PaymentFacts) -> Iterator[Line]:
     payment = facts.payment
     yield Line(
@@ -164,17 +190,22 @@ def _replaced(submission: Submission) -> Line:
 def _attempts(facts: PaymentFacts, attempts: tuple[Attempt, ...]) -> Iterator[Line]:
     for attempt in attempts:
         operation = facts.operation(attempt.operation_id)
-        what = _VERBS[operation.kind] if operation is not None else attempt.operation_id
-        about = {"operation_id": attempt.operation_id, "attempt": attempt.fence}
-        ended = f" and ended with {attempt.result}" if attempt.result else ", and nobody wrote down its end"
-        yield Line(
-            at=attempt.started_at,
-            kind="attempt",
-            text=f"{what}: attempt {attempt.fence} began{ended}",
-            facts={**about, "result": attempt.result},
+        yield from _attempt(
+            attempt, _VERBS[operation.kind] if operation is not None else attempt.operation_id
         )
-        for exchange in attempt.exchanges:
-            yield _exchange(exchange, about)
+
+
+def _attempt(attempt: Attempt, what: str) -> Iterator[Line]:
+    about = {"operation_id": attempt.operation_id, "attempt": attempt.fence}
+    ended = f" and ended with {attempt.result}" if attempt.result else ", and nobody wrote down its end"
+    yield Line(
+        at=attempt.started_at,
+        kind="attempt",
+        text=f"{what}: attempt {attempt.fence} began{ended}",
+        facts={**about, "result": attempt.result},
+    )
+    for exchange in attempt.exchanges:
+        yield _exchange(exchange, about)
 
 
 def _exchange(exchange: Exchange, about: Mapping[str, Any]) -> Line:
