@@ -1,0 +1,127 @@
+"""`vextrus-pay payout`, `balance` and `explain` of what was paid out: once, told as it is, answered by a person."""
+
+from itertools import count
+from typing import Any
+
+import pytest
+
+from tests.cli.running import Done, Gateway, Here
+
+WALLET = "01770618575"
+_NUMBERS = count(1)
+
+
+@pytest.fixture
+def name() -> str:
+    """An operation id that no other test uses."""
+    return f"salary-{next(_NUMBERS)}"
+
+
+def send(here: Here, sandbox: Gateway, name: str, *more: str, amount: str = "20.50") -> Done:
+    asked = ("--amount", amount, "--reference", name, "--operation-id", name, "--sandbox", sandbox.url)
+    return here.run("payout", "send", WALLET, *asked, *more)
+
+
+def held(here: Here, sandbox: Gateway) -> dict[str, str]:
+    done = here.run("balance", "bkash", "--sandbox", sandbox.url, "--json")
+    assert (done.code, done.err) == (0, "")
+    accounts: list[dict[str, Any]] = done.document["accounts"]
+    return {one["role"]: one["available"] for one in accounts}
+
+
+def test_the_same_command_pays_once(here: Here, sandbox: Gateway, name: str) -> None:
+    before = held(here, sandbox)
+    made = send(here, sandbox, name, "--json")
+    assert (made.code, made.err) == (0, "")
+    assert (made.document["outcome"], made.document["amount"]) == ("sent", "20.50")
+    assert made.document["payout"]["receiver"] == "017****8575"
+    again = send(here, sandbox, name, "--json")
+    assert again.document["made_before"] is True
+    assert again.document["transaction_id"] == made.document["transaction_id"]
+    after = held(here, sandbox)
+    assert float(before["disbursement"]) - float(after["disbursement"]) == pytest.approx(20.5)
+    told = here.run("payout", "status", name, "--sandbox", sandbox.url)
+    assert told.code == 0 and "Sent: 20.50 BDT" in told.out
+    other = send(here, sandbox, name, amount="21")
+    assert other.code == 4 and "operation id" in other.error
+
+
+def test_a_transfer(here: Here, sandbox: Gateway, name: str) -> None:
+    before = held(here, sandbox)
+    asked = ("--amount", "10", "--to", "collection", "--operation-id", name, "--sandbox", sandbox.url)
+    done = here.run("payout", "transfer", *asked, "--json")
+    assert (done.code, done.document["outcome"]) == (0, "transferred")
+    assert here.run("payout", "transfer", *asked).code == 0
+    after = held(here, sandbox)
+    assert float(after["collection"]) - float(before["collection"]) == pytest.approx(10)
+
+
+def test_an_unknown_one_is_answered_by_a_person(here: Here, sandbox: Gateway, name: str) -> None:
+    sandbox.order("payout", "drop_after")
+    lost = send(here, sandbox, name)
+    assert lost.code == 3 and "Unknown" in lost.out
+    assert f"vextrus-pay payout resolve {name}" in lost.out
+    asked = ("--sandbox", sandbox.url)
+    known = here.run("payout", "resolve", name, *asked)
+    assert known.code == 0 and "Before it was sent:" in known.out and "After it:" in known.out
+    assert "--reviewed 5" in known.out
+    listed = here.run("payout", "list", "--unsettled", *asked, "--json").document["payouts"]
+    assert name in [one["operation_id"] for one in listed]
+    answer = (
+        "--actor",
+        "rahim",
+        "--reason",
+        "The portal lists it",
+        "--evidence",
+        "ticket 1",
+        "--reviewed",
+        "5",
+    )
+    early = here.run("payout", "resolve", name, "--made", "ABC1234567", "--amount", "20.50", *answer, *asked)
+    assert early.code == 4 and "may still be at work" in early.error
+    for wrong in (
+        ("--made", "ABC1234567"),
+        ("--not-made", "--made", "ABC1234567", "--amount", "1"),
+        ("--not-made",),
+    ):
+        assert here.run("payout", "resolve", name, *wrong, *asked).code == 2
+    story = here.run("explain", name)
+    assert story.code == 3 and "The payout of 20.50 BDT was reserved" in story.out
+    assert "b2cPayment" in story.out and WALLET not in story.out
+    assert here.run("explain", name, "--json").document["payout"]["state"] == "unknown"
+
+
+def test_what_was_never_sent_is_withdrawn(here: Here, sandbox: Gateway, name: str) -> None:
+    sandbox.order("payout", "throttled")
+    waiting = send(here, sandbox, name)
+    assert waiting.code == 4 and "Not sent" in waiting.out
+    asked = ("--sandbox", sandbox.url)
+    assert here.run("payout", "withdraw", name, *asked).code == 0
+    assert send(here, sandbox, name).code == 1
+    assert here.run("payout", "withdraw", "nothing", *asked).code == 2
+
+
+def test_a_final_no(here: Here, sandbox: Gateway, name: str) -> None:
+    done = send(here, sandbox, name, "--json", amount="9999999")
+    assert (done.code, done.document["outcome"]) == (1, "declined")
+
+
+@pytest.mark.parametrize(
+    "wrong", [("--amount", "0.5"), ("--amount", "1,000"), ("--kind", "other"), ("--reference", "")]
+)
+def test_wrong_input_sends_nothing(here: Here, sandbox: Gateway, name: str, wrong: tuple[str, str]) -> None:
+    assert send(here, sandbox, name, *wrong).code == 2
+    assert here.run("payout", "status", name, "--sandbox", sandbox.url).code == 2
+
+
+def test_without_credentials_it_says_what_is_missing(here: Here, name: str) -> None:
+    done = here.run("balance", "bkash")
+    assert done.code == 2 and "BKASH_APP_KEY" in done.error
+    plain = {
+        "BKASH_APP_KEY": "key-of-a-test",
+        "BKASH_APP_SECRET": "secret-of-a-test",
+        "BKASH_USERNAME": "user-of-a-test",
+        "BKASH_PASSWORD": "password-of-a-test",
+    }
+    assert "no credentials for it are configured" in here.run("balance", "bkash", env=plain).error
+    assert "no application was named" in here.run("payout", "clear-restored").error
