@@ -167,7 +167,7 @@ async def test_profiles_have_fields_of_their_own(shop: SslcommerzShop, profile: 
             "mastercard,visacard,amexcard",
             tuple(c for c, one in CHANNELS.items() if one.kind in ("master", "visa", "amex")),
         ),
-        ("internetbank", ("ibbl", "bankasia", "mtbl", "city")),
+        ("internetbank", ("ibbl", "bankasia", "mtbl", "abbank", "city")),
         ("gold", ()),
     ],
 )

@@ -58,7 +58,6 @@ _ALL: Final = (
     ),
     Channel("upay", "Upay", "mobilebanking", "UPAY-Upay", "MOBILEBANKING", "Upay"),
     Channel("tapnpay", "tap", "mobilebanking", "TAPNPAY-Tap", "MOBILEBANKING", "Tap"),
-    Channel("abbank", "AB Direct", "mobilebanking", "ABBANKIB-AB Bank", "MOBILEBANKING", "AB Bank Limited"),
     _visa("dbbl_visa", "Dutch Bangla", "STANDARD CHARTERED BANK"),
     _visa("brac_visa", "Brac bank", "BRAC BANK, LTD."),
     _visa("city_visa", "City Bank", "CITY BANK, LTD."),
@@ -100,6 +99,7 @@ _ALL: Final = (
     Channel(
         "mtbl", "Mutual Trust Bank", "internetbanking", "MTBL-Mutual Trust Bank", "IB", "Mutual Trust Bank"
     ),
+    Channel("abbank", "AB Bank", "internetbanking", "ABBANKIB-AB Bank", "IB", "AB Bank Limited"),
     Channel("city", "City Touch", "internetbanking", "CITYBANKIB-City Touch", "IB", "City Bank Limited"),
 )
 CHANNELS: Final[Mapping[str, Channel]] = {channel.code: channel for channel in _ALL}

@@ -32,6 +32,7 @@ from vextrus_payments_sandbox.world import CUSTOMER, SandboxError
 
 STEPS: Final = ("wallet", "otp")
 RETURN: Final = "/return"
+_OWN_NOTE: Final = "SSLCommerz: "
 _SCRIPT_PATH: Final = m.PATH_PAGE + "return.js"
 _SCRIPT: Final = 'document.getElementById("return").submit();\n'
 _IPN_FAULTS: Final[Mapping[str, str]] = {
@@ -307,7 +308,11 @@ class SslcommerzPages:
             notice=texts["last_try"].format(error=last.error) if last is not None and last.error else "",
             groups=_groups(session, texts, named),
             customer=CUSTOMER,
-            numbers=[one for one in world.wallets.values() if _is_of_use(one.note)],
+            numbers=[
+                (one.number, one.note.removeprefix(_OWN_NOTE))
+                for one in world.wallets.values()
+                if _is_of_use(one.note) and one.number != CUSTOMER["wallet"]
+            ],
             ends=[(end, texts[f"end_{end}"]) for end in ENDS],
             reasons=wallets.REASONS,
         )
@@ -339,7 +344,7 @@ def _groups(session: Session, texts: Mapping[str, str], named: str) -> list[dict
 
 def _is_of_use(note: str) -> bool:
     """Whether a wallet's note says something of it here: not what it does at another gateway."""
-    return bool(note) and (":" not in note or note.startswith("SSLCommerz:"))
+    return bool(note) and (":" not in note or note.startswith(_OWN_NOTE))
 
 
 def _texts(request: Request) -> Mapping[str, str]:
