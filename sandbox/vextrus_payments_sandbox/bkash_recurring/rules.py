@@ -5,7 +5,7 @@ Nothing runs by itself here: what is due is done when somebody asks, or moves th
 """
 
 from collections.abc import Callable, Iterator
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, Literal
 
 from vextrus_payments.gateways.bkash.models import trx_date_prefix
@@ -29,6 +29,7 @@ _CODE: Final = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 _TRX: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _FIRST_SUBSCRIPTION: Final = 85_600
 _FIRST_PAYMENT: Final = 434_796
+_NEVER: Final = datetime.max.replace(tzinfo=UTC)
 _S, _P = SubscriptionStatus, PaymentStatus
 News = Literal["SUBSCRIPTION", "PAYMENT", "REFUND"]
 
@@ -47,8 +48,13 @@ class RecurringRules:
         """requestId of a refund -> the payment: never used twice."""
         self.by_number: dict[str, Subscription] = {}
         self.by_code: dict[str, Subscription] = {}
-        self.trx_ids: set[str] = set()
+        self.by_trx: dict[str, Collection] = {}
+        """By the trxID of the payment, or of a refund of it."""
+        self._under: dict[str, list[Collection]] = {}
+        self._last_payment = _FIRST_PAYMENT
         self._settling = False
+        self._idle_until: datetime | None = None
+        """Until then nothing falls due; None: nobody has looked since something changed."""
         self.tell: Callable[[News, Subscription, Collection | None, str | None], None] = lambda *_: None
         world.clock.when_moved.append(self.settle_due)
 
@@ -56,14 +62,17 @@ class RecurringRules:
         """Forget everything."""
         for shelf in (self.subscriptions, self.collections, self.refund_ids, self.by_number, self.by_code):
             shelf.clear()
-        self.trx_ids.clear()
+        self.reindex()
 
     def reindex(self) -> None:
         """Make every index anew from what came back."""
         self.by_number = {str(one.number): one for one in self.subscriptions.values()}
         self.by_code = {one.code: one for one in self.subscriptions.values()}
-        paid = (one for one in self.collections.values() if one.trx_id)
-        self.trx_ids = {trx for one in paid for trx in (one.trx_id, one.reverse_trx_id) if trx}
+        self.by_trx, self._under, self._idle_until = {}, {}, None
+        for due in self.collections.values():
+            self._under.setdefault(due.request_id, []).append(due)
+            self.by_trx |= {trx: due for trx in (due.trx_id, due.reverse_trx_id) if trx}
+        self._last_payment = max([_FIRST_PAYMENT, *(due.number for due in self.collections.values())])
 
     # ------------------------------------------------------------------------------------- subscriptions
 
@@ -119,14 +128,14 @@ class RecurringRules:
         self._ended(one, why)
 
     def _ended(self, one: Subscription, why: str | None = None) -> None:
-        one.next_due, one.modified_at = "", self.world.now()
+        one.next_due, one.modified_at, self._idle_until = "", self.world.now(), None
         for due in self.of(one):
             due.next_try_at = None
         self.tell("SUBSCRIPTION", one, None, why)
 
     def of(self, one: Subscription) -> list[Collection]:
         """What was collected under it, or is to be, oldest first."""
-        return [due for due in self.collections.values() if due.request_id == one.request_id]
+        return list(self._under.get(one.request_id, ()))
 
     # ------------------------------------------------------------------------------------- the page
 
@@ -192,7 +201,7 @@ class RecurringRules:
             one.status = _S.FAILED
             self._ended(one)
             return
-        one.status, one.modified_at = _S.SUCCEEDED, now
+        one.status, one.modified_at, self._idle_until = _S.SUCCEEDED, now, None
         start, expiry = date.fromisoformat(one.start), date.fromisoformat(one.expiry)
         stands_for_today = one.first_minor is not None and one.first_in_cycle and start == today
         day = next_day(one.frequency, start, expiry, today if stands_for_today else today - timedelta(days=1))
@@ -207,13 +216,14 @@ class RecurringRules:
 
     def settle_due(self) -> None:
         """Do what has fallen due by now, in its order."""
-        if self._settling:
+        if self._settling or (self._idle_until is not None and self.world.now() < self._idle_until):
             return
-        self._settling = True
+        self._settling, self._idle_until = True, None
         try:
             while True:
                 due = min(self._dues(), key=lambda one: one[0], default=None)
                 if due is None or due[0] > self.world.now():
+                    self._idle_until = _NEVER if due is None else due[0]
                     return
                 due[1](due[0])
         finally:
@@ -273,11 +283,17 @@ class RecurringRules:
         self.tell("PAYMENT", one, due, None)
 
     def _new(self, one: Subscription, day: date, amount_minor: int, *, first: bool = False) -> Collection:
-        number = max([_FIRST_PAYMENT, *(due.number for due in self.collections.values())]) + 1
+        self._last_payment += 1
         due = Collection(
-            number, one.request_id, day.isoformat(), amount_minor, first, created_at=self.world.now()
+            self._last_payment,
+            one.request_id,
+            day.isoformat(),
+            amount_minor,
+            first,
+            created_at=self.world.now(),
         )
         self.collections[due.key] = due
+        self._under.setdefault(one.request_id, []).append(due)
         self.world.bear(GATEWAY, due.key, one.request_id)
         return due
 
@@ -289,6 +305,7 @@ class RecurringRules:
         if not self._move("collect", wallet.account, till(one.merchant), due.amount_minor, due.key, trx_id):
             return False
         due.status, due.trx_id, due.paid_at = _P.SUCCEEDED_PAYMENT, trx_id, at or self.world.now()
+        self.by_trx[trx_id] = due
         one.last_paid_at = due.paid_at
         return True
 
@@ -318,7 +335,7 @@ class RecurringRules:
             raise Refusal("3001", "paymentStatus")
         if not 0 < amount_minor <= due.amount_minor - due.refunded_minor:
             raise Refusal("3001", "amount")
-        self.refund_ids[request_id] = due.key
+        self.refund_ids[request_id], self._idle_until = due.key, None
         due.status, due.fails = _P.PROCESSING_REFUND, fails
         due.reverse_minor, due.reverse_trx_id, due.reverse_at = amount_minor, "", None
         if takes_s > 0:
@@ -330,6 +347,7 @@ class RecurringRules:
         one = self.subscriptions[due.request_id]
         due.settles_at, due.reverse_at = None, self.world.now()
         due.reverse_trx_id = self._new_trx_id(due.reverse_at)
+        self.by_trx[due.reverse_trx_id] = due
         wallet = one.wallet
         made = not due.fails and wallet is not None
         if made and wallet is not None:
@@ -356,16 +374,23 @@ class RecurringRules:
         self.settle_due()
         if handle in self.subscriptions:
             return self._row_of(self.subscriptions[handle])
-        due = self.collections.get(handle)
-        if due is None:
-            due = next(
-                (one for one in self.collections.values() if one.trx_id and one.trx_id == handle), None
-            )
+        due = self.collections.get(handle) or self.by_trx.get(handle)
         return None if due is None else self._row_due(due)
 
     def _row_of(self, one: Subscription) -> BookRow:
+        over = one.next_due or one.expiry if one.holds else ""
         return BookRow(
-            GATEWAY, one.key, None, one.reference, one.status.value, one.amount_minor, 0, 0, one.created_at
+            GATEWAY,
+            one.key,
+            None,
+            one.reference,
+            one.status.value,
+            one.amount_minor,
+            0,
+            0,
+            one.created_at,
+            until=self._moment(date.fromisoformat(over)) if over else None,
+            thing=one,
         )
 
     def _row_due(self, due: Collection) -> BookRow:
@@ -380,6 +405,8 @@ class RecurringRules:
             paid,
             due.refunded_minor,
             due.created_at or self.world.now(),
+            until=due.next_try_at or due.settles_at,
+            thing=due,
         )
 
     def _move(self, kind: str, source: str, target: str, amount_minor: int, key: str, trx_id: str) -> bool:
@@ -402,9 +429,8 @@ class RecurringRules:
         """Ten characters, the first three of which are the day in Bangladesh (§12.3)."""
         prefix = trx_date_prefix(at.astimezone(m.DHAKA).date())
         trx_id = prefix + self.world.text(_TRX, 7)
-        while trx_id in self.trx_ids:
+        while trx_id in self.by_trx:
             trx_id = prefix + self.world.text(_TRX, 7)
-        self.trx_ids.add(trx_id)
         return trx_id
 
 
