@@ -27,6 +27,7 @@ from vextrus_payments.gateways.sslcommerz import models as m
 from vextrus_payments.gateways.sslcommerz.refunds import refund_number
 from vextrus_payments.gateways.sslcommerz.signature import read_post
 from vextrus_payments.gateways.sslcommerz.webhook import event_of
+from vextrus_payments.payment import RefundCall
 from vextrus_payments.secret import Secret
 from vextrus_payments.testing.simulation import (
     Consent,
@@ -281,9 +282,9 @@ class SimulatedSslcommerz:
         """Payers can give none."""
         return None
 
-    def correlation_of(self, operation_id: str) -> str:
+    def correlation_of(self, call: RefundCall) -> str:
         """How a refund of ours is called here."""
-        return refund_number(operation_id)
+        return refund_number(call)
 
     def return_params(self, reference: str, verdict: str) -> Mapping[str, str]:
         """What the address of the return says (dossier §1.3), true or not."""

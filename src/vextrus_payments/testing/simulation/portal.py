@@ -2,7 +2,7 @@
 
 from vextrus_payments.app import Payments
 from vextrus_payments.money import Money
-from vextrus_payments.payment import Intent
+from vextrus_payments.payment import Intent, RefundCall
 from vextrus_payments.records import Operation, OperationKind, PaymentFacts, ResolutionVerdict
 from vextrus_payments.resolving import ResolveRequest
 from vextrus_payments.testing.simulation.world import Movement, NamesRefunds, World
@@ -52,8 +52,24 @@ def movement_of(facts: PaymentFacts, operation: Operation, world: World) -> Move
         return lines[0] if lines else None
     if world.refunds_by_own_id:
         own = operation.operation_id
-        name = world.correlation_of(own) if isinstance(world, NamesRefunds) else own
+        name = world.correlation_of(_call_of(facts, operation)) if isinstance(world, NamesRefunds) else own
         return next((one for one in lines if one.correlation == name), None)
     amount = operation.amount.amount_minor if operation.amount is not None else 0
     fitting = (one for one in lines if one.amount_minor == amount and one.transaction_id not in booked)
     return next(fitting, None)
+
+
+def _call_of(facts: PaymentFacts, operation: Operation) -> RefundCall:
+    """The refund as the adapter was asked for it."""
+    original = operation.original_transaction_id or ""
+    receipt = next((r for r in facts.receipts if r.transaction_id == original), None)
+    number = operation.submission_no if receipt is None else receipt.submission_no or operation.submission_no
+    assert operation.amount is not None, "a refund names its amount"
+    return RefundCall(
+        operation_id=operation.operation_id,
+        gateway_reference=facts.submission_numbered(number).gateway_reference or "",
+        transaction_id=original,
+        amount=operation.amount,
+        reason=operation.note or "",
+        sku=operation.sku or "",
+    )

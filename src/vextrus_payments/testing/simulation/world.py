@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 from vextrus_payments.clock import Clock
 from vextrus_payments.config import GatewayConfig
 from vextrus_payments.gateways.base import Adapter
+from vextrus_payments.payment import RefundCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +223,8 @@ class PostsReturns(Protocol):
 class NamesRefunds(Protocol):
     """A world that calls our refunds by a name of its own making."""
 
-    def correlation_of(self, operation_id: str) -> str:
-        """What `Movement.correlation` says of this refund of ours."""
+    def correlation_of(self, call: RefundCall) -> str:
+        """What `Movement.correlation` says of this refund of ours; of the call, all that makes the refund is given."""
         ...
 
 
