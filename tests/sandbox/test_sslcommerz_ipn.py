@@ -128,6 +128,54 @@ async def test_the_panels_address(clock: FakeClock, counter: Counter) -> None:
     assert [url.rpartition("/")[2] for url in counter.urls] == ["panel", "panel", "ipn"]
 
 
+async def test_the_panels_address_is_set_like_any_endpoint(
+    shop: SslcommerzShop, app: Starlette, counter: Counter
+) -> None:
+    path = "/_sandbox/webhooks/sslcommerz"
+    told = (await shop.http.put(path, json={"url": "http://127.0.0.1:9/panel?key=abc"})).json()
+    assert told["confirmed"] and "abc" not in told["url"]
+    await shop.paid(ipn_url=...)
+    await shop.paid()
+    await app.state.courier.drain()
+    assert [url.rpartition("/")[2] for url in counter.urls] == ["panel?key=abc", "ipn"]
+    assert "no_ipn" not in await shop.manners()
+    told = (await shop.http.get(path)).json()
+    assert [(one["type"], one["status"], one["number"]) for one in told["deliveries"]] == [
+        ("IPN VALID", 200, 1)
+    ] * 2
+    assert (await shop.http.put(path, json={"url": "https://shop.example/ipn"})).status_code == 400
+    assert (await shop.http.delete(path)).json()["url"] is None
+    await shop.paid(ipn_url=...)
+    await app.state.courier.drain()
+    assert len(counter.posts) == 2 and (await shop.http.get("/webhooks")).status_code == 200
+
+
+async def test_what_is_held_back_goes_when_its_order_is_called_off(
+    shop: SslcommerzShop, app: Starlette, counter: Counter
+) -> None:
+    wish = {
+        "gateway": "sslcommerz",
+        "operation": "webhook",
+        "fault": "webhook_out_of_order",
+        "times": "always",
+    }
+    await shop.http.post("/_sandbox/faults", json=wish)
+    for order in ("A", "B", "C"):
+        await shop.paid(tran_id=order)
+        await app.state.courier.drain()
+    assert [post["tran_id"] for post in counter.posts] == ["B", "A"]
+    await shop.http.delete("/_sandbox/faults")
+    await app.state.courier.drain()
+    assert [post["tran_id"] for post in counter.posts] == ["B", "A", "C"]
+
+
+async def test_time_alone_ends_and_tells(shop: SslcommerzShop, app: Starlette, counter: Counter) -> None:
+    await shop.open()
+    await shop.later(1800)
+    await app.state.courier.drain()
+    assert [post["status"] for post in counter.posts] == ["UNATTEMPTED"]
+
+
 async def test_a_reset_forgets_what_is_on_its_way(
     shop: SslcommerzShop, app: Starlette, counter: Counter
 ) -> None:

@@ -75,6 +75,7 @@ class SslcommerzApi:
         invoices: Invoices,
         exchange: Exchange,
         merchants: Mapping[str, Merchant],
+        panel_url: Callable[[], str] = str,
     ) -> None:
         self._world = world
         self._rules = rules
@@ -82,6 +83,7 @@ class SslcommerzApi:
         self._invoices = invoices
         self._exchange = exchange
         self._merchants = merchants
+        self._panel_url = panel_url
         self._handlers: dict[str, Callable[[Ask], Done]] = {
             "session": self._session,
             "validate": self._validate,
@@ -171,7 +173,7 @@ class SslcommerzApi:
             self.manners.miss("tran_id_reused", session.key)
         if ask.given.multipart:
             self.manners.once("multipart", session.key)
-        for code, words in objections(ask.given.fields, wanted):
+        for code, words in objections(ask.given.fields, wanted, self._panel_url()):
             self._miss_once(code, session.key, words)
         return Done(json_response(w.opened(session, ask.base_url)), session.key)
 

@@ -124,15 +124,15 @@ def asked(fields: Mapping[str, str], rules: Rules) -> Asked:
         success_url=fields["success_url"],
         fail_url=fields["fail_url"],
         cancel_url=fields["cancel_url"],
-        ipn_url=fields.get("ipn_url", "") or rules.default_ipn_url,
+        ipn_url=fields.get("ipn_url", ""),
         channels=channels,
         values={name: fields.get(name, "")[:255] for name in VALUES},
         details={**{name: fields.get(name, "") for name in _KEPT}, **_installments(fields)},
     )
 
 
-def objections(fields: Mapping[str, str], wanted: Asked) -> Iterator[Objection]:
-    """What a merchant's acceptance test would find in it."""
+def objections(fields: Mapping[str, str], wanted: Asked, panel_url: str) -> Iterator[Objection]:
+    """What a merchant's acceptance test would find in it; `panel_url` is where his panel has IPNs sent."""
     for name, limit in {**MANDATORY, **_OPTIONAL}.items():
         text = fields.get(name, "")
         if name in MANDATORY and not text.strip():
@@ -144,9 +144,9 @@ def objections(fields: Mapping[str, str], wanted: Asked) -> Iterator[Objection]:
     for name in ("tran_id", *VALUES):
         if "&" in fields.get(name, "") or "=" in fields.get(name, ""):
             yield "signed_characters", {"field": name}
-    if not wanted.ipn_url:
+    if not (wanted.ipn_url or panel_url):
         yield "no_ipn", {}
-    elif not _is_here(wanted.ipn_url):
+    elif wanted.ipn_url and not _is_here(wanted.ipn_url):
         yield "foreign_ipn", {}
     yield from _of_words(fields)
 

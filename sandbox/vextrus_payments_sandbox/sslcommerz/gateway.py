@@ -51,11 +51,14 @@ class SslcommerzSandbox:
         self.rules = SslcommerzRules(world, rules, ordered=lambda: exchange.faults.take(GATEWAY, PAGE))
         self.refunds = Refunds(self.rules)
         self.invoices = Invoices(self.rules)
-        self.ipn = IpnPost(world, exchange.faults, courier, exchange.sleeper)
-        courier.carriers.append(self.ipn)
-        self.api = SslcommerzApi(world, self.rules, self.refunds, self.invoices, exchange, self.merchants)
+        self.ipn = IpnPost(world, exchange.faults, courier, exchange.sleeper, rules.default_ipn_url)
+        self.api = SslcommerzApi(
+            *(world, self.rules, self.refunds, self.invoices, exchange, self.merchants),
+            panel_url=lambda: self.ipn.url,
+        )
         self.pages = SslcommerzPages(self.rules, self.invoices, self.ipn)
         self.rules.on_ended = self._ended
+        world.clock.when_moved += [self.rules.settle_due, self.refunds.settle_due]
 
     def _ended(self, session: Session, attempt: Attempt) -> None:
         if attempt.is_paid:

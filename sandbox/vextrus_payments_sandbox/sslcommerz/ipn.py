@@ -1,25 +1,27 @@
 """IPNs: what SSLCommerz posts to a merchant's server when a try has ended (dossier §1.4).
 
-A form with both signatures, once, to the ``ipn_url`` of its session; nothing is known of SSLCommerz trying again. It
-goes out before the payer's browser is led back. The sandbox posts to this machine alone. What goes wrong on purpose
-stands in ``fault_kinds.py``.
+A form with both signatures, once, to the ``ipn_url`` of its session, else to the one in the merchant's panel
+(``PUT /_sandbox/webhooks/sslcommerz``); nothing is known of SSLCommerz trying again. It goes out before the payer's
+browser is led back. The sandbox posts to this machine alone. What goes wrong on purpose stands in ``fault_kinds.py``.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import httpx
 
 from vextrus_payments.clock import Sleeper
-from vextrus_payments_sandbox.delivery import Courier
+from vextrus_payments_sandbox.delivery import LOG_MAX, Courier
 from vextrus_payments_sandbox.fault_kinds import WEBHOOK, Fault
 from vextrus_payments_sandbox.faults import FaultPlans
 from vextrus_payments_sandbox.kept import Kept
 from vextrus_payments_sandbox.magic import Subject
+from vextrus_payments_sandbox.redacting import endpoint_shown
 from vextrus_payments_sandbox.sslcommerz.records import GATEWAY, Attempt, Session
 from vextrus_payments_sandbox.sslcommerz.signing import SIGN, SIGN_SHA2
 from vextrus_payments_sandbox.sslcommerz.writing import posted
@@ -58,7 +60,12 @@ class Ipn(Kept):
 class IpnPost:
     """Posts for one SSLCommerz; a carrier of the sandbox's :class:`Courier`."""
 
-    def __init__(self, world: World, faults: FaultPlans, courier: Courier, sleeper: Sleeper) -> None:
+    def __init__(
+        self, world: World, faults: FaultPlans, courier: Courier, sleeper: Sleeper, panel_url: str
+    ) -> None:
+        self.url = panel_url
+        """What the merchant's panel holds; empty: nothing."""
+        self.tries: deque[Try] = deque(maxlen=LOG_MAX)
         self._world = world
         self._faults = faults
         self._courier = courier
@@ -72,12 +79,46 @@ class IpnPost:
         self._prompt: set[asyncio.Task[None]] = set()
         self._number = 0
         self._quiet = False
+        courier.carriers.append(self)
+        courier.direct[GATEWAY] = self
+        faults.when_back_in_order.append(self._release)
+
+    # ------------------------------------------------------------------------------------- the panel's endpoint
+
+    async def subscribe(self, url: object) -> dict[str, Any]:
+        """Send IPNs there where a session names no address. Raises :class:`SandboxError` for another machine's."""
+        self.url = checked_endpoint(url)
+        self._world.keep()
+        return self.as_json()
+
+    async def unsubscribe(self) -> dict[str, Any]:
+        """Let the panel hold none."""
+        self.url = ""
+        self._world.keep()
+        return self.as_json()
+
+    def subscription(self) -> dict[str, Any]:
+        """What the panel holds."""
+        return {
+            "gateway": GATEWAY,
+            "url": endpoint_shown(self.url) if self.url else None,
+            "confirmed": bool(self.url),
+            "subscription_arn": None,
+            "signature_version": None,
+            "topic_arn": None,
+            "cert_url": None,
+            "held": len(self._held),
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """What the panel holds, and every try to tell."""
+        return {**self.subscription(), "deliveries": [asdict(one) for one in self.tries]}
 
     # ------------------------------------------------------------------------------------------ the news
 
     def announce(self, session: Session, attempt: Attempt) -> None:
         """A try has ended. Awaits nothing; where no event loop runs, it is sent with the next announcement."""
-        if not session.ipn_url or self._quiet:
+        if not (session.ipn_url or self.url) or self._quiet:
             return
         fault, self.demanded = self.demanded, None
         if fault is None:
@@ -91,6 +132,8 @@ class IpnPost:
         if name == "webhook_forged":
             forged = posted(session, attempt, password=_STRANGER, more_minor=session.amount_minor)
             self._put(session, forged, name)
+        if name == "webhook_out_of_order" and self._held:
+            name = ""  # this one comes after another: it is that one's turn to follow
         later_s = fault.seconds if fault is not None and name == "webhook_delayed" else 0.0
         ipn = self._put(
             session, fields, name, later_s=later_s, held=name in ("webhook_never", "webhook_out_of_order")
@@ -118,7 +161,7 @@ class IpnPost:
     ) -> Ipn:
         self._number = max([self._number, *map(int, self.waiting)]) + 1
         due_at = self._world.now() + timedelta(seconds=later_s)
-        ipn = Ipn(self._number, session.key, session.ipn_url, fields, due_at, fault)
+        ipn = Ipn(self._number, session.key, session.ipn_url or self.url, fields, due_at, fault)
         self.waiting[str(ipn.number)] = ipn
         if not held:
             self._start(ipn, later_s)
@@ -184,6 +227,7 @@ class IpnPost:
             task.cancel()
         self.waiting.clear()
         self._held.clear()
+        self.tries.clear()
         self.demanded = None
 
     async def drain(self) -> None:
@@ -200,7 +244,7 @@ class IpnPost:
 
     def _row(self, ipn: Ipn, number: int) -> Try:
         val_id = ipn.fields.get("val_id", "")
-        return Try(
+        row = Try(
             ipn.number,
             iso(self._world.now()),
             ipn.title,
@@ -211,6 +255,8 @@ class IpnPost:
             ipn.fault or None,
             number,
         )
+        self.tries.append(row)
+        return row
 
 
 def _other(digest: str) -> str:

@@ -22,6 +22,7 @@ class SslcommerzLasting:
             Things(f"{GATEWAY}.refund", gateway.refunds, "refunds"),
             Things(f"{GATEWAY}.invoice", gateway.invoices, "invoices"),
             Things(f"{GATEWAY}.ipn", gateway.ipn, "waiting"),
+            Whole(f"{GATEWAY}.panel", lambda: gateway.ipn.url),
             *manners.sources_of(gateway.api.manners),
             Whole(f"{GATEWAY}.merchants", lambda: [one.name for one in gateway.merchants.values()][1:]),
         )
@@ -47,6 +48,7 @@ class SslcommerzLasting:
         gateway.refunds.refunds = things("refund", Refund)
         gateway.invoices.invoices = things("invoice", Invoice)
         gateway.ipn.waiting = things("ipn", Ipn)
+        gateway.ipn.url = only(found, f"{GATEWAY}.panel", codec, str, gateway.ipn.url)
         manners.restore(gateway.api.manners, found, codec)
         gateway.rules.reindex()
         gateway.refunds.reindex()

@@ -116,7 +116,7 @@ class Session(Kept):
     fail_url: str
     cancel_url: str
     ipn_url: str
-    """Empty: nobody is told."""
+    """Empty: where the merchant's panel says."""
     channels: tuple[str, ...]
     values: Mapping[str, str]
     """``value_a`` to ``value_d``."""
