@@ -183,7 +183,7 @@ async def shop(sandbox: SandboxServer, request: pytest.FixtureRequest) -> AsyncI
 async def test_a_payment_from_the_page_to_the_books(shop: Shop) -> None:
     session = await shop.session("1250.50")
     assert session.checkout_url is not None
-    back = await walk(session.checkout_url)
+    back = (await walk(session.checkout_url)).url
     hint = shop.gateway.parse_return(httpx.URL(back).params)
     assert (hint.gateway_reference, hint.verdict) == (session.gateway_reference, HintVerdict.SUCCESS)
     call = call_of(session)
@@ -210,7 +210,9 @@ async def test_a_double_click_moves_money_once(shop: Shop) -> None:
 async def test_a_payer_who_cancels(shop: Shop) -> None:
     session = await shop.session()
     assert session.checkout_url is not None
-    hint = shop.gateway.parse_return(httpx.URL(await walk(session.checkout_url, action="Cancel")).params)
+    hint = shop.gateway.parse_return(
+        httpx.URL((await walk(session.checkout_url, action="Cancel")).url).params
+    )
     assert hint.verdict is HintVerdict.CANCEL
     call = call_of(session)
     assert (await shop.gateway.get_payment_status(status_of(call))).state is SnapshotState.CANCELLED
@@ -494,7 +496,7 @@ async def test_an_agreement_is_made_charged_and_ended(shop: Shop) -> None:
     with pytest.raises(DeclinedError) as early:
         await gateway.execute_agreement(session.gateway_reference)
     assert not early.value.final
-    hint = gateway.parse_return(httpx.URL(await walk(session.checkout_url)).params)
+    hint = gateway.parse_return(httpx.URL((await walk(session.checkout_url)).url).params)
     assert (hint.gateway_reference, hint.verdict) == (session.gateway_reference, HintVerdict.SUCCESS)
     agreement = await gateway.execute_agreement(session.gateway_reference)
     assert agreement.state is AgreementState.ACTIVE and agreement.agreement_id is not None

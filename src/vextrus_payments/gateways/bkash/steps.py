@@ -15,6 +15,7 @@ from vextrus_payments.gateways.bkash.envelope import Accepted, Call, error_of, r
 from vextrus_payments.gateways.bkash.v1_dialect import V1
 from vextrus_payments.gateways.bodies import shown_word
 from vextrus_payments.gateways.front_door import FrontDoor
+from vextrus_payments.methods import MethodKind, PaymentMethod
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
 from vextrus_payments.snapshots import PaymentSnapshot, SnapshotState
@@ -222,6 +223,14 @@ def payment_state(answer: m.PaymentAnswer) -> SnapshotState:
     return state
 
 
+_TAKEN: Final = frozenset({SnapshotState.PAID, SnapshotState.AUTHORIZED})
+
+
+def _by_wallet(answer: m.PaymentAnswer) -> PaymentMethod:
+    """bKash takes from its own wallets alone; `payerType` tells whose ("Customer", §4.4)."""
+    return PaymentMethod(kind=MethodKind.WALLET, name="bkash", raw=shown_word(answer.payer_type))
+
+
 def payment_snapshot(answer: m.PaymentAnswer) -> PaymentSnapshot:
     """The picture of a payment in an execute's or a query's answer, not judged yet.
 
@@ -230,14 +239,16 @@ def payment_snapshot(answer: m.PaymentAnswer) -> PaymentSnapshot:
     Raises:
         UnreadableValueError: the amount is there but cannot be read exactly.
     """
+    state, account = payment_state(answer), account_of(answer.payer_account, answer.customer_msisdn)
     return PaymentSnapshot(
-        state=payment_state(answer),
+        state=state,
         gateway_reference=answer.payment_id or "",
         raw_state=shown_word(answer.transaction_status),
         gateway_order_id=answer.invoice or None,
         amount=money_of(answer.amount, answer.currency),
         transaction_id=answer.trx_id if is_id(answer.trx_id) else None,
-        payer_account=account_of(answer.payer_account, answer.customer_msisdn),
+        payer_account=account,
         occurred_at=time_of(answer.payment_execute_time),
         refundable=amount_or_none(answer.max_refundable_amount, answer.currency),
+        method=_by_wallet(answer) if account and state in _TAKEN else None,
     )
