@@ -128,11 +128,8 @@ async def test_both_ways_of_paying_leave_whole_books_behind(gateways: int) -> No
         assert {line.source for line in books if line.kind == "debit"} == {
             f"wallet:{wallet_of(number)}" for number in range(8)
         }
-        assert (
-            {line.gateway for line in books if line.kind == "debit"} == {"bkash", "nagad"}
-            if gateways == 2
-            else {"bkash"}
-        )
+        expected = {"bkash", "nagad"} if gateways == 2 else {"bkash"}
+        assert {line.gateway for line in books if line.kind == "debit"} == expected
         # bKash: create, three times page and form, execute; or create, approve, execute. Nagad has one call more.
         assert client.requests - begun == 4 * 8 + 4 * 3 + (4 if gateways == 2 else 0) + 1
         assert 1 < client.connections <= 4
