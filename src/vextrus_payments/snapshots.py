@@ -68,7 +68,7 @@ class PaymentSnapshot:
     given_back: bool = False
     """Some of it, or all, has gone back since; told only by a gateway that cannot list refunds."""
     last_refund: str | None = None
-    """Its last refund's id, where the gateway shows one beside `given_back`."""
+    """Its last refund's id, where the gateway shows one in the payment itself."""
     mismatches: frozenset[Mismatch] = frozenset()
     reported: SnapshotState | None = None
     method: PaymentMethod | None = None

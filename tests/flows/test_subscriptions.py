@@ -1,6 +1,8 @@
 """Subscriptions: what bKash collects by itself is booked once, whichever way we learn of it."""
 
 import asyncio
+import base64
+import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
@@ -430,6 +432,90 @@ async def test_a_lost_page_is_asked_for_under_another_id(club: Club) -> None:
     assert await club.told(collected) is Verdict.DONE
     assert len(await club.paid()) == 1
     await club.shop.check_books()
+
+
+async def test_a_refund_whose_news_got_lost_is_found_with_the_list(club: Club) -> None:
+    agreement = await club.subscribed()
+    number = next(iter(club.platform.rules.collections))
+    club.platform.portal(number, "refund", "7")  # before anybody here knew of the payment
+    await club.payments.agreement_status(agreement.agreement_key)
+    club.platform.portal(number, "refund", "3")
+    await club.payments.agreement_status(agreement.agreement_key)
+    (paid,) = await club.paid()
+    assert sorted(str(r.amount.amount) for r in paid.receipts) == ["3.00", "51.00", "7.00"]
+    await club.shop.check_books()
+
+
+async def test_one_transaction_is_booked_once_whatever_payment_names_it(club: Club) -> None:
+    club.listen()
+    agreement = await club.subscribed()
+    club.pass_days(1.1)
+    first, second = club.platform.rules.collections.values()
+    second.trx_id = first.trx_id
+    for message in club.deliveries():
+        await club.told(message)
+    await club.payments.agreement_status(agreement.agreement_key)
+    states = {type(await club.payments.status(f.payment.payment_id)) for f in await club.paid()}
+    assert states == {Paid, Review}
+    await club.payments.deliver()
+    assert club.shop.clearing() == 5_100
+
+
+async def test_two_processes_learn_of_it_at_once(tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path / 'club.db'}"
+    async with club_open(tmp_path, store=store) as club:
+        club.listen()
+        agreement = await club.subscribed()
+        club.pass_days(2.1)
+        other = Shop(
+            club.shop.server,
+            store,
+            club.shop.clock,
+            gateways={
+                "bkash": bkash_config(club.shop.server, timeout_s=5.0),
+                NAME: recurring_config(club.shop.server),
+            },
+            seed=8,
+        )
+        async with other.payments:
+            twin = Club(other)
+            messages = club.deliveries()
+            await asyncio.gather(
+                *(one.told(message) for one in (club, twin) for message in messages),
+                *(one.payments.agreement_status(agreement.agreement_key) for one in (club, twin)),
+            )
+            await other.payments.deliver()
+            assert len(await club.paid()) == 3
+            assert not any(f.payment.flags for f in await club.paid())
+            club.shop.entries += other.entries
+            await club.shop.check_books()
+            kinds = [e.kind.value for e in (*club.shop.events, *other.events)]
+            assert kinds.count("payment.paid") == 3
+
+
+async def test_the_key_shows_nowhere(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    path = tmp_path / "club.db"
+    async with club_open(tmp_path, store=f"sqlite:///{path}") as club:
+        key = str(club.shop.server.info["gateways"][NAME]["api_key"])
+        club.listen()
+        agreement = await club.subscribed()
+        for message in club.deliveries():
+            await club.told(message)
+        (paid,) = await club.paid()
+        await club.payments.refund(RefundRequest(operation_id="r", payment_id=paid.payment.payment_id))
+        history = await club.payments.history(paid.payment.payment_id)
+        club.shop.server.app.state.faults.order(
+            {"gateway": NAME, "operation": "query", "fault": "html_before", "times": 9},
+            {NAME: club.platform.operations},
+        )
+        await club.payments.agreement_status(agreement.agreement_key)
+        shown = [caplog.text, repr(history), repr(club.shop.events), repr(club.shop.entries)]
+        shown += [str(record.__dict__) for record in caplog.records]
+    stored = b"".join(one.read_bytes() for one in tmp_path.iterdir())
+    assert key not in "\n".join(shown) and key.encode() not in stored
+    assert base64.urlsafe_b64decode(key) not in stored
+    assert "01770618575" not in "\n".join(shown)
 
 
 async def test_over_the_whole_road_by_http(tmp_path: Path) -> None:

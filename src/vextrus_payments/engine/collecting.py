@@ -23,6 +23,7 @@ from vextrus_payments.engine.agreement_desk import AgreementDesk
 from vextrus_payments.engine.applied import Applied, Verdict
 from vextrus_payments.engine.context import Context
 from vextrus_payments.engine.looking import Looking
+from vextrus_payments.engine.tending import Tending
 from vextrus_payments.errors import GatewayError, StorageError
 from vextrus_payments.events import Collected, GatewayEvent, collected_order_id
 from vextrus_payments.gateways.base import PaymentGateway
@@ -37,7 +38,7 @@ from vextrus_payments.recording import (
     plan_collected,
     plan_collected_in_doubt,
 )
-from vextrus_payments.records import Agreement, AgreementLife, PaymentFacts
+from vextrus_payments.records import Agreement, AgreementLife, PaymentFacts, ReceiptKind
 from vextrus_payments.snapshots import AgreementState, PaymentSnapshot, SnapshotState
 from vextrus_payments.wire import CallContext
 
@@ -48,10 +49,11 @@ _OPEN: Final = frozenset({AgreementLife.CREATED, AgreementLife.AWAITING_PAYER})
 class Collecting:
     """The flow of subscriptions and of what is collected under them."""
 
-    def __init__(self, context: Context, looking: Looking, agreeing: Agreeing) -> None:
+    def __init__(self, context: Context, looking: Looking, agreeing: Agreeing, tending: Tending) -> None:
         self._context = context
         self._looking = looking
         self._agreeing = agreeing
+        self._tending = tending
         self._desk = AgreementDesk(context)
         self._places: dict[tuple[str, str], asyncio.Semaphore] = {}
 
@@ -165,8 +167,16 @@ class Collecting:
             order_id = collected_order_id(agreement.gateway_reference, row.gateway_reference)
             if row.state not in _MONEY or row.gateway_order_id not in (None, order_id):
                 continue
-            if await context.store.get(agreement.tenant, collected_payment_id(agreement, order_id)) is None:
-                await self._written(agreement, row.gateway_reference, order_id, row, gateway, asked_at)
+            facts = await context.store.get(agreement.tenant, collected_payment_id(agreement, order_id))
+            if facts is None:
+                facts = await self._written(
+                    agreement, row.gateway_reference, order_id, row, gateway, asked_at
+                )
+            if row.last_refund and not _is_booked(facts, row.last_refund):
+                # Given back, by an operation of ours or in the portal, and its news got lost.
+                payment_id = facts.payment.payment_id
+                await self._tending.look(agreement.tenant, payment_id)
+                await self._tending.adopt_refunds(agreement.tenant, payment_id)
         return agreement
 
     # --- asking and writing -----------------------------------------------------------------------------------------
@@ -276,6 +286,10 @@ def _agreed(agreement: Agreement, told: Money | None, gateway: PaymentGateway) -
     """What the payer agreed to for such a payment: the told amount if it is one of those, else the regular one."""
     amounts = gateway.agreed_amounts(agreement.terms or {})
     return told if told is not None and told in amounts else amounts[0]
+
+
+def _is_booked(facts: PaymentFacts, refund_id: str) -> bool:
+    return any(r.kind is ReceiptKind.REFUND and r.transaction_id == refund_id for r in facts.receipts)
 
 
 def _again(note: str, *, unanswered: bool = False) -> Applied:

@@ -183,7 +183,13 @@ def payment_of(answer: m.PaymentAnswer) -> PaymentSnapshot:
         amount=amount_or_none(answer.amount),
         transaction_id=answer.trx_id if is_id(answer.trx_id) else None,
         occurred_at=m.read_time(answer.trx_time),
+        last_refund=_made_refund(answer),
     )
+
+
+def _made_refund(answer: m.PaymentAnswer) -> str | None:
+    refund = answer.reverse_trx_id
+    return refund if m.read_status(answer.status) in m.REFUNDED and is_id(refund) else None
 
 
 def agreement_state_of(status: m.SubscriptionStatus | None) -> AgreementState:
