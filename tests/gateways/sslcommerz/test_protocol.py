@@ -329,15 +329,30 @@ def test_one_as_asked_is_the_payment_though_a_stray_one_came_before_it() -> None
 
 def test_another_sessions_money_under_the_same_tran_id_is_not_ours() -> None:
     """A second shop on the same store, or the same one before its records were lost."""
-    for value_d in ("", "note", "MFRGGZDFMZTWQ2LKNNWG23TPOB"):
+    for value_d in ("note", "MFRGGZDFMZTWQ2LKNNWG23TPOB"):
         seen = look(listed(row(value_d=value_d)))
         assert seen.state is SnapshotState.INITIATED and seen.transaction_id is None
 
 
 def test_a_row_that_does_not_say_whose_it_is_is_asked_about() -> None:
     bare = {key: value for key, value in row().items() if key != "value_d"}
-    assert look(listed(bare), validated()).state is SnapshotState.PAID
-    assert look(listed(bare), validated(value_d="note")).state is SnapshotState.REVIEW
+    for silent in (bare, row(value_d=""), row(value_d=None)):
+        assert look(listed(silent), validated()).state is SnapshotState.PAID
+        assert look(listed(silent), validated(value_d="note")).state is SnapshotState.INITIATED
+        # It may be ours, not repeated: never lost, never called paid, and a person looks.
+        assert look(listed(silent), validated(value_d="")).state is SnapshotState.REVIEW
+
+
+def test_a_payment_of_ours_stays_one_beside_anothers_under_the_same_tran_id() -> None:
+    silent = row(value_d="", val_id="theirs", bank_tran_id="their-bank", tran_date="2026-11-23 09:00:00")
+    theirs = validated(value_d="note", val_id="theirs", bank_tran_id="their-bank")
+    for rows, answers in (((silent, row()), (theirs, validated())), ((row(), silent), (validated(), theirs))):
+        seen = look(listed(*rows), *answers)
+        assert seen.state is SnapshotState.PAID and seen.transaction_id == BANK and seen.also_paid == ()
+
+
+def test_a_row_and_its_validation_that_contradict_each_other_are_for_a_person() -> None:
+    assert look(listed(row()), validated(value_d="note")).state is SnapshotState.REVIEW
 
 
 def test_a_validation_of_another_payment_proves_nothing() -> None:

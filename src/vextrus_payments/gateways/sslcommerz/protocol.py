@@ -213,14 +213,19 @@ def _seen(
 
 def _is_ours(row: m.Transaction, call: StatusCall | ExecuteCall) -> bool:
     """An attempt of our session. A row without `value_d` may be: its validation will tell."""
-    return row.tran_id == call.gateway_order_id and row.value_d in (None, call.gateway_reference)
+    return row.tran_id == call.gateway_order_id and not _is_anothers(row, call)
+
+
+def _is_anothers(row: m.Transaction, call: StatusCall | ExecuteCall) -> bool:
+    """Whether it carries what our session cannot have sent. A blank may be a field that was not repeated."""
+    return row.value_d not in (None, "", call.gateway_reference)
 
 
 def _validated(
     api: Api, call: StatusCall | ExecuteCall, paid: tuple[m.Transaction, ...]
 ) -> WireCall[PaymentSnapshot | PaymentsError]:
     """The picture that the validations of these paid attempts give together."""
-    ids = tuple(dict.fromkeys(row.val_id for row in paid if row.val_id and is_id(row.val_id)))
+    ids = {row.val_id: row for row in reversed(paid) if row.val_id and is_id(row.val_id)}
     if not ids or len(ids) > _PAID_MAX:
         why = (
             "it calls a payment paid and names no val_id of it"
@@ -229,12 +234,16 @@ def _validated(
         )
         return error_of(QUERY, Unreadable(why, 200), step="query")
     found: list[Pictured] = []
-    for val_id in ids:
+    for val_id, row in reversed(ids.items()):
         request = api.get(m.PATH_VALIDATION, {m.VAL_ID: val_id})
         answer = yield from ask(api, VALIDATE, request, step="validate", reference=call.gateway_order_id)
         if isinstance(answer, Failed):
             return answer.error
         if answer.val_id != val_id and status_of(answer.status) in m.PAID:
             return error_of(VALIDATE, Unreadable("it is about another val_id", 200), step="validate")
+        if _is_anothers(answer, call) and row.value_d != call.gateway_reference:
+            continue  # only now it says whose it is
         found.append(Pictured(answer, shown_word(answer.status)))
+    if not found:
+        return picture_without_money(api, call, (), None)
     return picture_of(api, call, tuple(found))
