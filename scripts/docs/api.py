@@ -22,8 +22,8 @@ _LINE_MAX: Final = 96
 #: Sections of the facade's page, in reading order: heading -> the inner modules whose names stand there.
 _FACADE: Final[dict[str, tuple[str, ...]]] = {
     "Taking payments": ("app",),
-    "What you ask for": ("payment", "money", "mode", "secret"),
-    "What you are told": ("outcomes", "reasons", "engine"),
+    "What you ask for": ("payment", "payouts", "money", "mode", "secret"),
+    "What you are told": ("outcomes", "reasons", "methods", "engine"),
     "Records": ("records", "capabilities"),
     "Ledger": ("ledger",),
     "Events and deliveries": ("events", "outbox"),
