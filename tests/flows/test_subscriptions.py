@@ -391,6 +391,44 @@ async def test_another_amount_than_was_agreed_to_is_booked_to_suspense(club: Clu
     assert "suspense" in accounts and "accounts_receivable" not in accounts
 
 
+@pytest.mark.parametrize("by", ["list", "message"])
+async def test_an_amount_that_bkash_shows_everywhere_alike_is_still_not_agreed_to(
+    club: Club, by: str
+) -> None:
+    agreement = await club.subscribed()
+    due = next(iter(club.platform.rules.collections.values()))
+    due.amount_minor = 9_900
+    if by == "list":
+        await club.payments.agreement_status(agreement.agreement_key)
+    else:
+        club.listen()
+        club.platform.rules.tell("PAYMENT", club.platform.rules.subscriptions[due.request_id], due, None)
+        (message,) = club.deliveries()
+        assert await club.told(message) is Verdict.DONE
+    (paid,) = await club.paid()
+    assert isinstance(await club.payments.status(paid.payment.payment_id), Review)
+    assert (paid.payment.amount, paid.receipts[0].amount) == (Money("51.00"), Money("99.00"))
+    await club.payments.deliver()
+    accounts = {p.account for entry in club.shop.entries for p in entry.postings}
+    assert "suspense" in accounts and "accounts_receivable" not in accounts
+
+
+async def test_a_page_is_closed_only_by_a_look_that_was_answered(club: Club) -> None:
+    asked = await club.asked()
+    club.approve(asked)
+    club.shop.server.app.state.faults.order(
+        {"gateway": NAME, "operation": "query", "fault": "html_before", "times": 99},
+        {NAME: club.platform.operations},
+    )
+    club.shop.clock.advance(60 * 30)
+    await club.payments.reconcile_due()
+    assert await club.shop.fired() == []
+    club.shop.server.app.state.faults.reset()
+    club.shop.clock.advance(3600)
+    await club.payments.reconcile_due()
+    assert await club.shop.fired() == ["agreement.active", "payment.paid"]
+
+
 async def test_a_signed_message_that_the_look_up_denies_is_quarantined_without_a_posting(club: Club) -> None:
     club.listen()
     await club.subscribed()
