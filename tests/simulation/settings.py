@@ -69,6 +69,14 @@ def limited(ports: ServicePorts) -> Payments:
 DOORS = {
     "doors": Setting(worlds=[bkash, raw], story=shop_story, processes=2, doors=True),
     "doors-bkash": Setting(worlds=[bkash], story=shop_story, doors=True),
+    "doors-both": Setting(
+        worlds=[bkash],
+        story=shop_story,
+        tenants=("acme", "zeta"),
+        processes=2,
+        doors=True,
+        world_options=BOTH,
+    ),
     "doors-nagad": Setting(worlds=[nagad], story=shop_story, doors=True),
     "doors-sslcommerz": Setting(worlds=[sslcommerz], story=shop_story, doors=True),
     "doors-sslcommerz-tenants": Setting(
