@@ -236,6 +236,15 @@ async def test_a_path_has_one_method(shop: Shop, method: str) -> None:
     assert answer.status_code == 403
 
 
+async def test_a_look_up_that_shows_nothing_is_no_look_up(shop: Shop, checkout: Checkout) -> None:
+    payment_id = (await checkout.create())["paymentID"]
+    headers = {"Authorization": shop.token, "X-APP-Key": CREDENTIALS["app_key"]}
+    headers["Content-Type"] = "application/json"
+    assert (await shop.http.get(f"{ROOT}/payment/query/{payment_id}", headers=headers)).status_code == 200
+    answer = await shop.http.head(f"{ROOT}/payment/query/{payment_id}", headers=headers)
+    assert answer.status_code == 403
+
+
 async def test_a_lost_execute_is_told_by_the_query(shop: Shop, checkout: Checkout) -> None:
     payment_id = (await checkout.create())["paymentID"]
     fault = {"X-Sandbox-Fault": "error_5xx_after"}

@@ -289,6 +289,12 @@ async def test_merchants_do_not_share_accounts_or_payouts(clock: FakeClock) -> N
         body = first.body(payoutID=payout_id)
         refused = await first.ask("POST", f"{TOKENIZED}/payout/b2c", body, **theirs)
         assert refused["statusCode"] == "2061"
+        lost = first.body("7")
+        pay = f"{CHECKOUT}/payment/b2cPayment"
+        await first.call("POST", pay, lost, **theirs, **{"X-Sandbox-Fault": "error_5xx_after"})
+        for asking, owed in (({}, 1), (theirs, 0)):
+            await first.balances(**asking)  # one merchant's look does not settle what the other does not know
+            assert len((await http.get("/_sandbox/grants")).json()["owed"]) == owed
         assert await problems(first.shop) == []
 
 

@@ -203,6 +203,18 @@ async def test_same_wallet_and_amount_within_two_minutes_is_a_duplicate(shop: Sh
     assert "trxID" in await shop.execute(await shop.approved("100"))
 
 
+async def test_the_latest_debit_counts_also_where_it_was_created_first(
+    app: Starlette, shop: Shop, clock: FakeClock
+) -> None:
+    older, newer = await shop.approved("100"), await shop.approved("100")
+    for payment_id in (newer, older):
+        assert "trxID" in await shop.execute(payment_id)
+        clock.step(seconds=121)
+    clock.step(seconds=-61)
+    app.state.world.gateways["bkash"].rules.holdings.reindex()  # as after a restart
+    assert (await shop.execute(await shop.approved("100")))["statusCode"] == "2029"
+
+
 @pytest.mark.parametrize(
     ("window_s", "after_s", "code"), [(300, 299, "2029"), (300, 300, None), (0, 0, None)]
 )

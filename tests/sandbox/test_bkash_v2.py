@@ -335,6 +335,12 @@ async def test_another_agreement_of_the_same_payer_is_refused(shop: Shop, v2: V2
     assert refused["externalCode"] == "2050"
 
 
+async def test_who_ended_an_agreement_can_make_another(shop: Shop, v2: V2) -> None:
+    first = await v2.agreement()
+    await v2.ask("agreement/cancel", {"agreementId": first})
+    assert await v2.agreement() != first
+
+
 async def test_an_agreement_expires_in_the_making(shop: Shop, v2: V2, clock: FakeClock) -> None:
     made = await v2.ask("agreement/create", {"payerReference": "customer-1", "callbackURL": CALLBACK})
     clock.step(hours=24, milliseconds=1)
