@@ -22,6 +22,7 @@ from vextrus_payments import (
     Reconciled,
     ResolutionVerdict,
     ResolveRequest,
+    Review,
     Sent,
     StaleStateError,
     TransferDirection,
@@ -30,10 +31,14 @@ from vextrus_payments import (
     Unknown,
     UnsupportedOperationError,
 )
+from vextrus_payments.engine import Verdict
+from vextrus_payments.events import GatewayEvent
 from vextrus_payments.gateways.base import PaymentGateway
 from vextrus_payments.gateways.bkash import BkashGateway
+from vextrus_payments.mode import Mode
 from vextrus_payments.payouts import look_up_of
 from vextrus_payments.records import Flag, OperationState, Payout
+from vextrus_payments.snapshots import PaymentSnapshot, SnapshotState
 
 #: Ends after which nobody knows whether money left.
 OPEN_ENDS = (
@@ -350,3 +355,86 @@ async def test_without_credentials_nothing_is_paid_out(tmp_path: Path) -> None:
 async def test_a_gateway_without_payouts_refuses_the_verbs() -> None:
     verbs = ("check_payout", "payout", "look_up_payout", "get_balance")
     assert all(getattr(PaymentGateway, verb) is not getattr(BkashGateway, verb) for verb in verbs)
+
+
+# --- signed news --------------------------------------------------------------------------------------------------
+
+
+def news(payout: Payout, transaction_id: str, amount: str = "250.50", **changes: object) -> GatewayEvent:
+    fields: dict[str, object] = {
+        "state": SnapshotState.PAID,
+        "gateway_reference": "",
+        "raw_state": "Completed",
+        "gateway_order_id": payout.payout_id,
+        "amount": Money(amount),
+        "transaction_id": transaction_id,
+    }
+    snapshot = PaymentSnapshot(**{**fields, **changes})  # type: ignore[arg-type]
+    return GatewayEvent(event_id=f"news/{transaction_id}", snapshot=snapshot)
+
+
+async def told(shop: PayingShop, event: GatewayEvent, mode: Mode = Mode.SANDBOX) -> Verdict:
+    applied = await shop.payments._engine.apply_event("default", "bkash", mode, event)
+    return applied.verdict
+
+
+async def test_signed_news_settles_what_nobody_could_tell(shop: PayingShop) -> None:
+    shop.fault("payout", "drop_after")
+    assert isinstance(await shop.pay(), Unknown)
+    payout = await kept(shop)
+    for wrong in (
+        news(payout, "T1", state=SnapshotState.DECLINED),
+        news(payout, ""),
+        news(payout, "T1", state=SnapshotState.AUTHORIZED),
+        news(payout, "T1", gateway_order_id="pyo_other"),
+    ):
+        assert await told(shop, wrong) is not Verdict.DONE
+    assert await told(shop, news(payout, "T1"), Mode.LIVE) is not Verdict.DONE
+    assert isinstance(await shop.pay(), Unknown)
+    for _ in range(2):
+        assert await told(shop, news(payout, "T1")) is Verdict.DONE
+    made = await shop.pay()
+    assert isinstance(made, Sent) and made.transaction_id == "T1"
+    assert (await shop.fired()).count("payout.sent") == 1
+    await shop.check_accounts(AccountMap())
+
+
+async def test_signed_news_outranks_an_operator(shop: PayingShop) -> None:
+    shop.fault("payout", "drop_after")
+    assert isinstance(await shop.pay(), Unknown)
+    shop.clock.advance(LONG_S)
+    said = answer(await kept(shop), ResolutionVerdict.MADE, transaction_id="WRONG", amount=Money("250.50"))
+    await shop.payments.resolve_payout(said)
+    assert await told(shop, news(await kept(shop), "T1")) is Verdict.DONE
+    made = await shop.pay()
+    assert isinstance(made, Sent) and made.transaction_id == "T1"
+    assert (await shop.fired())[-1] == "payout.review"
+    kinds = [entry.kind for entry in shop.entries if entry.operation_id == "salary-1"]
+    assert kinds == [EntryKind.PAYOUT_SENT, EntryKind.PAYOUT_REVERSED, EntryKind.PAYOUT_SENT]
+    await shop.check_accounts(AccountMap())
+
+
+async def test_signed_news_outranks_an_operators_no(shop: PayingShop) -> None:
+    shop.fault("payout", "drop_after")
+    assert isinstance(await shop.pay(), Unknown)
+    shop.clock.advance(LONG_S)
+    await shop.payments.resolve_payout(answer(await kept(shop), ResolutionVerdict.NOT_MADE))
+    assert isinstance(await shop.pay(), Declined)
+    assert await told(shop, news(await kept(shop), "T1")) is Verdict.DONE
+    assert isinstance(await shop.pay(), Sent)
+    await shop.check_accounts(AccountMap())
+
+
+async def test_a_second_movement_or_another_amount_is_for_a_person(shop: PayingShop) -> None:
+    made = await shop.pay()
+    assert isinstance(made, Sent)
+    assert await told(shop, news(await kept(shop), "T2")) is Verdict.DONE
+    twice = await shop.pay()
+    assert isinstance(twice, Review) and twice.transaction_id == "T2"
+    shop.fault("payout", "drop_after")
+    assert isinstance(await shop.pay("other"), Unknown)
+    assert await told(shop, news(await kept(shop, "other"), "T3", "200")) is Verdict.DONE
+    less = await shop.pay("other")
+    assert isinstance(less, Review) and less.amount == Money("200")
+    await shop.payments.deliver()
+    assert shop.account("suspense") == 45050

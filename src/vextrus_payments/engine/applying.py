@@ -23,10 +23,12 @@ from vextrus_payments.engine.applied import Applied, Verdict
 from vextrus_payments.engine.collecting import Collecting
 from vextrus_payments.engine.context import Context
 from vextrus_payments.engine.looking import Looking
+from vextrus_payments.engine.payouts import Payouts
 from vextrus_payments.engine.tending import Tending
 from vextrus_payments.events import Collected, GatewayEvent
 from vextrus_payments.gateways.base import PaymentGateway
 from vextrus_payments.mode import Mode
+from vextrus_payments.payouts import PayoutSnapshot, PayoutState
 from vextrus_payments.recording import Seen, plan_quarantine
 from vextrus_payments.records import Flag, PaymentFacts, PaymentState, Receipt, ReceiptKind, Submission
 from vextrus_payments.snapshots import PaymentSnapshot, RefundSnapshot, RefundState, SnapshotState
@@ -59,11 +61,19 @@ def tells_of_money(event: GatewayEvent) -> bool:
 class Applying:
     """The flow of an event."""
 
-    def __init__(self, context: Context, looking: Looking, tending: Tending, collecting: Collecting) -> None:
+    def __init__(
+        self,
+        context: Context,
+        looking: Looking,
+        tending: Tending,
+        collecting: Collecting,
+        payouts: Payouts,
+    ) -> None:
         self._context = context
         self._looking = looking
         self._tending = tending
         self._collecting = collecting
+        self._payouts = payouts
         self._lines: dict[tuple[str, str], _Line] = {}
 
     async def apply(
@@ -79,7 +89,8 @@ class Applying:
             return Applied(verdict=Verdict.DONE, note="It says nothing of a payment.")
         facts = await self._find(tenant, gateway_name, mode, snapshot)
         if facts is None:
-            return await self._not_found(tenant, gateway_name, snapshot)
+            paid_out = await self._paid_out(tenant, gateway_name, mode, snapshot)
+            return paid_out or await self._not_found(tenant, gateway_name, snapshot)
         return await self._told(facts, snapshot, patient)
 
     async def _told(self, facts: PaymentFacts, snapshot: PaymentSnapshot, patient: bool) -> Applied:
@@ -145,6 +156,33 @@ class Applying:
             # Without any reference of ours it can still be a receipt that the books have.
             found = await find(tenant, gateway=gateway, mode=mode, transaction_id=snapshot.transaction_id)
         return found[0] if found else None
+
+    async def _paid_out(
+        self, tenant: str, gateway: str, mode: Mode, snapshot: PaymentSnapshot
+    ) -> Applied | None:
+        """News of a payout of ours, which nobody can be asked about: the signed word itself is the evidence.
+
+        None: it names no payout of ours, or does not say that money left.
+        """
+        order_id = snapshot.gateway_order_id
+        if not order_id or "\0" in order_id or snapshot.state is not SnapshotState.PAID:
+            return None
+        payout = await self._context.store.get_payout(tenant, order_id)
+        amount, transaction_id = snapshot.amount, snapshot.transaction_id
+        if payout is None or (payout.gateway, payout.mode) != (gateway, mode) or not transaction_id:
+            return None
+        if amount is None or amount.currency != payout.amount.currency:
+            return None
+        told = PayoutSnapshot(
+            state=PayoutState.COMPLETED,
+            raw_state=snapshot.raw_state,
+            transaction_id=transaction_id,
+            amount=amount,
+            fee=snapshot.fee,
+            occurred_at=snapshot.occurred_at,
+        )
+        await self._payouts.seen(tenant, payout.payout_id, told)
+        return Applied(verdict=Verdict.DONE, note="It tells of a payout, which is recorded.")
 
     async def _not_found(self, tenant: str, gateway_name: str, snapshot: PaymentSnapshot) -> Applied:
         order_id = snapshot.gateway_order_id
