@@ -3,11 +3,12 @@
 from typing import Final
 
 from vextrus_payments.gateways.sslcommerz.models import Status
-from vextrus_payments_sandbox.seeding.scenario import ScriptedPayment
+from vextrus_payments_sandbox.fault_kinds import parse_fault
+from vextrus_payments_sandbox.seeding.scenario import QUIET, ScriptedPayment
 from vextrus_payments_sandbox.sslcommerz.amounts import read_amount
 from vextrus_payments_sandbox.sslcommerz.asking import asked
 from vextrus_payments_sandbox.sslcommerz.gateway import SslcommerzSandbox
-from vextrus_payments_sandbox.sslcommerz.records import Merchant, Refusal, Session
+from vextrus_payments_sandbox.sslcommerz.records import GATEWAY, Merchant, Refusal, Session
 from vextrus_payments_sandbox.sslcommerz.rules import TRIES_MAX
 from vextrus_payments_sandbox.world import SandboxError
 
@@ -28,11 +29,17 @@ class SslcommerzScript:
         merchant = next((one for one in merchants if one.name == name), None)
         if merchant is None:
             raise SandboxError(f"sslcommerz has no merchant of the name {wanted.merchant}")
-        why = ""
+        why, ipn = "", self._gateway.ipn
+        if wanted.webhook not in ("", QUIET):
+            ipn.demanded = parse_fault(wanted.webhook, GATEWAY)
+        ipn.keep_quiet(quiet=wanted.webhook == QUIET)
         try:
             return self._play(wanted, self._opened(wanted, merchant))
         except Refusal as refusal:
             why = str(refusal)
+        finally:
+            ipn.keep_quiet(quiet=False)
+            ipn.demanded = None
         raise SandboxError(why)
 
     def _opened(self, wanted: ScriptedPayment, merchant: Merchant) -> Session:
