@@ -185,11 +185,13 @@ INVOICE_CANCEL: Final = Call(
 )
 
 
-def read(call: Call[A], response: WireResponse, *, hidden: tuple[str, ...] = ()) -> Reading[A]:
+def read(
+    call: Call[A], response: WireResponse, *, hidden: Callable[[], tuple[str, ...]] = tuple
+) -> Reading[A]:
     """Read one answer. Never raises, whatever the bytes are.
 
     Args:
-        hidden: texts that no sentence may show: the password travels in what SSLCommerz may quote.
+        hidden: gives the texts that no sentence may show: the password travels in what SSLCommerz may quote.
     """
     status = response.status
     answer, why = _parsed(call.model, response.body)
@@ -203,7 +205,7 @@ def read(call: Call[A], response: WireResponse, *, hidden: tuple[str, ...] = ())
     if proven and refusal is not None:
         return Unreadable("it is a success and a refusal at once", status)
     if refusal is not None:
-        return Refused(refusal.code, status, _harmless(refusal.own_words, hidden))
+        return Refused(refusal.code, status, _harmless(refusal.own_words, hidden()))
     if not proven:
         return Unreadable("it lacks the fields that would prove a success", status)
     return Accepted(answer)

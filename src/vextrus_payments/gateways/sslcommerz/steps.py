@@ -88,7 +88,7 @@ def ask(api: Api, call: Call[A], request: WireRequest, *, step: str, reference: 
         return Failed(failure)
     if response is None:
         raise TypeError("the driver answers a Send with a WireResponse")
-    reading = read(call, response, hidden=api.hidden())
+    reading = read(call, response, hidden=api.hidden)
     if isinstance(reading, Accepted):
         return reading.answer
     return Failed(error_of(call, reading, step=step))
