@@ -1,10 +1,12 @@
 """bKash's legacy checkout in the sandbox: dossier §6, over the same wallets, tokens and books."""
 
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
+from starlette.applications import Starlette
 
-from tests.sandbox.shop import CREDENTIALS, CUSTOMER, FakeClock, Shop
+from tests.sandbox.shop import CREDENTIALS, CUSTOMER, FakeClock, Page, Shop, submit
 
 ROOT = "/v1.2.0-beta/checkout"
 
@@ -218,6 +220,22 @@ async def test_a_payer_can_be_left_to_confirm_or_to_leave(shop: Shop, checkout: 
         ends.append((early["errorCode"], done.get("transactionStatus") or done["errorCode"]))
     assert ends == [("2056", "Completed"), ("2056", "2056"), ("2056", "2056")]
     assert (await shop.create(X=1))["statusCode"] == "0000"  # tokenized, where a payer has a page of his own
+
+
+async def test_a_payer_who_is_left_to_confirm_has_a_page_that_leads_nowhere(
+    app: Starlette, shop: Shop, checkout: Checkout
+) -> None:
+    fault = {"X-Sandbox-Fault": "unconfirmed"}
+    payment_id = (await checkout.create(headers=fault))["paymentID"]
+    url = app.state.world.gateways["bkash"].page_url(payment_id, "http://127.0.0.1:28600")
+    for _ in range(3):
+        page = Page((await shop.http.get(url)).text)
+        answer = await submit(shop.http, url, page)
+        assert answer.status_code == 303
+        url = urljoin(url, answer.headers["location"])
+    ended = Page((await shop.http.get(url)).text)
+    assert ended.links == [] and ended.inputs == []
+    assert (await checkout.ask("POST", f"payment/execute/{payment_id}"))["trxID"]
 
 
 async def test_nobody_is_led_anywhere(shop: Shop, checkout: Checkout) -> None:
