@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.payouts import CHECKOUT, RECEIVER, TOKENIZED, PayingShop, paying_shop
+from tests.flows.payouts import CHECKOUT, RECEIVER, TOKENIZED, PayingShop, paying_config, paying_shop
 from tests.flows.shop import LONG_S, bkash_config
 from vextrus_payments import (
     AccountMap,
     AmountError,
+    ConfigurationError,
     ConflictError,
     Declined,
     EntryKind,
@@ -25,6 +26,7 @@ from vextrus_payments import (
     Review,
     Sent,
     StaleStateError,
+    TenantPayments,
     TransferDirection,
     Transferred,
     TransferRequest,
@@ -34,7 +36,7 @@ from vextrus_payments import (
 from vextrus_payments.engine import Verdict
 from vextrus_payments.events import GatewayEvent
 from vextrus_payments.gateways.base import PaymentGateway
-from vextrus_payments.gateways.bkash import BkashGateway
+from vextrus_payments.gateways.bkash import BkashConfig, BkashGateway
 from vextrus_payments.mode import Mode
 from vextrus_payments.payouts import look_up_of
 from vextrus_payments.records import Flag, OperationState, Payout
@@ -438,3 +440,43 @@ async def test_a_second_movement_or_another_amount_is_for_a_person(shop: PayingS
     assert isinstance(less, Review) and less.amount == Money("200")
     await shop.payments.deliver()
     assert shop.account("suspense") == 45050
+
+
+# --- tenants ------------------------------------------------------------------------------------------------------
+
+
+async def test_tenants_never_meet(tmp_path: Path) -> None:
+    async with paying_shop(tmp_path) as shop:
+        config = paying_config(shop.server)
+
+        async def credentials(tenant: str, gateway: str) -> BkashConfig:
+            return config
+
+        shared = PayingShop(
+            shop.server, "memory://", shop.clock, gateways=None, credentials=credentials, seed=3
+        )
+        async with shared.payments:
+            acme, other = shared.payments.for_tenant("acme"), shared.payments.for_tenant("other")
+            first = await acme.payout(shop.wanted("salary-1", "10"))
+            second = await other.payout(shop.wanted("salary-1", "20"))
+            assert isinstance(first, Sent) and isinstance(second, Sent)
+            assert (first.amount, second.amount) == (Money("10"), Money("20"))
+            assert first.payout_id != second.payout_id and shop.sent == 2
+            assert await other.get_payout(first.payout_id) is None
+            assert [one.payout_id for one in (await acme.list_payouts()).rows] == [first.payout_id]
+            with pytest.raises(InvalidRequestError):
+                await other.resolve_payout(
+                    answer(await kept_of(acme), ResolutionVerdict.NOT_MADE, payment_id=first.payout_id)
+                )
+            with pytest.raises(ConfigurationError):
+                await shared.payments.payout(shop.wanted())
+            await shared.payments.deliver()
+            assert {entry.tenant for entry in shared.entries} == {"acme", "other"}
+            # One merchant behind both: one token, and one budget.
+            assert shop.calls("grant") == 1
+
+
+async def kept_of(tenant: TenantPayments, operation_id: str = "salary-1") -> Payout:
+    found = await tenant.find_payout(operation_id)
+    assert found is not None
+    return found
