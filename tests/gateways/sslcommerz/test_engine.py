@@ -21,11 +21,13 @@ from vextrus_payments import (
     Review,
     Unknown,
 )
+from vextrus_payments.errors import AlreadyPaidError
 from vextrus_payments.events import PaymentEvent
 from vextrus_payments.gateways.sslcommerz import SslcommerzConfig
 from vextrus_payments.gateways.sslcommerz.refunds import refund_number
 from vextrus_payments.ledger import LedgerEntry
-from vextrus_payments.records import Flag, PaymentState
+from vextrus_payments.records import Flag, PaymentState, ReceiptKind, ResolutionVerdict
+from vextrus_payments.resolving import ResolveRequest
 from vextrus_payments.secret import MASK, Secret
 from vextrus_payments.testing import FakeClock, FakeEntropy, FakeSleeper, ScriptedTransport
 
@@ -329,3 +331,50 @@ async def test_the_payment_log_says_by_which_number_a_refund_whose_answer_got_lo
 def refund_number_of(session: PaymentSession) -> str:
     call = refund_call(operation_id="r1", transaction_id="bank1", gateway_reference=session.gateway_reference)
     return refund_number(call)
+
+
+async def test_a_person_says_how_a_lost_refund_ended_and_it_is_booked_once(shop: Shop) -> None:
+    session = await paid(shop)
+    shop.little.lose = {"refund"}
+    await shop.payments.refund(part(session))
+    shop.little.lose = set()
+    shop.clock.advance(3600)
+    before = await shop.payments.get(session.payment_id)
+    assert before is not None
+    await shop.payments.resolve(
+        ResolveRequest(
+            payment_id=session.payment_id,
+            operation_id="r1",
+            verdict=ResolutionVerdict.MADE,
+            actor="Rahima",
+            reason="It stands in the panel as refunded.",
+            evidence=("panel, 23 November",),
+            reviewed_version=before.payment.version,
+            transaction_id="ref1",
+            amount=Money("40.00"),
+        )
+    )
+    shop.little.refunds["ref1"]["status"] = "refunded"
+    for _ in range(3):
+        shop.clock.advance(7200)
+        await shop.payments.reconcile_due()
+    assert isinstance(await shop.payments.refund_status("r1"), Refunded)
+    facts = await shop.payments.get(session.payment_id)
+    assert facts is not None and [
+        r.transaction_id for r in facts.receipts if r.kind is ReceiptKind.REFUND
+    ] == ["ref1"]
+    assert shop.little.calls("refund") == 1
+
+
+async def test_another_payment_can_be_offered_after_a_failed_try_and_not_beside_money(shop: Shop) -> None:
+    await shop.open()
+    shop.little.pay(status="FAILED")
+    second = await shop.open(operation_id="INV-1/again")
+    assert shop.little.forms[1]["tran_id"] != shop.little.forms[0]["tran_id"]
+    shop.little.pay(index=0)
+    with pytest.raises(AlreadyPaidError):
+        await shop.open(operation_id="INV-1/third")
+    shop.little.pay(index=1)
+    assert isinstance(await shop.payments.status(second.payment_id), Paid)
+    assert Flag.DUPLICATE in await shop.flags(second)
+    assert await shop.fired() == ["payment.paid", "payment.duplicate"]
