@@ -23,6 +23,7 @@ from vextrus_payments.outcomes import Declined, Pending
 from vextrus_payments.payment import ConsentRequest
 from vextrus_payments.records import Agreement, AgreementLife, PaymentFacts, PaymentState
 from vextrus_payments.secret import Secret
+from vextrus_payments.stores import PostgresStore
 from vextrus_payments.testing import FakeClock
 from vextrus_payments_sandbox.bkash_recurring.gateway import BkashRecurringSandbox
 from vextrus_payments_sandbox.serve import SandboxServer
@@ -215,6 +216,26 @@ async def test_many_tell_of_one_payment_at_once(club: Club) -> None:
     )
     assert len(await club.paid()) == 1
     await club.shop.check_books()
+
+
+async def test_in_postgresql(tmp_path: Path, postgres_dsn: str) -> None:
+    await PostgresStore(postgres_dsn).migrate()
+    async with club_open(tmp_path, store=postgres_dsn) as club:
+        club.listen()
+        agreement = await club.subscribed()
+        club.pass_days(1.1)
+        messages = club.deliveries()
+        await asyncio.gather(
+            *(club.told(message, door=door) for door in (NAME, "bkash") for message in messages),
+            *(club.payments.agreement_status(agreement.agreement_key) for _ in range(3)),
+        )
+        paid = await club.paid()
+        assert len(paid) == 2
+        await club.payments.refund(
+            RefundRequest(operation_id="r-1", payment_id=paid[0].payment.payment_id, amount=Money("5"))
+        )
+        assert isinstance(await club.payments.refund_status("r-1"), Refunded)
+        await club.shop.check_books()
 
 
 async def test_news_of_nobody_s_subscription_is_for_a_person(club: Club) -> None:
