@@ -416,12 +416,12 @@ class SslcommerzRules:
         attempt = session.under_way
         if attempt is not None:
             bank_tran_id = moment_id(self.world.now(), self._tail())
-            session.attempts = (*self._ended_tries(session), replace(attempt, bank_tran_id=bank_tran_id))
+            self._put(session, replace(attempt, bank_tran_id=bank_tran_id))
 
-    def _put(self, session: Session, ended: Attempt) -> None:
+    def _put(self, session: Session, now: Attempt) -> None:
         """The try that was under way has become this."""
-        session.attempts = (*self._ended_tries(session), ended)
-        self._know(session, ended)
+        session.attempts = (*self._ended_tries(session), now)
+        self._know(session, now)
 
     @staticmethod
     def _ended_tries(session: Session) -> tuple[Attempt, ...]:
