@@ -86,9 +86,11 @@ FEATURES: Final[Mapping[Feature, str]] = {
     Feature.SEARCH: "search by transaction id",
     Feature.AGREEMENTS: "agreements (a payer's standing consent)",
     Feature.SUBSCRIPTIONS: "subscriptions (it collects by itself)",
-    Feature.PAYOUTS: "payouts",
+    Feature.PAYOUTS: "payouts, and transfers between own accounts",
     Feature.BALANCE: "the balance of the merchant's accounts",
 }
+#: What is only there where its own settings are.
+_CONFIGURED: Final = {(bkash.NAME, Feature.PAYOUTS), (bkash.NAME, Feature.BALANCE)}
 _COMPLETION: Final[Mapping[Completion, str]] = {
     Completion.MERCHANT_EXECUTES: "your server, by `execute`, once the payer has approved",
     Completion.PAYER_COMPLETES: "the payer's last click; `execute` looks it up",
@@ -116,7 +118,13 @@ def _facts(one: Capabilities) -> dict[str, str]:
         "looks at an open operation after": _pauses(one.polling.open_s) + ", and so on",
         "looks at an open page after": _pauses(one.polling.session_s) or "never: that is bad manners here",
     }
-    return facts | {words: "yes" if one.can(feature) else "no" for feature, words in FEATURES.items()}
+    return facts | {words: _can(one, feature) for feature, words in FEATURES.items()}
+
+
+def _can(one: Capabilities, feature: Feature) -> str:
+    if one.can(feature):
+        return "yes"
+    return "yes, with credentials of their own" if (one.gateway, feature) in _CONFIGURED else "no"
 
 
 def _amount(amount: Money | None) -> str:
