@@ -303,6 +303,31 @@ async def test_a_first_payment(platform: Platform) -> None:
     assert platform.gateway.rules.subscriptions["SUB-2"].status == "FAILED"
 
 
+@pytest.mark.parametrize(
+    ("ordered", "amount", "status", "payments"),
+    [
+        ("page_never_returns", 51, "SUCCEEDED", ["SUCCEEDED_PAYMENT"]),
+        ("page_insufficient_balance", 51, "SUCCEEDED", ["FAILED_PAYMENT"]),
+        ("page_account_blocked", 51, "FAILED", []),
+        ("", 4003.11, "SUCCEEDED", ["FAILED_PAYMENT"]),
+    ],
+)
+async def test_what_a_page_comes_to(
+    platform: Platform, ordered: str, amount: float, status: str, payments: list[str]
+) -> None:
+    if ordered:
+        wish = {"gateway": NAME, "operation": "page", "fault": ordered, "times": 1}
+        assert (await platform.client.post("/_sandbox/faults", json=wish)).status_code in (200, 201)
+    await platform.create(amount=amount, frequency="WEEKLY", expiryDate="2026-03-20")
+    done = platform.gateway.approve("SUB-1", "success", None)
+    assert done["state"] == status and (done["redirect"] is None) == (ordered == "page_never_returns")
+    assert [due.status.value for due in platform.gateway.rules.collections.values()] == payments
+    await platform.advance(2.1)
+    if "FAILED_PAYMENT" in payments:
+        (again,) = platform.gateway.rules.collections.values()
+        assert again.status.value == "RE_SUCCEEDED_PAYMENT"
+
+
 # --- refunds and ends -------------------------------------------------------------------------------------------------
 
 

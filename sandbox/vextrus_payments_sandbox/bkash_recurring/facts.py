@@ -60,6 +60,11 @@ FACTS: Final = GatewayFacts(
         }
     ),
     kinds=_KINDS,
+    outcomes={
+        "never_returns": "consented and announced, but the browser never comes back",
+        "insufficient_balance": "consented; the first payment fails, and bKash tries again by itself",
+        "account_blocked": "FAILED: the account is blocked",
+    },
     rules=RULES,
     unseen=UNSEEN,
     order_id=(r"[A-Za-z0-9-]{1,64}", "a subscriptionRequestId has 1 to 64 letters, digits and dashes"),

@@ -13,6 +13,7 @@ from vextrus_payments_sandbox.bkash_recurring.records import GATEWAY, Merchant, 
 from vextrus_payments_sandbox.bkash_recurring.rules import RecurringRules
 from vextrus_payments_sandbox.delivery import Courier
 from vextrus_payments_sandbox.exchange import Exchange
+from vextrus_payments_sandbox.fault_kinds import PAGE
 from vextrus_payments_sandbox.world import (
     BookRow,
     MerchantFacts,
@@ -35,7 +36,7 @@ class BkashRecurringSandbox:
     def __init__(self, world: World, exchange: Exchange, rules: Rules, courier: Courier) -> None:
         first = Merchant()
         self.merchants: dict[str, Merchant] = {first.name: first}
-        self.rules = RecurringRules(world, rules)
+        self.rules = RecurringRules(world, rules, ordered=lambda: exchange.faults.take(GATEWAY, PAGE))
         self.post = Post(world, exchange.faults, courier, exchange.sleeper)
         self.rules.tell = self.post.tell
         self.api = RecurringApi(self.rules, exchange, self.merchants)

@@ -68,7 +68,10 @@ class RecurringPages:
         self._rules.world.keep()
         if self._rules.page_open(one):
             return see_other(_address(request, one, again=again))
-        return see_other(sent_back(self._rules.world, GATEWAY, one.key, self._way_back(one)))
+        way_back = self._way_back(one)
+        if way_back is None:
+            return see_other(_address(request, one, again=""))
+        return see_other(sent_back(self._rules.world, GATEWAY, one.key, way_back))
 
     def approve(self, one: Subscription, outcome: str, number: str | None) -> Mapping[str, Any]:
         """Walk the page in one go, as `outcome` says: ``success``, ``cancel`` or ``failure``."""
@@ -89,7 +92,9 @@ class RecurringPages:
                     rules.page_pin(one, wallet.right_pin)
         return {"reference": one.key, "state": one.status.value, "redirect": self._way_back(one)}
 
-    def _way_back(self, one: Subscription) -> str:
+    def _way_back(self, one: Subscription) -> str | None:
+        if one.outcome == "never_returns":
+            return None
         told = {"subscriptionRequestId": one.request_id, "status": _RETURNS.get(one.status, "failure")}
         joint = "&" if "?" in one.redirect_url else "?"
         return f"{one.redirect_url}{joint}{urlencode(told)}"

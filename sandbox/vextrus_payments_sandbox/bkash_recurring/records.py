@@ -113,6 +113,8 @@ class Subscription(Kept):
     cancelled_by: str = ""
     cancelled_at: datetime | None = None
     last_paid_at: datetime | None = None
+    outcome: str = ""
+    """What its page comes to although the payer does everything right: the name of an ending (``gateway_facts.py``)."""
 
     @property
     def key(self) -> str:

@@ -21,6 +21,8 @@ from vextrus_payments_sandbox.bkash_recurring.records import (
     Subscription,
 )
 from vextrus_payments_sandbox.bkash_recurring.schedule import next_day, retries
+from vextrus_payments_sandbox.fault_kinds import Fault
+from vextrus_payments_sandbox.magic import ordered_outcome, outcome_of
 from vextrus_payments_sandbox.page_steps import noted
 from vextrus_payments_sandbox.world import BookRow, InsufficientFundsError, World, merchant_account
 
@@ -37,9 +39,10 @@ News = Literal["SUBSCRIPTION", "PAYMENT", "REFUND"]
 class RecurringRules:
     """Every subscription of one sandbox, and what was collected."""
 
-    def __init__(self, world: World, rules: Rules) -> None:
+    def __init__(self, world: World, rules: Rules, *, ordered: Callable[[], Fault | None]) -> None:
         self.world = world
         self.rules = rules
+        self._ordered = ordered
         self.subscriptions: dict[str, Subscription] = {}
         """By our request id."""
         self.collections: dict[str, Collection] = {}
@@ -101,6 +104,7 @@ class RecurringRules:
             cap_minor=wanted.cap_minor,
             reference=wanted.reference,
             payer=wanted.payer,
+            outcome=ordered_outcome(self._ordered()),
         )
         self.subscriptions[one.request_id] = self.by_number[str(number)] = self.by_code[code] = one
         self.world.bear(GATEWAY, one.key, one.reference)
@@ -190,7 +194,10 @@ class RecurringRules:
     def _consented(self, one: Subscription) -> None:
         now = self.world.now()
         today = now.astimezone(m.DHAKA).date()
-        blocked = one.wallet is None or one.wallet.blocked
+        if one.wallet is not None and not one.outcome and self.world.magic:
+            own = outcome_of(GATEWAY, one.amount_minor, one.wallet.number)
+            one.outcome = own.name if own is not None else ""
+        blocked = one.wallet is None or one.wallet.blocked or one.outcome == "account_blocked"
         if one.first_minor is not None:
             first = self._new(one, today, one.first_minor, first=True)
             if blocked or not self._take(one, first):
@@ -299,7 +306,8 @@ class RecurringRules:
 
     def _take(self, one: Subscription, due: Collection, at: datetime | None = None) -> bool:
         wallet = one.wallet
-        if wallet is None or wallet.blocked:
+        first = not any(each.is_paid or each.tries > 1 for each in self.of(one))
+        if wallet is None or wallet.blocked or (first and one.outcome == "insufficient_balance"):
             return False
         trx_id = self._new_trx_id(at or self.world.now())
         if not self._move("collect", wallet.account, till(one.merchant), due.amount_minor, due.key, trx_id):
