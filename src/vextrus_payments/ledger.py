@@ -156,7 +156,7 @@ def entries_for(
     elif receipt.kind is ReceiptKind.REVERSAL and receipt.reverses is None:
         entries = [_entry(receipt, payment, EntryKind.PAYMENT_REFUNDED, accounts.suspense, clearing, amount)]
     else:
-        return payout_entries(receipt, None, accounts)
+        return payout_entries(receipt, payment, accounts)
     if receipt.fee is not None and receipt.fee.is_positive:
         fees = accounts.fees.format(gateway=receipt.gateway, mode=receipt.mode.value)
         entries.append(_entry(receipt, payment, EntryKind.PAYMENT_FEE, fees, clearing, receipt.fee))
@@ -164,7 +164,7 @@ def entries_for(
 
 
 def payout_entries(
-    receipt: Receipt, payout: Payout | None, accounts: AccountMap = DEFAULT_ACCOUNTS
+    receipt: Receipt, whose: Payout | Payment | None, accounts: AccountMap = DEFAULT_ACCOUNTS
 ) -> tuple[LedgerEntry, ...]:
     """The balanced entries of what a payout or a transfer moved, or that take back what an operator had booked of one.
 
@@ -178,14 +178,14 @@ def payout_entries(
     elif booked is ReceiptKind.TRANSFER_BACK:
         kind, debit, credit, paid_from = EntryKind.TRANSFER_MADE, collection, disbursement, disbursement
     else:
-        whose = accounts.suspense if receipt.mismatched else accounts.payable
-        kind, debit, credit, paid_from = EntryKind.PAYOUT_SENT, whose, disbursement, disbursement
+        owed = accounts.suspense if receipt.mismatched else accounts.payable
+        kind, debit, credit, paid_from = EntryKind.PAYOUT_SENT, owed, disbursement, disbursement
     if receipt.reverses is not None:
         kind, debit, credit = EntryKind.PAYOUT_REVERSED, credit, debit
-    entries = [_entry(receipt, payout, kind, debit, credit, amount)]
+    entries = [_entry(receipt, whose, kind, debit, credit, amount)]
     if receipt.fee is not None and receipt.fee.is_positive:
         fees = accounts.fees.format(gateway=gateway, mode=mode.value)
-        entries.append(_entry(receipt, payout, EntryKind.PAYMENT_FEE, fees, paid_from, receipt.fee))
+        entries.append(_entry(receipt, whose, EntryKind.PAYMENT_FEE, fees, paid_from, receipt.fee))
     return tuple(entries)
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from vextrus_payments.documents import from_json
-from vextrus_payments.ledger import DEFAULT_ACCOUNTS, LedgerEntry, entries_for
+from vextrus_payments.ledger import DEFAULT_ACCOUNTS, AccountMap, LedgerEntry, entries_for, payout_entries
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
 from vextrus_payments.payment import Intent
@@ -54,6 +54,24 @@ def receipt(kind: ReceiptKind, transaction_id: str, amount: str, **more: Any) ->
 
 RECEIVED = receipt(ReceiptKind.PAYMENT, "DAF4KWXYZ1", "1250.50")
 _BACK = {"operation_id": "order-8812/refund-1", "original_transaction_id": "DAF4KWXYZ1"}
+
+
+_APART = "gateway_disbursement:{gateway}:{mode}"
+"""A name of its own for the account that payouts are made from."""
+
+
+def _paid_out(accounts: AccountMap = DEFAULT_ACCOUNTS, **changes: Any) -> tuple[LedgerEntry, ...]:
+    """What a payout or transfer books, as the engine has it: no payment's."""
+    fields = {
+        "kind": ReceiptKind.PAYOUT,
+        "transaction_id": "DAP5SALARY",
+        "amount": "5000.00",
+        "payment_id": None,
+        "submission_no": None,
+        "operation_id": "salary-13",
+        "merchant_reference": "salary of January",
+    }
+    return payout_entries(receipt(**{**fields, **changes}), None, accounts)
 
 
 def _booked(of: Receipt, payment: Payment | None = PAYMENT) -> tuple[LedgerEntry, ...]:
@@ -144,4 +162,11 @@ CASES: dict[str, Callable[[], tuple[LedgerEntry, ...]]] = {
         None,
     ),
     "payout": lambda: _booked(receipt(ReceiptKind.PAYOUT, "DAP5PAYOUT", "5000.00", operation_id="salary-12")),
+    "payout_with_fee": lambda: _paid_out(fee=Money("10.00", "BDT"), transaction_id="DAP5PAYFEE"),
+    "payout_contradicted": lambda: _paid_out(
+        kind=ReceiptKind.REVERSAL, reverses=ReceiptKind.PAYOUT, flags=frozenset({Flag.BY_OPERATOR})
+    ),
+    "payout_mismatch": lambda: _paid_out(transaction_id="DAP5OTHER1", mismatched=True),
+    "transfer": lambda: _paid_out(AccountMap(disbursement=_APART), kind=ReceiptKind.TRANSFER),
+    "transfer_back": lambda: _paid_out(AccountMap(disbursement=_APART), kind=ReceiptKind.TRANSFER_BACK),
 }
