@@ -40,18 +40,12 @@ from vextrus_payments_sandbox.bkash.rules import BkashRules
 from vextrus_payments_sandbox.bkash.tokens import GRANTS_PER_WINDOW, GrantLog, Merchant
 from vextrus_payments_sandbox.exchange import Exchange
 from vextrus_payments_sandbox.faults import FaultPlans
-from vextrus_payments_sandbox.simulated_wire import VirtualSleeper, carried
-from vextrus_payments_sandbox.world import WALLETS, SandboxClock, World, to_paisa, to_text
+from vextrus_payments_sandbox.simulated_wire import GOOD, POOR, VirtualSleeper, carried, minor_of, read_object
+from vextrus_payments_sandbox.world import SandboxClock, World, to_text
 
 _HARD_LIMIT_S: Final = 60.0
 """Thirty seconds of bKash's own and thirty of margin: what the adapter's capabilities say."""
 _LIVE_HOST: Final = "tokenized.pay.bka.sh"
-_POOR: Final = "01823074817"
-_GOOD: Final = tuple(
-    wallet.number
-    for wallet in WALLETS
-    if not wallet.blocked and wallet.number != _POOR and wallet.opening_minor
-)
 
 
 class SimulatedBkash:
@@ -72,7 +66,8 @@ class SimulatedBkash:
         self._ports = ports
         asked = ports.options.get("api_version", "v1")
         self._versions = {
-            tenant: asked.get(tenant, "v1") if isinstance(asked, Mapping) else asked for tenant in ports.tenants
+            tenant: asked.get(tenant, "v1") if isinstance(asked, Mapping) else asked
+            for tenant in ports.tenants
         }
         self.holds_money = "v2" not in self._versions.values()
         self._merchants = {tenant: _merchant(tenant, mode) for tenant in ports.tenants}
@@ -166,7 +161,7 @@ class SimulatedBkash:
 
     def facts(self, ask: HttpAsk, answer: HttpAnswer) -> Sequence[WireFact]:
         """What the exchange shows, read from its two JSON documents."""
-        asked, said = _json(ask.body), _json(answer.body)
+        asked, said = read_object(ask.body), read_object(answer.body)
         tenant = self._tenants.get(ask.headers.get("x-app-key", "") or asked.get("app_key", ""), "")
         reader = _READERS.get(ask.path)
         return () if reader is None else tuple(reader(asked, said, {"tenant": tenant, "mode": self.mode}))
@@ -178,7 +173,7 @@ class SimulatedBkash:
         payment = self._rules.payments.get(reference)
         if payment is None or not self._rules.page_open(payment):
             return False
-        wallet = _POOR if how == "poor" else self._world.random.choice(_GOOD)
+        wallet = POOR if how == "poor" else self._world.random.choice(GOOD)
         self._pages.approve(payment, "success" if how == "poor" else how, wallet)
         return True
 
@@ -284,18 +279,6 @@ def _relay_secret(tenant: str, mode: str) -> bytes:
     return f"simulated-relay-secret-of-{tenant}-in-{mode}".encode()
 
 
-def _json(raw: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(raw)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _amount(text: object) -> int:
-    return to_paisa(str(text or "")) or 0
-
-
 def _granted(asked: dict[str, Any], said: dict[str, Any], who: dict[str, Any]) -> list[WireFact]:
     return [WireFact(kind="granted", **who)] if said.get("id_token") else []
 
@@ -306,7 +289,7 @@ def _created(asked: dict[str, Any], said: dict[str, Any], who: dict[str, Any]) -
         return []
     if asked.get("mode") == m.MODE_AGREEMENT:
         return [WireFact(kind="consent_created", reference=reference, **who)]
-    order_id, amount = str(asked.get("merchantInvoiceNumber", "")), _amount(asked.get("amount"))
+    order_id, amount = str(asked.get("merchantInvoiceNumber", "")), minor_of(asked.get("amount"))
     return [WireFact(kind="created", reference=reference, order_id=order_id, amount_minor=amount, **who)]
 
 
@@ -320,9 +303,7 @@ def _consented(asked: dict[str, Any], said: dict[str, Any], who: dict[str, Any])
     reference = str(asked.get("agreementId", ""))
     facts = [WireFact(kind="execute_asked", reference=reference, **who)]
     if said.get("agreementStatus") == "Completed" and said.get("agreementId"):
-        facts.append(
-            WireFact(kind="consented", reference=reference, agreement_id=said["agreementId"], **who)
-        )
+        facts.append(WireFact(kind="consented", reference=reference, agreement_id=said["agreementId"], **who))
     return facts
 
 
@@ -332,7 +313,7 @@ def _moved(kind: str, asks: str) -> Any:
         facts = [WireFact(kind=asks, reference=reference, **who)]
         transaction_id = said.get("trxID") or said.get("trxId")
         if said.get("transactionStatus") == "Completed" and transaction_id:
-            amount = _amount(said.get("amount"))
+            amount = minor_of(said.get("amount"))
             facts.append(
                 WireFact(
                     kind=kind, reference=reference, amount_minor=amount, transaction_id=transaction_id, **who
@@ -360,7 +341,7 @@ def _refunds_listed(asked: dict[str, Any], said: dict[str, Any], who: dict[str, 
         WireFact(
             kind="refund_listed",
             reference=reference,
-            amount_minor=_amount(one.get("refundAmount")),
+            amount_minor=minor_of(one.get("refundAmount")),
             transaction_id=str(one.get("refundTrxId", "")),
             **who,
         )
@@ -369,10 +350,10 @@ def _refunds_listed(asked: dict[str, Any], said: dict[str, Any], who: dict[str, 
 
 
 def _refunded(asked: dict[str, Any], said: dict[str, Any], who: dict[str, Any]) -> list[WireFact]:
-    reference, amount = str(asked.get("paymentId", "")), _amount(asked.get("refundAmount"))
+    reference, amount = str(asked.get("paymentId", "")), minor_of(asked.get("refundAmount"))
     facts = [WireFact(kind="refund_asked", reference=reference, amount_minor=amount, **who)]
     if said.get("refundTrxId"):
-        given, transaction_id = _amount(said.get("refundAmount")), said["refundTrxId"]
+        given, transaction_id = minor_of(said.get("refundAmount")), said["refundTrxId"]
         facts.append(
             WireFact(
                 kind="refunded", reference=reference, amount_minor=given, transaction_id=transaction_id, **who

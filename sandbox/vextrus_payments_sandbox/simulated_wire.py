@@ -1,12 +1,23 @@
 """One simulated exchange carried through a sandbox application: what every simulated gateway shares."""
 
 import asyncio
+import json
 from typing import Any, Final
 
 from starlette.applications import Starlette
 
 from vextrus_payments.testing.simulation import HttpAnswer, HttpAsk
+from vextrus_payments_sandbox.notation import to_paisa
+from vextrus_payments_sandbox.wallets import WALLETS
 
+POOR: Final = "01823074817"
+"""The published wallet that has too little."""
+GOOD: Final = tuple(
+    wallet.number
+    for wallet in WALLETS
+    if not wallet.blocked and wallet.number != POOR and wallet.opening_minor
+)
+"""The published wallets that can pay."""
 _TLS_PORT: Final = 443
 
 
@@ -53,3 +64,17 @@ async def carried(app: Starlette, ask: HttpAsk, site: tuple[str, int]) -> HttpAn
     }
     await app(scope, receive, send)
     return HttpAnswer(status, body, content_type)
+
+
+def read_object(raw: bytes) -> dict[str, Any]:
+    """A body's JSON object; empty for what is none."""
+    try:
+        found = json.loads(raw)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def minor_of(text: object) -> int:
+    """An amount of a body in paisa; 0 for what is none."""
+    return to_paisa(str(text or "")) or 0

@@ -12,7 +12,6 @@ Ciphertexts differ from run to run (their padding is random, and must be), their
 seed plays the same all the same.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from random import Random
@@ -43,19 +42,13 @@ from vextrus_payments_sandbox.nagad.pages import NagadPages
 from vextrus_payments_sandbox.nagad.records import GATEWAY, Merchant, Refusal, Rules
 from vextrus_payments_sandbox.nagad.rules import NagadRules
 from vextrus_payments_sandbox.nagad.writing import return_url
-from vextrus_payments_sandbox.simulated_wire import VirtualSleeper, carried
-from vextrus_payments_sandbox.world import WALLETS, SandboxClock, World, to_paisa, to_text
+from vextrus_payments_sandbox.simulated_wire import GOOD, POOR, VirtualSleeper, carried, minor_of, read_object
+from vextrus_payments_sandbox.world import SandboxClock, World, to_text
 
 _HARD_LIMIT_S: Final = 120.0
 """Sixty seconds of Nagad's own and sixty of margin: what the adapter's capabilities say."""
 _LIVE_HOST: Final = "api.mynagad.com"
 _DAY_S: Final = 86_400.0
-_POOR: Final = "01823074817"
-_GOOD: Final = tuple(
-    wallet.number
-    for wallet in WALLETS
-    if not wallet.blocked and wallet.number != _POOR and wallet.opening_minor
-)
 _LATE: Final = tuple(number for number, course in wallets.COURSES.items() if course.settles_after_s)
 _LATE_SHARE: Final = 0.15
 _VERDICTS: Final = {"success": "Success", "cancel": "Aborted", "failure": "Failed"}
@@ -137,7 +130,7 @@ class SimulatedNagad:
 
     def facts(self, ask: HttpAsk, answer: HttpAnswer) -> Sequence[WireFact]:
         """What the exchange shows to somebody who holds the keys of both sides."""
-        asked, said = _json(ask.body), _json(answer.body)
+        asked, said = read_object(ask.body), read_object(answer.body)
         tenant = self._tenants.get(ask.headers.get("x-km-mc-id", ""), "")
         who: dict[str, Any] = {"tenant": tenant, "mode": self.mode}
         reference = ask.path.rpartition("/")[2]
@@ -156,19 +149,19 @@ class SimulatedNagad:
         inside = _inside(asked.get("sensitiveData"), _pair(GATEWAY))
         if not said.get("callBackUrl"):
             return ()
-        order_id, amount = str(inside.get("orderId", "")), _amount(inside.get("amount"))
+        order_id, amount = str(inside.get("orderId", "")), minor_of(inside.get("amount"))
         return [WireFact(kind="created", reference=reference, order_id=order_id, amount_minor=amount, **who)]
 
     def _refunded(
         self, asked: dict[str, Any], said: dict[str, Any], reference: str, who: dict[str, Any]
     ) -> Sequence[WireFact]:
         inside = _inside(asked.get("sensitiveDataCancelRequest"), _pair(GATEWAY))
-        amount = _amount(inside.get("cancelAmount"))
+        amount = minor_of(inside.get("cancelAmount"))
         facts = [WireFact(kind="refund_asked", reference=reference, amount_minor=amount, **who)]
         own = self._names.get(who["tenant"])
         told = _inside(said.get("sensitiveData"), _pair(own)) if own is not None else {}
         if told.get("cancelTrxId"):
-            given, transaction_id = _amount(told.get("cancelAmount")), str(told["cancelTrxId"])
+            given, transaction_id = minor_of(told.get("cancelAmount")), str(told["cancelTrxId"])
             facts.append(
                 WireFact(
                     kind="refunded",
@@ -188,7 +181,7 @@ class SimulatedNagad:
         if payment is None or not self._rules.page_open(payment):
             return False
         late = how == "success" and self._world.random.random() < self._late_share
-        wallet = _POOR if how == "poor" else self._world.random.choice(_LATE if late else _GOOD)
+        wallet = POOR if how == "poor" else self._world.random.choice(_LATE if late else GOOD)
         self._pages.approve(payment, "success" if how == "poor" else how, wallet)
         return True
 
@@ -277,7 +270,7 @@ def _verified(said: dict[str, Any], reference: str, who: dict[str, Any]) -> Sequ
         WireFact(
             kind="executed",
             reference=reference,
-            amount_minor=_amount(said.get("amount")),
+            amount_minor=minor_of(said.get("amount")),
             transaction_id=str(said["issuerPaymentRefNo"]),
             **who,
         )
@@ -287,18 +280,6 @@ def _verified(said: dict[str, Any], reference: str, who: dict[str, Any]) -> Sequ
 def _inside(text: Any, pair: Pair) -> dict[str, Any]:
     """What was sealed for this pair; {} where it was not, or is nothing to read."""
     try:
-        return _json(sealing.decrypted(sealing.unpack(text), pair.private))
+        return read_object(sealing.decrypted(sealing.unpack(text), pair.private))
     except (Refusal, ValueError):
         return {}
-
-
-def _amount(text: Any) -> int:
-    return to_paisa(text if isinstance(text, str) else None) or 0
-
-
-def _json(raw: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(raw)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}

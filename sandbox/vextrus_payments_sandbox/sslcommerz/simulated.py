@@ -12,7 +12,6 @@ pays after his browser said that he had not. A refund takes a while (``world_opt
 A payment goes by the reference that its session carries in ``value_d``: nothing else of it is ours alone.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any, Final
@@ -40,7 +39,7 @@ from vextrus_payments.testing.simulation import (
 )
 from vextrus_payments_sandbox.exchange import Exchange
 from vextrus_payments_sandbox.faults import FaultPlans
-from vextrus_payments_sandbox.simulated_wire import VirtualSleeper, carried
+from vextrus_payments_sandbox.simulated_wire import GOOD, POOR, VirtualSleeper, carried, read_object
 from vextrus_payments_sandbox.sslcommerz import wallets
 from vextrus_payments_sandbox.sslcommerz.amounts import after_fee, read_amount, write_amount
 from vextrus_payments_sandbox.sslcommerz.api import SslcommerzApi
@@ -51,19 +50,13 @@ from vextrus_payments_sandbox.sslcommerz.refunds import Refunds
 from vextrus_payments_sandbox.sslcommerz.rules import SslcommerzRules
 from vextrus_payments_sandbox.sslcommerz.signing import KEY, SIGN, SIGN_SHA2, signed
 from vextrus_payments_sandbox.sslcommerz.writing import moment_id, posted
-from vextrus_payments_sandbox.world import WALLETS, SandboxClock, World
+from vextrus_payments_sandbox.world import SandboxClock, World
 
 _HARD_LIMIT_S: Final = 120.0
 """Sixty seconds of SSLCommerz's own and sixty of margin: what the adapter's capabilities say."""
 _LIVE_HOST: Final = "securepay.sslcommerz.com"
 _DAY_S: Final = 86_400.0
 _REFUND_TAKES_S: Final = 20.0
-_POOR: Final = "01823074817"
-_GOOD: Final = tuple(
-    wallet.number
-    for wallet in WALLETS
-    if not wallet.blocked and wallet.number != _POOR and wallet.opening_minor
-)
 _COURSES: Final = ("",) * 6 + (
     "risky",
     "charged_twice",
@@ -116,6 +109,7 @@ class SimulatedSslcommerz:
             {store.store_id: store for store in self._stores.values()},
         )
         self._app = Starlette(routes=api.routes())
+        self._is_read = False
         self._reference_of: dict[str, str] = {}
         """bank_tran_id -> value_d, as the wire has shown them together."""
 
@@ -135,7 +129,8 @@ class SimulatedSslcommerz:
     # --- notifications --------------------------------------------------------------------------------------------
 
     def _ended(self, session: Session, attempt: Attempt) -> None:
-        self._tell(session.merchant, posted(session, attempt), is_stray=False)
+        if not self._is_read:
+            self._tell(session.merchant, posted(session, attempt), is_stray=False)
 
     def take_stray(self, tenant: str, amount_minor: int) -> None:
         """Somebody pays an invoice that was made in the panel: its tran_id is none of ours."""
@@ -198,7 +193,7 @@ class SimulatedSslcommerz:
     async def answer(self, ask: HttpAsk) -> HttpAnswer:
         """Carry one request through the sandbox's own application."""
         answer = await carried(self._app, ask, self.sites[0])
-        said = _json(answer.body)
+        said = read_object(answer.body)
         if ask.path == m.PATH_VALIDATION and said.get("value_d"):
             self._reference_of[str(said.get("bank_tran_id"))] = str(said["value_d"])
         return answer
@@ -209,7 +204,7 @@ class SimulatedSslcommerz:
 
     def facts(self, ask: HttpAsk, answer: HttpAnswer) -> Sequence[WireFact]:
         """What the exchange shows."""
-        said = _json(answer.body)
+        said = read_object(answer.body)
         asked = dict(parse_qsl(ask.query or ask.body.decode("utf-8", "replace")))
         who: dict[str, Any] = {"tenant": self._tenants.get(asked.get(m.STORE_ID, ""), ""), "mode": self.mode}
         if ask.path == m.PATH_SESSION:
@@ -252,11 +247,11 @@ class SimulatedSslcommerz:
         elif how == "failure":
             self._rules.fail(session, wallets.BLOCKED)
         elif how == "poor":
-            self._pay(session, _POOR, "")
+            self._pay(session, POOR, "")
         else:
             if self._chance.random() < _FAILS_FIRST:
                 self._rules.fail(session, wallets.WRONG_CODE)  # and he tries again, on the same page
-            self._pay(session, self._chance.choice(_GOOD), self._chance.choice(_COURSES))
+            self._pay(session, self._chance.choice(GOOD), self._chance.choice(_COURSES))
         return True
 
     def _pay(self, session: Session, number: str, outcome: str) -> None:
@@ -300,8 +295,10 @@ class SimulatedSslcommerz:
 
     def movements(self) -> Sequence[Movement]:
         """The books' lines that are the stores': debits and refunds."""
+        self._is_read = True  # what comes due by a look into the books is news to nobody
         self._rules.settle_due()
         self._refunds.settle_due()
+        self._is_read = False
         found = []
         for line in self._world.books.movements:
             session = self._rules.sessions[line.reference]
@@ -370,11 +367,3 @@ def _executed(said: Mapping[str, Any], who: Mapping[str, Any]) -> Sequence[WireF
             **who,
         )
     ]
-
-
-def _json(raw: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(raw)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
