@@ -480,3 +480,23 @@ async def kept_of(tenant: TenantPayments, operation_id: str = "salary-1") -> Pay
     found = await tenant.find_payout(operation_id)
     assert found is not None
     return found
+
+
+async def test_credentials_that_are_gone_ask_nobody(tmp_path: Path) -> None:
+    async with paying_shop(tmp_path, root=TOKENIZED) as shop:
+        shop.fault("payout", "drop_after")
+        shop.fault("payout_query", "error_5xx_before", times=20)
+        assert isinstance(await shop.pay(), Unknown)
+        plain = PayingShop(
+            shop.server,
+            f"sqlite:///{tmp_path / 'shop.db'}",
+            shop.clock,
+            gateways={"bkash": bkash_config(shop.server)},
+            seed=8,
+        )
+        async with plain.payments:
+            shop.clock.advance(LONG_S)
+            asked = shop.calls("payout_query")
+            await plain.payments.reconcile_due()
+            assert isinstance(await plain.payments.payout_status("salary-1"), Unknown)
+            assert shop.calls("payout_query") == asked

@@ -363,8 +363,9 @@ class Payouts:
             tenant, payout_id, lambda now: plan_payout_abandoned(now, settle_s, context.store.now())
         )
         known = look_up_of(payout.operation.evidence)
-        if known is None or payout.state not in (OperationState.UNKNOWN, OperationState.PENDING):
-            return payout
+        open_there = payout.state in (OperationState.UNKNOWN, OperationState.PENDING)
+        if known is None or not open_there or not gateway.capabilities.can(Feature.PAYOUTS):
+            return payout  # nothing to ask by, nothing to ask about, or nobody: its credentials are gone
         call = CallContext(operation_id=payout.operation_id)
         try:
             snapshot = await gateway.look_up_payout(call_of(payout), resume=known, context=call)
