@@ -51,7 +51,7 @@ from vextrus_payments.gateways.sslcommerz import (
     adapter,
 )
 from vextrus_payments.gateways.sslcommerz.errors import Code, Operation
-from vextrus_payments.gateways.sslcommerz.models import SessionForm
+from vextrus_payments.gateways.sslcommerz.forms import SessionForm
 from vextrus_payments.money import Money
 from vextrus_payments.payment import Customer, Evidence, ExecuteCall, Intent, PaymentRequest
 from vextrus_payments.secret import Secret

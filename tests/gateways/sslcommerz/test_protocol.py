@@ -36,8 +36,8 @@ from vextrus_payments.errors import (
     OutcomeUnknownError,
     UnreadableAnswerError,
 )
-from vextrus_payments.gateways.sslcommerz import models as m
 from vextrus_payments.gateways.sslcommerz import protocol
+from vextrus_payments.gateways.sslcommerz.forms import SessionForm
 from vextrus_payments.gateways.sslcommerz.manners import SESSION_LIFE
 from vextrus_payments.methods import MethodKind
 from vextrus_payments.mode import Mode
@@ -47,7 +47,7 @@ from vextrus_payments.reasons import ReasonCode
 from vextrus_payments.snapshots import Mismatch, PaymentSnapshot, SnapshotState
 from vextrus_payments.wire import Safety
 
-FORM = m.SessionForm(
+FORM = SessionForm(
     store_id=STORE,
     store_passwd=PASSWORD,
     total_amount="1250.00",

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from vextrus_payments.errors import ConfigurationError, CurrencyNotSupportedError, InvalidRequestError
 from vextrus_payments.gateways.sslcommerz import models as m
 from vextrus_payments.gateways.sslcommerz.config import SslcommerzConfig
+from vextrus_payments.gateways.sslcommerz.forms import SessionForm
 from vextrus_payments.gateways.sslcommerz.manners import NAME, ORDER_ID
 from vextrus_payments.gateways.sslcommerz.params import Address, SslcommerzCheckout, is_text, refusal_of
 from vextrus_payments.gateways.sslcommerz.returns import CANCEL, FAIL, SUCCESS, return_url
@@ -42,7 +43,7 @@ def form_of(
     order_id: str,
     reference: str,
     callback_url: str | None,
-) -> m.SessionForm:
+) -> SessionForm:
     """The form of a session, out of the request and its SSLCommerz parameters.
 
     Raises:
@@ -82,7 +83,7 @@ def form_of(
     }
     refusal = None
     try:
-        return m.SessionForm(**{name: value for name, value in fields.items() if value is not None})
+        return SessionForm(**{name: value for name, value in fields.items() if value is not None})
     except ValidationError as error:
         refusal = refusal_of(error)
     raise refusal

@@ -18,6 +18,7 @@ from vextrus_payments.gateways.sslcommerz.envelope import (
     Unreadable,
     error_of,
 )
+from vextrus_payments.gateways.sslcommerz.forms import SessionForm
 from vextrus_payments.gateways.sslcommerz.params import SslcommerzInvoice
 from vextrus_payments.gateways.sslcommerz.steps import Api, Failed, ask, is_id, status_of
 from vextrus_payments.money import Money
@@ -53,7 +54,7 @@ class Invoice:
         )
 
 
-def fields_of(form: m.SessionForm, how: SslcommerzInvoice) -> dict[str, str]:
+def fields_of(form: SessionForm, how: SslcommerzInvoice) -> dict[str, str]:
     """The form of an invoice: a session's, and how it is handed over. Its `refer` is its tran_id."""
     more = {name: value for name, value in how.fields().items() if value is not None}
     return {**form.fields(), m.REFER: form.tran_id, **more}

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_va
 
 from vextrus_payments.errors import InvalidRequestError
 from vextrus_payments.gateways.sslcommerz import models as m
+from vextrus_payments.gateways.sslcommerz.forms import cart_text
 from vextrus_payments.money import Money
 from vextrus_payments.payment import ProviderParams
 
@@ -322,7 +323,7 @@ class SslcommerzCheckout(ProviderParams, frozen=True, hide_input_in_errors=True)
             **self.shipping.fields(),
             **{name: known[name].amount for name in amounts if name in known},
             **({} if self.emi is None else self.emi.fields()),
-            "cart": m.cart_text([line.fields() for line in self.cart]) if self.cart else None,
+            "cart": cart_text([line.fields() for line in self.cart]) if self.cart else None,
             "multi_card_name": ",".join(self.channels) or None,
             "allowed_bin": ",".join(self.allowed_bins) or None,
             "value_a": self.value_a,

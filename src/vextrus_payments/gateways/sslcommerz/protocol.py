@@ -41,6 +41,7 @@ from vextrus_payments.gateways.sslcommerz.envelope import (
     Unreadable,
     error_of,
 )
+from vextrus_payments.gateways.sslcommerz.forms import SessionForm
 from vextrus_payments.gateways.sslcommerz.manners import SESSION_LIFE
 from vextrus_payments.gateways.sslcommerz.pictures import Pictured, picture_of, picture_without_money
 from vextrus_payments.gateways.sslcommerz.steps import Api, Failed, ask, is_id, status_of
@@ -78,7 +79,7 @@ class Opened:
     logo_url: str | None = None
 
 
-def open_session(api: Api, form: m.SessionForm) -> WireCall[Opened]:
+def open_session(api: Api, form: SessionForm) -> WireCall[Opened]:
     """Open a page. Moves nothing.
 
     Raises:

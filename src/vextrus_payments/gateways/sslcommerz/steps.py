@@ -11,6 +11,7 @@ from urllib.parse import quote, quote_plus, urlencode
 from vextrus_payments.errors import AmountError, GatewayError, PaymentsError
 from vextrus_payments.gateways.sslcommerz import models as m
 from vextrus_payments.gateways.sslcommerz.envelope import Accepted, Call, error_of, read
+from vextrus_payments.gateways.sslcommerz.forms import SessionForm, encode_form
 from vextrus_payments.ids import Entropy
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
@@ -45,8 +46,8 @@ class Api:
 
     def post(self, path: str, fields: dict[str, str]) -> WireRequest:
         """A form. The fields hold the credentials."""
-        headers = (_ACCEPT, ("Content-Type", m.SessionForm.content_type))
-        return WireRequest("POST", self.root + path, headers, m.encode_form(fields))
+        headers = (_ACCEPT, ("Content-Type", SessionForm.content_type))
+        return WireRequest("POST", self.root + path, headers, encode_form(fields))
 
     def credentials(self) -> dict[str, str]:
         """The store's id and password, by their names on the wire."""
