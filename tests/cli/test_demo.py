@@ -306,6 +306,22 @@ async def test_nagad_ends_with_equal_books_whatever_goes_wrong(name: str) -> Non
     assert "webhook" not in [step["step"] for step in shown["steps"]]
 
 
+@pytest.mark.parametrize("name", sorted(PLAYS["sslcommerz"]))
+async def test_sslcommerz_ends_with_equal_books_whatever_goes_wrong(name: str) -> None:
+    record = await run(PLAYS["sslcommerz"][name])
+    assert record.error is None
+    verdict = judge(record)
+    assert verdict.good, [check.what for check in verdict.checks if not check.holds]
+    shown = document(record, verdict)
+    assert shown["gateway"] == "sslcommerz" and shown["outcome"] == "paid"
+    kinds = sorted(entry["kind"] for entry in shown["entries"])
+    assert kinds == ["payment.fee", "payment.received", "payment.refunded"]
+    assert _clearing(shown["entries"]) == AMOUNT.decimal - REFUND.decimal - Decimal("31.26")  # 2.5 %
+    wanted = 2 if name == "lost-session" else 1
+    assert sum(call["operation"] == "session" for call in shown["wire"]["calls"]) == wanted
+    assert sum(call["operation"] == "refund" for call in shown["wire"]["calls"]) == 1
+
+
 def test_nagads_faults_are_its_own(user: User) -> None:
     refused = user.run("demo", "--gateway", "nagad", "--fault", "expired-token")
     assert refused.code == 2 and "the faults are" in refused.error and "lost-complete" in refused.error
