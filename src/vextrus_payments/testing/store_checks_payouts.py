@@ -172,7 +172,9 @@ async def payouts_are_watched(trial: StoreTrial) -> None:
     plan = payout_plan(store.now(), "pyo_1", state=OperationState.SUBMITTING)
     await store.commit_payout(replace(plan, watch_at=store.now()))
     await trial.advance(0.01)
-    (watch,) = await store.lease_watches(limit=10, lease_s=60)
+    watches = await store.lease_watches(limit=10, lease_s=60)
+    expect(len(watches) == 1, "what is due is leased")
+    (watch,) = watches
     expect((watch.subject_kind, watch.subject_id) == (SubjectKind.PAYOUT, "pyo_1"), "it is leased")
     expect(await store.lease_watches(limit=10, lease_s=60) == (), "once")
     expect(await store.watch_again(watch, None), "and given back")

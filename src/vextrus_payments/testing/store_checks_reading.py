@@ -27,6 +27,7 @@ from vextrus_payments.testing.store_records import (
     agreement_plan,
     full_attempt,
     full_plan,
+    payout_plan,
     settlement_plan,
 )
 from vextrus_payments.testing.store_trial import (
@@ -269,6 +270,10 @@ def _every_call(trial: StoreTrial, facts: PaymentFacts) -> dict[str, Awaitable[A
         "find_agreements": store.find_agreements("acme", operation_id="op"),
         "list_agreements": store.list_agreements(),
         "commit_agreement": store.commit_agreement(agreement_plan(now, "agr_1")),
+        "get_payout": store.get_payout("acme", "pyo_1"),
+        "find_payout": store.find_payout("acme", "op"),
+        "list_payouts": store.list_payouts(),
+        "commit_payout": store.commit_payout(payout_plan(now, "pyo_1")),
         "receipts": store.receipts(*account, ["TRX"]),
         "list_receipts": store.list_receipts(*account),
         "settlements": store.settlements([receipt.key]),
