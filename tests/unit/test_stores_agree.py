@@ -45,7 +45,12 @@ from vextrus_payments.states import execute_operation_id
 from vextrus_payments.store import PaymentStore
 from vextrus_payments.stores import MemoryStore, SqliteStore
 from vextrus_payments.testing import FakeClock
-from vextrus_payments.testing.store_records import agreement_plan, settlement_plan
+from vextrus_payments.testing.store_records import (
+    agreement_plan,
+    payout_plan,
+    payout_receipt,
+    settlement_plan,
+)
 from vextrus_payments.testing.store_trial import LONG, SHORT, Account, StoreTrial
 from vextrus_payments.token_budget import GrantAsk, GrantEnd
 
@@ -55,6 +60,7 @@ TENANTS: Final = ("acme", "other")
 GATEWAYS: Final = ("bkash", "nagad")
 REFERENCES: Final = ("INV-1", "INV-1-2", "INV")
 AGREEMENTS: Final = ("agr_a", "agr_b")
+PAYOUTS: Final = ("pyo_a", "pyo_b")
 PAYMENTS: Final = ("pay_a", "pay_b", "pay_c", "pay_d", "pay_e")
 OPERATIONS: Final = tuple(f"op-{number}" for number in range(8))
 TRANSACTIONS: Final = ("TRX1", "TRX2", "TRX3")
@@ -357,6 +363,39 @@ async def agree(side: Side, a: int, b: int) -> Any:
     )
 
 
+async def pay_out(side: Side, a: int, b: int) -> Any:
+    store, tenant, key = side.store, pick(TENANTS, a // 5), pick(PAYOUTS, a)
+    if b % 5 == 0:
+        page = await store.list_payouts(
+            pick((None, *TENANTS), a), unsettled=b % 2 == 0, cursor=pick(side.cursors, a), limit=1 + b % 3
+        )
+        side.cursors.append(page.cursor)
+        return page, await store.find_payout(tenant, pick(OPERATIONS, b))
+    known = await store.get_payout(tenant, key)
+    version = 1 if known is None else known.version + 1 + (b % 7 == 0)
+    operation_id = pick(OPERATIONS, a + 3) if known is None else known.operation_id
+    plan = payout_plan(
+        store.now(),
+        key,
+        tenant=tenant,
+        version=version,
+        state=pick(tuple(OperationState), b),
+        operation_id=operation_id if b % 11 else "another",
+    )
+    receipts = (payout_receipt(store.now(), pick(TRANSACTIONS, b), tenant),) if b % 3 == 0 else ()
+    row = OutboxRow(
+        tenant=tenant,
+        row_id=f"{key}/{version}",
+        subject=f"ledger/{key}",
+        seq=version,
+        kind=OutboxKind.LEDGER,
+        document="\ud800" if b % 13 == 0 else "{}",
+        created_at=store.now(),
+    )
+    watch_at = None if b % 4 == 0 else store.now() + timedelta(seconds=b % 3 - 1)
+    return await store.commit_payout(replace(plan, receipts=receipts, outbox=(row,), watch_at=watch_at))
+
+
 async def settle(side: Side, a: int, b: int) -> Any:
     receipts = [receipt for facts in side.facts for receipt in facts.receipts]
     if not receipts:
@@ -527,7 +566,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
         act_on_news,
         look_at_news,
     ),
-    *(watch, watch, watch, agree, agree, settle, look_around, look_around, tend, tend),
+    *(watch, watch, watch, agree, agree, pay_out, pay_out, settle, look_around, look_around, tend, tend),
     *(bring, bring, bring, reserve, reserve, reserve_operation, reserve_operation, claim, claim, get, get),
     *(commit, commit, commit, commit, checkpoint, release, note, lease, lease, deliver, deliver, find),
     *(listing, read, tokens, tokens, reopen, make_sure_it_is_open, make_sure_it_is_open),
