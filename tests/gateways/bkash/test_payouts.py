@@ -149,7 +149,15 @@ def test_a_balance_that_fails_afterwards_makes_nobody_forget(after: Any) -> None
     assert isinstance(played.raised, AnswerLostError) and played.raised.effect is Effect.UNKNOWN
 
 
-@pytest.mark.parametrize("code", ["2023", "2012", "2039", "2006", "2031", "2033", "2056"])
+@pytest.mark.parametrize("code", ["2002", "2029", "2033", "2056", "2068", "2127"])
+def test_a_word_about_a_state_or_a_deed_decides_nothing(code: str) -> None:
+    """What carried the request may have brought it twice: then this is the echo of money that left."""
+    played = paid(BALANCE, answer({"errorCode": code, "errorMessage": "No."}), golden("payout_balance"))
+    assert isinstance(played.raised, OutcomeUnknownError) and played.raised.effect is Effect.UNKNOWN
+    assert played.order.count("payout") == 1
+
+
+@pytest.mark.parametrize("code", ["2023", "2012", "2039", "2006", "2031", "2081"])
 def test_a_refusal_is_final(code: str) -> None:
     error = paid(BALANCE, answer({"errorCode": code, "errorMessage": "No."})).raised
     assert isinstance(error, DeclinedError) and error.final and error.effect is Effect.REFUSED

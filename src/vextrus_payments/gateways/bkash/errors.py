@@ -336,8 +336,9 @@ def _refused_once(asked: Operation, row: CodeRow, advice: str) -> ErrorMeaning:
         # against the list all the same, for they speak of what was done before.
         return _declined(row.kind, row.reason, advice, final=True, look_up_first=row.kind in (_DONE, _DUP))
     if asked in _PAID_OUT:
-        if row.kind in (_DONE, _DUP):
-            # Done by whom? Ours was sent once, so this speaks of it or of another, and nobody can be asked.
+        if row.kind not in _FINAL_KINDS or row.kind is _DUP:
+            # It speaks of a state, or of what was done before. By whom? Ours was sent once, and what carried it may
+            # have brought it twice: this may be the echo of money that left, and nobody can be asked.
             return ErrorMeaning(kind=row.kind, error=OutcomeUnknownError, advice_en=_ADVICE[_UNK])
         return _declined(row.kind, row.reason, advice, final=True)
     if asked is Operation.AGREEMENT_CANCEL:
