@@ -260,6 +260,19 @@ def plan_agreed_seen(
     return change.plan() if change.changed else None
 
 
+def plan_consent_elsewhere(
+    agreement: Agreement, snapshot: AgreementSnapshot, now: datetime
+) -> AgreementPlan | None:
+    """The payer consented on a page whose address never reached us: it is that one which holds from now on."""
+    waiting = agreement.state in (_L.AWAITING_PAYER, _L.CLOSED)
+    if snapshot.state is not AgreementState.ACTIVE or not waiting or agreement.terms is None:
+        return None
+    change = _Change(agreement, now)
+    change.agreement = replace(change.agreement, gateway_reference=snapshot.gateway_reference)
+    _holds(change, snapshot, agreement.operation(execute_id(agreement.agreement_key)))
+    return change.plan()
+
+
 def _of_another(agreement: Agreement, snapshot: AgreementSnapshot) -> bool:
     """An answer about somebody else's agreement says nothing about ours."""
     known = (

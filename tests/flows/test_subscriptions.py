@@ -487,10 +487,32 @@ async def test_a_lost_page_is_asked_for_under_another_id(club: Club) -> None:
     club.listen()
     first = asked.gateway_reference[:-1] + "1"
     club.platform.approve(first, "success", None)
-    _, collected = club.deliveries()
+    given, collected = club.deliveries()
     assert await club.told(collected) is Verdict.DONE
     assert len(await club.paid()) == 1
+    assert await club.told(given) is Verdict.DONE
+    held = await club.payments.agreement_status(asked.agreement_key)
+    assert (held.state, held.gateway_reference) == (AgreementLife.ACTIVE, first)
+    club.pass_days(1.1)
+    await club.payments.agreement_status(asked.agreement_key)
+    assert len(await club.paid()) == 2
+    ended = await club.payments.cancel_agreement(asked.agreement_key)
+    assert ended.state is AgreementLife.ENDED
     await club.shop.check_books()
+
+
+async def test_a_cancel_that_nobody_answers_gives_nothing_up(club: Club) -> None:
+    asked = await club.asked()
+    club.approve(asked)
+    club.shop.clock.advance(3600)
+    club.shop.server.app.state.faults.order(
+        {"gateway": NAME, "operation": "query", "fault": "html_before", "times": 9},
+        {NAME: club.platform.operations},
+    )
+    with pytest.raises(ConflictError, match="or has"):
+        await club.payments.cancel_agreement(asked.agreement_key)
+    club.shop.server.app.state.faults.reset()
+    assert (await club.payments.cancel_agreement(asked.agreement_key)).state is AgreementLife.ENDED
 
 
 async def test_a_refund_whose_news_got_lost_is_found_with_the_list(club: Club) -> None:

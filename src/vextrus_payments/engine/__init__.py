@@ -100,7 +100,7 @@ class Engine:
         self._payouts = Payouts(context)
         self._resolving = Resolving(context)
         self._tending = Tending(context, self._looking, self._settling, self._refunding, refunds)
-        self._collecting = Collecting(context, self._looking, self._agreeing, self._tending)
+        self._collecting = Collecting(context, self._looking, self._tending)
         self._applying = Applying(context, self._looking, self._tending, self._collecting, self._payouts)
 
     async def initialize(self, tenant: str, request: PaymentRequest) -> PaymentSession:

@@ -3,9 +3,8 @@
 import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from vextrus_payments.capabilities import Absence
 from vextrus_payments.consenting import (
     AgreementClaim,
     NoClaim,
@@ -13,7 +12,6 @@ from vextrus_payments.consenting import (
     execute_id,
     plan_agreed_lost,
     plan_agreed_refused,
-    plan_agreed_seen,
     plan_agreed_unsent,
     plan_claim_agreed,
     plan_consent,
@@ -22,7 +20,7 @@ from vextrus_payments.consenting import (
     plan_reserve_agreed,
     request_id_of,
 )
-from vextrus_payments.engine.agreement_desk import MAX_ROUNDS, AgreementDesk, other_mode
+from vextrus_payments.engine.agreement_desk import MAX_ROUNDS, AgreementDesk, other_mode, payer_completes
 from vextrus_payments.engine.context import AttemptLog, Context, answer_is_lost, in_doubt
 from vextrus_payments.errors import (
     ConflictError,
@@ -38,16 +36,11 @@ from vextrus_payments.payment import AgreementRequest, ConsentRequest, PaymentRe
 from vextrus_payments.plans import Committed, OperationTaken
 from vextrus_payments.reasons import Reason, ReasonCode
 from vextrus_payments.records import Agreement, AgreementLife, OperationState
-from vextrus_payments.snapshots import AgreementSession, AgreementSnapshot, AgreementState
+from vextrus_payments.snapshots import AgreementSession, AgreementSnapshot
 from vextrus_payments.states import OPEN_STATES, claim_is_over
 from vextrus_payments.wire import CallContext, SendBy
 
 Sender = Callable[[Agreement, CallContext], Awaitable[AgreementSession | AgreementSnapshot]]
-
-
-def payer_completes(agreement: Agreement) -> bool:
-    """Whether the payer's own last click makes it hold: a subscription. Its execute is a look."""
-    return agreement.terms is not None
 
 
 class Agreeing:
@@ -108,7 +101,7 @@ class Agreeing:
         if context.store.now() < ends + timedelta(seconds=capabilities.polling.end_margin_s):
             return agreement
         await self._abandon_asking(agreement, context.terms(capabilities).settle_s)
-        if payer_completes(agreement) and not await self._settles(agreement, gateway):
+        if payer_completes(agreement) and not await self._desk.settles(agreement, gateway):
             return agreement
         return await self._desk.record(agreement, lambda now: plan_consent_over(now, context.store.now()))
 
@@ -221,7 +214,7 @@ class Agreeing:
             return await gateway.cancel_agreement(now.agreement_id, context=call)
 
         if agreement.state in (AgreementLife.CREATED, AgreementLife.AWAITING_PAYER):
-            agreement = await self._without_a_page(agreement, gateway)
+            agreement = await self._desk.without_a_page(agreement, gateway)
         if agreement.state in (AgreementLife.CREATED, AgreementLife.AWAITING_PAYER):
             # Nothing holds yet. The right to execute is withdrawn; an execute that is out has to be looked up first.
             given_up = await self._desk.record(
@@ -238,25 +231,6 @@ class Agreeing:
         if agreement.state is not AgreementLife.ACTIVE:
             return agreement
         return await self._run(agreement, cancel_id(agreement.agreement_key), send, gateway)
-
-    async def _without_a_page(self, agreement: Agreement, gateway: PaymentGateway) -> Agreement:
-        """A subscription holds by its payer's last click: as long as he can have the page, none of ours withdraws it.
-
-        Raises:
-            ConflictError: he still can. Nothing was sent, and nothing is given up.
-        """
-        if not payer_completes(agreement) or agreement.expires_at is None:
-            return agreement
-        agreement = (await self.ask(agreement, gateway))[0]
-        over_at = agreement.expires_at or agreement.created_at
-        over_at += timedelta(seconds=gateway.capabilities.polling.end_margin_s)
-        if agreement.state is AgreementLife.AWAITING_PAYER and self._context.store.now() < over_at:
-            raise ConflictError(
-                "The payer may still consent on the gateway's page: nothing was cancelled.",
-                code="page_open",
-                next_step=f"Cancel it once it holds, or after {over_at.isoformat(timespec='seconds')}.",
-            ).about(tenant=agreement.tenant, gateway=agreement.gateway)
-        return agreement
 
     async def _run(
         self, agreement: Agreement, operation_id: str, send: Sender, gateway: PaymentGateway
@@ -336,7 +310,7 @@ class Agreeing:
                     ),
                 )
             else:
-                await self._record_seen(agreement, shown, gateway, asked_at=asked_at)
+                await self._desk.record_seen(agreement, shown, gateway, asked_at=asked_at)
                 await self._lost(claim)  # if it settled nothing, nobody knows
             await log.close("ok")
             return None
@@ -375,36 +349,12 @@ class Agreeing:
 
     # --- look-up ------------------------------------------------------------------------------------------------
 
-    async def ask(self, agreement: Agreement, gateway: PaymentGateway) -> tuple[Agreement, bool]:
-        """Ask about a subscription now, by its id or by the session it was asked for in, and record what is shown;
-        whether an answer came that says anything."""
-        context, asked_at = self._context, self._context.store.now()
-        try:
-            if agreement.agreement_id is not None:
-                snapshot = await gateway.get_agreement_status(agreement.agreement_id)
-            elif agreement.gateway_reference is not None:
-                snapshot = await gateway.look_up_agreement(agreement.gateway_reference)
-            else:
-                return agreement, False
-        except GatewayError as error:
-            context.unanswered(error, gateway=agreement.gateway)
-            return agreement, False
-        after = await self._record_seen(agreement, snapshot, gateway, asked_at=asked_at)
-        return after, snapshot.state is not AgreementState.UNRECOGNIZED
-
-    async def _settles(self, agreement: Agreement, gateway: PaymentGateway) -> bool:
-        """Look a last time at a subscription whose page is over. False: no answer, or it holds after all."""
-        if agreement.gateway_reference is None:
-            return True
-        after, answered = await self.ask(agreement, gateway)
-        return answered and after.state in (AgreementLife.CREATED, AgreementLife.AWAITING_PAYER)
-
     async def _look(self, agreement: Agreement, gateway: PaymentGateway) -> Agreement:
         """Ask the gateway, by its id once it has one, else by the session in which the payer was to consent."""
         context, terms = self._context, self._context.terms(gateway.capabilities)
         key = agreement.agreement_key
         if payer_completes(agreement) and agreement.agreement_id is None:
-            return (await self.ask(agreement, gateway))[0]
+            return (await self._desk.ask(agreement, gateway))[0]
         executed = agreement.operation(execute_id(key))
         asked_at = context.store.now()
         call = CallContext(operation_id=executed.operation_id if executed else None)
@@ -421,25 +371,4 @@ class Agreeing:
         except GatewayError as error:
             context.unanswered(error, gateway=agreement.gateway)
             return agreement
-        return await self._record_seen(agreement, snapshot, gateway, asked_at=asked_at)
-
-    async def _record_seen(
-        self,
-        agreement: Agreement,
-        snapshot: AgreementSnapshot,
-        gateway: PaymentGateway,
-        *,
-        asked_at: datetime,
-    ) -> Agreement:
-        context, capabilities = self._context, gateway.capabilities
-        return await self._desk.record(
-            agreement,
-            lambda now: plan_agreed_seen(
-                now,
-                snapshot,
-                asked_at,
-                context.terms(capabilities).settle_s,
-                context.store.now(),
-                absence_is_proof=capabilities.absence is Absence.AUTHORITATIVE_AFTER_LIMIT,
-            ),
-        )
+        return await self._desk.record_seen(agreement, snapshot, gateway, asked_at=asked_at)

@@ -17,8 +17,11 @@ from datetime import datetime
 from typing import Final
 
 from vextrus_payments.capabilities import Absence
-from vextrus_payments.consenting import agreement_key_of, plan_collection_failed
-from vextrus_payments.engine.agreeing import Agreeing
+from vextrus_payments.consenting import (
+    agreement_key_of,
+    plan_collection_failed,
+    plan_consent_elsewhere,
+)
 from vextrus_payments.engine.agreement_desk import AgreementDesk
 from vextrus_payments.engine.applied import Applied, Verdict
 from vextrus_payments.engine.context import Context
@@ -49,10 +52,9 @@ _OPEN: Final = frozenset({AgreementLife.CREATED, AgreementLife.AWAITING_PAYER})
 class Collecting:
     """The flow of subscriptions and of what is collected under them."""
 
-    def __init__(self, context: Context, looking: Looking, agreeing: Agreeing, tending: Tending) -> None:
+    def __init__(self, context: Context, looking: Looking, tending: Tending) -> None:
         self._context = context
         self._looking = looking
-        self._agreeing = agreeing
         self._tending = tending
         self._desk = AgreementDesk(context)
         self._places: dict[tuple[str, str], asyncio.Semaphore] = {}
@@ -85,7 +87,9 @@ class Collecting:
     async def news(self, agreement: Agreement, collected: Collected, *, patient: bool) -> Applied:
         """News of the subscription itself is reason to look, and the look decides."""
         gateway = await self._desk.gateway_of(agreement)
-        after, answered = await self._agreeing.ask(agreement, gateway)
+        if collected.agreement_reference != agreement.gateway_reference:
+            return await self._news_elsewhere(agreement, collected.agreement_reference, gateway)
+        after, answered = await self._desk.ask(agreement, gateway)
         if not answered:
             return _again("The gateway gave no answer about the subscription.", unanswered=True)
         told = collected.agreement_state
@@ -95,6 +99,19 @@ class Collecting:
         if behind and patient:
             return _again("The gateway's look-up does not show it yet.")
         return Applied(verdict=Verdict.DONE, note="What it tells of the subscription was looked up.")
+
+    async def _news_elsewhere(self, agreement: Agreement, reference: str, gateway: PaymentGateway) -> Applied:
+        """News of a page whose answer got lost, so that another one was asked for."""
+        context = self._context
+        try:
+            shown = await gateway.look_up_agreement(reference)
+        except GatewayError as error:
+            context.unanswered(error, gateway=agreement.gateway)
+            return _again("The gateway gave no answer about the subscription.", unanswered=True)
+        await self._desk.record(
+            agreement, lambda now: plan_consent_elsewhere(now, shown, context.store.now())
+        )
+        return Applied(verdict=Verdict.DONE, note="It tells of a page that never reached us.")
 
     async def collect(
         self, agreement: Agreement, collected: Collected, event: GatewayEvent, *, patient: bool
