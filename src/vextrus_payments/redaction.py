@@ -47,6 +47,10 @@ SAFE_FIELDS: Final = frozenset(
     apiconnect tranid transid valid banktranid trandate validatedon storeamount currencytype currencyamount
     currencyrate risklevel risktitle cardtype cardbrand nooftransfound refundrefid refundtransid initiatedon refundedon
     invoiceid invoicerefer paymentstatus totalamount
+    subscriptionid subscriptionrequestid subscriptionstatus subscriptiontype paymenttype serviceid frequency startdate
+    expirydate expirationtime duedate nextpaymentdate firstpaymentamount firstpaymentincludedincycle maxcaprequired
+    maxcapamount trxtime reversetrxid reversetrxamount reversetrxtime cancelledby cancelledtime totalelements
+    totalpages currentpage
     """.split()
 )
 #: Those of them whose values are sentences.
@@ -55,7 +59,7 @@ SENTENCE_FIELDS: Final = frozenset(
 )
 #: Body fields that name a person's account: shown with their middle hidden.
 ACCOUNT_FIELDS: Final = frozenset(
-    "customermsisdn payeraccount payerreference debitmsisdn receivermsisdn wallet msisdn".split()
+    "customermsisdn payeraccount payerreference payer debitmsisdn receivermsisdn wallet msisdn".split()
 )
 
 #: As json.loads(body, parse_float=str, parse_int=str), which makes one anew each time.
