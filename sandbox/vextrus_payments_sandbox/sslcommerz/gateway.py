@@ -71,10 +71,12 @@ class SslcommerzSandbox:
 
     def rows(self) -> Iterable[BookRow]:
         """Its sessions for the books."""
+        self.refunds.settle_due()
         return self.rules.rows()
 
     def row(self, handle: str) -> BookRow | None:
         """The session of a session key, a tran_id, a val_id or a bank_tran_id."""
+        self.refunds.settle_due()
         return self.rules.row(handle)
 
     def approve(self, reference: str, outcome: str, wallet: str | None) -> Mapping[str, Any]:

@@ -159,7 +159,9 @@ class IpnPost:
         later_s: float = 0.0,
         held: bool = False,
     ) -> Ipn:
-        self._number = max([self._number, *map(int, self.waiting)]) + 1
+        if not self._number:  # the first of this start: numbers go on behind what an earlier one left
+            self._number = max(map(int, self.waiting), default=0)
+        self._number += 1
         due_at = self._world.now() + timedelta(seconds=later_s)
         ipn = Ipn(self._number, session.key, session.ipn_url or self.url, fields, due_at, fault)
         self.waiting[str(ipn.number)] = ipn

@@ -126,7 +126,6 @@ class Refunds:
         refund.status, refund.ended_at = refund.ends_as, world.now()
 
     def _refunded(self, session: Session) -> int:
-        self.settle_due()
         return sum(
             one.amount_minor
             for attempt in session.paid
