@@ -13,7 +13,7 @@ from vextrus_payments.cli.home import STORE_VARIABLE
 from vextrus_payments.cli.look import cell, commands, line, right, rows
 from vextrus_payments.cli.output import console, emit_json, say
 from vextrus_payments.cli.params import GATEWAY, WholeNumber
-from vextrus_payments.cli.payouts import hints, payout_document, payouts_of
+from vextrus_payments.cli.payouts import payout_document, payouts_of, show_known, show_resolved
 from vextrus_payments.cli.shapes import outcome_document
 from vextrus_payments.cli.views import View, outcome_view
 from vextrus_payments.cli.waiting import Waiting
@@ -22,10 +22,8 @@ from vextrus_payments.gateways.registry import DEFAULT_TENANT
 from vextrus_payments.money import Money
 from vextrus_payments.outcomes import Pending, Unknown
 from vextrus_payments.payouts import PayoutKind, PayoutRequest, TransferDirection, TransferRequest
-from vextrus_payments.printable import one_line
 from vextrus_payments.records import OperationState, Payout, ResolutionVerdict
 from vextrus_payments.resolving import ResolveRequest
-from vextrus_payments.states import OPEN_STATES
 
 _STORE_HELP: Final = f"Where payouts are kept; else {STORE_VARIABLE}, else the home folder."
 _OPERATION: Final = click.argument("operation_id")
@@ -407,7 +405,7 @@ def resolve(
                     rule="of a payout or transfer",
                 )
             if made is None and not not_made:
-                return _known(payout, as_json=as_json)
+                return show_known(payout, as_json=as_json)
             missing = [
                 name
                 for name, given in (
@@ -434,16 +432,12 @@ def resolve(
                 amount=None if amount is None else Money(amount, currency),
             )
             if not yes and not as_json and sys.stdin.isatty():
-                _known(payout, as_json=False)
+                show_known(payout, as_json=False)
                 if not click.confirm(f"Record {request.verdict.value}, for version {reviewed}?", err=True):
                     say("Nothing was recorded.")
                     return Exit.NOT_SENT
             done = await payments.resolve_payout(request)
-        if as_json:
-            emit_json({"payout": payout_document(done), "recorded": True, "exit_code": 0})
-        else:
-            say(f"Recorded: {done.state.value}.")
-        return Exit.DONE
+        return show_resolved(done, as_json=as_json)
 
     return asyncio.run(run())
 
@@ -477,22 +471,6 @@ def clear_restored(app: str | None, as_json: bool) -> int:
         return Exit.DONE
 
     return asyncio.run(run())
-
-
-def _known(payout: Payout, *, as_json: bool) -> int:
-    is_open = payout.state in OPEN_STATES
-    if as_json:
-        emit_json({"payout": payout_document(payout), "version": payout.version, "exit_code": int(Exit.DONE)})
-        return Exit.DONE
-    out = console()
-    line(out, f"{payout.kind.value} of {payout.amount}, {one_line(payout.reference)}: {payout.state.value}")
-    for hint in hints(payout):
-        line(out, hint)
-    if is_open and hints(payout):
-        line(out, "What the balances say is a hint: others pay out too, and money comes in.")
-    line(out, f"The gateway knows it as {payout.payout_id}.")
-    line(out, f"This is version {payout.version}: pass --reviewed {payout.version}")
-    return Exit.DONE
 
 
 def _show(

@@ -5,11 +5,16 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from vextrus_payments.cli.application import app_name, opened, required_app
+from vextrus_payments.cli.exit_codes import Exit
 from vextrus_payments.cli.home import Home
+from vextrus_payments.cli.look import line
+from vextrus_payments.cli.output import console, emit_json, say
 from vextrus_payments.cli.target import named_target, required
 from vextrus_payments.gateways.registry import DEFAULT_TENANT
+from vextrus_payments.printable import one_line
 from vextrus_payments.records import Payout
 from vextrus_payments.secret import mask_account
+from vextrus_payments.states import OPEN_STATES
 
 if TYPE_CHECKING:
     from vextrus_payments.app import Payments, TenantPayments
@@ -98,3 +103,29 @@ def hints(payout: Payout) -> list[str]:
         if named:
             told.append(f"{when}: {', '.join(named)}")
     return told
+
+
+def show_known(payout: Payout, *, as_json: bool) -> int:
+    """What is known, for somebody who is about to say how it ended."""
+    is_open = payout.state in OPEN_STATES
+    if as_json:
+        emit_json({"payout": payout_document(payout), "version": payout.version, "exit_code": int(Exit.DONE)})
+        return Exit.DONE
+    out = console()
+    line(out, f"{payout.kind.value} of {payout.amount}, {one_line(payout.reference)}: {payout.state.value}")
+    for hint in hints(payout):
+        line(out, hint)
+    if is_open and hints(payout):
+        line(out, "What the balances say is a hint: others pay out too, and money comes in.")
+    line(out, f"The gateway knows it as {payout.payout_id}.")
+    line(out, f"This is version {payout.version}: pass --reviewed {payout.version}")
+    return Exit.DONE
+
+
+def show_resolved(payout: Payout, *, as_json: bool) -> int:
+    """A person's answer was recorded."""
+    if as_json:
+        emit_json({"payout": payout_document(payout), "recorded": True, "exit_code": 0})
+    else:
+        say(f"Recorded: {payout.state.value}.")
+    return Exit.DONE

@@ -1,0 +1,179 @@
+"""What one transaction changes on one payout, with the entries and the news that go with it."""
+
+import hashlib
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+from vextrus_payments.documents import to_json
+from vextrus_payments.events import EventKind, PaymentEvent
+from vextrus_payments.ledger import AccountMap, payout_entries
+from vextrus_payments.money import Money
+from vextrus_payments.payouts import (
+    PayoutKind,
+    TransferDirection,
+)
+from vextrus_payments.plans import PayoutPlan
+from vextrus_payments.reasons import Reason
+from vextrus_payments.records import (
+    Flag,
+    Operation,
+    OperationState,
+    OutboxKind,
+    OutboxRow,
+    Payout,
+    Receipt,
+    ReceiptKind,
+)
+from vextrus_payments.states import check_operation_edge
+from vextrus_payments.watching import watch_payout_after
+
+_O = OperationState
+
+_RECEIPT_KINDS: Final = {
+    TransferDirection.TO_DISBURSEMENT: ReceiptKind.TRANSFER,
+    TransferDirection.TO_COLLECTION: ReceiptKind.TRANSFER_BACK,
+}
+
+
+class Change:
+    """Collects what one transaction changes on one payout, with the entries and the news that go with it."""
+
+    def __init__(self, payout: Payout, now: datetime) -> None:
+        self._before = payout
+        self.now = now
+        self._outbox: list[OutboxRow] = []
+        self._receipts: list[Receipt] = []
+        self._events = 0
+        self.payout = replace(payout, version=payout.version + 1, updated_at=now)
+
+    def put(self, operation: Operation) -> None:
+        """Write the operation as it is."""
+        self.payout = replace(self.payout, operation=operation)
+
+    def to(self, state: OperationState, operation: Operation | None = None) -> None:
+        """Put the operation (or this, made of it) into a state, over an edge of the table."""
+        check_operation_edge(self.payout.operation.state, state)
+        self.put(replace(operation or self.payout.operation, state=state, updated_at=self.now))
+
+    def succeed(self, receipt: Receipt, accounts: AccountMap, *, reviewed: bool = False) -> None:
+        """Book it, and settle the operation: the gateway's confirmation outranks whatever was believed."""
+        before = self.payout.operation
+        self.to(_O.SUCCEEDED, replace(before, transaction_id=receipt.transaction_id, reason=None))
+        self._book(receipt, accounts)
+        made = EventKind.TRANSFER_MADE if self.payout.kind is PayoutKind.TRANSFER else EventKind.PAYOUT_SENT
+        kind = EventKind.PAYOUT_REVIEW if receipt.mismatched or reviewed else made
+        self.announce(kind, before=before.state, amount=receipt.amount, transaction_id=receipt.transaction_id)
+
+    def take_back(self, receipt: Receipt, accounts: AccountMap) -> None:
+        """Take back what was booked on an operator's word: a fact of its own, with exactly opposite entries."""
+        back = replace(
+            receipt,
+            kind=ReceiptKind.REVERSAL,
+            reverses=receipt.kind,
+            recorded_at=self.now,
+            original_transaction_id=receipt.transaction_id,
+            occurred_at=None,
+        )
+        self._book(back, accounts)
+
+    def _book(self, receipt: Receipt, accounts: AccountMap) -> None:
+        self._receipts.append(receipt)
+        self.payout = replace(self.payout, receipts=(*self.payout.receipts, receipt))
+        for entry in payout_entries(receipt, self.payout, accounts):
+            self._post(OutboxKind.LEDGER, entry.id, to_json(entry))
+
+    def announce(self, kind: EventKind, *, before: OperationState, **told: Any) -> None:
+        """Add an event. Its id is fixed by the payout's version: the same commit, the same event."""
+        payout, reason = self.payout, told.pop("reason", None)
+        seed = f"{payout.tenant}\x1f{payout.payout_id}\x1f{payout.version}\x1f{self._events}\x1f{kind}"
+        self._events += 1
+        event = PaymentEvent(
+            id=f"evt_{hashlib.sha256(seed.encode('utf-8')).hexdigest()[:40]}",
+            kind=kind,
+            tenant=payout.tenant,
+            gateway=payout.gateway,
+            mode=payout.mode,
+            payment_id=None,
+            merchant_reference=payout.reference,
+            occurred_at=self.now,
+            before=before,
+            after=payout.state,
+            operation_id=payout.operation_id,
+            reason_code=reason.code.value if reason else None,
+            correlation_id=payout.correlation_id,
+            metadata=payout.metadata,
+            payout_id=payout.payout_id,
+            **told,
+        )
+        self._post(OutboxKind.EVENT, event.id, to_json(event))
+
+    def _post(self, kind: OutboxKind, row_id: str, document: str) -> None:
+        seq = self.payout.outbox_seq + 1
+        self.payout = replace(self.payout, outbox_seq=seq)
+        self._outbox.append(
+            OutboxRow(
+                tenant=self.payout.tenant,
+                row_id=row_id,
+                subject=f"{kind.value}/{self.payout.payout_id}",
+                seq=seq,
+                kind=kind,
+                document=document,
+                created_at=self.now,
+            )
+        )
+
+    def plan(self) -> PayoutPlan:
+        """The plan."""
+        return PayoutPlan(
+            payout=self.payout,
+            expected_version=self._before.version,
+            receipts=tuple(self._receipts),
+            outbox=tuple(self._outbox),
+            watch_at=watch_payout_after(self.payout, self.now),
+        )
+
+
+def unknown(change: Change) -> Change:
+    """Nobody knows what became of it, from now on."""
+    before = change.payout.operation
+    # From now on, whatever the clocks say: the gateway may have begun a moment ago.
+    change.to(_O.UNKNOWN, replace(before, send_by=max(before.send_by or change.now, change.now)))
+    change.announce(EventKind.PAYOUT_UNKNOWN, before=before.state, amount=change.payout.amount)
+    return change
+
+
+def declined(change: Change, reason: Reason) -> Change:
+    """A final no, announced."""
+    payout, before = change.payout, change.payout.operation
+    change.to(_O.DECLINED, replace(before, reason=reason))
+    is_transfer = payout.kind is PayoutKind.TRANSFER
+    kind = EventKind.TRANSFER_DECLINED if is_transfer else EventKind.PAYOUT_DECLINED
+    change.announce(kind, before=before.state, amount=payout.amount, reason=reason)
+    return change
+
+
+def receipt_of(
+    payout: Payout,
+    transaction_id: str,
+    amount: Money,
+    now: datetime,
+    *,
+    flags: frozenset[Flag] = frozenset(),
+) -> Receipt:
+    """The fact that this payout moved money under that transaction."""
+    kind = ReceiptKind.PAYOUT if payout.direction is None else _RECEIPT_KINDS[payout.direction]
+    return Receipt(
+        tenant=payout.tenant,
+        gateway=payout.gateway,
+        mode=payout.mode,
+        kind=kind,
+        transaction_id=transaction_id,
+        amount=amount,
+        recorded_at=now,
+        payment_id=None,
+        operation_id=payout.operation_id,
+        merchant_reference=payout.reference,
+        flags=flags,
+        mismatched=amount != payout.amount,
+    )
