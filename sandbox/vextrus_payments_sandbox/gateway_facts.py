@@ -144,6 +144,8 @@ class GatewayFacts:
     unseen: tuple[Unseen, ...] = ()
     seeds: frozenset[str] = frozenset({"open", "paid", "cancelled", "failed"})
     """What a scenario can make of its payments (``seeding/scenario.py``)."""
+    takes_walk_ins: bool = False
+    """Whether payers can pay its merchants past the API: by a QR code, by a short number."""
     order_id: tuple[str, str] = ("", "")
     """A pattern for our references in a scenario, and the rule in words; empty for no narrower one than all have."""
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from vextrus_payments_sandbox.fault_kinds import KINDS, PAGE, WEBHOOK, Kind, operations_struck
 from vextrus_payments_sandbox.faults import ALWAYS, PLANS_MAX, SEED_MAX, TIMES_MAX
-from vextrus_payments_sandbox.gateways import DEFAULT, PLAYED
+from vextrus_payments_sandbox.gateways import DEFAULT, FACTS, PLAYED
 from vextrus_payments_sandbox.record import KINDS as ENTRY_KINDS
 from vextrus_payments_sandbox.seeding import scenario
 from vextrus_payments_sandbox.world import ADVANCE_MAX_S, CUSTOMER, WALLETS
@@ -66,6 +66,7 @@ NUMBER_OR_NONE: Final[Json] = {
     "anyOf": [{"type": "integer", "minimum": 1, "maximum": 10**15}, {"type": "string", "const": ""}]
 }
 GATEWAY_OR_NONE: Final[Json] = {"type": "string", "enum": ["", *PLAYED]}
+_WALKED_INTO: Final = [facts.name for facts in FACTS.values() if facts.takes_walk_ins]
 ENTRY_KIND_OR_NONE: Final[Json] = {"type": "string", "enum": ["", *ENTRY_KINDS]}
 
 _PLAN: Final = obj(
@@ -367,7 +368,7 @@ def _orders(gateways: Mapping[str, Sequence[str]]) -> dict[str, Json]:
         "WalkIn": obj(
             {"amount": amount},
             {
-                "gateway": {"type": "string", "const": "bkash"},
+                "gateway": {"type": "string", "enum": _WALKED_INTO, "default": DEFAULT},
                 "channel": {"type": "string", "enum": ["qr", "ussd"], "default": "qr"},
                 "wallet": wallet,
                 "reference": TEXT,

@@ -73,6 +73,7 @@ FACTS: Final = GatewayFacts(
         "duplicate": "execute refuses with 2029, as for a payment made twice",
         "system_error": "execute refuses with 9999; the money is not taken",
     },
+    takes_walk_ins=True,
     rules=RULES,
     unseen=UNSEEN,
     seeds=frozenset({"open", "approved", "paid", "authorized", "voided", "cancelled", "failed"}),

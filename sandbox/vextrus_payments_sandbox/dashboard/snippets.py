@@ -12,7 +12,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from vextrus_payments_sandbox.admin import ADMIN_PREFIX
-from vextrus_payments_sandbox.gateways import FACTS
+from vextrus_payments_sandbox.gateways import DEFAULT, FACTS
 from vextrus_payments_sandbox.world import SandboxGateway
 
 LANGUAGES: Final[Mapping[str, str]] = {"python": "Python", "curl": "curl", "node": "Node", "php": "PHP"}
@@ -86,7 +86,8 @@ def webhook_snippet(url: str, gateway: str) -> Snippet:
 
 def fault_snippet(url: str) -> Snippet:
     """How to order a fault by the admin API."""
-    wanted = as_sh(as_json({"gateway": "bkash", "operation": "execute", "fault": "drop_after", "times": 1}))
+    struck = FACTS[DEFAULT].moves[0]
+    wanted = as_sh(as_json({"gateway": DEFAULT, "operation": struck, "fault": "drop_after", "times": 1}))
     address = as_sh(f"{url}{ADMIN_PREFIX}/faults")
     return Snippet(
         "fault-example", "curl", f"curl {address} -H 'Content-Type: application/json' -d {wanted}\n"
