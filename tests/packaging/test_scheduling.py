@@ -94,6 +94,15 @@ def test_another_way_to_spread_is_left_alone() -> None:
     assert pytest_xdist_make_scheduler(config, None) is None
 
 
+def test_there_is_one_process_more_than_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    config: Any = None
+    monkeypatch.delenv("PYTEST_XDIST_AUTO_NUM_WORKERS", raising=False)
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1}, raising=False)
+    assert scheduling.pytest_xdist_auto_num_workers(config) == 3
+    monkeypatch.setenv("PYTEST_XDIST_AUTO_NUM_WORKERS", "1")
+    assert scheduling.pytest_xdist_auto_num_workers(config) is None
+
+
 def test_pieces() -> None:
     assert piece_of(f"{SWEEPS}::test_x[1]") == f"{SWEEPS}::test_x[1]"
     assert piece_of("tests/unit/test_money.py::test_x[1]") == "tests/unit/test_money.py"

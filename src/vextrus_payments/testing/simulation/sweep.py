@@ -47,6 +47,8 @@ class Tally:
     faults: int = 0
     points: int = 0
     elapsed_s: float = 0.0
+    cpu_s: float = 0.0
+    """The time that processors spent on the runs."""
     worlds: dict[str, int] = field(default_factory=dict)
     """In how many runs a gateway took part."""
     awaits: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -59,6 +61,7 @@ class Tally:
         self.kills += other.kills
         self.faults += other.faults
         self.points += other.points
+        self.cpu_s += other.cpu_s
         for place, times in other.awaits.items():
             self.awaits[place] = self.awaits.get(place, 0) + times
         for name, runs in other.worlds.items():
@@ -95,7 +98,7 @@ class Tally:
 
 def play_task(task: Task, known: dict[tuple[str, int], int] | None = None) -> Tally:
     """Play one seed without a kill, then with kills: first where none has been yet, then anywhere."""
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.process_time()
     tally, deaths = Tally(seeds=1), Deaths()
     profile: list[frozenset[tuple[str, int]]] | None = [] if task.kills is None or task.kills else None
     first = play(task.setting, task.seed, weather=task.weather, profile=profile)
@@ -108,6 +111,7 @@ def play_task(task: Task, known: dict[tuple[str, int], int] | None = None) -> Ta
     tally.awaits = deaths.awaits
     tally.worlds = {getattr(world, "__name__", "unnamed"): tally.runs for world in task.setting.worlds}
     tally.elapsed_s = time.perf_counter() - started
+    tally.cpu_s = time.process_time() - cpu
     return tally
 
 
@@ -135,12 +139,21 @@ def _moments(
         yield (number + 1, again) if rng.random() < 0.25 else (number + 1,)
 
 
-def sweep(tasks: Iterator[Task], *, budget_s: float | None = None, workers: int = 2) -> Tally:
+def sweep(
+    tasks: Iterator[Task],
+    *,
+    budget_s: float | None = None,
+    cpu_s: float | None = None,
+    workers: int = 2,
+    apart: bool = False,
+) -> Tally:
     """Play tasks until there are no more, or until the time is up. Over several processes of this machine.
 
     Args:
         budget_s: no task is begun after so many seconds.
+        cpu_s: no task is begun once processors have spent so many seconds on them, however busy the machine is.
         workers: how many processes; 1: this one.
+        apart: not even one of them in this process: what runs leave behind is not its business.
     """
     started = time.perf_counter()
     tally = Tally()
@@ -149,9 +162,11 @@ def sweep(tasks: Iterator[Task], *, budget_s: float | None = None, workers: int 
         for task in tasks:
             if budget_s is not None and time.perf_counter() - started > budget_s:
                 return
+            if cpu_s is not None and tally.cpu_s > cpu_s:
+                return
             yield task
 
-    if workers == 1:
+    if workers == 1 and not apart:
         for task in in_time():
             tally.add(play_task(task, tally.awaits))
     else:
