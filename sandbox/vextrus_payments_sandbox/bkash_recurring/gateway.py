@@ -6,6 +6,7 @@ from typing import Any
 from starlette.routing import BaseRoute
 
 from vextrus_payments.gateways.bkash.recurring import models as m
+from vextrus_payments_sandbox.bkash_recurring import lists
 from vextrus_payments_sandbox.bkash_recurring.api import OPERATIONS, RecurringApi
 from vextrus_payments_sandbox.bkash_recurring.pages import RecurringPages, page_url
 from vextrus_payments_sandbox.bkash_recurring.posting import Post
@@ -48,11 +49,11 @@ class BkashRecurringSandbox:
 
     def rows(self) -> Iterable[BookRow]:
         """Its subscriptions and payments for the books."""
-        return self.rules.rows()
+        return lists.rows(self.rules)
 
     def row(self, handle: str) -> BookRow | None:
         """The subscription of a request id, the payment of a payment id or a trxID."""
-        return self.rules.row(handle)
+        return lists.row(self.rules, handle)
 
     def approve(self, reference: str, outcome: str, wallet: str | None) -> Mapping[str, Any]:
         """Do what a payer would do on the consent page."""

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, Literal
 
-from vextrus_payments.gateways.bkash.models import trx_date_prefix
 from vextrus_payments.gateways.bkash.recurring import models as m
 from vextrus_payments.gateways.bkash.recurring.models import PaymentStatus, SubscriptionStatus
 from vextrus_payments_sandbox.bkash_recurring.asking import Asked
@@ -21,14 +20,14 @@ from vextrus_payments_sandbox.bkash_recurring.records import (
     Subscription,
 )
 from vextrus_payments_sandbox.bkash_recurring.schedule import next_day, retries
+from vextrus_payments_sandbox.bkash_recurring.takings import Takings, till
 from vextrus_payments_sandbox.fault_kinds import Fault
 from vextrus_payments_sandbox.magic import ordered_outcome, outcome_of
 from vextrus_payments_sandbox.page_steps import noted
-from vextrus_payments_sandbox.world import BookRow, InsufficientFundsError, World, merchant_account
+from vextrus_payments_sandbox.world import World
 
 TRIES_MAX: Final = 3
 _CODE: Final = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
-_TRX: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _FIRST_SUBSCRIPTION: Final = 85_600
 _FIRST_PAYMENT: Final = 434_796
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
@@ -51,8 +50,7 @@ class RecurringRules:
         """requestId of a refund -> the payment: never used twice."""
         self.by_number: dict[str, Subscription] = {}
         self.by_code: dict[str, Subscription] = {}
-        self.by_trx: dict[str, Collection] = {}
-        """By the trxID of the payment, or of a refund of it."""
+        self.takings = Takings(world)
         self._under: dict[str, list[Collection]] = {}
         self._last_payment = _FIRST_PAYMENT
         self._settling = False
@@ -71,10 +69,11 @@ class RecurringRules:
         """Make every index anew from what came back."""
         self.by_number = {str(one.number): one for one in self.subscriptions.values()}
         self.by_code = {one.code: one for one in self.subscriptions.values()}
-        self.by_trx, self._under, self._idle_until = {}, {}, None
+        self._under, self._idle_until = {}, None
+        self.takings.by_trx.clear()
         for due in self.collections.values():
             self._under.setdefault(due.request_id, []).append(due)
-            self.by_trx |= {trx: due for trx in (due.trx_id, due.reverse_trx_id) if trx}
+            self.takings.by_trx |= {trx: due for trx in (due.trx_id, due.reverse_trx_id) if trx}
         self._last_payment = max([_FIRST_PAYMENT, *(due.number for due in self.collections.values())])
 
     # ------------------------------------------------------------------------------------- subscriptions
@@ -241,10 +240,10 @@ class RecurringRules:
             if not one.holds:
                 continue
             if one.next_due:
-                at = self._moment(date.fromisoformat(one.next_due))
+                at = self.moment(date.fromisoformat(one.next_due))
                 yield at, lambda at, one=one: self._collect(one, at)  # type: ignore[misc]
             else:
-                over = self._moment(date.fromisoformat(one.expiry)) + timedelta(days=1)
+                over = self.moment(date.fromisoformat(one.expiry)) + timedelta(days=1)
                 yield over, lambda at, one=one: self._expire(one)  # type: ignore[misc]
         for due in self.collections.values():
             if due.next_try_at is not None:
@@ -252,7 +251,8 @@ class RecurringRules:
             if due.settles_at is not None:
                 yield due.settles_at, lambda at, due=due: self._refund_ends(due)  # type: ignore[misc]
 
-    def _moment(self, day: date) -> datetime:
+    def moment(self, day: date) -> datetime:
+        """When of a day it is collected."""
         return datetime.combine(day, time(self.rules.collects_at_hour), m.DHAKA).astimezone(
             self.world.now().tzinfo
         )
@@ -309,11 +309,13 @@ class RecurringRules:
         first = not any(each.is_paid or each.tries > 1 for each in self.of(one))
         if wallet is None or wallet.blocked or (first and one.outcome == "insufficient_balance"):
             return False
-        trx_id = self._new_trx_id(at or self.world.now())
-        if not self._move("collect", wallet.account, till(one.merchant), due.amount_minor, due.key, trx_id):
+        trx_id = self.takings.new_trx_id(at or self.world.now())
+        if not self.takings.move(
+            "collect", wallet.account, till(one.merchant), due.amount_minor, due.key, trx_id
+        ):
             return False
         due.status, due.trx_id, due.paid_at = _P.SUCCEEDED_PAYMENT, trx_id, at or self.world.now()
-        self.by_trx[trx_id] = due
+        self.takings.by_trx[trx_id] = due
         one.last_paid_at = due.paid_at
         return True
 
@@ -354,94 +356,15 @@ class RecurringRules:
     def _refund_ends(self, due: Collection) -> None:
         one = self.subscriptions[due.request_id]
         due.settles_at, due.reverse_at = None, self.world.now()
-        due.reverse_trx_id = self._new_trx_id(due.reverse_at)
-        self.by_trx[due.reverse_trx_id] = due
+        due.reverse_trx_id = self.takings.new_trx_id(due.reverse_at)
+        self.takings.by_trx[due.reverse_trx_id] = due
         wallet = one.wallet
         made = not due.fails and wallet is not None
         if made and wallet is not None:
-            made = self._move(
+            made = self.takings.move(
                 "refund", till(one.merchant), wallet.account, due.reverse_minor, due.key, due.reverse_trx_id
             )
         if made:
             due.refunded_minor += due.reverse_minor
         due.status = _P.SUCCEEDED_REFUND if made else _P.FAILED_REFUND
         self.tell("REFUND", one, due, None)
-
-    # ------------------------------------------------------------------------------------- lists
-
-    def rows(self) -> Iterator[BookRow]:
-        """Subscriptions and what was collected under them."""
-        self.settle_due()
-        for one in self.subscriptions.values():
-            yield self._row_of(one)
-        for due in self.collections.values():
-            yield self._row_due(due)
-
-    def row(self, handle: str) -> BookRow | None:
-        """By our request id, bKash's payment id or a trxID."""
-        self.settle_due()
-        if handle in self.subscriptions:
-            return self._row_of(self.subscriptions[handle])
-        due = self.collections.get(handle) or self.by_trx.get(handle)
-        return None if due is None else self._row_due(due)
-
-    def _row_of(self, one: Subscription) -> BookRow:
-        over = one.next_due or one.expiry if one.holds else ""
-        return BookRow(
-            GATEWAY,
-            one.key,
-            None,
-            one.reference,
-            one.status.value,
-            one.amount_minor,
-            0,
-            0,
-            one.created_at,
-            until=self._moment(date.fromisoformat(over)) if over else None,
-            thing=one,
-        )
-
-    def _row_due(self, due: Collection) -> BookRow:
-        paid = due.amount_minor if due.is_paid else 0
-        return BookRow(
-            GATEWAY,
-            due.key,
-            due.trx_id or None,
-            due.request_id,
-            due.status.value,
-            due.amount_minor,
-            paid,
-            due.refunded_minor,
-            due.created_at or self.world.now(),
-            until=due.next_try_at or due.settles_at,
-            thing=due,
-        )
-
-    def _move(self, kind: str, source: str, target: str, amount_minor: int, key: str, trx_id: str) -> bool:
-        try:
-            self.world.books.move(
-                self.world.now(),
-                gateway=GATEWAY,
-                kind=kind,
-                source=source,
-                target=target,
-                amount_minor=amount_minor,
-                reference=key,
-                transaction_id=trx_id,
-            )
-        except InsufficientFundsError:
-            return False
-        return True
-
-    def _new_trx_id(self, at: datetime) -> str:
-        """Ten characters, the first three of which are the day in Bangladesh (§12.3)."""
-        prefix = trx_date_prefix(at.astimezone(m.DHAKA).date())
-        trx_id = prefix + self.world.text(_TRX, 7)
-        while trx_id in self.by_trx:
-            trx_id = prefix + self.world.text(_TRX, 7)
-        return trx_id
-
-
-def till(merchant: Merchant) -> str:
-    """The account in which a merchant collects."""
-    return merchant_account(GATEWAY, merchant.till)
