@@ -1,6 +1,7 @@
 """`vextrus-pay payout`, `balance` and `explain` of what was paid out: once, told as it is, answered by a person."""
 
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -125,3 +126,42 @@ def test_without_credentials_it_says_what_is_missing(here: Here, name: str) -> N
     }
     assert "no credentials for it are configured" in here.run("balance", "bkash", env=plain).error
     assert "no application was named" in here.run("payout", "clear-restored").error
+
+
+def test_resolve_takes_a_payouts_id_too(
+    here: Here, sandbox: Gateway, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the shop's own application, as for payments."""
+    (tmp_path / "paying_shop.py").write_text(
+        "import os\n"
+        "from vextrus_payments import Payments\n"
+        "payments = Payments(store=os.environ['SHOP_STORE'], workers=False)\n",
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    env = {
+        **sandbox.variables(),
+        "SHOP_STORE": f"sqlite:///{tmp_path / 'shop.db'}",
+        "VEXTRUS_PAY_APP": "paying_shop:payments",
+    }
+    sandbox.order("payout", "drop_after")
+    asked = ("--amount", "7", "--reference", name, "--operation-id", name)
+    lost = here.run("payout", "send", WALLET, *asked, "--json", env=env)
+    assert (lost.code, lost.document["outcome"]) == (3, "unknown")
+    payout_id = lost.document["payout"]["payout_id"]
+    known = here.run("resolve", payout_id, "--json", env=env)
+    assert known.code == 0 and known.document["payout"]["state"] == "unknown"
+    version = str(known.document["version"])
+    answer = (
+        "--operation",
+        name,
+        "--actor",
+        "rahim",
+        "--reason",
+        "Not in the portal",
+        "--evidence",
+        "ticket 9",
+    )
+    early = here.run("resolve", payout_id, "--not-made", *answer, "--reviewed", version, env=env)
+    assert early.code == 4 and "still be at work" in early.error
+    assert here.run("resolve", payout_id, "--not-made", *answer, env=env).code == 2
