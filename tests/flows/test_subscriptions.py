@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import contextlib
 import logging
+import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
@@ -572,6 +574,35 @@ async def test_two_processes_learn_of_it_at_once(tmp_path: Path) -> None:
             await club.shop.check_books()
             kinds = [e.kind.value for e in (*club.shop.events, *other.events)]
             assert kinds.count("payment.paid") == 3
+
+
+async def test_what_a_restored_backup_has_forgotten_is_the_same_money(tmp_path: Path) -> None:
+    """Rule 16: the list brings it back, under the same payment and the same entries."""
+    path, kept = tmp_path / "club.db", tmp_path / "kept.db"
+    async with club_open(tmp_path, store=f"sqlite:///{path}") as club:
+        agreement = await club.subscribed()
+        with (
+            contextlib.closing(sqlite3.connect(path)) as now,
+            contextlib.closing(sqlite3.connect(kept)) as copy,
+        ):
+            now.backup(copy)
+        await club.payments.agreement_status(agreement.agreement_key)
+        before = await club.paid()
+        await club.payments.deliver()
+        old = Shop(
+            club.shop.server,
+            f"sqlite:///{kept}",
+            club.shop.clock,
+            gateways={NAME: recurring_config(club.shop.server)},
+            seed=9,
+        )
+        async with old.payments:
+            assert not await Club(old).paid()
+            await old.payments.agreement_status(agreement.agreement_key)
+            await old.payments.deliver()
+            after = await Club(old).paid()
+            assert [f.payment.payment_id for f in after] == [f.payment.payment_id for f in before]
+            assert [entry.id for entry in old.entries] == [entry.id for entry in club.shop.entries]
 
 
 async def test_the_key_shows_nowhere(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
