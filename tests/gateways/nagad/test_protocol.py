@@ -365,6 +365,7 @@ def test_a_real_answer_is_read_whole() -> None:
     assert (seen.state, seen.transaction_id, seen.amount) == (SnapshotState.PAID, "00010DHW", Money("20.00"))
     assert seen.occurred_at == datetime(2022, 12, 5, 12, 9, 24, tzinfo=UTC)
     assert seen.payer_account == "015****2467"
+    assert seen.method is not None and (seen.method.kind, seen.method.name) == ("wallet", "nagad")
     assert drive.sends[0].request.url == f"{ROOT}/api/dfs/verify/payment/{real['paymentRefId']}"
     assert drive.sends[0].safety is Safety.READ
 

@@ -14,6 +14,7 @@ from vextrus_payments.gateways.nagad import models as m
 from vextrus_payments.gateways.nagad.crypto import Seal
 from vextrus_payments.gateways.nagad.envelope import VERIFY, Accepted, Call, error_of, read
 from vextrus_payments.judging import judge_snapshot
+from vextrus_payments.methods import MethodKind, PaymentMethod
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
 from vextrus_payments.snapshots import Mismatch, PaymentSnapshot, SnapshotState
@@ -217,6 +218,7 @@ def snapshot_of(
         frozenset() if answer.merchant_id == api.merchant_id else frozenset({Mismatch.GATEWAY_REFERENCE})
     )
     issuer_ref = answer.issuer_payment_ref_no
+    account = _account_of(answer.client_mobile_no)
     return judge_snapshot(
         PaymentSnapshot(
             state=state_of(answer, page_is_over=page_is_over),
@@ -225,17 +227,22 @@ def snapshot_of(
             gateway_order_id=answer.order_id or None,
             amount=_amount_or_none(answer.amount),
             transaction_id=issuer_ref if is_id(issuer_ref) else None,
-            payer_account=_account_of(answer.client_mobile_no),
+            payer_account=account,
             occurred_at=time_of(answer.issuer_payment_date_time),
             given_back=m.read_status(answer.status) in _GIVEN_BACK or bool(answer.cancel_issuer_ref_no),
             last_refund=answer.cancel_issuer_ref_no if is_id(answer.cancel_issuer_ref_no) else None,
             mismatches=stranger,
+            # A payer's number is a wallet's; where none is told, nothing is claimed.
+            method=_WALLET if account is not None and is_id(issuer_ref) else None,
         ),
         gateway_reference=gateway_reference,
         gateway_order_id=gateway_order_id,
         amount=amount,
         mode=api.mode,
     )
+
+
+_WALLET: Final = PaymentMethod(kind=MethodKind.WALLET, name="nagad")
 
 
 def _account_of(text: str | None) -> str | None:
