@@ -6,7 +6,8 @@ from typing import Any, Final
 from vextrus_payments.gateways.sslcommerz import models as m
 from vextrus_payments_sandbox.sslcommerz.asking import Asked
 from vextrus_payments_sandbox.sslcommerz.records import Invoice, Merchant, Refusal, Session
-from vextrus_payments_sandbox.sslcommerz.rules import SslcommerzRules, state_of
+from vextrus_payments_sandbox.sslcommerz.rules import SslcommerzRules
+from vextrus_payments_sandbox.sslcommerz.telling import state_of
 from vextrus_payments_sandbox.sslcommerz.writing import transaction
 
 PATH_PAY: Final = "/gwprocess/v4/pay.php"

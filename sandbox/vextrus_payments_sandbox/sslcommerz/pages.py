@@ -25,7 +25,8 @@ from vextrus_payments_sandbox.sslcommerz.channels import CHANNELS, GROUPS, maske
 from vextrus_payments_sandbox.sslcommerz.invoices import PATH_PAY, Invoices
 from vextrus_payments_sandbox.sslcommerz.ipn import IpnPost
 from vextrus_payments_sandbox.sslcommerz.records import GATEWAY, Session
-from vextrus_payments_sandbox.sslcommerz.rules import TRIES_MAX, SslcommerzRules, state_of
+from vextrus_payments_sandbox.sslcommerz.rules import TRIES_MAX, SslcommerzRules
+from vextrus_payments_sandbox.sslcommerz.telling import state_of
 from vextrus_payments_sandbox.sslcommerz.texts import TEXTS
 from vextrus_payments_sandbox.sslcommerz.writing import page_url, posted
 from vextrus_payments_sandbox.world import CUSTOMER, SandboxError

@@ -13,8 +13,7 @@ nowhere else. The fee is no movement: SSLCommerz keeps it when it pays the store
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -25,7 +24,9 @@ from vextrus_payments_sandbox.sslcommerz import wallets
 from vextrus_payments_sandbox.sslcommerz.amounts import after_fee
 from vextrus_payments_sandbox.sslcommerz.asking import Asked
 from vextrus_payments_sandbox.sslcommerz.channels import CHANNELS, masked
+from vextrus_payments_sandbox.sslcommerz.directory import Directory
 from vextrus_payments_sandbox.sslcommerz.records import GATEWAY, Attempt, Merchant, Refusal, Rules, Session
+from vextrus_payments_sandbox.sslcommerz.telling import ENDS, STEPS, state_of, told
 from vextrus_payments_sandbox.sslcommerz.writing import moment_id
 from vextrus_payments_sandbox.world import (
     CUSTOMER,
@@ -42,53 +43,34 @@ _HEX: Final = "0123456789ABCDEF"
 _MIXED: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _KEY_LENGTH: Final = 32
 _TAIL_LENGTH: Final = 15
-_STEPS: Final = {Status.CANCELLED: "cancel"}
-_ENDS: Final = {
-    Status.CANCELLED: "The payer left by Cancel",
-    Status.UNATTEMPTED: "The session ends: no way to pay was chosen",
-    Status.EXPIRED: "The session's time is over",
-}
 
 
-@dataclass(slots=True)
-class Said:
-    """How a step is told."""
-
-    title: str
-    right: bool = True
-
-
-class SslcommerzRules:
+class SslcommerzRules(Directory):
     """Every session of the sandbox's SSLCommerz, and what may happen to it."""
 
     def __init__(
         self, world: World, rules: Rules, *, ordered: Callable[[], Fault | None] | None = None
     ) -> None:
+        super().__init__(world)
         self._ordered = ordered
-        self.world = world
         self.rules = rules
-        self.sessions: dict[str, Session] = {}
         self.refunded: Callable[[Session], int] = lambda session: 0
         """How much of a session was given back, in paisa (``refunds.py``)."""
         self.on_ended: Callable[[Session, Attempt], None] = lambda session, attempt: None
         """Told of each try that has ended."""
-        self._by_tran: dict[tuple[str, str], list[Session]] = {}
-        self._by_id: dict[str, Session] = {}
-        self._latest: dict[str, Session] = {}
         self._open: deque[Session] = deque()
         self._under_way: list[Session] = []
 
     def reset(self) -> None:
         """Forget everything."""
-        for kept in (self.sessions, self._by_tran, self._by_id, self._latest, self._open, self._under_way):
-            kept.clear()
+        self.sessions.clear()
+        self._clear()
 
     def reindex(self) -> None:
         """Make every index anew from sessions that came back."""
-        for kept in (self._by_tran, self._by_id, self._latest, self._open, self._under_way):
-            kept.clear()
+        self._clear()
         for session in self.sessions.values():
-            self._index(session)
+            self._opened(session)
             for one in session.attempts:
                 self._know(session, one)
             if session.settles_at is not None:
@@ -104,10 +86,6 @@ class SslcommerzRules:
         self.settle_due()
         session = self.named(handle)
         return None if session is None else self._row(session)
-
-    def named(self, handle: str) -> Session | None:
-        """The session that somebody names by whatever he has; of a tran_id or a value_d the latest, whosever it is."""
-        return self.sessions.get(handle.upper()) or self._by_id.get(handle) or self._latest.get(handle)
 
     # ------------------------------------------------------------------------------------------ sessions (§1.2)
 
@@ -133,13 +111,9 @@ class SslcommerzRules:
             wanted.details,
         )
         self.sessions[session.key] = session
-        self._index(session)
+        self._opened(session)
         self.world.bear(GATEWAY, session.key, session.tran_id)
         return session
-
-    def is_used(self, merchant: Merchant, tran_id: str) -> bool:
-        """Whether a store has opened a session under this tran_id before."""
-        return (merchant.store_id, tran_id) in self._by_tran
 
     # ------------------------------------------------------------------------------- the payer's page (§1.10)
 
@@ -156,13 +130,13 @@ class SslcommerzRules:
         """The payer sees the page; told once, however often it is loaded again."""
         if not session.seen:
             session.seen = True
-            with self._told(session, "opened", "The payer opened the page"):
+            with told(self.world, session, "opened", "The payer opened the page"):
                 pass
 
     def choose(self, session: Session, channel: str, number: str) -> bool:
         """The payer names a way to pay and a card or wallet; false where there is no such one, or not for this way."""
-        with self._told(
-            session, "wallet", "Way to pay: none of this page's, or no test card or wallet"
+        with told(
+            self.world, session, "wallet", "Way to pay: none of this page's, or no test card or wallet"
         ) as said:
             said.right = self._choose(session, channel, number)
             if said.right:
@@ -188,7 +162,7 @@ class SslcommerzRules:
 
     def give_code(self, session: Session, otp: str) -> bool:
         """The payer types the code; right: he pays. The third wrong one fails the try."""
-        with self._told(session, "otp", "Code: wrong") as said:
+        with told(self.world, session, "otp", "Code: wrong") as said:
             said.right = self._give_code(session, otp)
             if said.right:
                 said.title = "Code: right"
@@ -214,18 +188,20 @@ class SslcommerzRules:
     def fail(self, session: Session, reason: str) -> None:
         """The try fails; the session stays open."""
         self._begun(session)
-        with self._told(session, "failed", f"The payer's try fails: {reason}"):
+        with told(self.world, session, "failed", f"The payer's try fails: {reason}"):
             self._fail(session, reason)
 
     def pay(self, session: Session, *, risky: bool = False) -> None:
         """The payer pays, whatever his amount or wallet would have brought."""
         self._begun(session)
-        with self._told(session, "paid", "The payer pays" + (", and is taken for risky" if risky else "")):
+        with told(
+            self.world, session, "paid", "The payer pays" + (", and is taken for risky" if risky else "")
+        ):
             self._play(session, wallets.Course(risky=risky))
 
     def end(self, session: Session, status: Status) -> None:
         """The session ends without a try that paid it: CANCELLED, UNATTEMPTED or EXPIRED."""
-        with self._told(session, _STEPS.get(status, "expired"), _ENDS[status]):
+        with told(self.world, session, STEPS.get(status, "expired"), ENDS[status]):
             self._end(session, status)
 
     def _end(self, session: Session, status: Status) -> None:
@@ -354,62 +330,17 @@ class SslcommerzRules:
             self._fail(session, wallets.NOT_IN_TIME)
         session.back = said  # the browser was sent back before
 
-    # --------------------------------------------------------------------------------- look-ups (§1.6, §1.7)
-
-    def validated(self, merchant: Merchant, val_id: str) -> tuple[Session, Attempt, Status] | None:
-        """A store's own paid transaction by its val_id, and its status: VALID at first, VALIDATED from then on."""
-        session = self._by_id.get(val_id)
-        if session is None or session.merchant != merchant:
-            return None
-        attempt = next((one for one in session.paid if one.val_id == val_id), None)
-        if attempt is None:
-            return None
-        if attempt.validated_at is not None:
-            return session, attempt, Status.VALIDATED
-        known = replace(attempt, validated_at=self.world.now())
-        session.attempts = tuple(known if one is attempt else one for one in session.attempts)
-        return session, known, Status.VALID
-
-    def by_tran(self, merchant: Merchant, tran_id: str) -> list[Session]:
-        """Every session of a store under one tran_id, oldest first."""
-        return list(self._by_tran.get((merchant.store_id, tran_id), ()))
-
-    def by_key(self, merchant: Merchant, key: str) -> Session | None:
-        """A store's own session."""
-        session = self.sessions.get(key.upper())
-        return session if session is not None and session.merchant == merchant else None
-
-    def by_bank_tran(self, merchant: Merchant, bank_tran_id: str) -> tuple[Session, Attempt] | None:
-        """A store's own paid transaction."""
-        session = self._by_id.get(bank_tran_id)
-        if session is None or session.merchant != merchant:
-            return None
-        return next(((session, one) for one in session.paid if one.bank_tran_id == bank_tran_id), None)
-
     # --------------------------------------------------------------------------------------------- helpers
 
-    @contextmanager
-    def _told(self, session: Session, step: str, title: str) -> Iterator[Said]:
-        """Tell the record of a step of the payer; the money that it moves stands behind it."""
-        said = Said(title)
-        entry = self.world.record.add(
-            "page", GATEWAY, session.key, title, step=step, right=None, state=state_of(session).value
-        )
-        yield said
-        self.world.record.change(entry, title=said.title, right=said.right, state=state_of(session).value)
+    def _clear(self) -> None:
+        super()._clear()
+        self._open.clear()
+        self._under_way.clear()
 
-    def _index(self, session: Session) -> None:
-        self._by_tran.setdefault((session.merchant.store_id, session.tran_id), []).append(session)
-        self._latest[session.tran_id] = session
-        if session.values.get("value_d"):  # where sources say that a reference of one's own belongs (§1.4)
-            self._latest[session.values["value_d"]] = session
+    def _opened(self, session: Session) -> None:
+        self._index(session)
         if not session.closed:
             self._open.append(session)
-
-    def _know(self, session: Session, attempt: Attempt) -> None:
-        for known in (attempt.bank_tran_id, attempt.val_id):
-            if known:
-                self._by_id[known] = session
 
     def _named_by_bank(self, session: Session) -> None:
         """The bank knows the try that is under way, and says no more of it."""
@@ -451,9 +382,3 @@ class SslcommerzRules:
             fee_minor=(session.amount_minor - after_fee(session.amount_minor)) * len(session.paid),
             alias=session.values.get("value_d", ""),
         )
-
-
-def state_of(session: Session) -> Status:
-    """The session's state in SSLCommerz's words: PROCESSING while nobody has tried."""
-    best = session.best
-    return Status.PROCESSING if best is None else best.shown
