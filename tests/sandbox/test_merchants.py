@@ -14,6 +14,7 @@ from tests.sandbox import shop as bkash_shop
 from tests.sandbox.nagad_shop import NagadShop
 from tests.sandbox.shop import FakeClock, NoSleep, Shop
 from vextrus_payments_sandbox import create_app, describe
+from vextrus_payments_sandbox.exchange import ConnectionDroppedError
 
 
 @dataclass
@@ -193,3 +194,20 @@ async def test_a_payer_at_the_counter_pays_the_merchant_whose_code_he_scans(shop
     }
     assert balances == {"SandboxMerchant": "0.00", "SandboxMerchant2": "250.50"}
     assert (await shop.books())["problems"] == []
+
+
+@pytest.mark.parametrize("fault", ["drop_after", "drop_before"])
+async def test_a_stranger_whose_call_gets_lost_puts_nobody_else_in_the_wrong(
+    shop: Shop, other: Shop, clock: FakeClock, fault: str
+) -> None:
+    payment_id = await shop.approved("25")
+    with pytest.raises(ConnectionDroppedError):
+        await other.execute(payment_id, **{"X-Sandbox-Fault": fault})
+    notes = (await shop.http.get("/_sandbox/grants")).json()
+    assert notes["owed"] == [] and notes["manners"] == []
+    with pytest.raises(ConnectionDroppedError):
+        await shop.execute(payment_id, **{"X-Sandbox-Fault": fault})
+    assert [one["code"] for one in (await shop.http.get("/_sandbox/grants")).json()["owed"]] == [
+        "lost_execute"
+    ]
+    assert (await shop.book(payment_id))["captured"] == ("25.00" if fault == "drop_after" else "0.00")

@@ -26,6 +26,7 @@ from vextrus_payments_sandbox.bkash.tokens import GrantLog, Merchant
 from vextrus_payments_sandbox.bkash.watching import BkashManners
 from vextrus_payments_sandbox.exchange import BodyTooLargeError, Done, Exchange, read_body
 from vextrus_payments_sandbox.faults import Fault, Subject
+from vextrus_payments_sandbox.manners import Parting
 from vextrus_payments_sandbox.world import World, iso, to_paisa
 
 __all__ = ["OPERATIONS", "BkashApi", "unknown_route"]
@@ -153,6 +154,12 @@ class BkashApi:
             except Refusal as refusal:
                 return Done(product.coded(refusal.code))
 
+        def parted(parting: Parting) -> None:
+            who, payment = caller(), self._rules.payments.get(reference or "")
+            if isinstance(who, Merchant) and payment is not None and payment.merchant != who:
+                return  # a stranger's call says nothing about the manners of the payment's own merchant
+            self.manners.parted(operation, reference or "", parting)
+
         def door() -> Response | None:
             who = caller()
             return who if isinstance(who, Response) else None
@@ -165,7 +172,7 @@ class BkashApi:
             work=work,
             coded=product.coded,
             subject=lambda: self._subject(operation, fields or {}),
-            parted=lambda parting: self.manners.parted(operation, reference or "", parting),
+            parted=parted,
             door=door,
         )
 
