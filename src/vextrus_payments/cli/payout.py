@@ -13,7 +13,7 @@ from vextrus_payments.cli.home import STORE_VARIABLE
 from vextrus_payments.cli.look import cell, commands, line, right, rows
 from vextrus_payments.cli.output import console, emit_json, say
 from vextrus_payments.cli.params import GATEWAY, WholeNumber
-from vextrus_payments.cli.payouts import payout_document, payouts_of, show_known, show_resolved
+from vextrus_payments.cli.payouts import answer_of, payout_document, payouts_of, show_known, show_resolved
 from vextrus_payments.cli.shapes import outcome_document
 from vextrus_payments.cli.views import View, outcome_view
 from vextrus_payments.cli.waiting import Waiting
@@ -22,8 +22,7 @@ from vextrus_payments.gateways.registry import DEFAULT_TENANT
 from vextrus_payments.money import Money
 from vextrus_payments.outcomes import Pending, Unknown
 from vextrus_payments.payouts import PayoutKind, PayoutRequest, TransferDirection, TransferRequest
-from vextrus_payments.records import OperationState, Payout, ResolutionVerdict
-from vextrus_payments.resolving import ResolveRequest
+from vextrus_payments.records import OperationState, Payout
 
 _STORE_HELP: Final = f"Where payouts are kept; else {STORE_VARIABLE}, else the home folder."
 _OPERATION: Final = click.argument("operation_id")
@@ -406,30 +405,11 @@ def resolve(
                 )
             if made is None and not not_made:
                 return show_known(payout, as_json=as_json)
-            missing = [
-                name
-                for name, given in (
-                    ("--actor", actor),
-                    ("--reason", reason),
-                    ("--evidence", evidence),
-                    ("--reviewed", reviewed),
-                )
-                if not given
-            ]
-            if missing or actor is None or reason is None or reviewed is None:
-                raise click.BadParameter(
-                    "is missing: the answer is kept with it.", param_hint=", ".join(missing)
-                )
-            request = ResolveRequest(
-                payment_id=payout.payout_id,
-                verdict=ResolutionVerdict.MADE if made is not None else ResolutionVerdict.NOT_MADE,
-                actor=actor,
-                reason=reason,
-                evidence=evidence,
-                reviewed_version=reviewed,
-                operation_id=operation_id,
-                transaction_id=made,
+            request = answer_of(
+                payout,
+                made=made,
                 amount=None if amount is None else Money(amount, currency),
+                said=(actor, reason, evidence, reviewed),
             )
             if not yes and not as_json and sys.stdin.isatty():
                 show_known(payout, as_json=False)

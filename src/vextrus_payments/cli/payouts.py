@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from vextrus_payments.cli.application import app_name, opened, required_app
 from vextrus_payments.cli.exit_codes import Exit
 from vextrus_payments.cli.home import Home
@@ -11,8 +13,10 @@ from vextrus_payments.cli.look import line
 from vextrus_payments.cli.output import console, emit_json, say
 from vextrus_payments.cli.target import named_target, required
 from vextrus_payments.gateways.registry import DEFAULT_TENANT
+from vextrus_payments.money import Money
 from vextrus_payments.printable import one_line
-from vextrus_payments.records import Payout
+from vextrus_payments.records import Payout, ResolutionVerdict
+from vextrus_payments.resolving import ResolveRequest
 from vextrus_payments.secret import mask_account
 from vextrus_payments.states import OPEN_STATES
 
@@ -103,6 +107,34 @@ def hints(payout: Payout) -> list[str]:
         if named:
             told.append(f"{when}: {', '.join(named)}")
     return told
+
+
+#: Who says so, why, on what evidence, and which version was looked at.
+Said = tuple[str | None, str | None, tuple[str, ...], int | None]
+
+
+def answer_of(payout: Payout, *, made: str | None, amount: Money | None, said: Said) -> ResolveRequest:
+    """A person's answer; `made` is the gateway's transaction id, None: it was not made.
+
+    Raises:
+        click.BadParameter: it names the options that are missing.
+    """
+    actor, reason, evidence, reviewed = said
+    if actor is None or reason is None or not evidence or reviewed is None:
+        options = ("--actor", "--reason", "--evidence", "--reviewed")
+        missing = ", ".join(name for name, given in zip(options, said, strict=True) if not given)
+        raise click.BadParameter("is missing: the answer is kept with it.", param_hint=missing)
+    return ResolveRequest(
+        payment_id=payout.payout_id,
+        verdict=ResolutionVerdict.NOT_MADE if made is None else ResolutionVerdict.MADE,
+        actor=actor,
+        reason=reason,
+        evidence=evidence,
+        reviewed_version=reviewed,
+        operation_id=payout.operation_id,
+        transaction_id=made,
+        amount=amount,
+    )
 
 
 def show_known(payout: Payout, *, as_json: bool) -> int:

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -13,7 +13,7 @@ from vextrus_payments.cli.helping import Command
 from vextrus_payments.cli.in_short import in_short
 from vextrus_payments.cli.look import commands, line
 from vextrus_payments.cli.output import console, emit_json, say
-from vextrus_payments.cli.payouts import show_known, show_resolved
+from vextrus_payments.cli.payouts import answer_of, show_known, show_resolved
 from vextrus_payments.cli.shapes import outcome_document, payment_document
 from vextrus_payments.cli.views import STYLES, outcome_view
 from vextrus_payments.errors import InvalidRequestError
@@ -26,10 +26,6 @@ from vextrus_payments.states import OPEN_STATES, outcome_of
 
 if TYPE_CHECKING:
     from vextrus_payments.app import Payments, TenantPayments
-
-
-_NO_EVIDENCE: Final = "give what it rests on: a ticket, a statement's line."
-_NOT_REVIEWED: Final = "look at it first, then pass its version."
 
 
 @click.command(
@@ -110,17 +106,13 @@ def command(
             if payout is not None:
                 if verdict is None:
                     return show_known(payout, as_json=as_json)
-                answer = ResolveRequest(
-                    payment_id=payment_id,
-                    verdict=verdict,
-                    actor=_given("--actor", actor),
-                    reason=_given("--reason", reason),
-                    evidence=evidence or _missing("--evidence", _NO_EVIDENCE),
-                    reviewed_version=reviewed or _missing("--reviewed", _NOT_REVIEWED),
-                    operation_id=operation_id,
-                    transaction_id=None if made == "-" else made,
-                    amount=None if amount is None else Money(amount, currency),
-                )
+                if operation_id != payout.operation_id:
+                    _missing(
+                        "--operation", f"of this one there is {payout.operation_id}, and nothing to clear."
+                    )
+                moved = None if amount is None else Money(amount, currency)
+                said = (actor, reason, evidence, reviewed)
+                answer = answer_of(payout, made=made, amount=moved, said=said)
                 return show_resolved(await mine.resolve_payout(answer), as_json=as_json)
             if facts is None:
                 raise InvalidRequestError(
@@ -137,7 +129,8 @@ def command(
                 verdict=verdict,
                 actor=_given("--actor", actor),
                 reason=_given("--reason", reason),
-                evidence=evidence or _missing("--evidence", _NO_EVIDENCE),
+                evidence=evidence
+                or _missing("--evidence", "give what it rests on: a ticket, a statement's line."),
                 reviewed_version=version,
                 operation_id=operation_id,
                 transaction_id=None if made in (None, "-") else made,
