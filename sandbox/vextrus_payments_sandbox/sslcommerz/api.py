@@ -17,7 +17,6 @@ from starlette.routing import Route
 from vextrus_payments.gateways.sslcommerz import models as m
 from vextrus_payments_sandbox.exchange import BodyTooLargeError, Done, Exchange, json_response, read_body
 from vextrus_payments_sandbox.faults import Fault, Subject
-from vextrus_payments_sandbox.manners import MISSES_MAX, Manners, Parting
 from vextrus_payments_sandbox.sslcommerz import invoices as inv
 from vextrus_payments_sandbox.sslcommerz import writing as w
 from vextrus_payments_sandbox.sslcommerz.amounts import in_taka, read_amount
@@ -28,6 +27,7 @@ from vextrus_payments_sandbox.sslcommerz.invoices import Invoices
 from vextrus_payments_sandbox.sslcommerz.records import GATEWAY, Merchant, Refusal, Session
 from vextrus_payments_sandbox.sslcommerz.refunds import Refunds
 from vextrus_payments_sandbox.sslcommerz.rules import SslcommerzRules
+from vextrus_payments_sandbox.sslcommerz.watching import SslcommerzManners
 from vextrus_payments_sandbox.world import SandboxError, World
 
 OPERATIONS: Final = (
@@ -94,8 +94,7 @@ class SslcommerzApi:
             "invoice_status": self._invoice_status,
             "invoice_cancel": self._invoice_cancel,
         }
-        self.manners = Manners(GATEWAY, world.clock.unskewed)
-        self._missed_before: set[str] = set()
+        self.manners = SslcommerzManners(world)
 
     def routes(self) -> list[Route]:
         """Every address of the API, with one slash in front or two."""
@@ -142,7 +141,7 @@ class SslcommerzApi:
             work=work,
             coded=coded,
             subject=lambda: self._subject(ask, session),
-            parted=lambda parting: self._parted(operation, session, parting),
+            parted=lambda parting: self.manners.parted(operation, session, parting),
         )
         if request.headers.get("connection", "").lower() == "close":
             answer.headers.setdefault("Connection", "close")
@@ -174,7 +173,7 @@ class SslcommerzApi:
         if ask.given.multipart:
             self.manners.once("multipart", session.key)
         for code, words in objections(ask.given.fields, wanted, self._panel_url()):
-            self._miss_once(code, session.key, words)
+            self.manners.objected(code, session, words)
         return Done(json_response(w.opened(session, ask.base_url)), session.key)
 
     def _validate(self, ask: Ask) -> Done:
@@ -189,7 +188,7 @@ class SslcommerzApi:
             }
             return Done(self._answer(ask, nobody))
         session, attempt, status = found
-        self.manners.done("unvalidated", session.key)
+        self.manners.looked_at(session)
         row = {**w.transaction(session, attempt), "status": status, "APIConnect": m.ApiConnect.DONE}
         return Done(self._answer(ask, row), session.key)
 
@@ -205,8 +204,8 @@ class SslcommerzApi:
         for session in sessions:
             rows += self._rows(session, stale=ask.struck_by("stale"))
         for session in sessions:
-            if session.paid and not ask.struck_by("stale"):
-                self.manners.done("unvalidated", session.key)
+            if not ask.struck_by("stale"):
+                self.manners.looked_at(session)
         count: Any = len(rows)
         unknown = [{"tran_id": tran_id[:_TEXT_MAX], "status": m.Status.INVALID}]
         element: Any = rows or unknown
@@ -225,8 +224,8 @@ class SslcommerzApi:
             return Done(self._answer(ask, {**unknown, "APIConnect": m.ApiConnect.DONE}))
         stale = ask.struck_by("stale")
         best = None if stale else session.best
-        if session.paid and not stale:
-            self.manners.done("unvalidated", session.key)
+        if not stale:
+            self.manners.looked_at(session)
         row = (
             w.unpaid(session, self._rules.rules.unpaid_status)
             if best is None
@@ -306,8 +305,8 @@ class SslcommerzApi:
             return Done(self._answer(ask, self._no_invoice(ask, "Invalid invoice")))
         session = self._invoices.session_of(invoice)
         stale = ask.struck_by("stale")
-        if session.paid and not stale:
-            self.manners.done("unvalidated", session.key)
+        if not stale:
+            self.manners.looked_at(session)
         return Done(self._answer(ask, inv.shown(invoice, session, stale=stale)), session.key)
 
     def _invoice_cancel(self, ask: Ask) -> Done:
@@ -393,26 +392,9 @@ class SslcommerzApi:
         number = last.wallet.number if last is not None and last.wallet is not None else ""
         return Subject(session.key, session.amount_minor, number)
 
-    def _parted(self, operation: str, session: Session | None, parting: Parting) -> None:
-        """A call is over for its caller: one who looked and got no answer knows as little as before."""
-        if session is None or not parting.is_open:
-            return
-        if operation in ("validate", "query", "invoice_status") and session.paid:
-            self.manners.owe("unvalidated", session.key)
-        if operation == "refund_status":
-            self.manners.owe("refund_unchecked", session.key)
-
-    def _miss_once(self, code: str, reference: str, words: Mapping[str, object]) -> None:
-        """Miss it the first time with these words: a program does it with every session."""
-        known = f"{code} {sorted(words.items())}"
-        if known not in self._missed_before and len(self._missed_before) < MISSES_MAX:
-            self._missed_before.add(known)
-            self.manners.miss(code, reference, **words)
-
     def reset(self) -> None:
         """Forget the manners missed."""
         self.manners.clear()
-        self._missed_before.clear()
 
 
 def _operation(request: Request, given_: Given) -> str:
