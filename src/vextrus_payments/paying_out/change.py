@@ -30,10 +30,17 @@ from vextrus_payments.watching import watch_payout_after
 
 _O = OperationState
 
+#: Evidence that the gateway tells otherwise of a transaction than it is booked, which cannot be booked a second time.
+CONTRADICTED: Final = "payout.contradicted"
 _RECEIPT_KINDS: Final = {
     TransferDirection.TO_DISBURSEMENT: ReceiptKind.TRANSFER,
     TransferDirection.TO_COLLECTION: ReceiptKind.TRANSFER_BACK,
 }
+
+
+def is_contradicted(payout: Payout) -> bool:
+    """Whether the gateway told otherwise of something that is booked: a person has to look."""
+    return any(one.step == CONTRADICTED for one in payout.operation.evidence)
 
 
 class Change:

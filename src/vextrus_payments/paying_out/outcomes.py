@@ -1,5 +1,7 @@
 """The public outcome of a payout or transfer, from its record alone."""
 
+from typing import Final
+
 from vextrus_payments.outcomes import (
     Declined,
     PayoutOutcome,
@@ -10,6 +12,7 @@ from vextrus_payments.outcomes import (
     Transferred,
     Unknown,
 )
+from vextrus_payments.paying_out.change import is_contradicted
 from vextrus_payments.reasons import Reason, ReasonCode
 from vextrus_payments.records import (
     OperationState,
@@ -19,6 +22,10 @@ from vextrus_payments.records import (
 from vextrus_payments.states import OPEN_STATES
 
 _O = OperationState
+_NOT_AS_ASKED: Final = "Money moved, but not as it was asked; a person has to look."
+_CONTRADICTED: Final = (
+    "The gateway tells otherwise of it than it is booked: compare the entries with its statement."
+)
 
 
 def payout_outcome_of(payout: Payout) -> PayoutOutcome:
@@ -56,7 +63,7 @@ def _other_outcome(payout: Payout) -> Pending | Declined | Unknown | Review:
         odd = next((r for r in payout.standing if r.mismatched), None)
         return Review(
             payment_id=payout_id,
-            what="Money left, but not as it was asked: what is too much is booked to suspense; a person has to look.",
+            what=_CONTRADICTED if is_contradicted(payout) else _NOT_AS_ASKED,
             amount=None if odd is None else odd.amount,
             transaction_id=None if odd is None else odd.transaction_id,
         )
@@ -74,4 +81,4 @@ def _plainly_made(payout: Payout) -> Receipt | None:
     """The one receipt of a payout that was made exactly as asked."""
     standing = payout.standing
     exact = payout.state is _O.SUCCEEDED and len(standing) == 1 and not standing[0].mismatched
-    return standing[0] if exact else None
+    return standing[0] if exact and not is_contradicted(payout) else None

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from vextrus_payments.errors import StaleStateError
+from vextrus_payments.events import EventKind
 from vextrus_payments.ledger import DEFAULT_ACCOUNTS, AccountMap
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
-from vextrus_payments.paying_out.change import Change, declined, receipt_of, unknown
+from vextrus_payments.paying_out.change import CONTRADICTED, Change, declined, receipt_of, unknown
 from vextrus_payments.payment import Evidence
 from vextrus_payments.payouts import (
     PayoutKind,
@@ -26,6 +27,7 @@ from vextrus_payments.records import (
     OperationKind,
     OperationState,
     Payout,
+    Receipt,
     SubjectKind,
 )
 from vextrus_payments.states import claim_is_over
@@ -207,8 +209,9 @@ def _made(
     payout: Payout, snapshot: PayoutSnapshot, amount: Money, now: datetime, accounts: AccountMap
 ) -> PayoutPlan | None:
     assert snapshot.transaction_id is not None, "the caller asked"
-    if any(receipt.transaction_id == snapshot.transaction_id for receipt in payout.receipts):
-        return None  # booked already, or taken back once: the same fact cannot be booked twice
+    known = next((r for r in payout.receipts if r.transaction_id == snapshot.transaction_id), None)
+    if known is not None:
+        return _known(payout, known, snapshot.amount, now)
     change = Change(payout, now)
     receipt = replace(
         receipt_of(payout, snapshot.transaction_id, amount, now),
@@ -224,4 +227,24 @@ def _made(
         # Money left a second time under one payout. It did, so it is booked; it was not asked, so a person decides.
         receipt = replace(receipt, flags=frozenset({Flag.DUPLICATE}), mismatched=True)
     change.succeed(receipt, accounts, reviewed=bool(standing))
+    return change.plan()
+
+
+def _known(payout: Payout, known: Receipt, amount: Money | None, now: datetime) -> PayoutPlan | None:
+    """The gateway names a transaction that the books have. None: it stands there as told.
+
+    Else an operator was wrong about its amount, or it was taken back although it moved money: the same fact cannot be
+    booked twice, so a person decides.
+    """
+    if known in payout.standing and amount in (None, known.amount):
+        return None
+    shown = None if amount is None else amount.amount_minor
+    told = Evidence(CONTRADICTED, {"transaction_id": known.transaction_id, "amount_minor": shown})
+    if told in payout.operation.evidence:
+        return None
+    change = Change(payout, now)
+    change.put(replace(payout.operation, evidence=(*payout.operation.evidence, told), updated_at=now))
+    change.announce(
+        EventKind.PAYOUT_REVIEW, before=payout.state, amount=amount, transaction_id=known.transaction_id
+    )
     return change.plan()

@@ -1,0 +1,61 @@
+"""Payouts of which the books, an operator and the gateway tell different stories: a person is called, always."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.flows.payouts import PayingShop, paying_shop
+from tests.flows.shop import LONG_S
+from tests.flows.test_payouts import answer, kept, news, told
+from vextrus_payments import AccountMap, Money, ResolutionVerdict, Review, Sent, Unknown
+from vextrus_payments.engine import Verdict
+
+
+@pytest.fixture
+async def shop(tmp_path: Path) -> AsyncIterator[PayingShop]:
+    async with paying_shop(tmp_path) as opened:
+        await opened.funded()
+        yield opened
+
+
+async def said_made(shop: PayingShop, transaction_id: str, amount: str = "250.50") -> None:
+    shop.fault("payout", "drop_after")
+    assert isinstance(await shop.pay(), Unknown)
+    shop.clock.advance(LONG_S)
+    wanted = answer(
+        await kept(shop), ResolutionVerdict.MADE, transaction_id=transaction_id, amount=Money(amount)
+    )
+    await shop.payments.resolve_payout(wanted)
+
+
+@pytest.mark.parametrize(("said", "shown"), [("25.50", "250.50"), ("250.50", "200")])
+async def test_another_amount_than_an_operator_said_is_for_a_person(
+    shop: PayingShop, said: str, shown: str
+) -> None:
+    await said_made(shop, "T1", said)
+    reviews = (await shop.fired()).count("payout.review")
+    for _ in range(2):
+        assert await told(shop, news(await kept(shop), "T1", shown)) is Verdict.DONE
+    outcome = await shop.pay()
+    assert isinstance(outcome, Review) and "statement" in outcome.what
+    assert (await shop.fired()).count("payout.review") == reviews + 1
+
+
+async def test_what_was_taken_back_and_moved_money_all_the_same_is_for_a_person(shop: PayingShop) -> None:
+    await said_made(shop, "T1")
+    assert await told(shop, news(await kept(shop), "T2")) is Verdict.DONE
+    assert isinstance(await shop.pay(), Sent)
+    reviews = (await shop.fired()).count("payout.review")
+    for _ in range(2):
+        assert await told(shop, news(await kept(shop), "T1")) is Verdict.DONE
+    assert isinstance(await shop.pay(), Review)
+    assert (await shop.fired()).count("payout.review") == reviews + 1
+
+
+async def test_the_gateways_word_for_what_an_operator_said_changes_nothing(shop: PayingShop) -> None:
+    await said_made(shop, "T1")
+    version = (await kept(shop)).version
+    assert await told(shop, news(await kept(shop), "T1")) is Verdict.DONE
+    assert (await kept(shop)).version == version and isinstance(await shop.pay(), Sent)
+    await shop.check_accounts(AccountMap())
