@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import httpx
@@ -17,18 +18,20 @@ import pytest
 from tests.flows.shop import Shop, bkash_config
 from vextrus_payments import Money, Paid, Payments, Refunded, RefundRequest, Review, Unknown
 from vextrus_payments.engine import Verdict
-from vextrus_payments.errors import ConflictError, InvalidRequestError, OperationConflictError
+from vextrus_payments.errors import ConflictError, InvalidRequestError, OperationConflictError, PaymentsError
 from vextrus_payments.events import Delivery, EventKind, Events
 from vextrus_payments.gateways.bkash.recurring import BkashRecurringConfig, BkashSubscription, Frequency
 from vextrus_payments.inbox import InboxState
 from vextrus_payments.outcomes import Declined, Pending
 from vextrus_payments.payment import ConsentRequest
-from vextrus_payments.records import Agreement, AgreementLife, PaymentFacts, PaymentState
+from vextrus_payments.records import Agreement, AgreementLife, Flag, PaymentFacts, PaymentState
 from vextrus_payments.secret import Secret
+from vextrus_payments.states import OPEN_STATES
 from vextrus_payments.stores import PostgresStore
 from vextrus_payments.testing import FakeClock
 from vextrus_payments_sandbox.bkash_recurring.gateway import BkashRecurringSandbox
 from vextrus_payments_sandbox.serve import SandboxServer
+from vextrus_payments_sandbox.world import SandboxError
 
 NAME = "bkash_recurring"
 START = datetime(2026, 3, 1, 4, 0, 0, tzinfo=UTC)
@@ -574,6 +577,96 @@ async def test_two_processes_learn_of_it_at_once(tmp_path: Path) -> None:
             await club.shop.check_books()
             kinds = [e.kind.value for e in (*club.shop.events, *other.events)]
             assert kinds.count("payment.paid") == 3
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_whatever_order_things_come_in(tmp_path: Path, seed: int) -> None:
+    """Messages early, late, twice, at either door, never; looks, refunds here and in the portal, lost answers: in the
+    end the ledger is what bKash holds, to the paisa, and every transaction stands in it once."""
+    chance = Random(seed)
+    store = "memory://" if seed % 2 else f"sqlite:///{tmp_path / 'club.db'}"
+    async with club_open(tmp_path, store=store) as club:
+        club.listen()
+        plans = []
+        for number in range(3):
+            first = {"first_payment_amount": Money("7")} if number == 1 else {}
+            plans.append(
+                await club.subscribed(
+                    name=f"member-{number}/plan", terms={"expiry_date": date(2026, 3, 9), **first}
+                )
+            )
+        messages = club.deliveries()
+        faults = club.shop.server.app.state.faults
+        elsewhere: set[str] = set()
+        for turn in range(25):
+            messages += club.deliveries()
+            match chance.randrange(8):
+                case 0:
+                    club.pass_days(chance.random() * 1.5)
+                    messages += club.deliveries()
+                case 1 | 2 if messages:
+                    fresh = [message for message in messages if _age_s(club, message) < 240]
+                    chosen = chance.choices(fresh, k=2) if fresh else []
+                    doors = [chance.choice((NAME, "bkash")) for _ in chosen]
+                    await asyncio.gather(
+                        *(club.told(one, door=door) for one, door in zip(chosen, doors, strict=True))
+                    )
+                case 3:
+                    await club.payments.agreement_status(chance.choice(plans).agreement_key)
+                case 4:
+                    await club.payments.reconcile_due()
+                case 5 if paid := await club.paid():
+                    wish = RefundRequest(
+                        operation_id=f"r-{turn}",
+                        payment_id=chance.choice(paid).payment.payment_id,
+                        amount=Money(str(chance.randrange(1, 9))),
+                    )
+                    with contextlib.suppress(PaymentsError):
+                        await club.payments.refund(wish)
+                case 6 if club.platform.rules.collections:
+                    with contextlib.suppress(SandboxError):
+                        number = chance.choice(list(club.platform.rules.collections))
+                        elsewhere.add(
+                            str(club.platform.portal(number, "refund", "1")["refund_transaction_id"])
+                        )
+                case _:
+                    fault = chance.choice(("drop_before", "drop_after", "html", "stale", "error_5xx_after"))
+                    where = chance.choice(("payment", "payments", "query", "refund"))
+                    with contextlib.suppress(SandboxError):
+                        faults.order(
+                            {"gateway": NAME, "operation": where, "fault": fault, "times": 1},
+                            {NAME: club.platform.operations},
+                        )
+        faults.reset()
+        for _ in range(4):
+            club.pass_days(1)
+            await club.payments.reconcile_due()
+            for plan in plans:
+                await club.payments.agreement_status(plan.agreement_key)
+        open_refunds = [
+            o.operation_id
+            for facts in await club.paid()
+            for o in facts.operations
+            if o.operation_id.startswith("r-") and o.state in OPEN_STATES
+        ]
+        assert club.shop.moved()["refund"] <= 25
+        keys = [r.key for facts in await club.paid() for r in facts.receipts]
+        assert len(keys) == len(set(keys))
+        held = [f for f in await club.paid() if Flag.QUARANTINED in f.payment.flags]
+        await club.payments.deliver()
+        # Of two refunds in the portal between two looks bKash shows the last one only: the first one's message is all
+        # there is of it, and a message whose refund is not shown is announced for a person.
+        booked = {key.transaction_id for key in keys}
+        unseen = 100 * len(elsewhere - booked)
+        if not held and not open_refunds:
+            assert club.shop.clearing() - club.shop.gateway_holds() == unseen
+            assert club.shop.server.world.audit() == []
+        else:  # a person looks; nothing is booked that bKash has not moved
+            assert club.shop.clearing() >= club.shop.gateway_holds()
+
+
+def _age_s(club: Club, message: Delivery) -> float:
+    return (club.shop.clock.now() - message.received_at).total_seconds()
 
 
 async def test_what_a_restored_backup_has_forgotten_is_the_same_money(tmp_path: Path) -> None:
