@@ -158,13 +158,26 @@ def answered_by_operator(facts: PaymentFacts, operation_id: str) -> ResolutionVe
 
 
 def on_operators_word(facts: PaymentFacts, operation: Operation) -> bool:
-    """True for a refund of which only an operator has said how it ended: the gateway may show it otherwise yet."""
+    """True for a refund of which only an operator has said how it ended: the gateway may show it otherwise yet.
+
+    It is looked for by what was seen before it was sent, or by the id that the gateway gave when it accepted it.
+    """
     said = answered_by_operator(facts, operation.operation_id)
-    if operation.kind is not OperationKind.REFUND or said is None or not operation.evidence:
+    traced = operation.evidence or operation.transaction_id is not None
+    if operation.kind is not OperationKind.REFUND or said is None or not traced:
         return False
     if said is ResolutionVerdict.NOT_MADE:
         return operation.state is _O.DECLINED
     return operators_refund(facts, operation) is not None
+
+
+def is_accepted_and_denied(facts: PaymentFacts, operation: Operation) -> bool:
+    """True for a refund that the gateway accepted under an id of its own, and that only an operator calls not made."""
+    return (
+        operation.state is _O.DECLINED
+        and operation.transaction_id is not None
+        and on_operators_word(facts, operation)
+    )
 
 
 def operators_refund(facts: PaymentFacts, operation: Operation) -> Receipt | None:

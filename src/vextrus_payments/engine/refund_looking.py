@@ -17,7 +17,12 @@ from vextrus_payments.records import (
     ReceiptKind,
 )
 from vextrus_payments.snapshots import RefundSnapshot
-from vextrus_payments.states import claim_is_over, on_operators_word, payment_receipts
+from vextrus_payments.states import (
+    claim_is_over,
+    is_accepted_and_denied,
+    on_operators_word,
+    payment_receipts,
+)
 from vextrus_payments.wire import CallContext
 
 
@@ -70,6 +75,16 @@ class RefundLooking:
         if found is not None:
             facts = await self.record_seen(tenant, operation.payment_id, operation_id, found, None)
         return await self.record_lost_at(facts, operation_id, operation.fence)
+
+    async def look_at_answered(self, tenant: str, operation_id: str, gateway: PaymentGateway) -> None:
+        """Before a refund leaves: ask about the others that the gateway had accepted when an operator called them not
+        made. One that is made all the same takes the room; one that is under way yet is for a person."""
+        facts, going = await self.operation(tenant, operation_id)
+        if going.state is not OperationState.RESERVED:
+            return
+        for other in facts.operations:
+            if is_accepted_and_denied(facts, other):
+                await self.look_up(tenant, other.operation_id, gateway, on_word=True)
 
     async def _without_evidence(self, operation: Operation) -> PaymentFacts:
         """A submitted refund without a checkpoint, where refunds are told apart by a baseline.

@@ -49,6 +49,7 @@ from vextrus_payments.records import (
     Receipt,
 )
 from vextrus_payments.states import (
+    is_accepted_and_denied,
     late_operation_id,
     refund_outcome_of,
 )
@@ -111,11 +112,12 @@ class Refunding:
         context = self._context
         facts, operation = await self._looking.operation(tenant, operation_id)
         gateway = await context.gateway_of(facts)
-        if not self._looking.due(operation, gateway):
+        denied = is_accepted_and_denied(facts, operation)
+        if not denied and not self._looking.due(operation, gateway):
             return refund_outcome_of(facts, operation)
         flight = context.flights.start(
             ("refund_status", tenant, operation_id),
-            lambda: self._looking.look_up(tenant, operation_id, gateway),
+            lambda: self._looking.look_up(tenant, operation_id, gateway, on_word=denied),
         )
         await context.flights.join(flight, context.limits.wait_s)
         return await self._outcome(tenant, operation_id)
@@ -161,6 +163,7 @@ class Refunding:
     async def _refund(self, tenant: str, operation_id: str, gateway: PaymentGateway) -> RefundOutcome:
         context, waited_s, asked = self._context, 0.0, False
         terms = context.terms(gateway.capabilities)
+        await self._looking.look_at_answered(tenant, operation_id, gateway)
         while True:
             facts, operation = await self._looking.operation(tenant, operation_id)
             if operation.state is OperationState.RESERVED:

@@ -27,6 +27,7 @@ from vextrus_payments.states import (
     OPEN_STATES,
     answered_by_operator,
     claim_is_over,
+    is_accepted_and_denied,
     payment_receipts,
 )
 
@@ -73,6 +74,8 @@ class Tending:
         for operation in facts.operations:
             if operation.kind is OperationKind.REFUND and operation.state in OPEN_STATES:
                 facts = await self._refunds.look_up(tenant, operation.operation_id, gateway)
+            elif is_accepted_and_denied(facts, operation):
+                facts = await self._refunds.look_up(tenant, operation.operation_id, gateway, on_word=True)
         return facts
 
     # --- carry on -----------------------------------------------------------------------------------------------

@@ -78,10 +78,14 @@ def plan_snapshot(
 
 
 def _booked_first(facts: PaymentFacts, snapshot: PaymentSnapshot) -> list[PaymentSnapshot]:
-    """Every payment of a picture, one that is booked in front: in which order a gateway names them proves nothing."""
+    """Every payment of a picture, the one that is booked as the payment in front, then those that are booked beside it:
+    in which order a gateway names them proves nothing."""
     pictures = [replace(snapshot, also_paid=()), *snapshot.also_paid]
-    booked = {receipt.transaction_id for receipt in payment_receipts(facts)}
-    return sorted(pictures, key=lambda one: one.transaction_id not in booked)
+    booked = {r.transaction_id: Flag.DUPLICATE in r.flags for r in payment_receipts(facts)}
+    return sorted(
+        pictures,
+        key=lambda one: (one.transaction_id not in booked, booked.get(one.transaction_id or "", False)),
+    )
 
 
 def _judged(facts: PaymentFacts, seen: Seen, snapshot: PaymentSnapshot) -> Seen:
@@ -127,7 +131,11 @@ def _paid(
         or (snapshot.given_back and not _is_refund_known(draft.facts, seen))
     ):
         draft.quarantine(amount=snapshot.amount, transaction_id=snapshot.transaction_id)
-    elif Flag.ON_HOLD in payment.flags and not snapshot.on_hold and seen.asked_at > booked.recorded_at:
+    elif (
+        Flag.ON_HOLD in payment.flags & booked.flags  # another payment on the same page may be what is risky
+        and not snapshot.on_hold
+        and seen.asked_at > booked.recorded_at
+    ):
         let_go(draft, booked)
     if draft.payment.state is not PaymentState.PAID:
         draft.move(PaymentState.PAID)

@@ -64,7 +64,13 @@ def plan_refund_seen(
         OperationState.SUBMITTING,
         OperationState.UNKNOWN,
     ):
+        if _is_of_another(facts, operation, snapshot.transaction_id):
+            return None  # one refund is one operation's: what became of this one, that id does not tell
         draft.operation(operation, OperationState.PENDING, transaction_id=snapshot.transaction_id)
+    elif snapshot.state is RefundState.PENDING and operation.state is OperationState.DECLINED:
+        if on_operators_word(facts, operation):
+            # An operator called it not made, and the gateway is still at it: nothing else may stand in for it.
+            draft.quarantine(operation_id=operation_id, amount=operation.amount)
     elif snapshot.state is RefundState.DECLINED and operation.state in OPEN_STATES:
         if fence is not None and operation.fence != fence:
             return None
@@ -73,9 +79,23 @@ def plan_refund_seen(
     return draft.plan()
 
 
+def _is_of_another(facts: PaymentFacts, operation: Operation, transaction_id: str) -> bool:
+    """Whether the gateway gave that id to another refund of the payment, which may be under way yet."""
+    return any(
+        o.kind is OperationKind.REFUND and o.transaction_id == transaction_id
+        for o in facts.operations
+        if o.operation_id != operation.operation_id
+    )
+
+
 def _may_be_anothers(facts: PaymentFacts, operation: Operation, snapshot: RefundSnapshot) -> bool:
-    """An equal refund is out, and of this one an operator has said how it ended: the other's own answer comes first."""
+    """An equal refund is out, and of this one an operator has said how it ended: the other's own answer comes first.
+
+    Not where the gateway has told the two apart, by an id that it gave when it accepted this one.
+    """
     if not on_operators_word(facts, operation) or _booked(facts, snapshot.transaction_id) is not None:
+        return False
+    if operation.transaction_id is not None and operation.transaction_id == snapshot.transaction_id:
         return False
     return any(
         o.kind is OperationKind.REFUND

@@ -31,11 +31,17 @@ def is_risky(risk_level: str | None) -> bool:
     return (risk_level or _SAFE) != _SAFE
 
 
-def picture_of(api: Api, call: StatusCall | ExecuteCall, found: tuple[Pictured, ...]) -> PaymentSnapshot:
+def picture_of(
+    api: Api,
+    call: StatusCall | ExecuteCall,
+    found: tuple[Pictured, ...],
+    unproven: tuple[m.Transaction, ...] = (),
+) -> PaymentSnapshot:
     """The judged picture of a payment whose paid attempts were validated.
 
     The first that was made as asked is the payment; others that are paid, too, stand in `also_paid`. What the query
-    calls paid and the validation does not proves nothing: it is looked up again.
+    calls paid and the validation does not proves nothing: it is looked up again. What the query calls paid beside
+    others and names no way to validate (`unproven`) is for a person.
     """
     made = [one for one in found if status_of(one.answer.status) in m.PAID]
     made.sort(key=lambda one: (one.answer.tran_date or "", one.answer.val_id or ""))
@@ -50,7 +56,7 @@ def picture_of(api: Api, call: StatusCall | ExecuteCall, found: tuple[Pictured, 
             gateway_order_id=call.gateway_order_id,
         )
     others = tuple(one for one in pictures if one.transaction_id != first.transaction_id)
-    return replace(first, also_paid=others)
+    return replace(first, also_paid=(*others, *(_to_review(api, call, row) for row in unproven)))
 
 
 def picture_without_money(
@@ -139,6 +145,17 @@ def _judged(api: Api, call: StatusCall | ExecuteCall, one: Pictured) -> PaymentS
         gateway_order_id=call.gateway_order_id,
         amount=call.amount,
         mode=api.mode,
+    )
+
+
+def _to_review(api: Api, call: StatusCall | ExecuteCall, row: m.Transaction) -> PaymentSnapshot:
+    """A paid attempt on the query's word alone: never booked."""
+    told = _judged(api, call, Pictured(row, shown_word(row.status)))
+    return replace(
+        told,
+        state=SnapshotState.REVIEW,
+        mismatches=told.mismatches | {Mismatch.TRANSACTION_ID},
+        reported=SnapshotState.PAID,
     )
 
 

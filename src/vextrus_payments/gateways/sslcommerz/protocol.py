@@ -235,6 +235,7 @@ def _validated(
         )
         return error_of(QUERY, Unreadable(why, 200), step="query")
     found: list[Pictured] = []
+    proven: set[str | None] = {"", None}
     for val_id, row in reversed(ids.items()):
         request = api.get(m.PATH_VALIDATION, {m.VAL_ID: val_id})
         answer = yield from ask(api, VALIDATE, request, step="validate", reference=call.gateway_order_id)
@@ -242,9 +243,12 @@ def _validated(
             return answer.error
         if answer.val_id != val_id and status_of(answer.status) in m.PAID:
             return error_of(VALIDATE, Unreadable("it is about another val_id", 200), step="validate")
+        proven |= {answer.bank_tran_id, row.bank_tran_id}
         if _is_anothers(answer, call) and row.value_d != call.gateway_reference:
             continue  # only now it says whose it is
         found.append(Pictured(answer, shown_word(answer.status)))
     if not found:
         return picture_without_money(api, call, (), None)
-    return picture_of(api, call, tuple(found))
+    # A second payment that is named by no val_id of its own cannot be validated, and must not be overlooked.
+    unproven = tuple(row for row in paid if row.bank_tran_id not in proven)
+    return picture_of(api, call, tuple(found), unproven)
