@@ -625,10 +625,8 @@ async def test_whatever_order_things_come_in(tmp_path: Path, seed: int) -> None:
                         await club.payments.refund(wish)
                 case 6 if club.platform.rules.collections:
                     with contextlib.suppress(SandboxError):
-                        number = chance.choice(list(club.platform.rules.collections))
-                        elsewhere.add(
-                            str(club.platform.portal(number, "refund", "1")["refund_transaction_id"])
-                        )
+                        due = chance.choice(list(club.platform.rules.collections))
+                        elsewhere.add(str(club.platform.portal(due, "refund", "1")["refund_transaction_id"]))
                 case _:
                     fault = chance.choice(("drop_before", "drop_after", "html", "stale", "error_5xx_after"))
                     where = chance.choice(("payment", "payments", "query", "refund"))
