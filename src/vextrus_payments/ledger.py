@@ -36,7 +36,7 @@ class EntryKind(StrEnum):
     PAYOUT_REVERSED = "payout.reversed"
     """As payment.reversed."""
     TRANSFER_MADE = "transfer.made"
-    """Between the merchant's own accounts at the gateway."""
+    """Between the merchant's own accounts at the gateway, where the books tell them apart."""
     RECEIPT_UNMATCHED = "receipt.unmatched"
 
 
@@ -108,7 +108,8 @@ class AccountMap:
     bank: str = "bank"
     disbursement: str = "gateway_clearing:{gateway}:{mode}"
     """What payouts are made from. By default the clearing account itself, which then stands for all that the gateway
-    holds; under a name of its own (`gateway_disbursement:{gateway}:{mode}`) transfers move between the two."""
+    holds, so that transfers book nothing; under a name of its own (`gateway_disbursement:{gateway}:{mode}`) they move
+    between the two."""
 
     def disbursement_of(self, gateway: str, mode: Mode) -> str:
         """The account that payouts of one gateway and mode are made from."""
@@ -168,7 +169,9 @@ def payout_entries(
 ) -> tuple[LedgerEntry, ...]:
     """The balanced entries of what a payout or a transfer moved, or that take back what an operator had booked of one.
 
-    Money that left at another amount than asked stands against suspense, until a person has decided.
+    Money that left at another amount than asked stands against suspense, until a person has decided. A transfer books
+    nothing where both of the gateway's accounts have one name in the books, as they have by default: its event tells of
+    it.
     """
     gateway, mode, amount = receipt.gateway, receipt.mode, receipt.amount
     collection, disbursement = accounts.clearing_of(gateway, mode), accounts.disbursement_of(gateway, mode)
@@ -182,7 +185,8 @@ def payout_entries(
         kind, debit, credit, paid_from = EntryKind.PAYOUT_SENT, owed, disbursement, disbursement
     if receipt.reverses is not None:
         kind, debit, credit = EntryKind.PAYOUT_REVERSED, credit, debit
-    entries = [_entry(receipt, whose, kind, debit, credit, amount)]
+    # Within one account nothing moved: a journal would only show turnover that there was not.
+    entries = [] if debit == credit else [_entry(receipt, whose, kind, debit, credit, amount)]
     if receipt.fee is not None and receipt.fee.is_positive:
         fees = accounts.fees.format(gateway=gateway, mode=mode.value)
         entries.append(_entry(receipt, whose, EntryKind.PAYMENT_FEE, fees, paid_from, receipt.fee))

@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from vextrus_payments.ledger import AccountMap, EntryKind, LedgerEntry, Side, entries_for
+from vextrus_payments.ledger import AccountMap, EntryKind, LedgerEntry, Side, entries_for, payout_entries
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
 from vextrus_payments.payment import Intent
@@ -119,3 +119,23 @@ def test_a_fee_is_an_entry_of_its_own() -> None:
     money, fee = entries_for(receipt(fee=Money("0.55")), PAYMENT, NAMED)
     assert (money.kind, fee.kind) == (EntryKind.PAYMENT_RECEIVED, EntryKind.PAYMENT_FEE)
     assert sums(fee) == {"FEES:bkash": 55, "C:bkash:sandbox": -55}
+
+
+@pytest.mark.parametrize("kind", [ReceiptKind.TRANSFER, ReceiptKind.TRANSFER_BACK])
+def test_a_transfer_within_one_account_books_nothing(kind: ReceiptKind) -> None:
+    moved = Receipt(
+        tenant="acme",
+        gateway="bkash",
+        mode=Mode.SANDBOX,
+        kind=kind,
+        transaction_id="MOVED1",
+        amount=Money("5000"),
+        recorded_at=EPOCH,
+        payment_id=None,
+    )
+    taken_back = replace(moved, kind=ReceiptKind.REVERSAL, reverses=kind)
+    apart = AccountMap(disbursement="gateway_disbursement:{gateway}:{mode}")
+    for each in (moved, taken_back):
+        assert payout_entries(each, None) == ()
+        (entry,) = payout_entries(each, None, apart)
+        assert len({posting.account for posting in entry.postings}) == 2
