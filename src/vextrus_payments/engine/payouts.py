@@ -5,21 +5,18 @@ operation id, or is withdrawn. So a worker never makes money leave that somebody
 """
 
 import hmac
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
 from vextrus_payments.capabilities import Feature
 from vextrus_payments.engine.context import AttemptLog, Context, in_doubt
+from vextrus_payments.engine.payout_desk import MAX_ROUNDS, PayoutDesk, call_of, check_mode
 from vextrus_payments.errors import (
-    ConfigurationError,
     ConflictError,
     DeclinedError,
     Effect,
     GatewayError,
-    InvalidRequestError,
     OperationConflictError,
-    OutcomeNotRecordedError,
     ReconciliationRequiredError,
     StaleStateError,
     StorageError,
@@ -54,19 +51,14 @@ from vextrus_payments.payouts import (
     TransferRequest,
     look_up_of,
 )
-from vextrus_payments.plans import Committed, PayoutPlan, ReceiptElsewhere
+from vextrus_payments.plans import Committed, ReceiptElsewhere
 from vextrus_payments.records import OperationState, Payout
 from vextrus_payments.resolving import ResolveRequest
 from vextrus_payments.states import OPEN_STATES
 from vextrus_payments.wire import CallContext, SendBy
 
-Planner = Callable[[Payout], PayoutPlan | None]
-
 #: The mark under which a person has said that the payouts of a restored store were compared with the gateway's.
 CLEARED_MARK: Final = "payouts.cleared"
-#: A commit goes stale only when another one got through.
-_MAX_ROUNDS: Final = 200
-_STORAGE_WAITS_S: Final = (0.05, 0.2, 0.5, 1.0, 2.0)
 
 
 class Payouts:
@@ -74,6 +66,7 @@ class Payouts:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._desk = PayoutDesk(context)
 
     # --- the verbs ----------------------------------------------------------------------------------------------
 
@@ -91,7 +84,7 @@ class Payouts:
 
     async def status(self, tenant: str, operation_id: str) -> PayoutOutcome | TransferOutcome:
         """See Payments.payout_status."""
-        payout = await self._of_operation(tenant, operation_id)
+        payout = await self._desk.of_operation(tenant, operation_id)
         return _outcome(await self.look(tenant, payout.payout_id))
 
     async def balance(self, tenant: str, gateway_name: str) -> GatewayBalance:
@@ -118,7 +111,7 @@ class Payouts:
         epochs = context.epochs
         # Where nothing outside the store can tell, whoever asks this way says so.
         if epochs is None or not epochs.configured or (await epochs.state()).restored is not None:
-            await self._record(
+            await self._desk.record(
                 tenant, payout_id, lambda payout: plan_payout_doubted(payout, context.store.now())
             )
         return await self.look(tenant, payout_id)
@@ -135,10 +128,11 @@ class Payouts:
     async def withdraw(self, tenant: str, operation_id: str) -> PayoutOutcome | TransferOutcome:
         """See Payments.withdraw_payout."""
         context = self._context
-        payout_id = (await self._of_operation(tenant, operation_id)).payout_id
+        #await context.guard()  # what a restored store calls not sent may have been sent since
+        payout_id = (await self._desk.of_operation(tenant, operation_id)).payout_id
         flight = context.flights.start(
             ("payout.withdraw", tenant, payout_id),
-            lambda: self._record(
+            lambda: self._desk.record(
                 tenant, payout_id, lambda now: plan_withdraw_payout(now, context.store.now())
             ),
         )
@@ -148,7 +142,7 @@ class Payouts:
     async def seen(self, tenant: str, payout_id: str, snapshot: PayoutSnapshot) -> Payout:
         """Record what a gateway shows of a payout, whoever asked; see Engine.apply_event."""
         context = self._context
-        return await self._record(
+        return await self._desk.record(
             tenant,
             payout_id,
             lambda payout: plan_payout_seen(payout, snapshot, context.store.now(), context.accounts),
@@ -161,7 +155,7 @@ class Payouts:
         lineage = await self._restored_lineage()
         if lineage is None:
             return
-        for _ in range(_MAX_ROUNDS):
+        for _ in range(MAX_ROUNDS):
             known = await context.store.get_mark(CLEARED_MARK)
             if known == lineage or await context.store.put_mark(CLEARED_MARK, lineage, expected=known):
                 return
@@ -173,7 +167,7 @@ class Payouts:
         self, tenant: str, request: PayoutRequest | TransferRequest, wait_s: float | None
     ) -> tuple[Payout, Pending | None]:
         context = self._context
-        gateway = await self._gateway(tenant, request.gateway)
+        gateway = await self._desk.gateway(tenant, request.gateway)
         # Refused before anything is written: what the gateway would never take.
         gateway.check_payout(_call_of_request(request))
         flight = context.flights.start(
@@ -199,9 +193,9 @@ class Payouts:
         context, waited_s = self._context, 0.0
         await self._guard()  # before the intent is written
         payout = await self._reserved(tenant, request, gateway)
-        _check_mode(payout, gateway)
+        check_mode(payout, gateway)
         terms = context.terms(gateway.capabilities)
-        for _ in range(_MAX_ROUNDS):
+        for _ in range(MAX_ROUNDS):
             if payout.state is OperationState.RESERVED:
                 await self._guard()
             deadline = context.deadline()
@@ -220,7 +214,7 @@ class Payouts:
                 if not paused_s:
                     return payout, None
                 waited_s += paused_s
-            payout = await self._get(tenant, payout.payout_id)
+            payout = await self._desk.get(tenant, payout.payout_id)
         raise StorageError("The payout is changed by others all the time.", tenant=tenant)
 
     async def _reserved(
@@ -232,7 +226,7 @@ class Payouts:
             OperationConflictError: the id belongs to another intent.
         """
         context = self._context
-        for _ in range(_MAX_ROUNDS):
+        for _ in range(MAX_ROUNDS):
             known = await context.store.find_payout(tenant, request.operation_id)
             if known is not None:
                 if hmac.compare_digest(known.operation.digest, request.digest()):
@@ -298,14 +292,14 @@ class Payouts:
             await self.seen(tenant, payout_id, snapshot)
             await self._lost(claim)  # if it settled nothing, nobody knows
             await log.close(snapshot.state)
-            return await self._get(tenant, payout_id), None
+            return await self._desk.get(tenant, payout_id), None
         if held_back:
             await self._unsent(claim)
         elif in_doubt(failure, log):
             await self._lost(claim)
         elif isinstance(failure, DeclinedError) and failure.final:
             reason = failure.reason
-            await self._record(
+            await self._desk.record(
                 tenant,
                 payout_id,
                 lambda now: plan_payout_declined(now, claim.fence, reason, context.store.now()),
@@ -317,7 +311,7 @@ class Payouts:
             raise _not_sent_for(failure)
         if not isinstance(failure, GatewayError):
             raise failure
-        payout = await self._get(tenant, payout_id)
+        payout = await self._desk.get(tenant, payout_id)
         if payout.state is not OperationState.RESERVED:
             return payout, None
         context.unanswered(failure, event="submission.not_sent", operation_id=claim.operation_id)
@@ -329,8 +323,8 @@ class Payouts:
 
     async def _checkpoint(self, claim: PayoutClaim, evidence: Evidence) -> None:
         store = self._context.store
-        for _ in range(_MAX_ROUNDS):
-            now = await self._get(claim.tenant, claim.payment_id)
+        for _ in range(MAX_ROUNDS):
+            now = await self._desk.get(claim.tenant, claim.payment_id)
             plan = plan_payout_checkpoint(now, claim.fence, evidence, store.now())
             if isinstance(await store.commit_payout(plan), Committed):
                 return
@@ -338,13 +332,13 @@ class Payouts:
 
     async def _lost(self, claim: PayoutClaim) -> None:
         now = self._context.store.now
-        await self._record(
+        await self._desk.record(
             claim.tenant, claim.payment_id, lambda payout: plan_payout_lost(payout, claim.fence, now())
         )
 
     async def _unsent(self, claim: PayoutClaim) -> None:
         now = self._context.store.now
-        await self._record(
+        await self._desk.record(
             claim.tenant, claim.payment_id, lambda payout: plan_payout_unsent(payout, claim.fence, now())
         )
 
@@ -353,13 +347,13 @@ class Payouts:
     async def _look(self, tenant: str, payout_id: str) -> Payout:
         """Judge what a dead process left behind, and ask the gateway where it can be asked. Moves nothing."""
         context = self._context
-        payout = await self._get(tenant, payout_id)
+        payout = await self._desk.get(tenant, payout_id)
         if payout.state not in OPEN_STATES:
             return payout
         gateway = await context.gateway(tenant, payout.gateway)
-        _check_mode(payout, gateway)
+        check_mode(payout, gateway)
         settle_s = context.terms(gateway.capabilities).settle_s
-        payout = await self._record(
+        payout = await self._desk.record(
             tenant, payout_id, lambda now: plan_payout_abandoned(now, settle_s, context.store.now())
         )
         known = look_up_of(payout.operation.evidence)
@@ -378,9 +372,9 @@ class Payouts:
 
     async def _resolve(self, tenant: str, request: ResolveRequest) -> Payout:
         context = self._context
-        payout = await self._get(tenant, request.payment_id)
+        payout = await self._desk.get(tenant, request.payment_id)
         gateway = await context.gateway(tenant, payout.gateway)
-        _check_mode(payout, gateway)
+        check_mode(payout, gateway)
         settle_s = context.terms(gateway.capabilities).settle_s
         about = {"tenant": tenant, "gateway": payout.gateway, "operation_id": payout.operation_id}
         plan = plan_resolve_payout(payout, request, settle_s, context.store.now(), context.accounts)
@@ -399,82 +393,6 @@ class Payouts:
         context.recorder.on_commit()
         return plan.payout
 
-    # --- within -------------------------------------------------------------------------------------------------
-
-    async def _gateway(self, tenant: str, name: str) -> PaymentGateway:
-        gateway = await self._context.gateway(tenant, name)
-        if not gateway.capabilities.can(Feature.PAYOUTS):
-            raise UnsupportedOperationError(
-                f"{name} pays nothing out: it cannot, or no credentials for it are configured."
-            ).about(gateway=name, tenant=tenant)
-        return gateway
-
-    async def _get(self, tenant: str, payout_id: str) -> Payout:
-        found = await self._context.store.get_payout(tenant, payout_id)
-        if found is None:
-            raise InvalidRequestError(
-                "There is no payout of that id here.", field="payout_id", rule="an id that payout gave"
-            )
-        return found
-
-    async def _of_operation(self, tenant: str, operation_id: str) -> Payout:
-        found = await self._context.store.find_payout(tenant, operation_id)
-        if found is None:
-            raise InvalidRequestError(
-                "There is no payout or transfer with that operation here.",
-                field="operation_id",
-                rule="of a payout or transfer",
-            )
-        return found
-
-    async def _record(self, tenant: str, payout_id: str, planner: Planner) -> Payout:
-        """Write what the planner makes of the freshest payout, and give it back as it is after that.
-
-        Raises:
-            OutcomeNotRecordedError: the store would not take it, after several tries. The payout is still submitting
-                there, with what was known before it was sent.
-        """
-        failure = "the store kept refusing"
-        for wait_s in (*_STORAGE_WAITS_S, None):
-            try:
-                return await self._record_once(tenant, payout_id, planner)
-            except StorageError as error:
-                failure = error.what
-            if wait_s is not None:
-                await self._context.sleeper.sleep(wait_s)
-        raise OutcomeNotRecordedError(
-            f"What became of the payout could not be recorded ({failure})", tenant=tenant
-        )
-
-    async def _record_once(self, tenant: str, payout_id: str, planner: Planner) -> Payout:
-        context = self._context
-        for _ in range(_MAX_ROUNDS):
-            now = await self._get(tenant, payout_id)
-            plan = planner(now)
-            if plan is None:
-                return now
-            answer = await context.store.commit_payout(plan)
-            if isinstance(answer, ReceiptElsewhere):
-                # The gateway names a transaction that is another's already: it says nothing about this one.
-                context.observer.event("payout.receipt_elsewhere", gateway=now.gateway)
-                return now
-            if isinstance(answer, Committed):
-                if plan.outbox:
-                    context.recorder.on_commit()
-                return plan.payout
-        raise StorageError("The payout is changed by others all the time.", tenant=tenant)
-
-
-def call_of(payout: Payout) -> PayoutCall:
-    """What the adapter is asked; our id is what the gateway sees."""
-    return PayoutCall(
-        kind=payout.kind,
-        gateway_order_id=payout.payout_id,
-        amount=payout.amount,
-        receiver=payout.receiver,
-        direction=payout.direction,
-    )
-
 
 def _call_of_request(request: PayoutRequest | TransferRequest) -> PayoutCall:
     if isinstance(request, TransferRequest):
@@ -491,16 +409,6 @@ def _call_of_request(request: PayoutRequest | TransferRequest) -> PayoutCall:
 
 def _outcome(payout: Payout) -> PayoutOutcome | TransferOutcome:
     return transfer_outcome_of(payout) if payout.kind is PayoutKind.TRANSFER else payout_outcome_of(payout)
-
-
-def _check_mode(payout: Payout, gateway: PaymentGateway) -> None:
-    if gateway.mode is payout.mode:
-        return
-    raise ConfigurationError(
-        f"The payout was made in {payout.mode} mode, and {payout.gateway} is configured for {gateway.mode}.",
-        code="mode_changed",
-        next_step=f"Use {payout.mode} credentials for it.",
-    ).about(gateway=payout.gateway, tenant=payout.tenant)
 
 
 def _not_sent_for(failure: StorageError) -> StorageError:
