@@ -52,6 +52,8 @@ async def test_nothing_is_paid_out_over_a_restored_store_until_a_person_has_comp
                     await again.pay(name, amount)
             with pytest.raises(ReconciliationRequiredError):
                 await again.payments.clear_payouts()
+            with pytest.raises(ReconciliationRequiredError):
+                await again.payments.withdraw_payout("reserved")
             clock.advance(LONG_S)
             report = await again.payments.reconcile_since(began)
             assert report.accepted_restored

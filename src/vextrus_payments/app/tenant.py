@@ -232,6 +232,7 @@ class TenantPayments:
 
         Raises:
             ConflictError: it has been let out.
+            ReconciliationRequiredError: the store was restored: what it calls not sent may have been sent since.
             InvalidRequestError: there is none with that operation.
             StorageError: see its message.
         """

@@ -128,7 +128,7 @@ class Payouts:
     async def withdraw(self, tenant: str, operation_id: str) -> PayoutOutcome | TransferOutcome:
         """See Payments.withdraw_payout."""
         context = self._context
-        #await context.guard()  # what a restored store calls not sent may have been sent since
+        await context.guard()  # what a restored store calls not sent may have been sent since
         payout_id = (await self._desk.of_operation(tenant, operation_id)).payout_id
         flight = context.flights.start(
             ("payout.withdraw", tenant, payout_id),
