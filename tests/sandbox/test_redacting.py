@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vextrus_payments_sandbox.redacting import body_shown, endpoint_shown, headers_shown, text_shown, url_shown
+from vextrus_payments_sandbox.redacting import (
+    body_shown,
+    endpoint_shown,
+    headers_shown,
+    text_shown,
+    url_shown,
+)
 
 CANARY = "canary0Secret0Value0"
 
