@@ -2,6 +2,7 @@
 
 from vextrus_payments.capabilities import Feature
 from vextrus_payments.engine.context import AttemptLog, Context, in_doubt
+from vextrus_payments.engine.forgotten import guard_refund
 from vextrus_payments.engine.refund_looking import RefundLooking, refund_call
 from vextrus_payments.engine.submitting import not_sent
 from vextrus_payments.errors import (
@@ -73,9 +74,8 @@ class Refunding:
                 gateway=facts.payment.gateway, tenant=tenant, payment_id=request.payment_id
             )
         if await context.store.get_operation(tenant, request.operation_id) is None:
-            await (
-                context.guard()
-            )  # before the intent is written, so that nothing carries on what was refused here
+            # Before the intent is written, so that nothing carries on what was refused here.
+            await guard_refund(context, gateway.capabilities)
         operation = await self._reserve(facts, request)
         return await self.drive(tenant, operation.operation_id, gateway)
 
@@ -167,7 +167,7 @@ class Refunding:
         while True:
             facts, operation = await self._looking.operation(tenant, operation_id)
             if operation.state is OperationState.RESERVED:
-                await context.guard()
+                await guard_refund(context, gateway.capabilities)
             deadline = context.deadline()
             answer = await context.store.claim(tenant, operation_id, terms)
             match answer:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from vextrus_payments.capabilities import Capabilities, Completion, Feature
 from vextrus_payments.engine.context import Context
+from vextrus_payments.engine.forgotten import doubt_reserved
 from vextrus_payments.engine.looking import SETTLES_NOTHING, Looking, open_operations, watched
 from vextrus_payments.engine.refund_looking import RefundLooking
 from vextrus_payments.engine.refunding import Refunding
@@ -71,6 +72,7 @@ class Tending:
             facts, gateway
         ):
             facts = await self._looking.look_up(tenant, payment_id, gateway, closed=closed)
+        facts = await doubt_reserved(self._context, facts, gateway.capabilities, restored=closed)
         for operation in facts.operations:
             if operation.kind is OperationKind.REFUND and operation.state in OPEN_STATES:
                 facts = await self._refunds.look_up(tenant, operation.operation_id, gateway)

@@ -13,7 +13,12 @@ from vextrus_payments.recording.collections import (
 )
 from vextrus_payments.recording.drafting import Draft
 from vextrus_payments.recording.pictures import plan_snapshot
-from vextrus_payments.recording.refunds import plan_refund_doubted, plan_refund_seen, plan_refunds_listed
+from vextrus_payments.recording.refunds import (
+    plan_refund_doubted,
+    plan_refund_seen,
+    plan_refunds_forgotten,
+    plan_refunds_listed,
+)
 from vextrus_payments.recording.resolutions import plan_resolve, plan_withdraw
 from vextrus_payments.recording.seen import Seen
 from vextrus_payments.recording.sessions import (
@@ -36,6 +41,7 @@ __all__ = [
     "plan_quarantine",
     "plan_refund_doubted",
     "plan_refund_seen",
+    "plan_refunds_forgotten",
     "plan_refunds_listed",
     "plan_refused",
     "plan_resolve",

@@ -182,6 +182,25 @@ def plan_refund_doubted(facts: PaymentFacts, operation_id: str, fence: int, now:
     return draft.plan()
 
 
+def plan_refunds_forgotten(facts: PaymentFacts, now: datetime) -> Plan | None:
+    """The store was restored from a backup: what it calls not sent may have been sent since, and nothing would show it.
+
+    A person reads the gateway's panel, and says how each ended.
+    """
+    draft = Draft(facts, now)
+    for operation in facts.operations:
+        if operation.kind is OperationKind.REFUND and operation.state is OperationState.RESERVED:
+            draft.operation(operation, OperationState.UNKNOWN)
+            draft.announce(
+                EventKind.UNKNOWN_OPENED,
+                before=operation.state,
+                after=OperationState.UNKNOWN,
+                operation_id=operation.operation_id,
+                amount=operation.amount,
+            )
+    return draft.plan()
+
+
 def plan_refunds_listed(
     facts: PaymentFacts,
     listed: tuple[RefundSnapshot, ...],

@@ -1,0 +1,122 @@
+"""A restored backup at SSLCommerz: it lists no refunds, so what was sent since the backup nobody can be asked about."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.gateways.sslcommerz.hand import NOW, PASSWORD, STORE
+from tests.gateways.sslcommerz.little import Little
+from vextrus_payments import (
+    Money,
+    Paid,
+    PaymentRequest,
+    Payments,
+    Pending,
+    ReconciliationRequiredError,
+    RefundRequest,
+    StorageError,
+    Unknown,
+)
+from vextrus_payments.epoch import FileEpochMark
+from vextrus_payments.gateways.sslcommerz import SslcommerzConfig
+from vextrus_payments.secret import Secret
+from vextrus_payments.testing import FakeClock, FakeEntropy, FakeSleeper, ScriptedTransport
+
+
+class Machine:
+    """One shop whose database is on a disk that gets lost; the epoch's mark is not."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.little, self.clock = folder, Little(), FakeClock(NOW)
+        self.payment_id = ""
+
+    def payments(self) -> Payments:
+        return Payments(
+            store=f"sqlite:///{self.folder / 'shop.db'}",
+            gateways={
+                "sslcommerz": SslcommerzConfig(
+                    store_id=STORE, store_password=Secret(PASSWORD), api_url="http://127.0.0.1:28700"
+                )
+            },
+            public_url="https://shop.example/payments",
+            workers=False,
+            transport=ScriptedTransport(then=self.little, clock=self.clock),
+            clock=self.clock,
+            sleeper=FakeSleeper(self.clock),
+            entropy=FakeEntropy(11),
+            epoch=FileEpochMark(self.folder / "epoch"),
+        )
+
+    async def paid(self) -> None:
+        async with self.payments() as payments:
+            request = PaymentRequest(
+                operation_id="pay", gateway="sslcommerz", amount=Money("100"), merchant_reference="INV-1"
+            )
+            self.payment_id = (await payments.initialize(request)).payment_id
+            self.little.pay()
+            assert isinstance(await payments.execute(self.payment_id), Paid)
+
+    def back_up(self) -> None:
+        for file in self.folder.glob("shop.db*"):
+            shutil.copy(file, self.folder / f"backup-{file.name}")
+
+    def restore(self) -> None:
+        for file in self.folder.glob("shop.db*"):
+            file.unlink()
+        for file in self.folder.glob("backup-*"):
+            shutil.copy(file, self.folder / file.name.removeprefix("backup-"))
+
+    def refund(self, operation_id: str = "r1") -> RefundRequest:
+        return RefundRequest(operation_id=operation_id, payment_id=self.payment_id, amount=Money("100"))
+
+
+@pytest.mark.parametrize("again", ["r1", "r2"])
+async def test_a_forgotten_refund_is_not_made_twice(tmp_path: Path, again: str) -> None:
+    machine = Machine(tmp_path)
+    await machine.paid()
+    machine.back_up()
+    async with machine.payments() as payments:
+        machine.clock.advance(61)
+        assert isinstance(await payments.refund(machine.refund()), Pending)
+    machine.restore()
+    async with machine.payments() as payments:
+        machine.clock.advance(7200)
+        assert (await payments.reconcile_since(NOW)).accepted_restored
+        with pytest.raises(ReconciliationRequiredError, match="clear-restored"):
+            await payments.refund(machine.refund(again))
+        assert machine.little.calls("refund") == 1
+        # A person has compared with the panel.
+        await payments.clear_payouts()
+        assert isinstance(await payments.refund(machine.refund("r3")), Pending)
+
+
+async def test_what_the_backup_calls_reserved_is_carried_on_by_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(tmp_path)
+    await machine.paid()
+    async with machine.payments() as payments:
+        store = payments.store
+
+        async def down(*_: object, **__: object) -> None:
+            raise StorageError("The disk is slow.")
+
+        with monkeypatch.context() as slow:
+            slow.setattr(type(store), "claim", down)
+            with pytest.raises(StorageError):
+                await payments.refund(machine.refund())
+    machine.back_up()
+    async with machine.payments() as payments:
+        machine.clock.advance(61)
+        assert isinstance(await payments.refund(machine.refund()), Pending)
+    machine.restore()
+    async with machine.payments() as payments:
+        machine.clock.advance(7200)
+        assert (await payments.reconcile_since(NOW)).accepted_restored
+        await payments.clear_payouts()
+        for _ in range(3):
+            machine.clock.advance(7200)
+            await payments.reconcile_due()
+        assert isinstance(await payments.refund(machine.refund()), Unknown)
+    assert machine.little.calls("refund") == 1
