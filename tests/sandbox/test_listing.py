@@ -126,9 +126,9 @@ def test_a_list_by_state_has_just_those_in_it(acts: list[tuple[str, int, int]], 
         assert sum(map(len, shown.values())) == len(town.world.register.names)
 
 
-def test_what_is_remembered_is_not_asked_for_again(
-    few_are_hot: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("few_are_hot")
+@pytest.mark.usefixtures("few_are_hot")
+def test_what_is_remembered_is_not_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
     town = Town()
     for number in range(300):
         town.act("create", number, number)
