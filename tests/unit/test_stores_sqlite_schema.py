@@ -186,7 +186,8 @@ async def test_every_statement_goes_by_an_index_that_finds_few_rows(
     )
     # in the order of its index, and ended by its limit
     page = re.compile(
-        r"SEARCH (payments|operations|agreements|payouts|outbox) USING (COVERING )?INDEX \w+_by_(tenant|state|time|watch) "
+        r"SEARCH (payments|operations|agreements|payouts|outbox) USING (COVERING )?"
+        r"INDEX \w+_by_(tenant|state|time|watch) "
         r"|SCAN (agreements|payouts) USING INDEX \w+_by_time"
         r"|(SCAN|SEARCH) payouts USING INDEX payouts_unsettled"
         r"|SEARCH payouts USING INDEX payouts_unwatched"

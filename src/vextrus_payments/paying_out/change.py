@@ -52,7 +52,7 @@ class Change:
         self._outbox: list[OutboxRow] = []
         self._receipts: list[Receipt] = []
         self._events = 0
-        self.payout = replace(payout, version=payout.version + 1, updated_at=now)
+        self.payout: Payout = replace(payout, version=payout.version + 1, updated_at=now)
 
     def put(self, operation: Operation) -> None:
         """Write the operation as it is."""

@@ -1,0 +1,139 @@
+"""`vextrus-pay payout resolve`, `clear-restored`: what a person says of payouts that no gateway can be asked about."""
+
+import asyncio
+import sys
+
+import click
+
+from vextrus_payments.cli.application import opened, required_app
+from vextrus_payments.cli.exit_codes import Exit
+from vextrus_payments.cli.helping import Command
+from vextrus_payments.cli.output import emit_json, say
+from vextrus_payments.cli.payout_options import APP, AT, JSON, OPERATION, SANDBOX, STORE, TENANT
+from vextrus_payments.cli.payouts import answer_of, payouts_of, show_known, show_resolved
+from vextrus_payments.errors import InvalidRequestError
+from vextrus_payments.money import Money
+
+
+@click.command(
+    cls=Command,
+    name="resolve",
+    examples=(
+        (
+            "vextrus-pay payout resolve salary-march-7 --app shop.payments:payments",
+            "shows what is known, and the version to pass; records nothing",
+        ),
+        (
+            (
+                "vextrus-pay payout resolve salary-march-7 --app shop.payments:payments --made DKN5ABCDEF "
+                '--amount 250.50 --actor rahim --reason "The portal lists it as completed" '
+                '--evidence "ticket 4711" --reviewed 4'
+            ),
+            "the gateway's portal shows it as made",
+        ),
+    ),
+)
+@OPERATION
+@click.option("--made", metavar="TRX", help="It was made: the gateway's transaction id.")
+@click.option("--amount", help="With --made: how much left, as the gateway has it.")
+@click.option("--currency", default="BDT", show_default=True)
+@click.option("--not-made", is_flag=True, help="It was not made, and cannot be made any more.")
+@click.option("--actor", help="Who says so: your name.")
+@click.option("--reason", help="Why: a sentence.")
+@click.option("--evidence", multiple=True, help="What it rests on: a ticket, a statement's line.")
+@click.option("--reviewed", type=int, metavar="VERSION", help="The version you have looked at.")
+@click.option("--yes", is_flag=True, help="Do not ask whether you mean it.")
+@AT
+@TENANT
+@APP
+@SANDBOX
+@STORE
+@JSON
+def resolve(
+    operation_id: str,
+    made: str | None,
+    amount: str | None,
+    currency: str,
+    not_made: bool,
+    actor: str | None,
+    reason: str | None,
+    evidence: tuple[str, ...],
+    reviewed: int | None,
+    yes: bool,
+    gateway: str,
+    tenant: str,
+    app: str | None,
+    sandbox: str | None,
+    store: str | None,
+    as_json: bool,
+) -> int:
+    """Say how a payout or transfer ended that no gateway tells.
+
+    Without --made or --not-made it only shows what is known, and the version to pass. Look at the gateway's portal or
+    statement first; what the balances say is a hint, for others pay out too. Your answer is kept for ever with your
+    name, and announced; the gateway's own word, should it come later, outranks it.
+    """
+    if made is not None and not_made:
+        raise click.UsageError("Give one of --made and --not-made.")
+    if (amount is None) is not (made is None):
+        raise click.BadParameter("--made and --amount go together.", param_hint="--amount")
+
+    async def run() -> int:
+        where = payouts_of(app, gateway=gateway, sandbox=sandbox, store=store, tenant=tenant)
+        async with where as payments:
+            payout = await payments.find_payout(operation_id)
+            if payout is None:
+                raise InvalidRequestError(
+                    "There is no payout or transfer with that operation.",
+                    field="operation_id",
+                    rule="of a payout or transfer",
+                )
+            if made is None and not not_made:
+                return show_known(payout, as_json=as_json)
+            request = answer_of(
+                payout,
+                made=made,
+                amount=None if amount is None else Money(amount, currency),
+                said=(actor, reason, evidence, reviewed),
+            )
+            if not yes and not as_json and sys.stdin.isatty():
+                show_known(payout, as_json=False)
+                if not click.confirm(f"Record {request.verdict.value}, for version {reviewed}?", err=True):
+                    say("Nothing was recorded.")
+                    return Exit.NOT_SENT
+            done = await payments.resolve_payout(request)
+        return show_resolved(done, as_json=as_json)
+
+    return asyncio.run(run())
+
+
+@click.command(
+    cls=Command,
+    name="clear-restored",
+    examples=(
+        (
+            "vextrus-pay payout clear-restored --app shop.payments:payments",
+            "after the statement was compared",
+        ),
+    ),
+)
+@APP
+@JSON
+def clear_restored(app: str | None, as_json: bool) -> int:
+    """After a restored backup: say that the payouts made meanwhile are accounted for.
+
+    No gateway can be asked which payouts it made since the backup, and a repeated call would pay twice. Compare with
+    the gateway's statement first: whatever is in it and not in our records must not be asked for again.
+    """
+    payments = required_app(app, "payout clear-restored")
+
+    async def run() -> int:
+        async with opened(payments):
+            await payments.clear_payouts()
+        if as_json:
+            emit_json({"cleared": True, "exit_code": 0})
+        else:
+            say("Payouts may leave again.")
+        return Exit.DONE
+
+    return asyncio.run(run())
