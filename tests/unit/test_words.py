@@ -158,7 +158,9 @@ def test_entries_balance_and_touch_clearing_by_the_receipts_amount(
                 clearing += posting.amount.amount_minor * (1 if posting.side is Side.DEBIT else -1)
         assert sides[Side.DEBIT] == sides[Side.CREDIT] > 0
         assert from_json(LedgerEntry, to_json(entry)) == entry
-    moved = {ReceiptKind.PAYMENT: minor, ReceiptKind.TRANSFER: 0, ReceiptKind.TRANSFER_BACK: 0}.get(kind, -minor)
+    moved = {ReceiptKind.PAYMENT: minor, ReceiptKind.TRANSFER: 0, ReceiptKind.TRANSFER_BACK: 0}.get(
+        kind, -minor
+    )
     assert clearing == moved - (fee or 0)
 
 
