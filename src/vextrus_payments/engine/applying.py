@@ -129,12 +129,24 @@ class Applying:
             return await self._collecting.collect(agreement, collected, event, patient=patient)
         if event.snapshot.state is SnapshotState.DECLINED:
             return _done(facts, "It was collected all the same, in another try.")
+        if event.snapshot.transaction_id is None and payment_receipts(facts):
+            return await self._unreadable(facts)
         told = replace(
             event.snapshot,
             gateway_reference=collected.payment_reference or "",
             gateway_order_id=collected.gateway_order_id,
         )
         return await self._told(facts, told, patient)
+
+    async def _unreadable(self, facts: PaymentFacts) -> Applied:
+        """It names what is booked, and cannot be read: reason to look, as where nothing is booked yet."""
+        gateway = await self._context.gateway_of(facts)
+        seen = await self._ask(facts, facts.submission, gateway)
+        if seen is None:
+            return replace(_again(facts, "The gateway gave no answer about it."), unanswered=True)
+        payment = facts.payment
+        facts = await self._looking.record_seen(payment.tenant, payment.payment_id, seen)
+        return _done(facts, "It cannot be read; what it names was looked up.")
 
     # --- whose it is --------------------------------------------------------------------------------------------
 

@@ -189,7 +189,11 @@ class Collecting:
                 facts = await self._written(
                     agreement, row.gateway_reference, order_id, row, gateway, asked_at
                 )
-            if row.last_refund and not _is_booked(facts, row.last_refund):
+            elif row.transaction_id and not _is_booked(facts, row.transaction_id, ReceiptKind.PAYMENT):
+                # Known from a message that the look-up denied then; nothing else need ever bring it again.
+                seen = self._looking.seen(facts.submission, row, gateway, asked_at=asked_at, fence=None)
+                facts = await self._looking.record_seen(agreement.tenant, facts.payment.payment_id, seen)
+            if row.last_refund and not _is_booked(facts, row.last_refund, ReceiptKind.REFUND):
                 # Given back, by an operation of ours or in the portal, and its news got lost.
                 payment_id = facts.payment.payment_id
                 await self._tending.look(agreement.tenant, payment_id)
@@ -305,8 +309,8 @@ def _agreed(agreement: Agreement, told: Money | None, gateway: PaymentGateway) -
     return told if told is not None and told in amounts else amounts[0]
 
 
-def _is_booked(facts: PaymentFacts, refund_id: str) -> bool:
-    return any(r.kind is ReceiptKind.REFUND and r.transaction_id == refund_id for r in facts.receipts)
+def _is_booked(facts: PaymentFacts, transaction_id: str, kind: ReceiptKind) -> bool:
+    return any(r.kind is kind and r.transaction_id == transaction_id for r in facts.receipts)
 
 
 def _again(note: str, *, unanswered: bool = False) -> Applied:

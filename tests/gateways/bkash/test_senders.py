@@ -185,7 +185,7 @@ async def test_a_recurring_payment_names_nothing_of_ours(status: str) -> None:
     assert (event.snapshot.gateway_order_id, event.snapshot.gateway_reference) == (None, "")
     assert (event.snapshot.amount, event.snapshot.transaction_id) == (Money("51"), "DC110BBBB2")
     assert event.snapshot.payer_account == "01700000004" and "01700000004" not in repr(event)
-    assert event.news_key == "payment/DC110BBBB2/paid/5100BDT"
+    assert event.news_key == "payment/DC110BBBB2/paid/5100BDT/573a44e6%2F73"
     assert event.occurred_at == NOW and event.event_id.startswith("sha256/")
 
 

@@ -103,12 +103,14 @@ def _payment(
         payer_account=account_of(_text(found.get("payer"))),
         occurred_at=read_time(_text(found.get("trxDate")), near=verified.signed_at) or verified.signed_at,
     )
+    named = collected.gateway_order_id if collected is not None else None
     return GatewayEvent(
         event_id=verified.message_id,
         snapshot=snapshot,
         occurred_at=snapshot.occurred_at,
-        news_key=payment_news_key(snapshot),
-        collected=collected if collected is not None and collected.payment_reference else None,
+        # What it names is part of the news: a message that names nothing must not keep out the one that does.
+        news_key=payment_news_key(replace(snapshot, gateway_order_id=named)),
+        collected=collected if named is not None else None,
     )
 
 

@@ -237,12 +237,12 @@ def _found(
     status = m.read_status(shown.status)
     if not _is_of(shown, call) or status not in m.OF_A_REFUND:
         return None
-    is_new = shown.reverse_trx_id != baseline.last_refund
+    is_new = bool(shown.reverse_trx_id) and shown.reverse_trx_id != baseline.last_refund
     if status is m.PaymentStatus.PROCESSING_REFUND:
         return _pending(call, shown_word(shown.status))
     if status in _FAILED:
-        if not is_new and shown_word(shown.status) == baseline.status:
-            return None  # of an earlier refund
+        if not is_new and baseline.status in (shown_word(shown.status), m.PaymentStatus.FAILED_REFUND):
+            return None  # of an earlier refund, or bKash's second word about one
         if status in _SURELY_FAILED or now - baseline.at >= SETTLES_AFTER:
             return _snapshot(call, RefundState.DECLINED, shown)
         return _pending(call, shown_word(shown.status))

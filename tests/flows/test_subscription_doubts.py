@@ -1,0 +1,139 @@
+"""What bKash says of a subscription in pieces, twice, or about something else: nothing is lost, and nothing is called
+over that nobody knows."""
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.flows.test_subscriptions import NAME, Club, club_open
+from vextrus_payments import Money, RefundRequest
+from vextrus_payments.engine import Verdict
+from vextrus_payments.events import Delivery
+from vextrus_payments.gateways.bkash.recurring import models as m
+from vextrus_payments.gateways.bkash.recurring.models import PaymentStatus
+from vextrus_payments.outcomes import Declined, Paid, Pending, Unknown
+from vextrus_payments.records import PaymentState
+from vextrus_payments_sandbox.bkash_recurring.records import Collection
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def club(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Club]:
+    store = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path / 'club.db'}"
+    async with club_open(tmp_path, store=store) as opened:
+        opened.listen()
+        yield opened
+
+
+def message(club: Club, due: Collection, amount: str = "51.00", named: bool = True) -> Delivery:
+    """bKash's word that a payment was collected, signed."""
+    key = base64.urlsafe_b64decode(str(club.shop.server.info["gateways"][NAME]["api_key"]))
+    fields = {
+        "timeStamp": m.stamp(club.shop.clock.now()),
+        "subscriptionRequestId": due.request_id if named else None,
+        "paymentId": due.number,
+        "paymentStatus": "SUCCEEDED_PAYMENT",
+        "trxId": due.trx_id,
+        "amount": "AMOUNT",
+    }
+    body = json.dumps(fields).replace('"AMOUNT"', amount).encode()
+    signature = base64.urlsafe_b64encode(hmac.new(key, body, hashlib.sha256).digest()).decode()
+    return Delivery(
+        method="POST",
+        query="",
+        headers={"x-signature": signature, "type": "PAYMENT"},
+        body=body,
+        received_at=club.shop.clock.now(),
+    )
+
+
+def order(club: Club, operation: str, fault: str) -> None:
+    club.shop.server.app.state.faults.order(
+        {"gateway": NAME, "operation": operation, "fault": fault, "times": 1},
+        {NAME: club.platform.operations},
+    )
+
+
+def first(club: Club) -> Collection:
+    return next(iter(club.platform.rules.collections.values()))
+
+
+async def test_the_list_brings_what_a_look_up_once_denied(club: Club) -> None:
+    """A message was denied, the payment closed as failed, and then bKash came to another view of it."""
+    agreement = await club.subscribed()
+    _, collected = club.deliveries()
+    due = first(club)
+    due.status = PaymentStatus.FAILED_PAYMENT
+    assert await club.told(collected, patient=False) is Verdict.DONE
+    for _ in range(8):
+        club.shop.clock.advance(7 * 3600)
+        await club.payments.reconcile_due()
+    denied = (await club.paid())[0]
+    assert denied.payment.state is PaymentState.CLOSED and not denied.receipts
+    due.status = PaymentStatus.RE_SUCCEEDED_PAYMENT
+    for _ in range(2):
+        await club.payments.agreement_status(agreement.agreement_key)
+    booked = (await club.paid())[0]
+    assert [r.amount for r in booked.receipts] == [Money("51.00")]
+    await club.shop.check_books()
+
+
+async def test_a_message_that_cannot_be_read_changes_nothing_of_what_is_booked(club: Club) -> None:
+    """Two doors get it: at the second one the first has booked already."""
+    await club.subscribed()
+    club.deliveries()
+    told = message(club, first(club), amount="51.005")
+    for door in (NAME, "bkash"):
+        assert await club.told(told, door=door) is Verdict.DONE
+    (paid,) = await club.paid()
+    assert not paid.payment.flags
+    assert isinstance(await club.payments.status(paid.payment.payment_id), Paid)
+    order(club, "payment", "html_before")
+    assert await club.told(told) is Verdict.AGAIN
+    club.shop.clock.advance(10)
+    first(club).trx_id = "DC19999999"  # and a look that shows something else is for a person
+    assert await club.told(told) is Verdict.DONE
+    (paid,) = await club.paid()
+    assert paid.payment.flags and len(paid.receipts) == 1
+
+
+async def test_a_message_without_a_name_keeps_no_other_out(club: Club) -> None:
+    await club.subscribed()
+    club.deliveries()
+    door = httpx.ASGITransport(app=club.payments.asgi())
+    async with httpx.AsyncClient(transport=door, base_url="http://shop.example") as client:
+        for named in (False, True):
+            told = message(club, first(club), named=named)
+            answer = await client.post(f"/{NAME}/webhook", content=told.body, headers=dict(told.headers))
+            assert answer.status_code == 200
+            await club.payments.process_inbox()
+    assert len(await club.paid()) == 1
+    await club.shop.check_books()
+
+
+async def test_the_second_word_about_an_earlier_refund_ends_no_later_one(club: Club) -> None:
+    """Called declined, its amount would be free again while it may still be on its way: it would go back twice."""
+    agreement = await club.subscribed()
+    await club.payments.agreement_status(agreement.agreement_key)
+    (paid,) = await club.paid()
+    payment_id = paid.payment.payment_id
+    order(club, "refund", "recurring_refund_fails")
+    await club.payments.refund(RefundRequest(operation_id="r-1", payment_id=payment_id, amount=Money("51")))
+    club.shop.clock.advance(25 * 3600)
+    assert isinstance(await club.payments.refund_status("r-1"), Declined)
+    order(club, "refund", "drop_before")
+    lost = await club.payments.refund(
+        RefundRequest(operation_id="r-2", payment_id=payment_id, amount=Money("51"))
+    )
+    assert isinstance(lost, Unknown)
+    due = first(club)
+    for shows_its_id in (True, False):
+        due.reverse_trx_id = due.reverse_trx_id if shows_its_id else ""
+        due.status = PaymentStatus.RE_FAILED_REFUND
+        club.shop.clock.advance(2 * 86_400)
+        assert isinstance(await club.payments.refund_status("r-2"), Unknown | Pending)
