@@ -13,6 +13,8 @@ from vextrus_payments_sandbox.notation import to_paisa
 
 _TEXT_MAX: Final = 200
 _URL_MAX: Final = 2_048
+_LAST_YEAR: Final = 9_990
+"""No later day is one: what is counted on from it has to stay within the calendar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +61,7 @@ def _asked(
     frequency, start, expiry = _days(body, now)
     # The guide spells it one way, the API's own description the other.
     redirect_url = str(body.get("redirectURL") or body.get("redirectUrl") or "")
-    parts = urlsplit(redirect_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or len(redirect_url) > _URL_MAX:
+    if not _is_address(redirect_url):
         raise Refusal("2000", "redirectURL")
     return Asked(
         request_id=request_id,
@@ -73,7 +74,7 @@ def _asked(
         first_in_cycle=body.get("firstPaymentIncludedInCycle") is not False,
         cap_minor=_amount(body, "maxCapAmount", rules) if capped else None,
         reference=_text(body, "subscriptionReference"),
-        payer=str(body.get("payer") or "")[:20],
+        payer="".join(c for c in str(body.get("payer") or "")[:20] if c.isprintable()),
     )
 
 
@@ -89,7 +90,7 @@ def frequency_of(text: object) -> m.Frequency:
 def day_of(text: object) -> date:
     """The day that a text names. Raises :class:`Refusal`."""
     day = m.read_date(text)
-    if day is None:
+    if day is None or day.year > _LAST_YEAR:
         raise Refusal("2021")
     return day
 
@@ -127,3 +128,14 @@ def _text(body: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str) or not 1 <= len(value) <= _TEXT_MAX or not value.isprintable():
         raise Refusal("2000", name)
     return value
+
+
+def _is_address(url: str) -> bool:
+    """Whether a browser can be sent there."""
+    if len(url) > _URL_MAX or not url.isprintable():
+        return False
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # a bracket that nobody closed
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
