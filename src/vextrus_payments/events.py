@@ -111,7 +111,8 @@ class ReturnHint:
     """The browser came back. It proves nothing; it only says which payment to look at."""
 
     gateway: str
-    gateway_reference: str
+    gateway_reference: str = field(repr=False)
+    """Of an agreement it can be the id that one charges by, so not in repr."""
     verdict: HintVerdict
     agreement_reference: str | None = field(default=None, repr=False)
     """What an agreement goes by, where the return names one and a payment too: only who has the records knows which

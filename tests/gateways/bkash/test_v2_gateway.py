@@ -194,6 +194,7 @@ def test_a_return_names_a_payment_an_agreement_or_both() -> None:
     for name in ("agreementID", "agreementId"):
         agreement = hint(**{name: AGREEMENT_ID}, status="success")
         assert (agreement.gateway_reference, agreement.verdict) == (AGREEMENT_ID, HintVerdict.SUCCESS)
+        assert AGREEMENT_ID not in repr(agreement)
     both = hint(paymentID=CHARGE_ID, agreementId=AGREEMENT_ID, status="cancel")
     assert (both.gateway_reference, both.agreement_reference) == (CHARGE_ID, AGREEMENT_ID)
     assert AGREEMENT_ID not in repr(both)
