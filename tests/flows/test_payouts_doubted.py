@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.payouts import PayingShop, paying_shop
+from tests.flows.payouts import RECEIVER, PayingShop, paying_shop
 from tests.flows.shop import LONG_S
 from tests.flows.test_payouts import answer, kept, news, told
 from vextrus_payments import AccountMap, Money, ResolutionVerdict, Review, Sent, Unknown
@@ -58,4 +58,14 @@ async def test_the_gateways_word_for_what_an_operator_said_changes_nothing(shop:
     version = (await kept(shop)).version
     assert await told(shop, news(await kept(shop), "T1")) is Verdict.DONE
     assert (await kept(shop)).version == version and isinstance(await shop.pay(), Sent)
+    await shop.check_accounts(AccountMap())
+
+
+async def test_money_that_a_receiver_pays_back_is_no_payout(shop: PayingShop) -> None:
+    """Notifications tell of money that came in: one under a payout's number must not be booked as money that left."""
+    made = await shop.pay()
+    assert isinstance(made, Sent)
+    payout = await kept(shop)
+    assert await told(shop, news(payout, "BACK1", payer_account=RECEIVER)) is not Verdict.DONE
+    assert await shop.pay() == made and await kept(shop) == payout
     await shop.check_accounts(AccountMap())

@@ -185,6 +185,8 @@ class Applying:
             return None
         if amount is None or amount.currency != payout.amount.currency:
             return None
+        if payout.receiver is not None and snapshot.payer_account == payout.receiver:
+            return None  # money that its receiver paid: it came in, under a number of ours that he knows
         told = PayoutSnapshot(
             state=PayoutState.COMPLETED,
             raw_state=snapshot.raw_state,
