@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -133,6 +134,35 @@ def test_a_callback_that_swallows_its_cancellation_does_not_keep_the_process(
     assert done.code == 3
     assert json.loads(done.out.splitlines()[-1])["drained"] is False
     assert site.noted("done") == Counter()
+
+
+_STUBBORN = """
+import asyncio
+from vextrus_payments.cli.worker import _to_its_end
+
+async def stubborn():
+    while True:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            pass
+
+async def work():
+    tasks.append(asyncio.create_task(stubborn()))
+    await asyncio.sleep(0)
+    raise OSError("the disk is gone")
+
+tasks = []
+asyncio.run(_to_its_end(work()))
+"""
+
+
+def test_nor_does_it_when_the_worker_itself_breaks() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _STUBBORN], capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+    assert done.returncode == 3
+    assert "OSError" in done.stderr and "taken up again" in done.stderr
 
 
 def test_a_second_signal_stops_at_once_whatever_a_callback_does(site: Site) -> None:

@@ -75,6 +75,12 @@ async def _to_its_end(work: Coroutine[Any, Any, int]) -> int:
             say("Interrupted.")
             _leave(Exit.INTERRUPTED)
         raise
+    except Exception as error:  # asyncio.run() would wait before it could be told
+        if await _left_over():
+            with suppress(OSError, ValueError):
+                say(f"Error: {type(error).__name__}; what was in hand is taken up again.")
+            _leave(Exit.OPEN)
+        raise
     if await _left_over():
         _leave(code)
     return code
