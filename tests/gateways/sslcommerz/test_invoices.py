@@ -66,6 +66,7 @@ async def test_an_invoice_is_a_session_that_is_handed_over() -> None:
         (made(pay_url="https://evil.example/pay"), OutcomeUnknownError, Effect.UNKNOWN),
         (answer(b"<html>"), OutcomeUnknownError, Effect.UNKNOWN),
         (answer({"status": "new"}), OutcomeUnknownError, Effect.UNKNOWN),
+        (made(status="failed"), OutcomeUnknownError, Effect.UNKNOWN),
     ],
 )
 async def test_a_lost_answer_may_have_sent_the_payer_a_link(
@@ -103,9 +104,16 @@ async def test_paid_is_what_the_validation_shows_and_not_what_the_invoice_says()
 
 
 async def test_open_and_withdrawn_ones() -> None:
-    bench = Bench(stands("PENDING"), stands("CANCELLED"), stands("FAILED"), listed())
+    bench = Bench(stands("PENDING"), stands("CANCELLED"), listed(), stands("FAILED"), listed())
     found = [(await bench.gateway.get_invoice_status(invoice(bench))).state for _ in range(3)]
     assert found == [SnapshotState.INITIATED, SnapshotState.CANCELLED, SnapshotState.INITIATED]
+
+
+async def test_what_was_paid_while_it_was_withdrawn_is_paid() -> None:
+    bench = Bench(stands("CANCELLED"), listed(row()), validated(), stands("CANCELLED"), answer(b"<html>"))
+    assert (await bench.gateway.get_invoice_status(invoice(bench))).state is SnapshotState.PAID
+    with pytest.raises(PaymentsError):
+        await bench.gateway.get_invoice_status(invoice(bench))
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,9 @@ def _no_refund(answer: m.RefundAnswer) -> No | None:
 
 
 def _no_invoice(answer: m.InvoiceAnswer) -> No | None:
-    return No(Code.REFUSED, answer.error_reason) if answer.status == "failed" else None
+    """A no beside which nothing stands that a payer could pay by."""
+    payable = answer.invoice_id or answer.pay_url or answer.qr_image_url or answer.bangla_qr_code
+    return No(Code.REFUSED, answer.error_reason) if answer.status == "failed" and not payable else None
 
 
 def _no_invoice_action(answer: m.InvoiceActionAnswer) -> No | None:

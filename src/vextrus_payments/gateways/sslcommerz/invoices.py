@@ -114,15 +114,18 @@ def look_up(api: Api, invoice: Invoice, now: datetime) -> WireCall[PaymentSnapsh
     if not _is_about(answer, invoice):
         raise error_of(INVOICE_STATUS, Unreadable("it is about another invoice", 200), step="invoice_status")
     status = status_of(answer.payment_status)
-    if status in (m.Status.CANCELLED, m.Status.PENDING):
-        state = SnapshotState.CANCELLED if status is m.Status.CANCELLED else SnapshotState.INITIATED
-        return PaymentSnapshot(
-            state=state,
-            gateway_reference=invoice.gateway_reference,
-            raw_state=shown_word(answer.payment_status),
-            gateway_order_id=invoice.gateway_order_id,
-        )
-    return (yield from protocol.look_up(api, invoice.call, now))
+    known = PaymentSnapshot(
+        state=SnapshotState.CANCELLED if status is m.Status.CANCELLED else SnapshotState.INITIATED,
+        gateway_reference=invoice.gateway_reference,
+        raw_state=shown_word(answer.payment_status),
+        gateway_order_id=invoice.gateway_order_id,
+    )
+    if status is m.Status.PENDING:
+        return known
+    seen = yield from protocol.look_up(api, invoice.call, now)
+    # Its payer may have been on the page when it was withdrawn: over is only what shows no money.
+    nothing = seen.state is SnapshotState.INITIATED or seen.state in protocol.OVER
+    return known if status is m.Status.CANCELLED and nothing else seen
 
 
 def cancel(api: Api, invoice: Invoice) -> WireCall[None]:
