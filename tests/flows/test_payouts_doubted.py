@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.payouts import RECEIVER, PayingShop, paying_shop
+from tests.flows.payouts import RECEIVER, TOKENIZED, PayingShop, paying_shop
 from tests.flows.shop import LONG_S
 from tests.flows.test_payouts import answer, kept, news, told
-from vextrus_payments import AccountMap, Money, ResolutionVerdict, Review, Sent, Unknown
+from vextrus_payments import AccountMap, Declined, Money, ResolutionVerdict, Review, Sent, Unknown
 from vextrus_payments.engine import Verdict
 
 
@@ -69,3 +69,28 @@ async def test_money_that_a_receiver_pays_back_is_no_payout(shop: PayingShop) ->
     assert await told(shop, news(payout, "BACK1", payer_account=RECEIVER)) is not Verdict.DONE
     assert await shop.pay() == made and await kept(shop) == payout
     await shop.check_accounts(AccountMap())
+
+
+@pytest.mark.parametrize("verdict", [ResolutionVerdict.NOT_MADE, ResolutionVerdict.MADE])
+async def test_an_operator_is_checked_where_the_gateway_can_be_asked(
+    tmp_path: Path, verdict: ResolutionVerdict
+) -> None:
+    async with paying_shop(tmp_path, root=TOKENIZED) as shop:
+        await shop.funded()
+        shop.fault("payout", "drop_after")
+        shop.fault("payout_query", "error_5xx_before", times=50)
+        assert isinstance(await shop.pay(), Unknown)
+        shop.clock.advance(LONG_S)
+        said = (
+            {"transaction_id": "WRONG", "amount": Money("250.50")}
+            if verdict is ResolutionVerdict.MADE
+            else {}
+        )
+        await shop.payments.resolve_payout(answer(await kept(shop), verdict, **said))
+        assert isinstance(await shop.payments.payout_status("salary-1"), Sent | Declined)
+        shop.server.app.state.faults.reset()
+        made = await shop.payments.payout_status("salary-1")
+        assert isinstance(made, Sent) and made.transaction_id != "WRONG"
+        assert await shop.pay() == made and shop.sent == 1
+        await shop.payments.deliver()
+        assert shop.account("accounts_payable") == 25050

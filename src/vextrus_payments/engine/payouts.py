@@ -27,6 +27,7 @@ from vextrus_payments.gateways.base import PaymentGateway
 from vextrus_payments.outcomes import PayoutOutcome, Pending, TransferOutcome
 from vextrus_payments.paying_out import (
     PayoutClaim,
+    on_operators_word,
     payout_outcome_of,
     plan_claim_payout,
     plan_payout,
@@ -348,7 +349,8 @@ class Payouts:
         """Judge what a dead process left behind, and ask the gateway where it can be asked. Moves nothing."""
         context = self._context
         payout = await self._desk.get(tenant, payout_id)
-        if payout.state not in OPEN_STATES:
+        doubtful = on_operators_word(payout)
+        if payout.state not in OPEN_STATES and not doubtful:
             return payout
         gateway = await context.gateway(tenant, payout.gateway)
         check_mode(payout, gateway)
@@ -357,7 +359,7 @@ class Payouts:
             tenant, payout_id, lambda now: plan_payout_abandoned(now, settle_s, context.store.now())
         )
         known = look_up_of(payout.operation.evidence)
-        open_there = payout.state in (OperationState.UNKNOWN, OperationState.PENDING)
+        open_there = doubtful or payout.state in (OperationState.UNKNOWN, OperationState.PENDING)
         if known is None or not open_there or not gateway.capabilities.can(Feature.PAYOUTS):
             return payout  # nothing to ask by, nothing to ask about, or nobody: its credentials are gone
         call = CallContext(operation_id=payout.operation_id)

@@ -10,7 +10,11 @@ A gateway that knows no idempotency key and cannot be asked about a payout leave
 """
 
 from vextrus_payments.paying_out.outcomes import payout_outcome_of, transfer_outcome_of
-from vextrus_payments.paying_out.resolutions import plan_resolve_payout, plan_withdraw_payout
+from vextrus_payments.paying_out.resolutions import (
+    on_operators_word,
+    plan_resolve_payout,
+    plan_withdraw_payout,
+)
 from vextrus_payments.paying_out.submitting import (
     NoPayoutClaim,
     PayoutClaim,
@@ -28,6 +32,7 @@ from vextrus_payments.paying_out.submitting import (
 __all__ = [
     "NoPayoutClaim",
     "PayoutClaim",
+    "on_operators_word",
     "payout_outcome_of",
     "plan_claim_payout",
     "plan_payout",

@@ -9,6 +9,7 @@ from vextrus_payments.events import EventKind
 from vextrus_payments.ledger import DEFAULT_ACCOUNTS, AccountMap
 from vextrus_payments.money import Money
 from vextrus_payments.paying_out.change import Change, declined, receipt_of
+from vextrus_payments.payouts import look_up_of
 from vextrus_payments.plans import PayoutPlan
 from vextrus_payments.reasons import Reason, ReasonCode
 from vextrus_payments.records import (
@@ -89,6 +90,15 @@ def plan_resolve_payout(
         resolution=resolution,
     )
     return change.plan()
+
+
+def on_operators_word(payout: Payout) -> bool:
+    """True for a payout of which only an operator has said how it ended, and about which the gateway can be asked."""
+    if not payout.resolutions or look_up_of(payout.operation.evidence) is None:
+        return False
+    standing = payout.standing
+    said_made = bool(standing) and all(Flag.BY_OPERATOR in receipt.flags for receipt in standing)
+    return payout.state is _O.DECLINED or said_made
 
 
 def plan_withdraw_payout(payout: Payout, now: datetime) -> PayoutPlan | None:
