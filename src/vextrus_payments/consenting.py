@@ -47,6 +47,7 @@ _O = OperationState
 AGREEMENT_EDGES: Final = {
     (_L.CREATED, _L.AWAITING_PAYER): "a session that reached us",
     (_L.CREATED, _L.CLOSED): "the gateway's final no, or its time is over",
+    (_L.CREATED, _L.ACTIVE): "the gateway's confirmation of a page that never reached us",
     (_L.AWAITING_PAYER, _L.ACTIVE): "the gateway's confirmation",
     (_L.AWAITING_PAYER, _L.CLOSED): "the gateway's final no, its time is over, or the shop gave it up",
     (_L.CLOSED, _L.ACTIVE): "the gateway's confirmation outranks what was believed",
@@ -264,10 +265,16 @@ def plan_consent_elsewhere(
     agreement: Agreement, snapshot: AgreementSnapshot, now: datetime
 ) -> AgreementPlan | None:
     """The payer consented on a page whose address never reached us: it is that one which holds from now on."""
-    waiting = agreement.state in (_L.AWAITING_PAYER, _L.CLOSED)
+    waiting = agreement.state in (_L.CREATED, _L.AWAITING_PAYER, _L.CLOSED)
     if snapshot.state is not AgreementState.ACTIVE or not waiting or agreement.terms is None:
         return None
+    if snapshot.agreement_id is None:
+        return None
     change = _Change(agreement, now)
+    own = (execute_id(agreement.agreement_key), cancel_id(agreement.agreement_key))
+    for operation in agreement.operations:
+        if operation.operation_id not in own and operation.state is _O.RESERVED:
+            change.to(operation, _O.CANCELLED)  # there is nothing to ask for any more
     change.agreement = replace(change.agreement, gateway_reference=snapshot.gateway_reference)
     _holds(change, snapshot, agreement.operation(execute_id(agreement.agreement_key)))
     return change.plan()
@@ -285,7 +292,8 @@ def _of_another(agreement: Agreement, snapshot: AgreementSnapshot) -> bool:
 def _holds(change: "_Change", snapshot: AgreementSnapshot, execute: Operation | None) -> None:
     if execute is not None and execute.state is not _O.SUCCEEDED:
         change.to(execute, _O.SUCCEEDED, reason=None)
-    if change.agreement.state in (_L.AWAITING_PAYER, _L.CLOSED) and snapshot.agreement_id is not None:
+    waiting = change.agreement.state in (_L.CREATED, _L.AWAITING_PAYER, _L.CLOSED)
+    if waiting and snapshot.agreement_id is not None:
         before = change.agreement.state
         change.move(_L.ACTIVE, agreement_id=snapshot.agreement_id, payer_account=snapshot.payer_account)
         change.announce(EventKind.AGREEMENT_ACTIVE, before, execute)

@@ -25,7 +25,8 @@ _DAY: Final = timedelta(hours=24)
 #: How often one asks what was collected under a subscription: first, while it holds, and until when after its end.
 SUBSCRIPTION_FIRST: Final = timedelta(seconds=60)
 SUBSCRIPTION_AGAIN: Final = timedelta(hours=6)
-SUBSCRIPTION_LAST: Final = timedelta(hours=48)
+SUBSCRIPTION_LAST: Final = timedelta(days=8)
+"""A payment that failed is tried again days later (at bKash twice, after three days each)."""
 
 
 def watch_after(facts: PaymentFacts, now: datetime) -> datetime | None:

@@ -14,11 +14,12 @@ import pytest
 from tests.flows.test_subscriptions import NAME, Club, club_open
 from vextrus_payments import Money, RefundRequest
 from vextrus_payments.engine import Verdict
+from vextrus_payments.errors import AnswerLostError
 from vextrus_payments.events import Delivery
 from vextrus_payments.gateways.bkash.recurring import models as m
 from vextrus_payments.gateways.bkash.recurring.models import PaymentStatus
 from vextrus_payments.outcomes import Declined, Paid, Pending, Unknown
-from vextrus_payments.records import PaymentState
+from vextrus_payments.records import AgreementLife, PaymentState
 from vextrus_payments_sandbox.bkash_recurring.records import Collection
 
 
@@ -52,9 +53,9 @@ def message(club: Club, due: Collection, amount: str = "51.00", named: bool = Tr
     )
 
 
-def order(club: Club, operation: str, fault: str) -> None:
+def order(club: Club, operation: str, fault: str, times: int = 1) -> None:
     club.shop.server.app.state.faults.order(
-        {"gateway": NAME, "operation": operation, "fault": fault, "times": 1},
+        {"gateway": NAME, "operation": operation, "fault": fault, "times": times},
         {NAME: club.platform.operations},
     )
 
@@ -137,3 +138,44 @@ async def test_the_second_word_about_an_earlier_refund_ends_no_later_one(club: C
         due.status = PaymentStatus.RE_FAILED_REFUND
         club.shop.clock.advance(2 * 86_400)
         assert isinstance(await club.payments.refund_status("r-2"), Unknown | Pending)
+
+
+@pytest.mark.parametrize("told", ["both", "payment"])
+async def test_what_collects_under_a_page_that_never_reached_us_can_be_ended(club: Club, told: str) -> None:
+    """Every answer with a page got lost, and the payer came upon one of them all the same."""
+    order(club, "create", "drop_after", times=3)
+    with pytest.raises(AnswerLostError):
+        await club.asked()
+    reference = next(iter(club.platform.rules.subscriptions))
+    club.platform.approve(reference, "success", None)
+    messages = club.deliveries()
+    for one in messages if told == "both" else messages[1:]:
+        assert await club.told(one) is Verdict.DONE
+    agreement = await club.asked()  # the same intent: no other page is asked for
+    assert (agreement.state, agreement.gateway_reference) == (AgreementLife.ACTIVE, reference)
+    assert len(club.platform.rules.subscriptions) == 3
+    club.pass_days(1.1)
+    club.deliveries()
+    await club.payments.agreement_status(agreement.agreement_key)
+    assert len(await club.paid()) == 2
+    ended = await club.payments.cancel_agreement(agreement.agreement_key)
+    assert ended.state is AgreementLife.ENDED
+    assert not any(one.holds for one in club.platform.rules.subscriptions.values())
+    await club.shop.check_books()
+
+
+async def test_what_is_collected_days_after_the_end_is_read(club: Club) -> None:
+    """bKash tries again for days, and looks again itself; its message got lost."""
+    agreement = await club.subscribed()
+    await club.payments.agreement_status(agreement.agreement_key)
+    club.pass_days(1.1)
+    due = list(club.platform.rules.collections.values())[1]
+    due.status = PaymentStatus.PROCESSING_PAYMENT
+    await club.payments.cancel_agreement(agreement.agreement_key)
+    for day in range(9):
+        if day == 6:
+            due.status = PaymentStatus.RE_SUCCEEDED_PAYMENT
+        club.pass_days(1)
+        await club.payments.reconcile_due()
+    assert len(await club.paid()) == 2
+    await club.shop.check_books()

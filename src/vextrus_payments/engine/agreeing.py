@@ -158,6 +158,8 @@ class Agreeing:
             return await gateway.create_agreement(asked, context=call)
 
         for last in (*(False,) * (context.limits.max_submissions_per_call - 1), True):
+            if agreement.state is not AgreementLife.CREATED:
+                return agreement  # an earlier page of it, whose answer got lost, was consented on
             answer = await self._claim(agreement, request.operation_id, gateway)
             if isinstance(answer, NoClaim):
                 return answer.agreement

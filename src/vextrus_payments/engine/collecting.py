@@ -130,6 +130,9 @@ class Collecting:
         if shown.state in _MONEY:
             shown = replace(shown, payer_account=shown.payer_account or told.payer_account)
             facts = await self._written(agreement, reference, order_id, shown, gateway, asked_at)
+            if collected.agreement_reference != agreement.gateway_reference:
+                # Its consent's own news may be lost: what collects has to be known, to be read and ended by.
+                await self._news_elsewhere(agreement, collected.agreement_reference, gateway)
             return Applied(
                 verdict=Verdict.DONE,
                 note="Collected under a subscription; a look-up shows it.",
