@@ -64,7 +64,7 @@ def plan_refund_seen(
         OperationState.SUBMITTING,
         OperationState.UNKNOWN,
     ):
-        if _is_of_another(facts, operation, snapshot.transaction_id):
+        if is_of_another(facts, operation, snapshot.transaction_id):
             return None  # one refund is one operation's: what became of this one, that id does not tell
         draft.operation(operation, OperationState.PENDING, transaction_id=snapshot.transaction_id)
     elif snapshot.state is RefundState.PENDING and operation.state is OperationState.DECLINED:
@@ -79,7 +79,7 @@ def plan_refund_seen(
     return draft.plan()
 
 
-def _is_of_another(facts: PaymentFacts, operation: Operation, transaction_id: str) -> bool:
+def is_of_another(facts: PaymentFacts, operation: Operation, transaction_id: str) -> bool:
     """Whether the gateway gave that id to another refund of the payment, which may be under way yet."""
     return any(
         o.kind is OperationKind.REFUND and o.transaction_id == transaction_id

@@ -20,7 +20,7 @@ from vextrus_payments.reasons import Reason, ReasonCode
 from vextrus_payments.recording.drafting import Draft
 from vextrus_payments.recording.holds import no_longer_voidable
 from vextrus_payments.recording.receiving import announce_receipt, receipt_flags
-from vextrus_payments.recording.refunds import refund_made
+from vextrus_payments.recording.refunds import is_of_another, refund_made
 from vextrus_payments.records import (
     Flag,
     Operation,
@@ -244,6 +244,13 @@ def _paid(
 
 def _check_free(draft: Draft, kind: ReceiptKind, operation: Operation, transaction_id: str) -> bool:
     """Whether that receipt is booked already; refused where it is another operation's or was taken back."""
+    if kind is ReceiptKind.REFUND and is_of_another(draft.facts, operation, transaction_id):
+        # Booked as this one's, it could never be booked as the one's that it is.
+        raise ConflictError(
+            "The gateway gave that id to another refund of this payment.",
+            code="receipt_elsewhere",
+            next_step="Check the transaction id.",
+        )
     same = [r for r in draft.facts.receipts if r.transaction_id == transaction_id]
     booked = next((r for r in same if r.kind is kind), None)
     if booked is None:

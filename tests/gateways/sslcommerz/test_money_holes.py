@@ -1,6 +1,7 @@
 """Ways in which money at SSLCommerz went back twice, was booked wrongly or was overlooked: each was one once."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -103,6 +104,32 @@ async def test_an_operator_with_whom_the_gateway_agrees_makes_room(shop: Shop) -
     shop.little.refunds["ref1"]["status"] = "cancelled"
     assert isinstance(await shop.payments.refund_status("r1"), Declined)
     assert isinstance(await shop.payments.refund(part(session, 2, "100.00")), Pending)
+
+
+async def test_an_operator_cannot_take_another_refunds_id_for_the_one_that_got_lost(shop: Shop) -> None:
+    session = await paid(shop)
+    shop.little.lose = {"refund"}
+    assert isinstance(await shop.payments.refund(part(session, 1, "40.00")), Unknown)
+    shop.little.lose = set()
+    assert isinstance(await shop.payments.refund(part(session, 2, "25.00")), Pending)  # accepted as ref2
+    shop.clock.advance(7200)
+    answer = ResolveRequest(
+        payment_id=session.payment_id,
+        operation_id="r1",
+        verdict=ResolutionVerdict.MADE,
+        actor="Rahima",
+        reason="It stands in the panel.",
+        evidence=("panel, 23 November",),
+        reviewed_version=(await facts_of(shop, session)).payment.version,
+        transaction_id="ref2",
+        amount=Money("40.00"),
+    )
+    with pytest.raises(ConflictError, match="another refund"):
+        await shop.payments.resolve(answer)
+    await shop.payments.resolve(replace(answer, transaction_id="ref1"))
+    shop.little.refunds["ref2"]["status"] = "refunded"
+    assert isinstance(await shop.payments.refund_status("r2"), Refunded)
+    assert await refunds_of(shop, session) == {"ref1": Money("40.00"), "ref2": Money("25.00")}
 
 
 # --- several payments on one page -------------------------------------------------------------------------------------
