@@ -174,6 +174,25 @@ async def test_a_second_paid_try_that_cannot_be_validated_is_not_overlooked(shop
     assert [r.transaction_id for r in (await facts_of(shop, session)).receipts] == ["bank1"]
 
 
+async def test_nor_is_one_that_the_validation_does_not_know_yet(shop: Shop) -> None:
+    session = await shop.open()
+    shop.little.pay()
+    second, answer = shop.little.pay(), shop.little._answer
+
+    def behind(path: str, said: dict[str, str]) -> tuple[str, dict[str, Any]]:
+        operation, body = answer(path, said)
+        if operation == "validate" and said["val_id"] == second["val_id"]:
+            body = {"APIConnect": "DONE", "status": "INVALID_TRANSACTION", "val_id": said["val_id"]}
+        return operation, body
+
+    shop.little._answer = behind  # type: ignore[method-assign]
+    await shop.payments.status(session.payment_id)
+    assert Flag.QUARANTINED in await shop.flags(session)
+    shop.little._answer = answer  # type: ignore[method-assign]
+    await shop.notified(second)
+    assert [r.transaction_id for r in (await facts_of(shop, session)).receipts] == ["bank1", "bank2"]
+
+
 async def test_one_paid_try_that_is_listed_twice_is_one(shop: Shop) -> None:
     session = await shop.open()
     shop.little.attempts.append(shop.little.pay())

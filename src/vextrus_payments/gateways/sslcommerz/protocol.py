@@ -243,12 +243,13 @@ def _validated(
             return answer.error
         if answer.val_id != val_id and status_of(answer.status) in m.PAID:
             return error_of(VALIDATE, Unreadable("it is about another val_id", 200), step="validate")
-        proven |= {answer.bank_tran_id, row.bank_tran_id}
+        if status_of(answer.status) in m.PAID:
+            proven |= {answer.bank_tran_id, row.bank_tran_id}
         if _is_anothers(answer, call) and row.value_d != call.gateway_reference:
             continue  # only now it says whose it is
         found.append(Pictured(answer, shown_word(answer.status)))
     if not found:
         return picture_without_money(api, call, (), None)
-    # A second payment that is named by no val_id of its own cannot be validated, and must not be overlooked.
+    # A second payment that has no val_id of its own, or is not validated yet, must not be overlooked.
     unproven = tuple(row for row in paid if row.bank_tran_id not in proven)
     return picture_of(api, call, tuple(found), unproven)
