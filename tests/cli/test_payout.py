@@ -165,3 +165,30 @@ def test_resolve_takes_a_payouts_id_too(
     early = here.run("resolve", payout_id, "--not-made", *answer, "--reviewed", version, env=env)
     assert early.code == 4 and "still be at work" in early.error
     assert here.run("resolve", payout_id, "--not-made", *answer, env=env).code == 2
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("send", WALLET, "--amount", "5", "--reference", "a"),
+        ("transfer", "--amount", "5", "--to", "collection"),
+    ],
+)
+def test_an_application_with_live_credentials_needs_live_too(
+    here: Here, sandbox: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: tuple[str, ...]
+) -> None:
+    (tmp_path / "live_shop.py").write_text(
+        "import os\n"
+        "from vextrus_payments import Payments\n"
+        "payments = Payments(store=os.environ['SHOP_STORE'], workers=False)\n",
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    kept = {"SHOP_STORE": f"sqlite:///{tmp_path / 'shop.db'}", "VEXTRUS_PAY_APP": "live_shop:payments"}
+    names = ("APP_KEY", "APP_SECRET", "USERNAME", "PASSWORD")
+    live = {f"BKASH_{part}{name}": f"made up {name}" for part in ("", "PAYOUT_") for name in names}
+    command = ("payout", *asked, "--operation-id", "live-1")
+    refused = here.run(*command, env={**kept, **live, "BKASH_MODE": "live"})
+    assert refused.code == 2 and "--live was not given" in refused.error
+    not_live = here.run(*command, "--live", env={**kept, **sandbox.variables()})
+    assert not_live.code == 2 and "BKASH_MODE is sandbox" in not_live.error

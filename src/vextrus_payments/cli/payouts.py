@@ -11,7 +11,7 @@ from vextrus_payments.cli.exit_codes import Exit
 from vextrus_payments.cli.home import Home
 from vextrus_payments.cli.look import line
 from vextrus_payments.cli.output import console, emit_json, say
-from vextrus_payments.cli.target import named_target, required
+from vextrus_payments.cli.target import check_meant, named_target, required
 from vextrus_payments.gateways.registry import DEFAULT_TENANT
 from vextrus_payments.money import Money
 from vextrus_payments.printable import one_line
@@ -36,6 +36,9 @@ async def payouts_of(
 ) -> "AsyncIterator[Payments | TenantPayments]":
     """The verbs, open: the application's where one was named, else with the store of the home folder.
 
+    Args:
+        live: whether real money was asked for; None: a command that moves none does not ask.
+
     Raises:
         ConfigurationError, CredentialsMissingError, InvalidRequestError: see their messages.
     """
@@ -43,7 +46,10 @@ async def payouts_of(
         payments = required_app(app, "payout")
         async with opened(payments):
             plain = tenant == DEFAULT_TENANT and not payments.setup.has_tenants
-            yield payments if plain else payments.for_tenant(tenant)
+            verbs = payments if plain else payments.for_tenant(tenant)
+            if live is not None:
+                check_meant((await payments.gateway_of(tenant, gateway)).mode, gateway, live=live)
+            yield verbs
         return
     from vextrus_payments.app import Payments
 

@@ -92,22 +92,31 @@ def environment_target(gateway: str, *, live: bool | None) -> Target:
     """
     adapter = load_adapter(gateway)
     config = adapter.config_class.from_env()
-    name = f"{adapter.config_class.env_prefix}_MODE"
-    if live is False and config.mode is Mode.LIVE:
+    check_meant(config.mode, gateway, live=live)
+    return Target(gateway, config, Origin.ENVIRONMENT)
+
+
+def check_meant(mode: Mode, gateway: str, *, live: bool | None) -> None:
+    """Refuse to move real money that nobody asked to move, and to pretend that sandbox money is real.
+
+    Raises:
+        ConfigurationError: `--live` and the mode of the credentials do not agree.
+    """
+    name = f"{load_adapter(gateway).config_class.env_prefix}_MODE"
+    if live is False and mode is Mode.LIVE:
         raise ConfigurationError(
             f"{name} is live: this would move real money, and --live was not given.",
             code="live_not_meant",
             next_step="Add --live if you mean it; --sandbox URL pays in a sandbox instead.",
             gateway=gateway,
         )
-    if live and config.mode is not Mode.LIVE:
+    if live and mode is not Mode.LIVE:
         raise ConfigurationError(
-            f"--live was given, but {name} is {config.mode.value}.",
+            f"--live was given, but {name} is {mode.value}.",
             code="live_not_configured",
             next_step=f"Set {name}=live and the live credentials, or leave --live out.",
             gateway=gateway,
         )
-    return Target(gateway, config, Origin.ENVIRONMENT)
 
 
 def is_configured(gateway: str) -> bool:
