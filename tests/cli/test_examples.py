@@ -5,6 +5,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,10 @@ from tests.verifiers.amazon import delivery, envelope, leaf, pem
 from vextrus_payments.cli.exit_codes import MEANINGS, Exit
 from vextrus_payments.cli.helping import Command, Group
 from vextrus_payments.cli.root import root
+from vextrus_payments.mode import Mode
+from vextrus_payments.money import Money
+from vextrus_payments.paying_out import plan_payout
+from vextrus_payments.payouts import PayoutRequest, TransferDirection, TransferRequest
 from vextrus_payments.records import OutboxKind
 from vextrus_payments.stores import SqliteStore
 
@@ -191,11 +196,13 @@ class Shop:
             line = line.replace("EVENT_ID", self._news())
         if "ent_5f0c..." in line or "outbox" in words:
             line = line.replace("ent_5f0c...", self._set_aside())
+        if words.startswith("payout"):
+            return self._payout(line, words)
         if "resolve" in words:
             return self._unknown(line)
         if any(name in line for name in ("pay_01jd...", "TR0011...", "DKN5ABCDEF", "INV-8812")):
             line = self._paid(line)
-        if line.startswith("vextrus-pay pay") and "--approve" not in line:
+        if line.startswith("vextrus-pay pay ") and "--approve" not in line:
             line += " --approve"  # nobody is there to open the page
         return line
 
@@ -220,6 +227,40 @@ class Shop:
         amount = self._sandbox.payment(session.gateway_reference)["amount"]
         line = line.replace("pay_01jd...", session.payment_id).replace("1250.50", amount)
         return line.replace("--reviewed 7", f"--reviewed {version} --yes")
+
+    def _payout(self, line: str, words: str) -> str:
+        """The payout that the example names, as the example says it is; or what a transfer is to be taken from."""
+        request = PayoutRequest(
+            operation_id=f"salary-{next(_NUMBERS)}",
+            gateway="bkash",
+            amount=Money("250.50"),
+            receiver="01770618575",
+            reference="salary",
+        )
+        line = line.replace("salary-march-7", request.operation_id).replace(
+            "fund-march", f"fund-{next(_NUMBERS)}"
+        )
+        if words.endswith("transfer"):
+            there = TransferRequest(
+                operation_id=f"fund-{next(_NUMBERS)}",
+                gateway="bkash",
+                amount=Money("10000"),
+                direction=TransferDirection.TO_COLLECTION,
+            )
+            self.app.did(lambda payments: payments.transfer(there))
+        elif words.endswith("status"):
+            self.app.did(lambda payments: payments.payout(request))
+        elif words.endswith("withdraw"):
+            plan = plan_payout("default", f"pyo_{next(_NUMBERS)}", Mode.SANDBOX, request, datetime.now(UTC))
+            self._do(lambda store: store.commit_payout(plan))
+        elif words.endswith("resolve"):
+            self._sandbox.order("payout", "drop_after")
+            self.app.did(lambda payments: payments.payout(request))
+            shown = self._here.run(
+                "payout", "resolve", request.operation_id, "--app", APP, "--json", env=self.app.env
+            )
+            line = line.replace("--reviewed 4", f"--reviewed {shown.document['version']} --yes")
+        return line
 
     def _news(self) -> str:
         event_id = f"event-{next(_NUMBERS)}"
