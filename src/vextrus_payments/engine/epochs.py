@@ -107,18 +107,31 @@ class EpochGuard:
                     if self._is_due():  # nobody else has, while this call waited
                         await self._roll(self._mark)
             self._moved.set()
-        epoch = _Epoch.read(await self._store.get_mark(MARK))
-        if self._mark is not None and _is_put_back(epoch, self._rolled):
-            # Under this very process, since it rolled: the outside tells.
-            await self.roll()
-            epoch = _Epoch.read(await self._store.get_mark(MARK))
-        self._notice(epoch)
+        epoch = await self._now()
         if epoch is not None and epoch.restored is not None:
             raise ReconciliationRequiredError(
                 f"The store was restored from a backup: {epoch.restored}. What happened since is not in it, so nothing "
                 "was sent.",
                 next_step="Run `vextrus-pay reconcile --since` with a time before the backup; then call again.",
             )
+
+    async def is_restored(self) -> bool:
+        """Whether the store was restored and has not been reconciled since: what it has as reserved may have been sent.
+
+        Raises:
+            StorageError: nobody can tell.
+        """
+        epoch = await self._now()
+        return epoch is not None and epoch.restored is not None
+
+    async def _now(self) -> "_Epoch | None":
+        epoch = _Epoch.read(await self._store.get_mark(MARK))
+        if self._mark is not None and _is_put_back(epoch, self._rolled):
+            # Under this very process, since it rolled: the outside tells.
+            await self.roll()
+            epoch = _Epoch.read(await self._store.get_mark(MARK))
+        self._notice(epoch)
+        return epoch
 
     async def order_skip(self, *, moves_money: bool) -> int:
         """How many gateway order ids to skip; before an initialize.

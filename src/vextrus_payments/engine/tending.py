@@ -212,6 +212,9 @@ class Tending:
         gateway = await context.gateway_of(facts)
         if not gateway.capabilities.can(Feature.REFUND_STATUS):
             return facts
+        if not restored and context.epochs is not None:
+            # News may come before anybody has reconciled: booked as nobody's, it would be sent once more afterwards.
+            restored = await context.epochs.is_restored()
         flight = context.flights.start(
             ("adopt, restored" if restored else "adopt", tenant, payment_id),
             lambda: self._refunds.adopt(facts, gateway, restored=restored),
