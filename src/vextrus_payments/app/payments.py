@@ -450,8 +450,9 @@ class Payments(SingleTenantVerbs):
         """After a restored backup and its reconciliation: say that payouts may leave again, and refunds at a gateway
         that shows none (SSLCommerz).
 
-        No gateway can be asked which of these it made since the backup, and a repeated call would pay twice. So they are
-        refused until a person has compared with the gateways' statements, and says so by this. Else it does nothing.
+        No gateway can be asked which of these it made since the backup, and a repeated call would pay twice. So they
+        are refused until a person has compared with the gateways' statements, and says so by this. Else it does
+        nothing.
 
         Raises:
             ReconciliationRequiredError: `reconcile_since` has not been completed yet.
