@@ -367,7 +367,7 @@ class PaymentGateway(ABC):
         return None
 
     def agreed_amounts(self, terms: Mapping[str, JsonValue]) -> tuple[Money, ...]:
-        """What one payment may come to that this gateway collects by itself under these terms; first the regular one."""
+        """What a payment may come to that this gateway collects by itself under these terms; the regular one first."""
         raise self.unsupported("subscriptions")
 
     async def list_collections(
