@@ -185,7 +185,9 @@ def payment_news_key(snapshot: PaymentSnapshot) -> str | None:
     named = snapshot.gateway_order_id or snapshot.gateway_reference
     if not _PLAIN.fullmatch(named):  # asked first: it is quick, and most ids are plain
         named = quote(named, safe="")
-    return _news_key("payment", snapshot.transaction_id, snapshot.state, snapshot.amount, named)
+    key = _news_key("payment", snapshot.transaction_id, snapshot.state, snapshot.amount, named)
+    # That it is not risky any more is news of its own.
+    return f"{key}/on_hold" if key is not None and snapshot.on_hold and len(key) <= _KEY_MAX - 8 else key
 
 
 def refund_news_key(refund: RefundSnapshot) -> str | None:

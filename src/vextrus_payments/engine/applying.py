@@ -95,7 +95,7 @@ class Applying:
 
     async def _told(self, facts: PaymentFacts, snapshot: PaymentSnapshot, patient: bool) -> Applied:
         """News of a payment that is in the records."""
-        if _is_recorded(facts, snapshot):
+        if _is_recorded(facts, snapshot) and not _lets_go(facts, snapshot):
             return _done(facts, "Recorded already.")
         if snapshot.state not in _MONEY and _is_over(facts):
             return _done(facts, "The payment is over, and this tells of no money.")
@@ -224,7 +224,7 @@ class Applying:
         # Somebody may be asking just now: his answer is recorded like ours, and is often all there is to know.
         await flights.landed(("status", tenant, payment_id), ("look", tenant, payment_id))
         facts = await self._context.payment(tenant, payment_id)
-        if _is_recorded(facts, snapshot):
+        if _is_recorded(facts, snapshot) and not _lets_go(facts, snapshot):
             return _done(facts, "A look-up shows it.")
         flight = flights.start(
             ("event", tenant, payment_id, submission.submission_no),
@@ -237,6 +237,8 @@ class Applying:
         facts = await self._looking.record_seen(tenant, payment_id, seen)
         if snapshot.state not in _MONEY:
             return _done(facts, "What it tells of was looked up.")
+        if patient and _lets_go(facts, snapshot):
+            return _again(facts, "The gateway's look-up still calls it risky.")
         if _is_recorded(facts, snapshot) or _booked(facts, snapshot) is not None:
             return await self._as_told(facts, submission, snapshot, gateway)
         if seen.snapshot.state in (SnapshotState.PAID, SnapshotState.REVIEW):
@@ -372,6 +374,13 @@ def _is_recorded(facts: PaymentFacts, snapshot: PaymentSnapshot) -> bool:
         return has_money(facts) or (facts.payment.state is PaymentState.CLOSED and was_held)
     booked = _booked(facts, snapshot)
     return booked is not None and _agrees(facts, booked, snapshot) and Flag.BY_OPERATOR not in booked.flags
+
+
+def _lets_go(facts: PaymentFacts, snapshot: PaymentSnapshot) -> bool:
+    """Whether it no longer calls risky what is on hold in the records: the gateway is asked, and decides."""
+    booked = _booked(facts, snapshot)
+    held = Flag.ON_HOLD in facts.payment.flags and booked is not None and Flag.ON_HOLD in booked.flags
+    return held and not snapshot.on_hold
 
 
 def _booked(facts: PaymentFacts, snapshot: PaymentSnapshot) -> Receipt | None:

@@ -164,6 +164,21 @@ async def test_a_risky_payment_stays_on_hold_beside_an_older_try_that_is_safe(sh
     assert Flag.ON_HOLD not in await shop.flags(session)
 
 
+async def test_a_notification_that_it_is_safe_now_makes_us_look_and_let_go(shop: Shop) -> None:
+    """It was taken for the same news once more, and nobody ever asked again: the goods stayed back for good."""
+    session = await shop.open()
+    attempt = shop.little.pay(risk_level="1")
+    await shop.notified(attempt)
+    shop.clock.advance(60)
+    await shop.notified({**attempt, "risk_level": "0"})  # its word alone lets nothing go
+    assert await shop.fired() == ["payment.on_hold"]
+    attempt.update(risk_level="0", risk_title="Safe")
+    shop.clock.advance(60)
+    await shop.notified(attempt)
+    assert await shop.fired() == ["payment.on_hold", "payment.paid"]
+    assert Flag.ON_HOLD not in await shop.flags(session)
+
+
 @pytest.mark.parametrize("val_id", ["", "val1"])
 async def test_a_second_paid_try_that_cannot_be_validated_is_not_overlooked(shop: Shop, val_id: str) -> None:
     session = await shop.open()
