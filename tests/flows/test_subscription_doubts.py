@@ -11,9 +11,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.flows.test_restored import backed_up, restored
 from tests.flows.test_subscriptions import NAME, Club, club_open
-from vextrus_payments import Money, RefundRequest
+from vextrus_payments import Money, ReconciliationRequiredError, RefundRequest
 from vextrus_payments.engine import Verdict
+from vextrus_payments.epoch import FileEpochMark
 from vextrus_payments.errors import AnswerLostError
 from vextrus_payments.events import Delivery
 from vextrus_payments.gateways.bkash.recurring import models as m
@@ -179,3 +181,19 @@ async def test_what_is_collected_days_after_the_end_is_read(club: Club) -> None:
         await club.payments.reconcile_due()
     assert len(await club.paid()) == 2
     await club.shop.check_books()
+
+
+async def test_a_restored_store_asks_for_no_other_page(tmp_path: Path) -> None:
+    """The payer may have consented since the backup; on another page he would be charged twice each time."""
+    store, mark = f"sqlite:///{tmp_path / 'shop.db'}", FileEpochMark(tmp_path / "epoch")
+    async with club_open(tmp_path, store=store, epoch=mark) as club:
+        await club.payments.aclose()
+        backed_up(tmp_path)
+        async with club.payments:
+            club.shop.clock.advance(61)
+            await club.subscribed()
+        restored(tmp_path)
+        async with club.payments:
+            with pytest.raises(ReconciliationRequiredError):
+                await club.asked()
+            assert len(club.platform.rules.subscriptions) == 1
