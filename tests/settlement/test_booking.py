@@ -8,11 +8,20 @@ from hypothesis import strategies as st
 
 from tests.settlement.shop import DAY, NOON, receipt
 from vextrus_payments.documents import from_json
-from vextrus_payments.ledger import DEFAULT_ACCOUNTS, EntryKind, LedgerEntry, Side, entries_for, entry_id
+from vextrus_payments.ledger import (
+    DEFAULT_ACCOUNTS,
+    AccountMap,
+    EntryKind,
+    LedgerEntry,
+    Side,
+    entries_for,
+    entry_id,
+)
 from vextrus_payments.money import Money
 from vextrus_payments.plans import SettlementPlan
 from vextrus_payments.records import Receipt, ReceiptKind, Settlement
 from vextrus_payments.settlement.booking import plan_settlement
+from vextrus_payments.settlement.formats import SETTLED_KINDS
 from vextrus_payments.settlement.lines import OUTGOING
 from vextrus_payments.settlement.words import Line
 
@@ -74,6 +83,17 @@ def test_a_refund_is_taken_off_the_payout() -> None:
     assert postings(fee) == {FEES: "debit 2.00", CLEARING: "credit 2.00"}
 
 
+def test_a_payout_is_taken_off_the_account_that_it_left() -> None:
+    apart = AccountMap(disbursement="PAID_FROM")
+    paid = receipt(kind=ReceiptKind.PAYOUT)
+    plan = plan_settlement(line(paid, Money("2.00")), paid, None, statement="s.csv", accounts=apart, now=NOON)
+    [sent] = entries_for(paid, None, apart)
+    settled, fee = entries_of(plan)
+    assert postings(sent)["PAID_FROM"] == "credit 100.00"
+    assert postings(settled) == {"PAID_FROM": "debit 102.00", BANK: "credit 102.00"}
+    assert postings(fee) == {FEES: "debit 2.00", "PAID_FROM": "credit 2.00"}
+
+
 def test_a_fee_that_is_known_already_is_booked_as_the_difference_only() -> None:
     known = receipt(fee="1.85")
     [booked] = [entry for entry in entries_for(known, None) if entry.kind is EntryKind.PAYMENT_FEE]
@@ -117,7 +137,7 @@ FEE = st.one_of(st.none(), st.integers(-(10**6), 10**6).map(Money.from_minor))
 
 
 @given(
-    st.sampled_from(ReceiptKind),
+    st.sampled_from(SETTLED_KINDS),
     MINOR,
     st.one_of(st.none(), st.integers(0, 10**6).map(Money.from_minor)),
     st.lists(FEE, min_size=1, max_size=5),

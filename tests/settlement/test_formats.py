@@ -8,7 +8,7 @@ import pytest
 from vextrus_payments.errors import StatementError
 from vextrus_payments.records import ReceiptKind
 from vextrus_payments.settlement import Column, StatementFormat
-from vextrus_payments.settlement.formats import GENERIC
+from vextrus_payments.settlement.formats import GENERIC, SETTLED_KINDS
 
 TOML = """
 name = "a portal's export"
@@ -54,6 +54,8 @@ def test_a_toml_file_and_a_json_file_say_the_same(tmp_path: Path) -> None:
         (broken(columns={"transaction_id": "a", "amount": ""}), "an empty one"),
         (broken(columns={"transaction_id": "a", "amount": []}), "amount"),
         (broken(columns={"transaction_id": "a", "amount": "b", "kind": "c"}), "kinds does not say"),
+        (broken(kinds={"Moved": "transfer"}), "ignored_kinds"),
+        (broken(kinds={"Moved": "transfer_back"}), "ignored_kinds"),
         (broken(columns={"transaction_id": "a", "amount": "b", "status": "c"}), "settled_words does not say"),
         (broken(columns={"transaction_id": "a", "amount": "b", "colour": "c"}), "columns.colour"),
         (broken(settled_words=["Done"], unsettled_words=["done "]), "two meanings"),
@@ -93,5 +95,5 @@ def test_a_file_that_is_none_is_said(tmp_path: Path) -> None:
 
 
 def test_the_generic_format_needs_only_ids_and_amounts() -> None:
-    assert GENERIC.receipt_kinds == set(ReceiptKind)
+    assert GENERIC.receipt_kinds == set(SETTLED_KINDS)
     assert set(GENERIC.columns) - set(GENERIC.optional) == {Column.TRANSACTION_ID, Column.AMOUNT}

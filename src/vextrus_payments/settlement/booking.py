@@ -23,7 +23,7 @@ from vextrus_payments.documents import to_json
 from vextrus_payments.ledger import AccountMap, EntryKind, LedgerEntry, Posting, Side, entry_id
 from vextrus_payments.money import Money
 from vextrus_payments.plans import SettlementPlan
-from vextrus_payments.records import OutboxKind, OutboxRow, Receipt, Settlement
+from vextrus_payments.records import OutboxKind, OutboxRow, Receipt, ReceiptKind, Settlement
 from vextrus_payments.settlement.lines import OUTGOING
 from vextrus_payments.settlement.words import DHAKA, Line
 
@@ -93,7 +93,10 @@ def plan_settlement(
 
 class _Names:
     def __init__(self, receipt: Receipt, accounts: AccountMap) -> None:
-        self.clearing = accounts.clearing_of(receipt.gateway, receipt.mode)
+        # What a payout left, where that has a name of its own: the account that it was taken off.
+        paid_out = receipt.kind is ReceiptKind.PAYOUT
+        account_of = accounts.disbursement_of if paid_out else accounts.clearing_of
+        self.clearing = account_of(receipt.gateway, receipt.mode)
         self.bank = accounts.bank.format(gateway=receipt.gateway, mode=receipt.mode.value)
         self.fees = accounts.fees.format(gateway=receipt.gateway, mode=receipt.mode.value)
 

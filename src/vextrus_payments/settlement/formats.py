@@ -39,6 +39,10 @@ class Column(StrEnum):
     """When it was settled to the bank."""
 
 
+#: What a gateway settles with a bank. A transfer between own accounts there never comes near one.
+SETTLED_KINDS: Final = tuple(
+    kind for kind in ReceiptKind if kind not in (ReceiptKind.TRANSFER, ReceiptKind.TRANSFER_BACK)
+)
 _REQUIRED: Final = (Column.TRANSACTION_ID, Column.AMOUNT)
 
 
@@ -118,6 +122,8 @@ class StatementFormat(BaseModel):
             yield "columns gives one heading to two columns, or an empty one"
         if Column.KIND in self.columns and not self.kinds:
             yield "there is a kind column, and kinds does not say what its words mean"
+        if not set(SETTLED_KINDS).issuperset(self.kinds.values()):
+            yield f"kinds are {', '.join(SETTLED_KINDS)}; other words belong in ignored_kinds"
         if Column.STATUS in self.columns and not self.settled_words:
             yield "there is a status column, and settled_words does not say which words mean that the money moved"
         for words in (
@@ -179,7 +185,7 @@ GENERIC: Final = StatementFormat(
     name="generic",
     columns={column: (column.value,) for column in Column},
     optional=tuple(column for column in Column if column not in _REQUIRED),
-    kinds={kind.value: kind for kind in ReceiptKind},
+    kinds={kind.value: kind for kind in SETTLED_KINDS},
     settled_words=("settled", "completed", "success"),
     unsettled_words=("failed", "cancelled", "pending"),
 )
