@@ -158,6 +158,7 @@ class TenantPayments:
             UnsupportedOperationError: the gateway has no agreements.
             OperationConflictError: the operation id belongs to another intent.
             GatewayError: no session; nothing holds. Call again with the same operation id.
+            ReconciliationRequiredError: a subscription, over a restored store: its payer may have consented since.
             InvalidRequestError, ConfigurationError, StorageError: see their messages.
         """
         return await self._engine.create_agreement(self.tenant, request)
