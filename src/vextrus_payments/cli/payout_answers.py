@@ -120,10 +120,11 @@ def resolve(
 @APP
 @JSON
 def clear_restored(app: str | None, as_json: bool) -> int:
-    """After a restored backup: say that the payouts made meanwhile are accounted for.
+    """After a restored backup: say that what was paid out or refunded meanwhile is accounted for.
 
-    No gateway can be asked which payouts it made since the backup, and a repeated call would pay twice. Compare with
-    the gateway's statement first: whatever is in it and not in our records must not be asked for again.
+    No gateway can be asked which payouts it made since the backup, and some (SSLCommerz) not which refunds: a repeated
+    call would pay twice. Compare with the gateway's statement first: whatever is in it and not in our records must not
+    be asked for again.
     """
     payments = required_app(app, "payout clear-restored")
 
@@ -133,7 +134,7 @@ def clear_restored(app: str | None, as_json: bool) -> int:
         if as_json:
             emit_json({"cleared": True, "exit_code": 0})
         else:
-            say("Payouts may leave again.")
+            say("Payouts and refunds may leave again.")
         return Exit.DONE
 
     return asyncio.run(run())
