@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.conformance import test_stores, test_stores_bite, test_stores_bite_inbox
+from tests.conformance import test_stores, test_stores_bite, test_stores_bite_inbox, test_stores_bite_payouts
 from tests.conformance.test_stores import IgnoresVersions
 from tests.conformance.test_stores_bite import Wrapped
 from vextrus_payments.paging import Page
@@ -329,5 +329,6 @@ async def test_a_wrong_store_is_caught(broken: Callable[..., PaymentStore], caug
 
 
 def test_every_check_has_been_seen_to_fail() -> None:
-    elsewhere = [test_stores.BROKEN, test_stores_bite.BROKEN, test_stores_bite_inbox.BROKEN]
+    others = (test_stores, test_stores_bite, test_stores_bite_inbox, test_stores_bite_payouts)
+    elsewhere = [one.BROKEN for one in others]
     assert {caught_by for each in (BROKEN, *elsewhere) for _, caught_by in each} == set(STORE_CHECKS)

@@ -97,6 +97,7 @@ BROKEN: Sequence[tuple[Callable[..., PaymentStore], str]] = [
     (DropsAttempts, "payouts_come_back"),
     (WithoutVersions, "payouts_under_versions"),
     (IdsApart, "payouts_have_ids_of_their_own"),
+    (IdsApart, "payout_ids_race"),
     (BooksTwice, "payout_receipts_are_booked_once"),
     (ListsAll, "payouts_are_listed"),
     (ListsEverybodys, "payouts_are_listed"),
