@@ -1,5 +1,6 @@
 """The kit against stores that are wrong in what payouts ask of them."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -47,6 +48,30 @@ class IdsApart(Wrapped):
             return None
 
         return {"payout_operation": nobodys}
+
+
+class LooksBeforeIt(Wrapped):
+    """It looks whose the operation id is, and writes without looking again."""
+
+    blind = False
+
+    async def commit_payout(self, plan: PayoutPlan) -> PayoutAnswer:
+        taken = await super().find_payout(plan.payout.tenant, plan.payout.operation_id)
+        await asyncio.sleep(0)
+        if taken is not None and taken.payout_id != plan.payout.payout_id:
+            return OperationTaken()
+        self.blind = True
+        try:
+            return await super().commit_payout(plan)
+        finally:
+            self.blind = False
+
+    def wrong(self, rows: Any) -> dict[str, Callable[..., Any]]:
+        async def nobodys(tenant: str, operation_id: str) -> None:
+            return None
+
+        asked = ("payment_of_operation", "agreement_operation", "payout_operation")
+        return dict.fromkeys(asked, nobodys) if self.blind else {}
 
 
 class BooksTwice(Wrapped):
@@ -97,7 +122,7 @@ BROKEN: Sequence[tuple[Callable[..., PaymentStore], str]] = [
     (DropsAttempts, "payouts_come_back"),
     (WithoutVersions, "payouts_under_versions"),
     (IdsApart, "payouts_have_ids_of_their_own"),
-    (IdsApart, "payout_ids_race"),
+    (LooksBeforeIt, "payout_ids_race"),
     (BooksTwice, "payout_receipts_are_booked_once"),
     (ListsAll, "payouts_are_listed"),
     (ListsEverybodys, "payouts_are_listed"),
