@@ -37,7 +37,10 @@ def checked_url(url: str, *, field: str = "--sandbox") -> str:
 
 
 async def held(gateway: str, api_url: str) -> dict[str, Money] | None:
-    """What the sandbox behind an API's address holds for its merchant, by gateway reference; None: none is there."""
+    """What the sandbox behind an API's address holds for its merchant; None: there is none.
+
+    By gateway reference; what was paid out is below zero, by its invoice number (which is the payout's id).
+    """
     import httpx
 
     parts = urlsplit(api_url)
@@ -49,17 +52,28 @@ async def held(gateway: str, api_url: str) -> dict[str, Money] | None:
             books = answer.raise_for_status().json()
     except (httpx.HTTPError, ValueError):
         return None
-    return {
+    kept = {
         row["alias"] or row["reference"]: _kept_for(row)
         for row in books["payments"]
         if row["gateway"] == gateway
     }
+    for row in books["payouts"]:
+        if row["gateway"] == gateway:  # one number may have paid out more than once
+            before = kept.get(row["invoice"], Money("0", row["currency"]))
+            kept[row["invoice"]] = before - _sent_by(row)
+    return kept
 
 
 def _kept_for(row: Mapping[str, str]) -> Money:
     """What a payment leaves the merchant once the gateway pays out."""
     captured, refunded, fee = (Money(row[name], row["currency"]) for name in ("captured", "refunded", "fee"))
     return captured - refunded - fee
+
+
+def _sent_by(row: Mapping[str, str]) -> Money:
+    """What a payout takes from the merchant."""
+    amount, fee = (Money(row[name], row["currency"]) for name in ("amount", "fee"))
+    return amount + fee
 
 
 def variables(gateway: str, url: str) -> dict[str, str]:

@@ -6,11 +6,11 @@ the payment changes (``kept.py``) or the moment comes at which it changes by its
 a state is to look for a few bytes; only where there is a zero the gateway is asked again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from heapq import heapify, heappop, heappush
-from typing import Any, Final
+from typing import Any, Final, Protocol, runtime_checkable
 
 from vextrus_payments_sandbox.kept import Kept
 from vextrus_payments_sandbox.notation import iso, to_text
@@ -65,6 +65,37 @@ class BookRow:
             "currency": CURRENCY,
             "created_at": iso(self.created_at),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class PaidOut:
+    """Money that a merchant sent away, as the gateway has it."""
+
+    gateway: str
+    transaction_id: str
+    invoice: str
+    amount_minor: int
+    fee_minor: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Amounts as texts in taka."""
+        return {
+            "gateway": self.gateway,
+            "transaction_id": self.transaction_id,
+            "invoice": self.invoice,
+            "amount": to_text(self.amount_minor),
+            "fee": to_text(self.fee_minor),
+            "currency": CURRENCY,
+        }
+
+
+@runtime_checkable
+class PaysOut(Protocol):
+    """A gateway that pays out."""
+
+    def paid_out(self) -> Iterable[PaidOut]:
+        """Every payout that was made, oldest first; no transfer between a merchant's own accounts."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

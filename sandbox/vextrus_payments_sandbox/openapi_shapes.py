@@ -112,6 +112,16 @@ _BOOKED: Final = obj(
 )
 _LISTED: Final = obj({**_BOOKED["properties"], "created_at": MOMENT})
 _IN_BOOKS: Final = obj({**_BOOKED["properties"], "fee": AMOUNT, "alias": or_null(TEXT)})
+_PAID_OUT: Final = obj(
+    {
+        "gateway": TEXT,
+        "transaction_id": TEXT,
+        "invoice": TEXT,
+        "amount": AMOUNT,
+        "fee": AMOUNT,
+        "currency": _CURRENCY,
+    }
+)
 _MOVEMENT: Final = obj(
     {
         "seq": {"type": "integer", "minimum": 1},
@@ -250,6 +260,7 @@ _ANSWERS: Final[Mapping[str, Json]] = {
     "Books": obj(
         {
             "payments": list_of(_IN_BOOKS),
+            "payouts": list_of(_PAID_OUT),
             "wallets": list_of(obj({"wallet": TEXT, "balance": AMOUNT, "currency": _CURRENCY})),
             "problems": list_of(TEXT),
         }

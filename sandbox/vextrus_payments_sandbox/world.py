@@ -38,7 +38,7 @@ from vextrus_payments_sandbox.books import (
     hold_account,
     merchant_account,
 )
-from vextrus_payments_sandbox.listing import CURRENCY, SCAN_MAX, BookRow, Listed, Page, Register
+from vextrus_payments_sandbox.listing import CURRENCY, SCAN_MAX, BookRow, Listed, Page, PaysOut, Register
 from vextrus_payments_sandbox.notation import iso, to_paisa, to_text
 from vextrus_payments_sandbox.record import Record
 from vextrus_payments_sandbox.wallets import CUSTOMER, MAGIC_WALLET, WALLETS, Wallet
@@ -457,7 +457,13 @@ class World:
             {"wallet": wallet.number, "balance": to_text(balances[wallet.account]), "currency": CURRENCY}
             for wallet in self.wallets.values()
         ]
-        return {"payments": payments, "wallets": wallets, "problems": self.audit()}
+        payouts = [
+            payout.as_json()
+            for gateway in self.gateways.values()
+            if isinstance(gateway, PaysOut)
+            for payout in gateway.paid_out()
+        ]
+        return {"payments": payments, "payouts": payouts, "wallets": wallets, "problems": self.audit()}
 
     def audit(self) -> list[str]:
         """Where the books and the gateways' own beliefs part; an empty list means that they agree."""

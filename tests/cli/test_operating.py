@@ -15,6 +15,8 @@ import pytest
 
 from tests.cli.running import COMMAND, PATIENCE_S, Done, Gateway, Here, User
 from tests.cli.shop_app import ShopApp
+from vextrus_payments.money import Money
+from vextrus_payments.payouts import PayoutRequest
 
 _NUMBERS = count(1)
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for one process there")
@@ -554,6 +556,34 @@ def test_a_difference_is_an_exit_code_and_a_name(
     assert any("nobody knows yet" in line for line in row["look_at"])
     _run(here, shop, "reconcile", session.payment_id)
     assert _run(here, shop, "ledger", "balance").code == 0
+
+
+def test_what_was_paid_out_is_in_both_books_or_named(here: Here, shop: ShopApp, reference: str) -> None:
+    def asked(name: str) -> PayoutRequest:
+        return PayoutRequest(
+            operation_id=f"{reference}/{name}",
+            gateway="bkash",
+            amount=Money("20.50"),
+            receiver="01770618575",
+            reference="salary",
+        )
+
+    shop.did(lambda payments: payments.payout(asked("paid")))
+    equal = _run(here, shop, "ledger", "balance", "--json")
+    (row,) = equal.document["accounts"]
+    assert (equal.code, row["ledger"], row["gateway_holds"], row["difference"]) == (
+        0,
+        "-20.50",
+        "-20.50",
+        "0.00",
+    )
+    shop.sandbox.order("payout", "drop_after")
+    shop.did(lambda payments: payments.payout(asked("lost")))
+    differs = _run(here, shop, "ledger", "balance", "--json")
+    (row,) = differs.document["accounts"]
+    assert (differs.code, row["difference"]) == (1, "20.50")
+    (named,) = (line for line in row["look_at"] if "payout status" in line)
+    assert "unknown here, and the gateway sent 20.50 BDT" in named and f"{reference}/lost" in named
 
 
 def test_a_gateway_that_tells_nothing_is_no_difference(

@@ -17,6 +17,7 @@ from vextrus_payments_sandbox.bkash.rules import BkashRules
 from vextrus_payments_sandbox.bkash.tokens import GrantLog, Merchant, numbered
 from vextrus_payments_sandbox.exchange import Exchange
 from vextrus_payments_sandbox.fault_kinds import PAGE
+from vextrus_payments_sandbox.listing import PaidOut
 from vextrus_payments_sandbox.subscriptions import Notice
 from vextrus_payments_sandbox.world import (
     BookRow,
@@ -65,6 +66,10 @@ class BkashSandbox:
     def rows(self) -> Iterable[BookRow]:
         """Its payments for the books."""
         return self.rules.rows()
+
+    def paid_out(self) -> Iterable[PaidOut]:
+        """What merchants sent away."""
+        return self.rules.payouts.paid_out()
 
     def row(self, handle: str) -> BookRow | None:
         """The payment that a paymentID or a trxID names."""

@@ -5,7 +5,7 @@ he moves money between the two himself. Nothing here knows a repeated call: the 
 real gateway. Only a payoutID that was asked for before is good for one payout, and can be asked about.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
@@ -17,6 +17,7 @@ from vextrus_payments_sandbox.bkash.holdings import ALNUM, Holdings, till
 from vextrus_payments_sandbox.bkash.records import GATEWAY, Payout, Refusal
 from vextrus_payments_sandbox.bkash.tokens import Merchant
 from vextrus_payments_sandbox.books import BANK, TRANSFER
+from vextrus_payments_sandbox.listing import PaidOut
 from vextrus_payments_sandbox.world import Wallet, to_paisa
 
 FEES: Final = f"fees:{GATEWAY}"
@@ -104,6 +105,12 @@ class PayoutRules:
         """What a trxID belongs to; None for another's."""
         found = self.by_trx.get(trx_id)
         return found if found is not None and found.merchant == merchant else None
+
+    def paid_out(self) -> Iterator[PaidOut]:
+        """Every payout that was made, oldest first."""
+        for one in self.by_trx.values():
+            if one.trx_id is not None and one.kind != TRANSFER:
+                yield PaidOut(GATEWAY, one.trx_id, one.invoice, one.amount_minor, one.fee_minor)
 
     def was_paid(self, merchant: Merchant, invoice: str) -> bool:
         """Whether something was paid out under this invoice number before."""

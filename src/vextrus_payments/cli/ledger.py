@@ -21,7 +21,7 @@ from vextrus_payments.cli.target import sandbox_target
 from vextrus_payments.cli.waiting import Waiting
 from vextrus_payments.errors import PaymentsError
 from vextrus_payments.gateways.registry import DEFAULT_TENANT, Registry
-from vextrus_payments.ledger import DEFAULT_ACCOUNTS
+from vextrus_payments.ledger import DEFAULT_ACCOUNTS, AccountMap
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money, total
 from vextrus_payments.records import OperationKind, OperationState
@@ -107,12 +107,11 @@ class Asked:
 
 
 async def _of_place(place: Place, asked: Asked, busy: Waiting) -> list[dict[str, Any]]:
-    accounts = place.payments.setup.accounts if place.payments is not None else DEFAULT_ACCOUNTS
     rows = []
     async with AsyncExitStack() as stack:
         found = await clearing_accounts(
             place.store,
-            accounts,
+            _accounts(place),
             gateway=asked.gateway,
             mode=asked.mode,
             on_page=lambda read: busy.tell(f"Summing the entries: {read:,}"),
@@ -164,10 +163,23 @@ async def _held_by_sandbox(
         reference: amount
         for reference, amount in by_reference.items()
         if amount.currency == clearing.currency
-        and await place.store.find(tenant, gateway=clearing.gateway, gateway_reference=reference)
+        and (
+            await place.store.find(tenant, gateway=clearing.gateway, gateway_reference=reference)
+            or (_from_clearing(place, clearing) and await place.store.get_payout(tenant, reference))
+        )
     }
     held = total(ours.values(), clearing.currency)
     return Held(amount=held, pays_out=False, by_reference=ours), None
+
+
+def _from_clearing(place: Place, clearing: Clearing) -> bool:
+    """Whether payouts are booked against the clearing account: they are, unless the shop gave them one of their own."""
+    accounts, gateway, mode = _accounts(place), clearing.gateway, clearing.mode
+    return accounts.disbursement_of(gateway, mode) == accounts.clearing_of(gateway, mode)
+
+
+def _accounts(place: Place) -> AccountMap:
+    return place.payments.setup.accounts if place.payments is not None else DEFAULT_ACCOUNTS
 
 
 async def _gateway(place: Place, name: str, tenant: str, stack: AsyncExitStack) -> "PaymentGateway":
@@ -190,6 +202,12 @@ async def _look_at(place: Place, clearing: Clearing, held: Held, tenant: str) ->
     """What can explain a difference: payments of which both sides say something else, and what nobody knows yet."""
     found: list[str] = []
     for reference, theirs in (held.by_reference or {}).items():
+        payout = await place.store.get_payout(tenant, reference)
+        if payout is not None and payout.state is not OperationState.SUCCEEDED and len(found) < _NAMED:
+            found.append(
+                f"{payout.payout_id}: {payout.state.value} here, and the gateway sent {-theirs}; "
+                f"vextrus-pay payout status {payout.operation_id}"
+            )
         for facts in await place.store.find(tenant, gateway=clearing.gateway, gateway_reference=reference):
             ours = captured(facts) - refunded(facts)
             if ours != theirs and len(found) < _NAMED:

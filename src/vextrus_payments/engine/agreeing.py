@@ -161,9 +161,8 @@ class Agreeing:
             if agreement.state is not AgreementLife.CREATED:
                 return agreement  # an earlier page of it, whose answer got lost, was consented on
             if payer_completes(agreement):
-                await (
-                    context.guard()
-                )  # the payer's own click lets money move: what pages are out has to be known
+                # The payer's own click lets money move: what pages are out has to be known.
+                await context.guard()
             answer = await self._claim(agreement, request.operation_id, gateway)
             if isinstance(answer, NoClaim):
                 return answer.agreement
