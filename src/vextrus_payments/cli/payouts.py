@@ -106,7 +106,7 @@ def hints(payout: Payout) -> list[str]:
             continue
         when = "Before it was sent" if one.step.endswith("baseline") else "After it"
         named = [
-            f"{row[1]} {row[2] // 100}.{row[2] % 100:02}"
+            f"{row[1]} {Money.from_minor(row[2], payout.amount.currency)}"
             for row in accounts
             if isinstance(row, list) and len(row) == 3 and isinstance(row[2], int)
         ]
