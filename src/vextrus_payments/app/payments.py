@@ -92,7 +92,8 @@ class Payments(SingleTenantVerbs):
         tokens: where gateway tokens are kept; by default in the store.
         accounts: the names of the ledger's accounts.
         late_payment: what becomes of money that comes after a payment was closed. "keep": it is booked to unapplied
-            receipts and announced, for a person's decision; "refund": the reconciler gives it back, once.
+            receipts and announced, for a person's decision; "refund": the reconciler gives it back, once (at a
+            gateway that shows no refunds, no longer by itself once the store was restored from a backup).
         epoch: a mark outside the database, such as FileEpochMark("/other/volume/payments.epoch"), that tells a restored
             backup from the real thing. Without one a restored backup is not noticed.
         epoch_interval_s: how often the mark is renewed while money moves: what was lost since is what it cannot see.

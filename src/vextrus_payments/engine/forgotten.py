@@ -46,6 +46,17 @@ async def guard_refund(context: Context, capabilities: Capabilities) -> None:
         )
 
 
+async def may_be_made_already(context: Context, capabilities: Capabilities) -> bool:
+    """Whether a refund that the machine makes by a rule may have been made before the store was restored.
+
+    It would be under the same rule, and nothing here or there shows it: so none is made by a rule any more, and what it
+    was for waits for a person.
+    """
+    if context.epochs is None or not can_be_lost(capabilities):
+        return False
+    return await context.epochs.restored_lineage() is not None
+
+
 async def doubt_reserved(
     context: Context, facts: PaymentFacts, capabilities: Capabilities, *, restored: bool
 ) -> PaymentFacts:

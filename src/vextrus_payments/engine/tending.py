@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from vextrus_payments.capabilities import Capabilities, Completion, Feature
 from vextrus_payments.engine.context import Context
-from vextrus_payments.engine.forgotten import doubt_reserved
+from vextrus_payments.engine.forgotten import doubt_reserved, may_be_made_already
 from vextrus_payments.engine.looking import SETTLES_NOTHING, Looking, open_operations, watched
 from vextrus_payments.engine.refund_looking import RefundLooking
 from vextrus_payments.engine.refunding import Refunding
@@ -198,6 +198,8 @@ class Tending:
             return facts
         gateway = await context.gateway_of(facts)
         if not gateway.capabilities.can(Feature.REFUND):
+            return facts
+        if await may_be_made_already(context, gateway.capabilities):
             return facts
         for receipt in late:
             await self._refunding.late(facts, receipt, gateway)

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -31,7 +32,7 @@ class Machine:
         self.folder, self.little, self.clock = folder, Little(), FakeClock(NOW)
         self.payment_id = ""
 
-    def payments(self) -> Payments:
+    def payments(self, late_payment: Literal["keep", "refund"] = "keep") -> Payments:
         return Payments(
             store=f"sqlite:///{self.folder / 'shop.db'}",
             gateways={
@@ -46,6 +47,7 @@ class Machine:
             sleeper=FakeSleeper(self.clock),
             entropy=FakeEntropy(11),
             epoch=FileEpochMark(self.folder / "epoch"),
+            late_payment=late_payment,
         )
 
     async def paid(self) -> None:
@@ -120,3 +122,32 @@ async def test_what_the_backup_calls_reserved_is_carried_on_by_nobody(
             await payments.reconcile_due()
         assert isinstance(await payments.refund(machine.refund()), Unknown)
     assert machine.little.calls("refund") == 1
+
+
+async def test_late_money_that_was_given_back_is_not_given_back_again_by_itself(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    async with machine.payments("refund") as payments:
+        request = PaymentRequest(
+            operation_id="pay", gateway="sslcommerz", amount=Money("100"), merchant_reference="INV-1"
+        )
+        machine.payment_id = (await payments.initialize(request)).payment_id
+        for _ in range(4):
+            machine.clock.advance(86_400)
+            await payments.reconcile_due()
+    machine.back_up()
+    async with machine.payments("refund") as payments:
+        machine.little.pay()
+        await payments.reconcile_since(NOW)
+        await payments.reconcile_due()
+        assert machine.little.calls("refund") == 1
+    machine.restore()
+    async with machine.payments("refund") as payments:
+        machine.clock.advance(7200)
+        assert (await payments.reconcile_since(NOW)).accepted_restored
+        await payments.clear_payouts()
+        for _ in range(3):
+            machine.clock.advance(7200)
+            await payments.reconcile_due()
+        await payments.reconcile_since(NOW)
+        assert isinstance(await payments.status(machine.payment_id), Paid), "it is booked, and a person decides"
+        assert machine.little.calls("refund") == 1
