@@ -149,5 +149,7 @@ async def test_late_money_that_was_given_back_is_not_given_back_again_by_itself(
             machine.clock.advance(7200)
             await payments.reconcile_due()
         await payments.reconcile_since(NOW)
-        assert isinstance(await payments.status(machine.payment_id), Paid), "it is booked, and a person decides"
+        assert isinstance(await payments.status(machine.payment_id), Paid), (
+            "it is booked, and a person decides"
+        )
         assert machine.little.calls("refund") == 1
