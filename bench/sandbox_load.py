@@ -301,11 +301,12 @@ async def looks(server: "Process", payments: int) -> list[Look]:
         raise WireError(f"the wallets were answered with {seeded.status}")
     one = sold_by(await shops_of(client, server.info), "approved")
     errors: list[str] = []
-    load = asyncio.create_task(_without_end(one, errors))
+    enough = asyncio.Event()
+    load = asyncio.create_task(_until(enough, one, errors))
     busy = [(f"{title}, under load", path) for title, path in pages]
     found += await _looked(client, busy, payments)
-    load.cancel()
-    await asyncio.gather(load, return_exceptions=True)
+    enough.set()
+    await load  # what was begun is ended: a payment that fails late has failed, too
     client.close()
     if errors:
         raise WireError(f"{len(errors)} payments failed meanwhile, such as {errors[0]}")
@@ -325,10 +326,10 @@ async def _looked(client: Client, pages: Sequence[tuple[str, str]], payments: in
     return [Look(title, path, payments, *_percentiles(took[path])) for title, path in pages]
 
 
-async def _without_end(one: Callable[[int], Awaitable[None]], errors: list[str]) -> None:
-    """Payments at a steady pace, until it is cancelled."""
+async def _until(enough: asyncio.Event, one: Callable[[int], Awaitable[None]], errors: list[str]) -> None:
+    """Payments at a steady pace, second by second, until it is enough."""
     first = 500_000  # no number that a phase has used
-    while True:
+    while not enough.is_set():
         _, failed, _ = await paced(_UNDER_LOAD_PER_S, _UNDER_LOAD_PER_S, first, one)
         errors += failed
         first += _UNDER_LOAD_PER_S
