@@ -116,6 +116,9 @@ def _facts(one: Capabilities) -> dict[str, str]:
         else "as many as the amount allows",
         "order ids": _order_ids(one),
         "looks at an open operation after": _pauses(one.polling.open_s) + ", and so on",
+        "a page that was paid": "may be paid once more, and is looked at again at its end"
+        if one.pays_again
+        else "is over",
         "looks at an open page after": _pauses(one.polling.session_s) or "never: that is bad manners here",
     }
     return facts | {words: _can(one, feature) for feature, words in FEATURES.items()}

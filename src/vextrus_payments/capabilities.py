@@ -127,6 +127,9 @@ class Capabilities:
     features: frozenset[Feature]
     max_refunds: int | None = None
     polling: Polling = Polling()
+    pays_again: bool = False
+    """Whether a page that was paid can be paid once more (its payer tries again while a first try is under way): then
+    it is looked at a last time when its session is over."""
 
     def can(self, feature: Feature) -> bool:
         """True when the optional verb is there."""

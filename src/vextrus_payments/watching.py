@@ -54,6 +54,12 @@ def earlier_pages(facts: PaymentFacts, now: datetime) -> tuple[Submission, ...]:
     )
 
 
+def is_paid_page(facts: PaymentFacts, submission: Submission) -> bool:
+    """Whether this is the page on which the payment was paid: it is asked about once more, at its end."""
+    payment = facts.payment
+    return payment.state is PaymentState.PAID and submission.submission_no == payment.submission_no
+
+
 def _ends(submission: Submission) -> datetime:
     return submission.expires_at or submission.created_at + _DAY
 

@@ -160,6 +160,7 @@ class Looking:
             again_s=first_look_s(capabilities)
             if capabilities.completion is Completion.PAYER_COMPLETES
             else None,
+            pays_again=capabilities.pays_again,
             fence=fence,
         )
 

@@ -32,6 +32,7 @@ from vextrus_payments.watching import (
     SUBSCRIPTION_AGAIN,
     SUBSCRIPTION_FIRST,
     SUBSCRIPTION_LAST,
+    is_paid_page,
     watch_payout_after,
 )
 
@@ -205,7 +206,7 @@ def _open_things(
         yield _Open(Action.LOOK, since, now + _HOLD, "the payer's money is held, neither taken nor let go")
     for submission in facts.submissions:
         if submission.state is SubmissionState.SUPERSEDED and submission.gateway_reference is not None:
-            yield from _superseded(submission, capabilities, now, tries)
+            yield from _superseded(facts, submission, capabilities, now, tries)
     if Flag.LATE in payment.flags and payment.state is PaymentState.PAID:
         yield _Open(Action.LATE_POLICY, now, None, "money came after the payment had been closed")
 
@@ -268,20 +269,24 @@ def _session(facts: PaymentFacts, capabilities: Capabilities, now: datetime, tri
 
 
 def _superseded(
-    submission: Submission, capabilities: Capabilities, now: datetime, tries: int
+    facts: PaymentFacts, submission: Submission, capabilities: Capabilities, now: datetime, tries: int
 ) -> Iterator[_Open]:
-    """An older session of the payment, which the payer may still have open in a tab."""
+    """An older session of the payment, which the payer may still have open in a tab; or the paid one, where it can be
+    paid once more."""
     polling = capabilities.polling
     ends = submission.expires_at or submission.created_at + capabilities.session_life
     last = ends + timedelta(seconds=polling.end_margin_s)
-    why = f"submission {submission.submission_no} was replaced and could still be paid"
+    paid = is_paid_page(facts, submission)
+    why = (
+        f"submission {submission.submission_no} was {'paid' if paid else 'replaced'} and could still be paid"
+    )
     if now >= last:
         # Whoever leased it comes for this last look: after it, nothing of the session can change any more.
         yield _Open(Action.LOOK, last, None, why)
         return
     again = last
     due = last
-    if polling.session_s and capabilities.completion is Completion.PAYER_COMPLETES:
+    if polling.session_s and capabilities.completion is Completion.PAYER_COMPLETES and not paid:
         due = min(submission.created_at + timedelta(seconds=polling.session_s[0]), last)
         again = min(now + _wait(polling.session_s, tries), last)
     yield _Open(Action.LOOK, due, again, why)

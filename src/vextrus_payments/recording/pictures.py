@@ -42,7 +42,7 @@ from vextrus_payments.states import (
     payment_receipts,
     refund_receipts,
 )
-from vextrus_payments.watching import earlier_pages
+from vextrus_payments.watching import earlier_pages, is_paid_page
 
 
 def plan_snapshot(
@@ -71,7 +71,7 @@ def plan_snapshot(
         _over(draft, seen, execute)
     for other in others:
         paid_again(draft, _judged(facts, seen, other), before)
-    if seen.again_s is not None and earlier_pages(draft.facts, now):
+    if seen.again_s is not None and any(not is_paid_page(facts, page) for page in earlier_pages(facts, now)):
         # Money on one page is no reason to look away from another that its payer may still complete.
         draft.look_by(now + timedelta(seconds=seen.again_s))
     return draft.plan()
@@ -144,6 +144,10 @@ def _paid(
     no_longer_voidable(draft)
     if receipt is not None:
         announce_receipt(draft, before, receipt)
+        if seen.pays_again:
+            # Its payer may pay there once more, and that news may get lost: it stays watched to its end.
+            submission = draft.facts.submission_numbered(seen.submission_no)
+            draft.submission(replace(submission, state=SubmissionState.SUPERSEDED))
 
 
 def _book(

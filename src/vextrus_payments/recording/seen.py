@@ -21,6 +21,8 @@ class Seen:
     again_s: int | None = None
     """Where the payer's own click moves the money: how soon to look again at a page that was called over. None: what
     is over is over."""
+    pays_again: bool = False
+    """Where a page that was paid can be paid once more: see Capabilities."""
     restored: bool = False
     """It was asked over records that come from a backup."""
     fence: int | None = None

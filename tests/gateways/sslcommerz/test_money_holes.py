@@ -213,3 +213,45 @@ async def test_one_paid_try_that_is_listed_twice_is_one(shop: Shop) -> None:
     shop.little.attempts.append(shop.little.pay())
     assert isinstance(await shop.payments.status(session.payment_id), Paid)
     assert await shop.flags(session) == frozenset()
+
+
+# --- a page that was paid ---------------------------------------------------------------------------------------------
+
+
+async def test_a_second_payment_of_a_paid_page_is_found_when_its_notification_got_lost(shop: Shop) -> None:
+    session = await shop.open()
+    shop.little.pay()
+    assert isinstance(await shop.payments.status(session.payment_id), Paid)
+    asked = len(shop.little.asked)
+    shop.little.pay()  # in another tab; its notification never comes
+    for _ in range(20):
+        shop.clock.advance(3600)
+        await shop.payments.reconcile_due()
+    assert len(shop.little.asked) == asked, "no question before the page is over"
+    for _ in range(6):
+        shop.clock.advance(3600)
+        await shop.payments.reconcile_due()
+    facts = await facts_of(shop, session)
+    assert [r.transaction_id for r in facts.receipts] == ["bank1", "bank2"]
+    assert Flag.DUPLICATE in facts.receipts[1].flags
+    asked = len(shop.little.asked)
+    for _ in range(10):
+        shop.clock.advance(86_400)
+        await shop.payments.reconcile_due()
+    assert len(shop.little.asked) == asked, "one last look, and no more"
+
+
+async def test_the_last_look_at_a_paid_page_outlives_what_is_recorded_meanwhile(shop: Shop) -> None:
+    session = await paid(shop)
+    assert isinstance(await shop.payments.refund(part(session, 1, "40.00")), Pending)
+    shop.little.refunds["ref1"]["status"] = "refunded"
+    shop.clock.advance(60)
+    assert isinstance(await shop.payments.refund_status("r1"), Refunded)
+    shop.little.pay()
+    for _ in range(26):
+        shop.clock.advance(3600)
+        await shop.payments.reconcile_due()
+    ids = [
+        r.transaction_id for r in (await facts_of(shop, session)).receipts if r.kind is ReceiptKind.PAYMENT
+    ]
+    assert ids == ["bank1", "bank2"]

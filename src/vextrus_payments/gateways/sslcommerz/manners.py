@@ -57,4 +57,5 @@ CAPABILITIES: Final = Capabilities(
     features=frozenset({Feature.REFUND, Feature.PARTIAL_REFUND}),
     max_refunds=None,
     polling=POLLING,
+    pays_again=True,
 )
