@@ -29,6 +29,45 @@ from vextrus_payments.webhooks.inbox_limits import InboxLimits
 LEASE_S = 1
 
 
+#: So many kept rows are left waiting while the doors take more: a batch is leased only when there are more than these.
+BEHIND = 400
+
+
+class BehindStore:
+    """A store whose inbox is always behind its doors, as under a load greater than the machine: whenever it dies, there
+    are rows that wait and rows in hand, however fast the machine is."""
+
+    def __init__(self, inner: PaymentStore) -> None:
+        self._inner = inner
+        self._waiting = 0
+        self._enough = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def open(self) -> None:
+        """Count what a dead process left, too."""
+        await self._inner.open()
+        self._waiting = (await self._inner.inbox_backlog()).waiting
+
+    async def accept_events(self, events: Any) -> tuple[bool, ...]:
+        """Keep them, and count what is new."""
+        kept = await self._inner.accept_events(events)
+        self._waiting += sum(kept)
+        if self._waiting > BEHIND:
+            self._enough.set()
+        return kept
+
+    async def lease_events(self, *, limit: int, lease_s: int) -> Any:
+        """Once enough wait."""
+        if self._waiting <= BEHIND:
+            self._enough.clear()
+            await self._enough.wait()
+        leased: Any = await self._inner.lease_events(limit=min(limit, BEHIND), lease_s=lease_s)
+        self._waiting -= len(leased)
+        return leased
+
+
 class EarlyStore:
     """A planted bug: it says that news is kept before it is."""
 
@@ -59,6 +98,8 @@ def made(job: dict[str, Any]) -> Payments:
         told.write(f"{event.id} {event.kind.value} {event.metadata.get('inbox_event_id')}\n")
 
     store: Any = open_store(job["store"])
+    if job.get("behind"):
+        store = BehindStore(store)
     return Payments(
         store=EarlyStore(store) if job.get("plant") == "early" else store,
         on_event=listen,
