@@ -85,7 +85,7 @@ async def test_no_secret_is_left_behind_whatever_goes_wrong(
             shop.server.app.state.faults.clear()
             shop.clock.advance(4000)
         await shop.payments.deliver()
-        store = shop.payments._store
+        store = shop.payments.store
         with closing(sqlite3.connect(tmp_path / "shop.db")) as database:
             tokens = [
                 row[0] for row in database.execute("SELECT document FROM tokens WHERE document IS NOT NULL")

@@ -217,7 +217,7 @@ async def test_several_processes_make_one_payout(tmp_path: Path) -> None:
                 shop.server,
                 f"sqlite:///{tmp_path / 'shop.db'}",
                 shop.clock,
-                gateways={"bkash": shop.payments._registry._configs["bkash"]},
+                gateways={"bkash": shop.payments._parts.registry._configs["bkash"]},
                 seed=20 + number,
             )
             for number in range(3)
@@ -378,7 +378,7 @@ def news(payout: Payout, transaction_id: str, amount: str = "250.50", **changes:
 
 
 async def told(shop: PayingShop, event: GatewayEvent, mode: Mode = Mode.SANDBOX) -> Verdict:
-    applied = await shop.payments._engine.apply_event("default", "bkash", mode, event)
+    applied = await shop.payments._open_engine().apply_event("default", "bkash", mode, event)
     return applied.verdict
 
 

@@ -122,8 +122,8 @@ async def test_a_restore_under_a_running_process(tmp_path: Path) -> None:
     async with shop_open(tmp_path, clock, epoch=mark) as shop:
         first = await shop.approved("INV-1")
         second = await shop.approved("INV-2", amount="70")
-        mine = shop.payments._epochs
-        store = shop.payments._store
+        mine = shop.payments._parts.epochs
+        store = shop.payments.store
         before = await store.get_mark("epoch")
         clock.advance(61)
         assert isinstance(await shop.payments.execute(first.payment_id), Paid)
@@ -220,12 +220,12 @@ async def test_it_is_rolled_after_money_moved_and_not_else(tmp_path: Path) -> No
         session = await shop.approved("INV-1")
         opened = mark.text
         clock.advance(1000)
-        await shop.payments._epochs.roll_quietly()
+        await shop.payments._parts.epochs.roll_quietly()
         assert mark.text == opened, "nothing moved"
         await shop.payments.execute(session.payment_id)
         executed = mark.text
         assert executed != opened
-        await shop.payments._epochs.roll_quietly()
+        await shop.payments._parts.epochs.roll_quietly()
         assert mark.text != executed, "what was executed is behind the mark, too"
 
 

@@ -200,7 +200,7 @@ async def test_two_tabs_of_which_one_was_read_before_the_other_paid_wait_for_not
         before = await shop.payments.store.get("default", session.payment_id)
         assert before is not None
         await back(shop, session)
-        late = asyncio.ensure_future(shop.payments._engine._returning.execute(before, None))
+        late = asyncio.ensure_future(shop.payments._open_engine()._returning.execute(before, None))
         await asyncio.wait({late}, timeout=PATIENCE_S)
         assert not sleeper.asleep and isinstance(late.result(), Paid)
 

@@ -118,7 +118,7 @@ class Club:
 
     async def told(self, delivery: Delivery, *, door: str = NAME, patient: bool = True) -> Verdict:
         """One message, through the gateway's own reader and the engine."""
-        engine = self.payments._engine
+        engine = self.payments._open_engine()
         gateway = await engine.context.gateway("default", door)
         read = await gateway.handle_webhook(delivery)
         assert isinstance(read, Events)

@@ -259,7 +259,7 @@ async def test_health_tells_of_the_workers_of_this_process() -> None:
             "inbox": True,
         }
         assert told(health) == []
-        payments._crew._tasks["outbox"].cancel()
+        payments._parts.crew._tasks["outbox"].cancel()
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         for _ in range(10):

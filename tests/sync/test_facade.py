@@ -499,7 +499,7 @@ def test_closing_while_another_thread_opens_leaves_it_closed(
     with pytest.raises(ConfigurationError) as caught:
         payments.get("pay_1")
     assert caught.value.code == "not_open"
-    assert not payments._here.payments._opened
+    assert not payments._here.payments._opening.is_open
 
 
 def test_closing_beside_callers_answers_all_of_them(sandbox: Sandbox, tmp_path: Path) -> None:

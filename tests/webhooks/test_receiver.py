@@ -173,7 +173,7 @@ async def test_a_sender_who_takes_too_long_to_be_proven_is_to_come_again(
     monkeypatch.setattr(NewsGateway, "handle_webhook", hang)
     from vextrus_payments.webhooks.receiver import ReceiverLimits
 
-    monkeypatch.setattr(town.payments._receiver, "_limits", ReceiverLimits(decide_s=0.01))
+    monkeypatch.setattr(town.payments._parts.receiver, "_limits", ReceiverLimits(decide_s=0.01))
     assert (await town.deliver(NEWS)).status == 503
 
 

@@ -175,7 +175,7 @@ async def test_it_stops_at_once_where_nothing_is_in_hand_and_finishes_what_is(to
         async def apply_event(self, *args: Any, **named: Any) -> Applied:
             begun.set()
             await go_on.wait()
-            return await Engine.apply_event(town.payments._engine, *args, **named)
+            return await Engine.apply_event(town.payments._open_engine(), *args, **named)
 
     await paid_and_told(town)
     worker = InboxWorker(ports(town, Slow()), InboxLimits(poll_s=0.01))
@@ -238,10 +238,10 @@ def ports(town: Town, engine: Any = None) -> InboxPorts:
     payments = town.payments
     return InboxPorts(
         store=payments.store,
-        engine=engine or payments._engine,
-        clock=payments._clock,
-        entropy=payments._entropy,
-        observer=payments._observer,
+        engine=engine or payments._open_engine(),
+        clock=payments._given.clock,
+        entropy=payments._given.entropy,
+        observer=payments._given.observer,
         on_commit=lambda: None,
     )
 
@@ -327,7 +327,7 @@ async def test_news_of_one_gateway_never_takes_every_place() -> None:
                 begun.append(tenant)
                 if tenant == "a":
                     await go_on.wait()
-                return await Engine.apply_event(town.payments._engine, tenant, *args, **named)
+                return await Engine.apply_event(town.payments._open_engine(), tenant, *args, **named)
 
         worker = InboxWorker(ports(town, Slow()), limits)
         running = asyncio.create_task(worker.run())
@@ -425,7 +425,7 @@ async def test_a_gateway_whose_work_hangs_leaves_places_to_the_others() -> None:
                 begun[tenant] += 1
                 if tenant == "a":
                     await asyncio.Event().wait()
-                return await Engine.apply_event(town.payments._engine, tenant, *args, **named)
+                return await Engine.apply_event(town.payments._open_engine(), tenant, *args, **named)
 
         town.payments.store.lease_events = counted  # type: ignore[method-assign]
         worker = InboxWorker(replace(ports(town, Hangs()), clock=SystemClock()), limits)
@@ -458,7 +458,7 @@ async def test_a_full_lane_is_refilled_as_its_rows_end_and_not_looked_through_ea
     class Slow:
         async def apply_event(self, *args: Any, **named: Any) -> Applied:
             await asyncio.sleep(0.002)
-            return await Engine.apply_event(town.payments._engine, *args, **named)
+            return await Engine.apply_event(town.payments._open_engine(), *args, **named)
 
     town.payments.store.lease_events = counted  # type: ignore[method-assign]
     worker = InboxWorker(ports(town, Slow()), limits)
