@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError
 from vextrus_payments.errors import ConfigurationError, CredentialsMissingError, InvalidRequestError
 from vextrus_payments.mode import Mode
 from vextrus_payments.payment import check_url
-from vextrus_payments.secret import Secret
+from vextrus_payments.secret import MASK, Secret
 
 #: Larger than any credential, PEM keys included.
 MAX_FILE_BYTES: Final = 65_536
@@ -27,6 +27,7 @@ _REQUIRED: Final = "required"
 #: The code of the error where an environment says nothing about a gateway, rather than too little.
 NOT_CONFIGURED: Final = "not_configured"
 _PROXY_SCHEMES: Final = frozenset({"http", "https"})
+_CONCEALED_MIN: Final = 6
 
 
 class EnvRow(NamedTuple):
@@ -89,6 +90,21 @@ class GatewayConfig(BaseModel):
         # Raised out here: a ValidationError keeps the input, and must not hang on to ours as __context__.
         if problems:
             raise _configuration_error(type(self).__name__, problems)
+
+    def concealer(self) -> Callable[[str], str]:
+        """What masks every secret of this configuration in a text: a gateway may repeat what it was sent, and under
+        any name. Secrets of less than six characters are left alone, for they are part of innocent words."""
+        found = (getattr(self, name) for name in type(self).model_fields)
+        texts = tuple(one.reveal() for one in found if isinstance(one, Secret))
+        hidden = tuple(text for text in texts if len(text) >= _CONCEALED_MIN)
+
+        def conceal(text: str) -> str:
+            for each in hidden:
+                if each in text:
+                    text = text.replace(each, MASK)
+            return text
+
+        return conceal
 
     # --- hooks for adapters ---------------------------------------------------------------------------------
 

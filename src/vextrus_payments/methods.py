@@ -11,6 +11,8 @@ RAW_MAX: Final = 100
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_]{0,39}", re.ASCII)
 #: As many digits as an account or a card has, however they are set apart.
 _NUMBER: Final = re.compile(r"\d(?:[ .-]?\d){7,}")
+#: More digits than the name of a means has.
+_DIGITS: Final = re.compile(r"[0-9]{5}", re.ASCII)
 _UNNAMED: Final = "unknown"
 
 
@@ -40,7 +42,7 @@ class PaymentMethod:
     """The gateway's own text, at most 100 characters, in which no account or card number is left."""
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
+        if not _NAME.fullmatch(self.name) or _DIGITS.search(self.name):
             object.__setattr__(self, "name", _UNNAMED)
         plain = "".join(character if character.isprintable() else " " for character in self.raw)
         object.__setattr__(self, "raw", _NUMBER.sub("...", plain).strip()[:RAW_MAX])

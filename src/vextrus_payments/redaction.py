@@ -53,6 +53,15 @@ SAFE_FIELDS: Final = frozenset(
     totalpages currentpage
     """.split()
 )
+#: Those of them that are ids: shown as they are, for they are long and opaque by nature. In what the others hold, be it
+#: a status, a time or by what somebody paid, a gateway may repeat anything that was typed into it.
+REFERENCE_FIELDS: Final = frozenset(
+    """
+    paymentid trxid originaltrxid refundtrxid merchantinvoicenumber merchantinvoice sku orderid organizationshortcode
+    tranid transid valid banktranid refundrefid refundtransid invoiceid invoicerefer subscriptionid
+    subscriptionrequestid serviceid reversetrxid
+    """.split()
+)
 #: Those of them whose values are sentences.
 SENTENCE_FIELDS: Final = frozenset(
     "statusmessage errormessage errormessageen errormessagebn message msg status".split()
@@ -72,11 +81,25 @@ _OPAQUE_NAME: Final = re.compile(r"(?=[^0-9]*[0-9])[A-Za-z0-9+/_=-]{25,}")
 _WALLET: Final = re.compile(
     r"(?<![0-9০-৯])(?:\+?(?:88|৮৮)[ -]?)?[0০][ -]?[1১][3-9৩-৯](?:[ -]?[0-9০-৯]){8}(?![0-9০-৯])"
 )
+#: A run of digits long enough for a card's number, however they are set apart; which of its groups are one, the check
+#: digit says.
+_MANY_DIGITS: Final = re.compile(r"[0-9০-৯](?:[ ._/*-]{0,2}[0-9০-৯]){12,}")
+_DIGITS: Final = re.compile(r"[0-9০-৯]+")
+#: By the first digits: Visa, American Express, Diners, Mastercard, UnionPay and other debit cards (Nexus).
+_CARD: Final = re.compile(
+    r"4[0-9]{12}(?:[0-9]{3}){0,2}|3[47][0-9]{13}|3[0689][0-9]{12}|[25][0-9]{15}|6[0-9]{15,18}", re.ASCII
+)
+_CARD_MAX: Final = 19
 _USER_INFO: Final = re.compile(r"://[^\s/@]*@")
 _CREDENTIALS_NAME: Final = (
     r"(?i)(?<![\w.-])"
     r"((?:[\w.-]*(?:authorization|bearer|passw(?:or)?d|passphrase|secret|credential|token|api[_-]?key|app[_-]?key"
-    r"|signature)s?|(?:[\w.-]*[_.-])?(?:basic|pin|otp)))(?![A-Za-z0-9])"
+    r"|signature)s?|(?:[\w.-]*[_.-])?(?:basic|pin|otp|cv[vc]2?|(?:verification|security)[ _-]code)))(?![A-Za-z0-9])"
+)
+#: "482913 is your OTP", "use 482913 as the PIN": the value before its name.
+_CODE_FIRST: Final = re.compile(
+    r"(?i)(?<![0-9A-Za-z])[0-9০-৯]{3,8}(?=[,:]?\s+(?:is|as|for)\s+(?:[a-z]{1,15}\s+){0,3}"
+    r"(?:otp|pin|cv[vc]2?|password|passcode|(?:verification|security)\s+code)(?![A-Za-z0-9]))"
 )
 _BETWEEN: Final = r"\\*[\"']?\s*(?:=|:|%3[AD])\s*|\s+(?:(?:is|was)\s+)?"
 _VALUE: Final = r"((?:(?:bearer|basic|digest)\s+)?(?:\"[^\"]*\"|'[^']*'|[^\s,;&}]+))"
@@ -96,9 +119,17 @@ _MORE_THAN_A_WORD: Final = re.compile(r"[\s=:%@]")
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 _NO_NAME: Final = "?"
 #: Without one of these no word of _CREDENTIAL is in an ASCII text; looking for them is quicker.
-_A_CREDENTIAL_S_WORD: Final = re.compile("auth|bearer|basic|pass|secret|cred|token|key|pin|otp|sign")
-#: A short word without blank, colon, equals sign or dot: no pattern above can match in it, but for a wallet number.
+_A_CREDENTIAL_S_WORD: Final = re.compile(
+    "auth|bearer|basic|pass|secret|cred|token|key|pin|otp|sign|cv[vc]|code"
+)
+#: A short word without blank, colon, equals sign or dot: no pattern above can match in it, but for a wallet's or a
+#: card's number.
 _NOTHING_TO_MASK: Final = re.compile(r"[A-Za-z0-9_/+-]{0,24}")
+#: A status, an amount or a time as gateways write them: nothing to search for.
+_PLAIN_VALUE: Final = re.compile(
+    r"[A-Za-z_]{0,24}|[+-]?[0-9]{1,10}(?:\.[0-9]{1,6})?"
+    r"|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.:][0-9]{3})?(?: ?GMT)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?"
+)
 
 
 def redact_sentence(text: str, limit: int = LINE_MAX) -> str:
@@ -115,10 +146,13 @@ def redact_text(text: str, limit: int = LINE_MAX) -> str:
 
 
 def _redacted(text: str, limit: int, credential: re.Pattern[str]) -> str:
-    if len(text) <= limit and _NOTHING_TO_MASK.fullmatch(text) and not _WALLET.search(text):
+    short = len(text) <= limit and _NOTHING_TO_MASK.fullmatch(text)
+    if short and not _WALLET.search(text) and not _MANY_DIGITS.search(text):
         return text
     masked = text[: min(4 * limit, _MAX_SEARCHED)]
+    masked = _MANY_DIGITS.sub(_without_cards, masked)
     if not masked.isascii() or _A_CREDENTIAL_S_WORD.search(masked.lower()):
+        masked = _CODE_FIRST.sub(MASK, masked)
         masked = credential.sub(lambda m: f"{m[1]}{m[2]}{MASK}", masked)
     if "@" in masked:
         masked = _USER_INFO.sub(f"://{MASK}@", masked)
@@ -126,6 +160,37 @@ def _redacted(text: str, limit: int, credential: re.Pattern[str]) -> str:
     masked = _OPAQUE.sub(MASK, masked)
     masked = _WALLET.sub(lambda m: mask_account(m[0]) or "", masked)
     return one_line(masked, limit)
+
+
+def _without_cards(found: re.Match[str]) -> str:
+    """The run of digits, each card's number in it shown by its ends alone.
+
+    A number begins and ends where a group of digits does: `4111 1111 1111 1111`, also with `12/26 111` behind it.
+    """
+    text, kept, shown = found[0], 0, []
+    groups = list(_DIGITS.finditer(text))
+    for first, begin in enumerate(groups):
+        if begin.start() < kept:
+            continue
+        digits = ""
+        for end in groups[first:]:
+            digits += end[0]
+            if len(digits) > _CARD_MAX:
+                break
+            if is_card_number(digits):
+                shown += [text[kept : begin.start()], mask_account(digits) or ""]
+                kept = end.end()
+                break
+    return "".join(shown) + text[kept:]
+
+
+def is_card_number(digits: str) -> bool:
+    """True for digits, with nothing between them, that are a card's number by their start, length and check digit."""
+    western = "".join(str(int(digit)) for digit in digits)
+    if not _CARD.fullmatch(western):
+        return False
+    doubled = (int(digit) * 2 for digit in western[-2::-2])
+    return (sum(int(digit) for digit in western[::-2]) + sum(n - 9 * (n > 9) for n in doubled)) % 10 == 0
 
 
 def redact_url(url: str) -> str:
@@ -190,12 +255,15 @@ class _Rule(Enum):
     MASK = 3
     SEARCH = 4
     """A sentence of somebody else: always searched."""
+    SEARCH_ODD = 5
+    """A word of a list, an amount or a time, as a rule: what looks otherwise is searched."""
 
 
 #: Named once: looking a member up in its class takes longer than the comparison itself.
 _SHOW: Final = _Rule.SHOW
 _SHOW_ENDS: Final = _Rule.SHOW_ENDS
 _SEARCH_IT: Final = _Rule.SEARCH
+_SEARCH_ODD: Final = _Rule.SEARCH_ODD
 _MASK_IT: Final = _Rule.MASK
 
 
@@ -226,7 +294,9 @@ def _rule_of(key: str) -> _Rule:
         return _SHOW_ENDS
     if folded in SENTENCE_FIELDS:
         return _SEARCH_IT
-    return _SHOW if folded in SAFE_FIELDS else _MASK_IT
+    if folded in REFERENCE_FIELDS:
+        return _SHOW
+    return _SEARCH_ODD if folded in SAFE_FIELDS else _MASK_IT
 
 
 # A peer may send keys of any length and number: only short ones are remembered, and not too many.
@@ -259,6 +329,8 @@ def _by_rule(rule: _Rule, text: str) -> str:
         return MASK
     if rule is _SHOW_ENDS:
         return one_line(mask_account(text) or "")
+    if rule is _SEARCH_ODD:
+        return text if _PLAIN_VALUE.fullmatch(text) else redact_text(text)
     # References are long and opaque by nature; sentences of others may hold anything, even where they are one word.
     if rule is _SEARCH_IT or len(text) > _MAX_NAME or _MORE_THAN_A_WORD.search(text):
         return redact_text(text)

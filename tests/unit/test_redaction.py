@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vextrus_payments.printable import one_line
 from vextrus_payments.redaction import (
-    one_line,
     redact_headers,
     redact_json_body,
     redact_mapping,
@@ -151,6 +151,83 @@ def test_a_longer_number_is_no_wallet() -> None:
     assert redact_text("at 1701770618575000 ns") == "at 1701770618575000 ns"
 
 
+# --- what payers type into a page -----------------------------------------------------------------------------
+
+CARDS = ["4111111111111111", "5111111111111118", "2223000048400011", "371111111111114", "6054991234567891"]
+#: How a number of sixteen digits, or fewer, is set apart by whoever writes it.
+WRITTEN = [
+    "{c}", "Card {c} declined", "card={c}", "({c})", "VISA{c}", "{s} ", "{s} 12/26 111", "no. 7 {s}", "{d}, wrong",
+    "x{p}x", "{c}/01770618575", "1250.00 {c}", "{s}\n",
+]  # fmt: skip
+
+
+def set_apart(number: str, by: str) -> str:
+    return by.join(number[at : at + 4] for at in range(0, len(number), 4))
+
+
+@pytest.mark.parametrize("number", CARDS)
+@pytest.mark.parametrize("text", WRITTEN)
+def test_a_cards_number_shows_only_its_ends(number: str, text: str) -> None:
+    written = text.format(
+        c=number, s=set_apart(number, " "), d=set_apart(number, "-"), p=set_apart(number, ".")
+    )
+    for shown in (redact_text(written), redact_sentence(written)):
+        digits = "".join(letter for letter in shown if letter.isdigit())
+        assert number not in digits and f"{number[:3]}****{number[-4:]}" in shown
+
+
+def test_a_cards_number_in_bangla_digits_is_one() -> None:
+    assert "৪১১১" not in redact_text("কার্ড ৪১১১১১১১১১১১১১১১ বাতিল")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4111111111111112",  # its check digit does not fit
+        "at 1701770618575000 ns",
+        "20261123101500",
+        "order 1234567890123456",
+        "2026-11-23 10:15:00.000000",
+    ],
+)
+def test_what_only_looks_like_a_cards_number_stays(text: str) -> None:
+    assert redact_text(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{s} is your OTP",
+        "{s} is your Nagad verification code",
+        "Use {s} as the PIN",
+        "Your OTP is {s}.",
+        "OTP:{s}",
+        "CVV {s}",
+        "cvv2={s}",
+        "CVC: {s}",
+        "security code: {s}",
+        "verification code {s}",
+    ],
+)
+def test_a_code_that_was_typed_is_masked(text: str) -> None:
+    for shown in (redact_text(text.format(s="482913")), redact_sentence(text.format(s="482913"))):
+        assert "482913" not in shown and MASK in shown
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "2062 is the status code",
+        "Invalid verification code",
+        "The security code is wrong.",
+        "Error code 503",
+        "CVV mismatch",
+    ],
+)
+def test_a_sentence_may_speak_of_codes(sentence: str) -> None:
+    assert redact_sentence(sentence) == sentence
+
+
 # --- one event, one line --------------------------------------------------------------------------------------
 
 HOSTILE = [
@@ -202,7 +279,25 @@ def test_a_text_is_cut_to_its_limit() -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["a", "a-", "token ", "secret", "pin", "x.y.", "01 ", "\\", "password ", "Bearer", "://", '"']
+    "piece",
+    [
+        "4",
+        "41 ",
+        "4111 1111 1111 1111 ",
+        "1 is as ",
+        "a",
+        "a-",
+        "token ",
+        "secret",
+        "pin",
+        "x.y.",
+        "01 ",
+        "\\",
+        "password ",
+        "Bearer",
+        "://",
+        '"',
+    ],
 )
 def test_no_text_takes_long(piece: str) -> None:
     """A pattern that backtracks without end would turn a gateway's sentence into an outage."""
@@ -338,6 +433,11 @@ def test_a_name_that_no_field_has_is_a_question_mark(name: str) -> None:
         ("transactionStatus", "password=hunter2pw"),
         ("transactionStatus", "password:hunter2pw"),
         ("intent", "password%3Dhunter2pw"),
+        ("cardType", "4111111111111111"),
+        ("card_brand", "4111-1111-1111-1111"),
+        ("riskTitle", "01770618575"),
+        ("tran_date", "482913 is your OTP"),
+        ("store_amount", "A1b2" * 10),
         ("merchantInvoice", "https://user:hunter2pw@gateway.example"),
         ("merchantInvoice", "password\thunter2pw"),
     ],

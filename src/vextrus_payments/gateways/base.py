@@ -125,6 +125,7 @@ class PaymentGateway(ABC):
             retry=retry or RetryPolicy(),
             breaker=breaker or Breaker(self._clock),
             observer=self._observer,
+            conceal=config.concealer(),
         )
 
     # --- what it is -----------------------------------------------------------------------------------------

@@ -137,7 +137,12 @@ class Driver:
         retry: RetryPolicy,
         breaker: Breaker,
         observer: Observer,
+        conceal: Callable[[str], str] = str,
     ) -> None:
+        """Args (the others as PaymentGateway):
+
+        conceal: masks our own secrets in a text, before anybody is told of it.
+        """
         self._hooks = hooks
         self._gateway = gateway
         self._tenant = tenant
@@ -148,6 +153,7 @@ class Driver:
         self._entropy = entropy
         self._retry = retry
         self._breaker = breaker
+        self._conceal = conceal
         self._observer: NullObserver | GuardedObserver
         if isinstance(observer, NullObserver | GuardedObserver):
             self._observer = observer
@@ -186,6 +192,10 @@ class Driver:
             return await self._steps(call, trail, context, on_checkpoint)
         except PaymentsError as error:
             told = trail.honest(error)
+            told.context = {
+                name: self._conceal(value) if isinstance(value, str) else value
+                for name, value in told.context.items()
+            }
             told.about(
                 gateway=self._gateway,
                 tenant=self._tenant,
@@ -375,7 +385,7 @@ class Driver:
         failure: BaseException | None,
     ) -> None:
         try:
-            exchange = exchange_of(send, at, elapsed_s, response, failure)
+            exchange = exchange_of(send, at, elapsed_s, response, failure, self._conceal)
             if heard:
                 self._observer.exchange(
                     tenant=self._tenant, gateway=self._gateway, exchange=exchange, context=context

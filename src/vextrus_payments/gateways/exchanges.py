@@ -1,6 +1,7 @@
 """The payment log's line: one request and what came of it, redacted as it is made."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 from urllib.parse import parse_qsl
@@ -22,12 +23,14 @@ def exchange_of(
     elapsed_s: float,
     response: WireResponse | None,
     failure: BaseException | None,
+    conceal: Callable[[str], str] = str,
 ) -> Exchange:
     """The line of one try: bodies, forms and queries by allow-list, no headers, and no query in the address.
 
     Args:
         response: the answer, if one came; else
         failure: what came in its place.
+        conceal: masks our own secrets, in whatever field the gateway repeats them.
     """
     if response is not None:
         sent = "yes"
@@ -48,11 +51,15 @@ def exchange_of(
         url=redact_url(send.request.url),
         sent=sent,
         status=None if response is None else response.status,
-        request=_asked(send.request),
-        answer={} if response is None else redact_json_body(response.body),
+        request=_concealed(_asked(send.request), conceal),
+        answer={} if response is None else _concealed(redact_json_body(response.body), conceal),
         error=error,
         elapsed_ms=round(elapsed_s * 1000),
     )
+
+
+def _concealed(fields: dict[str, str], conceal: Callable[[str], str]) -> dict[str, str]:
+    return {name: conceal(value) for name, value in fields.items()}
 
 
 def _asked(request: WireRequest) -> dict[str, str]:

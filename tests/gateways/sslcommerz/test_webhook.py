@@ -152,9 +152,19 @@ async def test_by_what_the_payer_paid(card_type: str, card_brand: str, kind: Met
 
 
 async def test_a_number_in_the_place_of_a_channel_is_no_method() -> None:
-    for odd in ("4111111111111111", "VISA-4111111111111111", ""):
+    for odd in (
+        "4111111111111111",
+        "4111 1111 1111 1111",
+        "4111.1111.1111.1111-Visa",
+        "PIN: 4821",
+        "CVV 123",
+        "",
+    ):
         event = await news(sign(notified(card_type=odd, card_brand="")))
         assert event.snapshot is not None and event.snapshot.method is None
+    known = await news(sign(notified(card_type="VISA-4111111111111111", card_brand="")))
+    assert known.snapshot is not None and known.snapshot.method is not None
+    assert (known.snapshot.method.name, known.snapshot.method.raw) == ("visa", "")
 
 
 # --- the browser ------------------------------------------------------------------------------------------------------

@@ -75,6 +75,7 @@ class PayoutDesk:
             retry=retry or RetryPolicy(),
             breaker=Breaker(clock),
             observer=observer,
+            conceal=own.concealer(),
         )
         self._keeper = TokenKeeper(
             own,

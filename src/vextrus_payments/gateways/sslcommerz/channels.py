@@ -11,6 +11,8 @@ from typing import Final
 
 from vextrus_payments.gateways.bodies import shown_word
 from vextrus_payments.methods import MethodKind, PaymentMethod
+from vextrus_payments.printable import one_line
+from vextrus_payments.secret import MASK
 
 _CARD, _WALLET, _BANK = MethodKind.CARD, MethodKind.WALLET, MethodKind.INTERNET_BANKING
 
@@ -60,26 +62,34 @@ _FAMILIES: Final[Mapping[str, MethodKind]] = MappingProxyType(
     }
 )
 _PUNCTUATION: Final = re.compile(r"[^A-Z0-9]+", re.ASCII)
-#: A run of digits may be a card's number, whatever field it stands in.
-_NUMBER: Final = re.compile(r"[0-9]{5,}", re.ASCII)
+#: So many digits may be a card's number, a wallet's or a code that was typed, however they are set apart.
+_DIGITS_MAX: Final = 4
 _NAME_MAX: Final = 40
+_RAW_MAX: Final = 60
 
 
 def method_of(card_type: str | None, card_brand: str | None) -> PaymentMethod | None:
     """The method; None where neither field says anything.
 
     The family wins over the code's own kind where both are known and differ (a bank's wallet and its internet banking
-    go under one code); a code that nobody knows keeps its own word in lower case.
+    go under one code); a code that nobody knows keeps its own word in lower case. Of a text that holds what may have
+    been typed into a page, a number or a password, only what is known by name is kept.
     """
-    raw = (card_type or card_brand or "").strip()
-    if not raw or _NUMBER.search(raw):
-        return None
+    raw = (card_type or card_brand or "").strip()[:_RAW_MAX]
+    odd = _is_odd(raw)
     code = _folded((card_type or "").partition("-")[0])
     family = _FAMILIES.get(_folded(card_brand or ""))
     known = KNOWN.get(code) or KNOWN.get(_folded(card_brand or ""))
+    if not raw or (odd and not known):
+        return None
     name = known[1] if known else (code or _folded(card_brand or "")).lower()[:_NAME_MAX]
     kind = family or (known[0] if known else (MethodKind.OTHER if name else MethodKind.UNKNOWN))
-    return PaymentMethod(kind=kind, name=name or "unknown", raw=shown_word(raw))
+    return PaymentMethod(kind=kind, name=name or "unknown", raw="" if odd else shown_word(raw))
+
+
+def _is_odd(raw: str) -> bool:
+    """Whether it holds what no channel is called by."""
+    return sum(c.isdigit() for c in raw) > _DIGITS_MAX or MASK in raw or shown_word(raw) != one_line(raw)
 
 
 def _folded(text: str) -> str:

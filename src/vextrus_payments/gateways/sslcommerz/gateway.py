@@ -20,7 +20,7 @@ from vextrus_payments.gateways.sslcommerz.params import SslcommerzInvoice
 from vextrus_payments.gateways.sslcommerz.returns import parse_return
 from vextrus_payments.gateways.sslcommerz.signature import read_post, verify
 from vextrus_payments.gateways.sslcommerz.steps import Api, new_reference
-from vextrus_payments.gateways.sslcommerz.webhook import event_of
+from vextrus_payments.gateways.sslcommerz.webhook import event_of, kept_of
 from vextrus_payments.ids import Entropy, Ids
 from vextrus_payments.meanings import ErrorClass, ErrorMeaning
 from vextrus_payments.observe import Observer
@@ -268,7 +268,8 @@ class SslcommerzGateway(PaymentGateway):
 
         Raises: as PaymentGateway.
         """
-        return Events((event_of(self._signed(delivery)),))
+        event = event_of(self._signed(delivery), self._api.unsaid)
+        return Events((event,), kept_body=kept_of(read_post(delivery.body), self._api.unsaid))
 
     def validate_webhook_signature(self, delivery: Delivery) -> None:
         """Check both signatures of a notification, and what they cover; see signature.py.

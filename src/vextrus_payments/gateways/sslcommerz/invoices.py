@@ -8,7 +8,6 @@ for as any payment is: by its tran_id, and validated.
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from vextrus_payments.gateways.bodies import shown_word
 from vextrus_payments.gateways.sslcommerz import models as m
 from vextrus_payments.gateways.sslcommerz import protocol
 from vextrus_payments.gateways.sslcommerz.envelope import (
@@ -91,8 +90,8 @@ def create(api: Api, fields: dict[str, str], amount: Money, reference: str) -> W
         pay_url=answer.pay_url or None,
         qr_image_url=_page_or_none(api, answer.qr_image_url) or _page_or_none(api, answer.qr_image_pay_url),
         bangla_qr_code=answer.bangla_qr_code or None,
-        email_status=shown_word(answer.email_sending_status),
-        sms_status=shown_word(answer.sms_sending_status),
+        email_status=api.word(answer.email_sending_status),
+        sms_status=api.word(answer.sms_sending_status),
     )
 
 
@@ -117,7 +116,7 @@ def look_up(api: Api, invoice: Invoice, now: datetime) -> WireCall[PaymentSnapsh
     known = PaymentSnapshot(
         state=SnapshotState.CANCELLED if status is m.Status.CANCELLED else SnapshotState.INITIATED,
         gateway_reference=invoice.gateway_reference,
-        raw_state=shown_word(answer.payment_status),
+        raw_state=api.word(answer.payment_status),
         gateway_order_id=invoice.gateway_order_id,
     )
     if status is m.Status.PENDING:

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from vextrus_payments.gateways.bodies import shown_word
 from vextrus_payments.gateways.sslcommerz import models as m
 from vextrus_payments.gateways.sslcommerz.channels import method_of
 from vextrus_payments.gateways.sslcommerz.steps import Api, account_of, is_id, money_of, status_of, time_of
@@ -72,9 +71,9 @@ def picture_without_money(
     snapshot = PaymentSnapshot(
         state=SnapshotState.INITIATED if row is None else _state_of(row, over_before),
         gateway_reference=call.gateway_reference if row is None else row.value_d or call.gateway_reference,
-        raw_state="" if row is None else shown_word(row.status),
+        raw_state="" if row is None else api.word(row.status),
         gateway_order_id=call.gateway_order_id if row is None else row.tran_id or None,
-        method=None if row is None else method_of(row.card_type, row.card_brand),
+        method=None if row is None else method_of(api.unsaid(row.card_type), api.unsaid(row.card_brand)),
         occurred_at=None if row is None else time_of(row.tran_date),
     )
     return judge_snapshot(
@@ -137,7 +136,7 @@ def _judged(api: Api, call: StatusCall | ExecuteCall, one: Pictured) -> PaymentS
             payer_account=account_of(answer.card_no),
             occurred_at=time_of(answer.tran_date),
             fee=_fee_of(answer, call.amount),
-            method=method_of(answer.card_type, answer.card_brand),
+            method=method_of(api.unsaid(answer.card_type), api.unsaid(answer.card_brand)),
             on_hold=is_risky(answer.risk_level),
             mismatches=_other_store(api, answer) | _other_currency(answer, call.amount),
         ),
@@ -150,7 +149,7 @@ def _judged(api: Api, call: StatusCall | ExecuteCall, one: Pictured) -> PaymentS
 
 def _to_review(api: Api, call: StatusCall | ExecuteCall, row: m.Transaction) -> PaymentSnapshot:
     """A paid attempt on the query's word alone: never booked."""
-    told = _judged(api, call, Pictured(row, shown_word(row.status)))
+    told = _judged(api, call, Pictured(row, api.word(row.status)))
     return replace(
         told,
         state=SnapshotState.REVIEW,

@@ -30,7 +30,6 @@ from vextrus_payments.errors import (
     OutcomeUnknownError,
     PaymentsError,
 )
-from vextrus_payments.gateways.bodies import shown_word
 from vextrus_payments.gateways.sslcommerz import models as m
 from vextrus_payments.gateways.sslcommerz.config import SslcommerzConfig
 from vextrus_payments.gateways.sslcommerz.envelope import (
@@ -247,7 +246,7 @@ def _validated(
             proven |= {answer.bank_tran_id, row.bank_tran_id}
         if _is_anothers(answer, call) and row.value_d != call.gateway_reference:
             continue  # only now it says whose it is
-        found.append(Pictured(answer, shown_word(answer.status)))
+        found.append(Pictured(answer, api.word(answer.status)))
     if not found:
         return picture_without_money(api, call, (), None)
     # A second payment that has no val_id of its own, or is not validated yet, must not be overlooked.

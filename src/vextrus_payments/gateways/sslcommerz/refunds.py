@@ -14,7 +14,6 @@ import hashlib
 from typing import Final
 
 from vextrus_payments.errors import Effect, OutcomeUnknownError
-from vextrus_payments.gateways.bodies import shown_word
 from vextrus_payments.gateways.sslcommerz import models as m
 from vextrus_payments.gateways.sslcommerz.envelope import REFUND, REFUND_QUERY, Unreadable, error_of
 from vextrus_payments.gateways.sslcommerz.steps import Api, Failed, ask, is_id, time_of
@@ -77,7 +76,7 @@ def refund_payment(api: Api, call: RefundCall) -> WireCall[RefundSnapshot]:
         transaction_id=refund,
         original_transaction_id=call.transaction_id,
         amount=call.amount,
-        raw_state=shown_word(answer.status),
+        raw_state=api.word(answer.status),
     )
 
 
@@ -100,7 +99,7 @@ def look_up_refund(api: Api, call: RefundCall, refund_ref_id: str) -> WireCall[R
         transaction_id=refund_ref_id,
         original_transaction_id=call.transaction_id,
         amount=call.amount,
-        raw_state=shown_word(answer.status),
+        raw_state=api.word(answer.status),
         occurred_at=time_of(answer.refunded_on),
     )
 

@@ -9,13 +9,14 @@ from typing import Final, TypeVar
 from urllib.parse import quote, quote_plus, urlencode
 
 from vextrus_payments.errors import AmountError, GatewayError, PaymentsError
+from vextrus_payments.gateways.bodies import shown_word
 from vextrus_payments.gateways.sslcommerz import models as m
 from vextrus_payments.gateways.sslcommerz.envelope import Accepted, Call, error_of, read
 from vextrus_payments.gateways.sslcommerz.forms import SessionForm, encode_form
 from vextrus_payments.ids import Entropy
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
-from vextrus_payments.secret import Secret
+from vextrus_payments.secret import MASK, Secret
 from vextrus_payments.wire import Send, WireCall, WireRequest, WireResponse
 
 A = TypeVar("A", bound=m.Answer)
@@ -57,6 +58,16 @@ class Api:
         """The password in every form in which it travels."""
         text = self.password.reveal()
         return (quote_plus(text), quote(text, safe=""), quote(text), text)
+
+    def unsaid(self, text: str | None) -> str | None:
+        """A text of SSLCommerz's without the password that it may repeat."""
+        for each in self.hidden() if text else ():
+            text = text.replace(each, MASK) if text else text
+        return text
+
+    def word(self, text: str | None) -> str:
+        """A word of SSLCommerz's as it may be shown and kept: as `shown_word`, and without the password."""
+        return shown_word(self.unsaid(text))
 
 
 @dataclass(frozen=True, slots=True)

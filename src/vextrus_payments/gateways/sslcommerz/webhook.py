@@ -7,8 +7,9 @@ nothing.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
+from urllib.parse import urlencode
 
 from vextrus_payments.events import GatewayEvent, payment_news_key
 from vextrus_payments.gateways.bodies import shown_word
@@ -23,6 +24,7 @@ from vextrus_payments.gateways.sslcommerz.steps import (
     status_of,
     time_of,
 )
+from vextrus_payments.redaction import redact_sentence
 from vextrus_payments.snapshots import PaymentSnapshot, SnapshotState
 
 _STATES: Final = {
@@ -33,9 +35,47 @@ _STATES: Final = {
     m.Status.EXPIRED: SnapshotState.EXPIRED,
     m.Status.UNATTEMPTED: SnapshotState.EXPIRED,
 }
+#: What is an id, a digest, a list of names or the shop's own text: kept as it was posted.
+_KEPT: Final = frozenset(
+    {
+        *(
+            "tran_id",
+            "val_id",
+            "bank_tran_id",
+            "store_id",
+            "tran_date",
+            "value_a",
+            "value_b",
+            "value_c",
+            "value_d",
+        ),
+        *(m.VERIFY_KEY, m.VERIFY_SIGN, m.VERIFY_SIGN_SHA2),
+    }
+)
+_VALUE_MAX: Final = 1_024
+
+#: Takes our own password out of a text.
+Unsaid = Callable[[str | None], str | None]
 
 
-def event_of(signed: Mapping[str, str]) -> GatewayEvent:
+def _as_said(text: str | None) -> str | None:
+    return text
+
+
+def kept_of(fields: Mapping[str, str], unsaid: Unsaid = _as_said) -> bytes | None:
+    """What may be kept of a post in whose texts SSLCommerz repeats what nobody may keep: a whole card number, a
+    password, a code that was typed. None: all of it.
+
+    Such a post cannot be verified again where the text is a signed one; what it says is in the event.
+    """
+    shown = {
+        name: value if name in _KEPT else redact_sentence(unsaid(value) or "", _VALUE_MAX)
+        for name, value in fields.items()
+    }
+    return None if shown == fields else urlencode(shown, encoding="utf-8").encode("ascii")
+
+
+def event_of(signed: Mapping[str, str], unsaid: Unsaid = _as_said) -> GatewayEvent:
     """The normalized event out of the signed fields of a notification.
 
     It names its payment by our reference alone (protocol.py): a tran_id may be another session's, too, on the same
@@ -61,7 +101,7 @@ def event_of(signed: Mapping[str, str]) -> GatewayEvent:
         transaction_id=bank if is_paid and is_id(bank) else None,
         payer_account=account_of(signed.get("card_no")),
         occurred_at=time_of(signed.get("tran_date")),
-        method=method_of(signed.get("card_type"), signed.get("card_brand")),
+        method=method_of(unsaid(signed.get("card_type")), unsaid(signed.get("card_brand"))),
         on_hold=is_paid and is_risky(signed.get("risk_level")),
     )
     return GatewayEvent(
