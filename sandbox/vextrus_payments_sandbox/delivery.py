@@ -51,8 +51,9 @@ _HEX: Final = "0123456789abcdef"
 _TOKEN_LENGTH: Final = 256
 
 
-class Carrier(Protocol):
-    """Delivers a gateway's announcements that are no messages of SNS (``sslcommerz/ipn.py``)."""
+class Direct(Protocol):
+    """Delivers a gateway's news that are no messages of SNS, to one endpoint of his own, without asking it first
+    (``direct_posting.py``). He stops, waits and begins again with the courier."""
 
     def resume(self) -> None:
         """The server listens: send what an earlier start could not deliver."""
@@ -69,10 +70,6 @@ class Carrier(Protocol):
     async def close(self) -> None:
         """Stop every delivery."""
         ...
-
-
-class Direct(Protocol):
-    """Who delivers a gateway's news to one endpoint of his own, without asking it first."""
 
     async def subscribe(self, url: object) -> dict[str, Any]:
         """Tell this address from now on; raises :class:`SandboxError`."""
@@ -116,10 +113,8 @@ class Courier:
         self._client: httpx.AsyncClient | None = None
         self.subscriptions: dict[str, Subscription] = {}
         """Who is told, by gateway."""
-        self.carriers: list[Carrier] = []
-        """Those who deliver what is no message of SNS: they stop, wait and begin again with the courier."""
         self.direct: dict[str, Direct] = {}
-        """By gateway, those of them whose endpoint is set as that of a message of SNS is."""
+        """By gateway, those who deliver what is no message of SNS."""
         self._fresh: list[Notice] = []
         self._held: list[Parcel] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -276,7 +271,7 @@ class Courier:
                 del self.undelivered[name]
                 continue
             self._start(Parcel(subscription, self._envelope(subscription, notice, None), notice))
-        for carrier in self.carriers:
+        for carrier in self.direct.values():
             carrier.resume()
 
     def _dispatch(self, subscription: Subscription, notice: Notice, fault: Fault | None) -> Parcel | None:
@@ -437,14 +432,14 @@ class Courier:
         """Wait until nothing is on its way; what is held back stays so. For tests."""
         while self._tasks:
             await asyncio.gather(*self._tasks)
-        for carrier in self.carriers:
+        for carrier in self.direct.values():
             await carrier.drain()
 
     def reset(self) -> None:
         """Forget what is on its way and what was tried; the endpoint stays subscribed."""
         self._stop()
         self.undelivered.clear()
-        for carrier in self.carriers:
+        for carrier in self.direct.values():
             carrier.reset()
 
     def _stop(self) -> None:
@@ -459,7 +454,7 @@ class Courier:
         tasks = list(self._tasks)
         self._stop()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for carrier in self.carriers:
+        for carrier in self.direct.values():
             await carrier.close()
         if self._client is not None:
             client, self._client = self._client, None
