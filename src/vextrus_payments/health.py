@@ -106,6 +106,8 @@ class Health:
     """None where the store did not answer."""
     inbox: InboxHealth | None = None
     """None where the store did not answer."""
+    payouts_in_review: int = 0
+    """Payouts and transfers of which the gateway tells otherwise than the books: each waits for a person."""
     restored: str | None = None
     """Why the store counts as a restored backup, over which nothing that moves money is sent."""
     forwarder: str | None = None
@@ -164,6 +166,15 @@ class Health:
                     what=f"Of {count} operations nobody can tell how they ended, of one for "
                     f"{round(self.unknown.oldest_s or 0)} s.",
                     next_step="Does a worker run, and does the gateway answer? vextrus-pay doctor names the oldest.",
+                )
+            )
+        if self.payouts_in_review:
+            found.append(
+                Trouble(
+                    code="payout_review",
+                    what=f"Of {self.payouts_in_review} payouts the gateway tells otherwise than they are booked.",
+                    next_step="Compare with its statement (vextrus-pay payout list --unsettled), then say what you found "
+                    "(vextrus-pay payout resolve).",
                 )
             )
         if self.inbox is not None and (self.inbox.oldest_s or 0) >= self.overdue_s:
@@ -238,6 +249,7 @@ class Health:
                 "parked": self.inbox.parked,
                 "oldest_s": None if self.inbox.oldest_s is None else round(self.inbox.oldest_s, 3),
             },
+            "payouts_in_review": self.payouts_in_review,
             "restored": self.restored,
             "workers": {
                 worker.name: {"alive": worker.alive, "deaths": worker.deaths} for worker in self.workers

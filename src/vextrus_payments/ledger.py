@@ -169,13 +169,14 @@ def payout_entries(
 ) -> tuple[LedgerEntry, ...]:
     """The balanced entries of what a payout or a transfer moved, or that take back what an operator had booked of one.
 
-    Money that left at another amount than asked stands against suspense, until a person has decided. A transfer books
+    Money that left at another amount than asked stands against suspense, until a person has decided. A correction is
+    booked as what it stands in the place of. A transfer books
     nothing where both of the gateway's accounts have one name in the books, as they have by default: its event tells of
     it.
     """
     gateway, mode, amount = receipt.gateway, receipt.mode, receipt.amount
     collection, disbursement = accounts.clearing_of(gateway, mode), accounts.disbursement_of(gateway, mode)
-    booked = receipt.reverses or receipt.kind
+    booked = receipt.reverses or receipt.corrects or receipt.kind
     if booked is ReceiptKind.TRANSFER:
         kind, debit, credit, paid_from = EntryKind.TRANSFER_MADE, disbursement, collection, collection
     elif booked is ReceiptKind.TRANSFER_BACK:
@@ -189,7 +190,8 @@ def payout_entries(
     entries = [] if debit == credit else [_entry(receipt, whose, kind, debit, credit, amount)]
     if receipt.fee is not None and receipt.fee.is_positive:
         fees = accounts.fees.format(gateway=gateway, mode=mode.value)
-        entries.append(_entry(receipt, whose, EntryKind.PAYMENT_FEE, fees, paid_from, receipt.fee))
+        debit, credit = (fees, paid_from) if receipt.reverses is None else (paid_from, fees)
+        entries.append(_entry(receipt, whose, EntryKind.PAYMENT_FEE, debit, credit, receipt.fee))
     return tuple(entries)
 
 

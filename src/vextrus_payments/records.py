@@ -99,6 +99,8 @@ class ReceiptKind(StrEnum):
     """Between the merchant's own accounts at the gateway: out of the collection account, into the disbursement one."""
     TRANSFER_BACK = "transfer_back"
     """The other way."""
+    CORRECTION = "correction"
+    """A payout or transfer booked anew, after a person found that the books had not got it as it was."""
 
 
 class ReceiptKey(NamedTuple):
@@ -119,7 +121,8 @@ class ResolutionVerdict(StrEnum):
     NOT_MADE = "not_made"
     """Nothing moved, and nothing can move any more."""
     CLEARED = "cleared"
-    """A quarantined payment has been looked into: it may be worked with again."""
+    """A quarantined payment has been looked into: it may be worked with again. Of a payout under review: the books
+    have it right as they stand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,6 +286,8 @@ class Receipt:
     reverses: ReceiptKind | None = None
     """Of a reversal: the kind of the receipt (of this very transaction id) that it takes back, because it was booked on
     an operator's word and the gateway's contradicts that. None: the gateway itself reversed a payment."""
+    corrects: ReceiptKind | None = None
+    """Of a correction: the kind of the receipt (of this very transaction id) in whose place it stands."""
     method: PaymentMethod | None = None
     """By what the payer paid, where the gateway says so."""
 
@@ -376,6 +381,15 @@ class Agreement:
         found = self._asked_for().get("merchant_reference")
         return found if isinstance(found, str) else self.agreement_key
 
+    @property
+    def beside(self) -> str | None:
+        """The key of the agreement whose payer consented a second time, on another page of it; None: it is none such.
+
+        Both hold, and under both the gateway collects; each is ended by its own key, and both by the first one's.
+        """
+        found = self._asked_for().get("beside")
+        return found if isinstance(found, str) else None
+
     def _asked_for(self) -> Mapping[str, JsonValue]:
         kept = (e.data for o in self.operations for e in o.evidence if e.step == AGREEMENT_TERMS)
         return next(kept, {})
@@ -383,6 +397,11 @@ class Agreement:
     def operation(self, operation_id: str) -> Operation | None:
         """The operation of that id, if the agreement has it."""
         return next((o for o in self.operations if o.operation_id == operation_id), None)
+
+
+#: Evidence of a payout that the gateway tells otherwise of it than the books have it, and that a person has answered.
+PAYOUT_CONTRADICTED: Final = "payout.contradicted"
+PAYOUT_REVIEWED: Final = "payout.reviewed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -427,8 +446,28 @@ class Payout:
     @property
     def standing(self) -> tuple[Receipt, ...]:
         """The receipts that were not taken back. More than one: money left more than once, for a person to look at."""
-        back = {r.transaction_id for r in self.receipts if r.kind is ReceiptKind.REVERSAL}
-        return tuple(r for r in self.receipts if r.transaction_id not in back)
+        back = {(r.reverses, r.transaction_id) for r in self.receipts if r.kind is ReceiptKind.REVERSAL}
+        return tuple(
+            r
+            for r in self.receipts
+            if r.kind is not ReceiptKind.REVERSAL and (r.kind, r.transaction_id) not in back
+        )
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether the gateway told otherwise of it than it is booked, and no person has answered since."""
+        told = [e.step for e in self.operation.evidence if e.step in (PAYOUT_CONTRADICTED, PAYOUT_REVIEWED)]
+        return bool(told) and told[-1] == PAYOUT_CONTRADICTED
+
+    @property
+    def in_review(self) -> bool:
+        """Whether a person has to look: it is contradicted, or money moved otherwise than asked and nobody has said a
+        word of that."""
+        return self.contradicted or any(r.mismatched and not self._is_reviewed(r) for r in self.standing)
+
+    def _is_reviewed(self, receipt: Receipt) -> bool:
+        answers = (e.data.get("transactions") for e in self.operation.evidence if e.step == PAYOUT_REVIEWED)
+        return any(isinstance(ids, list) and receipt.transaction_id in ids for ids in answers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ import pytest
 from tests.settlement.books import balances, entry_ids
 from tests.settlement.shop import NOON, Desk, receipt, recorded
 from vextrus_payments.mode import Mode
+from vextrus_payments.money import Money
 from vextrus_payments.records import ReceiptKind
 from vextrus_payments.settlement import Break, BreakKind, Days, StatementFormat, Tolerances
 from vextrus_payments.settlement.formats import GENERIC
@@ -320,3 +321,25 @@ async def test_what_an_operator_was_wrong_about_is_neither_settled_nor_missed(de
     assert [one[0] for one in desk.breaks] == [BreakKind.MISSING_HERE]
     assert (report.booked, report.already) == (0, 1)
     assert (await balances(desk.store))[CLEARING] == 0
+
+
+async def test_a_corrected_payout_is_settled_as_what_it_is_now(desk: Desk) -> None:
+    """The statement knows one transaction; of the three receipts of it the correction is what stands."""
+    paid = receipt(kind=ReceiptKind.PAYOUT, fee="2.00")
+    back = replace(paid, kind=ReceiptKind.REVERSAL, reverses=ReceiptKind.PAYOUT, occurred_at=None)
+    correction = replace(
+        paid, kind=ReceiptKind.CORRECTION, corrects=ReceiptKind.PAYOUT, amount=Money("110.00")
+    )
+    await recorded(desk.store, paid, back, correction)
+    month = Days(date(2026, 1, 1), date(2026, 1, 31))
+    await desk.settle(desk.statement(), covers=month)
+    assert [one[:2] for one in desk.breaks] == [(BreakKind.MISSING_THERE, "transaction_id")]
+    assert "110.00" in str(desk.breaks[0])
+    report = await desk.settle(desk.statement("AB12,payout,100.00,2.00,2026-01-21"), covers=month)
+    assert [one[:2] for one in desk.breaks] == [(BreakKind.AMOUNT, "amount")] and report.booked == 0
+    right = desk.statement("AB12,payout,110.00,2.00,2026-01-21")
+    report = await desk.settle(right, covers=month)
+    assert report.agrees and (report.booked, desk.breaks) == (1, [])
+    assert (await balances(desk.store))[CLEARING] == 0
+    report = await desk.settle(right, covers=month)
+    assert (report.booked, report.already) == (0, 1)

@@ -6,10 +6,14 @@ from typing import Final
 from vextrus_payments.app.wiring import Given, Parts
 from vextrus_payments.errors import PaymentsError
 from vextrus_payments.health import Health, InboxHealth, OpenHealth, QueueHealth
-from vextrus_payments.records import OperationKind, OperationState
+from vextrus_payments.paging import Page
+from vextrus_payments.records import OperationKind, OperationState, Payout
 from vextrus_payments.store import PaymentStore
 
 _HEALTH_S: Final = 3.0
+#: How many payouts are read, page by page: a measure is asked for often, and does not read a whole table.
+_PAGE: Final = 200
+_PAGES: Final = 10
 
 
 async def measured(given: Given, parts: Parts, *, opened: bool) -> Health:
@@ -18,12 +22,15 @@ async def measured(given: Given, parts: Parts, *, opened: bool) -> Health:
     queues: tuple[QueueHealth, ...] = ()
     unknown: OpenHealth | None = None
     inbox: InboxHealth | None = None
+    in_review = 0
     restored: str | None = None
     if opened:
         try:
             async with asyncio.timeout(_HEALTH_S):
                 queues = await parts.outbox.health()
-                unknown = await _unknown(given.store)
+                payouts = await _payouts_out(given.store)
+                unknown = await _unknown(given.store, payouts)
+                in_review = sum(payout.in_review for payout in payouts.rows)
                 inbox = await _inbox(given.store)
                 restored = (await parts.epochs.state()).restored
         except TimeoutError:
@@ -42,6 +49,7 @@ async def measured(given: Given, parts: Parts, *, opened: bool) -> Health:
         overdue_s=parts.outbox.overdue_s,
         unknown=unknown,
         inbox=inbox,
+        payouts_in_review=in_review,
         restored=restored,
         forwarder=given.guard.forwarder,
     )
@@ -54,12 +62,25 @@ async def _inbox(store: PaymentStore) -> InboxHealth:
     return InboxHealth(waiting=backlog.waiting, parked=backlog.parked, oldest_s=age_s)
 
 
-async def _unknown(store: PaymentStore) -> OpenHealth:
+async def _payouts_out(store: PaymentStore) -> Page[Payout]:
+    """The payouts that wait for the gateway or for a person; those that wait for their caller may be many, and must not
+    hide one of them. A cursor: there are more than were read."""
+    found: list[Payout] = []
+    cursor = None
+    for _ in range(_PAGES):
+        page = await store.list_payouts(None, unsettled=True, cursor=cursor, limit=_PAGE)
+        found += [one for one in page.rows if one.state is not OperationState.RESERVED]
+        cursor = page.cursor
+        if cursor is None:
+            break
+    return Page(tuple(found), cursor)
+
+
+async def _unknown(store: PaymentStore, paid_out: Page[Payout]) -> OpenHealth:
     """What nobody knows the end of. What only opened a session is left out: nothing moves by it."""
     states = (OperationState.UNKNOWN, OperationState.PENDING)
     page = await store.list_operations(None, states=states, limit=100)
     rows = [o for o in page.rows if o.kind is not OperationKind.INITIALIZE]
-    paid_out = await store.list_payouts(None, unsettled=True, limit=100)
     rows += [payout.operation for payout in paid_out.rows if payout.state in states]
     oldest = min((o.updated_at for o in rows), default=None)
     age_s = None if oldest is None else max(0.0, (store.now() - oldest).total_seconds())

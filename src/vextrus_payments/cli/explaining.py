@@ -51,6 +51,7 @@ _EVENTS: Final[Mapping[EventKind, str]] = {
     EventKind.AGREEMENT_ACTIVE: "The agreement became active",
     EventKind.AGREEMENT_ENDED: "The agreement ended",
     EventKind.AGREEMENT_CLOSED: "The subscription was never given",
+    EventKind.AGREEMENT_DUPLICATE: "The payer consented a second time, on another page of it",
     EventKind.COLLECTION_FAILED: "The gateway collected nothing",
 }
 _VERBS: Final[Mapping[OperationKind, str]] = {
@@ -70,6 +71,7 @@ _CAME: Final[Mapping[ReceiptKind, str]] = {
     ReceiptKind.PAYOUT: "was paid out",
     ReceiptKind.TRANSFER: "was moved to the disbursement account",
     ReceiptKind.TRANSFER_BACK: "was moved back to the collection account",
+    ReceiptKind.CORRECTION: "was booked anew, as a person found it",
 }
 #: At one and the same moment: what was intended, what was sent, what came of it, what was booked, what was said.
 _RANK: Final = {

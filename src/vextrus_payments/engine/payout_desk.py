@@ -15,9 +15,11 @@ from vextrus_payments.errors import (
 from vextrus_payments.gateways.base import PaymentGateway
 from vextrus_payments.payouts import PayoutCall
 from vextrus_payments.plans import Committed, PayoutPlan, ReceiptElsewhere
-from vextrus_payments.records import Payout
+from vextrus_payments.records import Payout, ReceiptKey
 
 Planner = Callable[[Payout], PayoutPlan | None]
+#: The freshest payout, and the other one that a receipt of its plan is booked to -> what to write instead.
+DisputePlanner = Callable[[Payout, Payout], PayoutPlan | None]
 
 #: A commit goes stale only when another one got through.
 MAX_ROUNDS: Final = 200
@@ -63,8 +65,13 @@ class PayoutDesk:
             )
         return found
 
-    async def record(self, tenant: str, payout_id: str, planner: Planner) -> Payout:
+    async def record(
+        self, tenant: str, payout_id: str, planner: Planner, *, elsewhere: DisputePlanner | None = None
+    ) -> Payout:
         """Write what the planner makes of the freshest payout, and give it back as it is after that.
+
+        Args:
+            elsewhere: what to write where a receipt of the plan is booked to another payout.
 
         Raises:
             OutcomeNotRecordedError: the store would not take it, after several tries. The payout is still submitting
@@ -73,7 +80,7 @@ class PayoutDesk:
         failure = "the store kept refusing"
         for wait_s in (*_STORAGE_WAITS_S, None):
             try:
-                return await self._record_once(tenant, payout_id, planner)
+                return await self._record_once(tenant, payout_id, planner, elsewhere)
             except StorageError as error:
                 failure = error.what
             if wait_s is not None:
@@ -82,7 +89,9 @@ class PayoutDesk:
             f"What became of the payout could not be recorded ({failure})", tenant=tenant
         )
 
-    async def _record_once(self, tenant: str, payout_id: str, planner: Planner) -> Payout:
+    async def _record_once(
+        self, tenant: str, payout_id: str, planner: Planner, elsewhere: DisputePlanner | None
+    ) -> Payout:
         context = self._context
         for _ in range(MAX_ROUNDS):
             now = await self.get(tenant, payout_id)
@@ -91,14 +100,24 @@ class PayoutDesk:
                 return now
             answer = await context.store.commit_payout(plan)
             if isinstance(answer, ReceiptElsewhere):
-                # The gateway names a transaction that is another's already: it says nothing about this one.
                 context.observer.event("payout.receipt_elsewhere", gateway=now.gateway)
-                return now
+                other = await self.booked_to(answer.key)
+                plan = None if elsewhere is None or other is None else elsewhere(now, other)
+                if plan is None:
+                    return now
+                answer = await context.store.commit_payout(plan)
             if isinstance(answer, Committed):
                 if plan.outbox:
                     context.recorder.on_commit()
                 return plan.payout
         raise StorageError("The payout is changed by others all the time.", tenant=tenant)
+
+    async def booked_to(self, key: ReceiptKey) -> Payout | None:
+        """The payout that a receipt is booked to; None where it is none's, or there is no such receipt."""
+        store = self._context.store
+        found = await store.receipts(key.tenant, key.gateway, key.mode, [key.transaction_id])
+        named = next((r.operation_id for r in found if r.kind is key.kind), None)
+        return None if named is None else await store.find_payout(key.tenant, named)
 
 
 def call_of(payout: Payout) -> PayoutCall:

@@ -5,6 +5,7 @@ operation id, or is withdrawn. So a worker never makes money leave that somebody
 """
 
 import hmac
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -34,7 +35,9 @@ from vextrus_payments.paying_out import (
     plan_payout_abandoned,
     plan_payout_checkpoint,
     plan_payout_declined,
+    plan_payout_disputed,
     plan_payout_doubted,
+    plan_payout_elsewhere,
     plan_payout_lost,
     plan_payout_seen,
     plan_payout_unsent,
@@ -52,8 +55,8 @@ from vextrus_payments.payouts import (
     TransferRequest,
     look_up_of,
 )
-from vextrus_payments.plans import Committed, ReceiptElsewhere
-from vextrus_payments.records import OperationState, Payout
+from vextrus_payments.plans import Committed, PayoutPlan, ReceiptElsewhere
+from vextrus_payments.records import OperationState, Payout, Receipt, ReceiptKind
 from vextrus_payments.resolving import ResolveRequest
 from vextrus_payments.states import OPEN_STATES
 from vextrus_payments.wire import CallContext, SendBy
@@ -142,12 +145,28 @@ class Payouts:
 
     async def seen(self, tenant: str, payout_id: str, snapshot: PayoutSnapshot) -> Payout:
         """Record what a gateway shows of a payout, whoever asked; see Engine.apply_event."""
-        context = self._context
-        return await self._desk.record(
+        context, other_ids = self._context, set[str]()
+
+        def elsewhere(payout: Payout, other: Payout) -> PayoutPlan | None:
+            other_ids.add(other.payout_id)
+            return plan_payout_elsewhere(payout, snapshot, other, context.store.now())
+
+        seen = await self._desk.record(
             tenant,
             payout_id,
             lambda payout: plan_payout_seen(payout, snapshot, context.store.now(), context.accounts),
+            elsewhere=elsewhere,
         )
+        # The gateway says whose its transaction is: what a person had booked under it on another payout is in doubt.
+        for other_id in other_ids:
+            await self._desk.record(
+                tenant,
+                other_id,
+                lambda other: plan_payout_disputed(
+                    other, snapshot.transaction_id or "", seen, context.store.now()
+                ),
+            )
+        return seen
 
     async def clear_restored(self) -> None:
         """See Payments.clear_payouts."""
@@ -380,6 +399,9 @@ class Payouts:
         settle_s = context.terms(gateway.capabilities).settle_s
         about = {"tenant": tenant, "gateway": payout.gateway, "operation_id": payout.operation_id}
         plan = plan_resolve_payout(payout, request, settle_s, context.store.now(), context.accounts)
+        if plan is None:
+            return payout  # said before, in the same words
+        await self._check_free(plan.receipts)
         # Committed once and never planned again: another version is another question.
         answer = await context.store.commit_payout(plan)
         if isinstance(answer, ReceiptElsewhere):
@@ -394,6 +416,26 @@ class Payouts:
             ).about(**about)
         context.recorder.on_commit()
         return plan.payout
+
+    async def _check_free(self, receipts: Sequence[Receipt]) -> None:
+        """Refuse to book a transaction for one payout that stands in the books for another.
+
+        Raises:
+            ConflictError: it does. What was booked there is taken back first, and stays taken back.
+        """
+        for receipt in receipts:
+            if receipt.kind is not ReceiptKind.CORRECTION or receipt.corrects is None:
+                continue
+            theirs = await self._desk.booked_to(receipt.key._replace(kind=receipt.corrects))
+            if theirs is None or theirs.operation_id == receipt.operation_id:
+                continue
+            if any(stands.transaction_id == receipt.transaction_id for stands in theirs.standing):
+                raise ConflictError(
+                    f"That transaction stands in the books for {theirs.operation_id}.",
+                    code="receipt_elsewhere",
+                    next_step=f"Answer that one first: vextrus-pay payout resolve {theirs.operation_id}. Nothing was "
+                    "written.",
+                )
 
 
 def _call_of_request(request: PayoutRequest | TransferRequest) -> PayoutCall:

@@ -15,6 +15,11 @@ from vextrus_payments.paying_out.resolutions import (
     plan_resolve_payout,
     plan_withdraw_payout,
 )
+from vextrus_payments.paying_out.reviewing import (
+    disputed_with,
+    plan_payout_disputed,
+    plan_payout_elsewhere,
+)
 from vextrus_payments.paying_out.submitting import (
     NoPayoutClaim,
     PayoutClaim,
@@ -32,6 +37,7 @@ from vextrus_payments.paying_out.submitting import (
 __all__ = [
     "NoPayoutClaim",
     "PayoutClaim",
+    "disputed_with",
     "on_operators_word",
     "payout_outcome_of",
     "plan_claim_payout",
@@ -39,7 +45,9 @@ __all__ = [
     "plan_payout_abandoned",
     "plan_payout_checkpoint",
     "plan_payout_declined",
+    "plan_payout_disputed",
     "plan_payout_doubted",
+    "plan_payout_elsewhere",
     "plan_payout_lost",
     "plan_payout_seen",
     "plan_payout_unsent",

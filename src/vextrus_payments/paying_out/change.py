@@ -9,6 +9,7 @@ from vextrus_payments.documents import to_json
 from vextrus_payments.events import EventKind, PaymentEvent
 from vextrus_payments.ledger import AccountMap, payout_entries
 from vextrus_payments.money import Money
+from vextrus_payments.payment import Evidence
 from vextrus_payments.payouts import (
     PayoutKind,
     TransferDirection,
@@ -24,23 +25,17 @@ from vextrus_payments.records import (
     Payout,
     Receipt,
     ReceiptKind,
+    Resolution,
 )
 from vextrus_payments.states import check_operation_edge
 from vextrus_payments.watching import watch_payout_after
 
 _O = OperationState
 
-#: Evidence that the gateway tells otherwise of a transaction than it is booked, which cannot be booked a second time.
-CONTRADICTED: Final = "payout.contradicted"
 _RECEIPT_KINDS: Final = {
     TransferDirection.TO_DISBURSEMENT: ReceiptKind.TRANSFER,
     TransferDirection.TO_COLLECTION: ReceiptKind.TRANSFER_BACK,
 }
-
-
-def is_contradicted(payout: Payout) -> bool:
-    """Whether the gateway told otherwise of something that is booked: a person has to look."""
-    return any(one.step == CONTRADICTED for one in payout.operation.evidence)
 
 
 class Change:
@@ -66,14 +61,23 @@ class Change:
     def succeed(self, receipt: Receipt, accounts: AccountMap, *, reviewed: bool = False) -> None:
         """Book it, and settle the operation: the gateway's confirmation outranks whatever was believed."""
         before = self.payout.operation
-        self.to(_O.SUCCEEDED, replace(before, transaction_id=receipt.transaction_id, reason=None))
-        self._book(receipt, accounts)
-        made = EventKind.TRANSFER_MADE if self.payout.kind is PayoutKind.TRANSFER else EventKind.PAYOUT_SENT
-        kind = EventKind.PAYOUT_REVIEW if receipt.mismatched or reviewed else made
-        self.announce(kind, before=before.state, amount=receipt.amount, transaction_id=receipt.transaction_id)
+        # What left a second time does not take the first one's name away.
+        first = before.transaction_id if Flag.DUPLICATE in receipt.flags else None
+        self.to(_O.SUCCEEDED, replace(before, transaction_id=first or receipt.transaction_id, reason=None))
+        self.book(receipt, accounts)
+        if receipt.mismatched or reviewed:
+            told = {"amount": receipt.amount, "transaction_id": receipt.transaction_id}
+            self.announce(EventKind.PAYOUT_REVIEW, before=before.state, **told)
+        else:
+            self.announce_made(receipt, before=before.state)
+
+    def announce_made(self, receipt: Receipt, *, before: OperationState) -> None:
+        """Tell that money moved, and that there is nothing to look into."""
+        kind = EventKind.TRANSFER_MADE if self.payout.kind is PayoutKind.TRANSFER else EventKind.PAYOUT_SENT
+        self.announce(kind, before=before, amount=receipt.amount, transaction_id=receipt.transaction_id)
 
     def take_back(self, receipt: Receipt, accounts: AccountMap) -> None:
-        """Take back what was booked on an operator's word: a fact of its own, with exactly opposite entries."""
+        """Take back what was booked and was not so: a fact of its own, with exactly opposite entries."""
         back = replace(
             receipt,
             kind=ReceiptKind.REVERSAL,
@@ -82,9 +86,19 @@ class Change:
             original_transaction_id=receipt.transaction_id,
             occurred_at=None,
         )
-        self._book(back, accounts)
+        self.book(back, accounts)
 
-    def _book(self, receipt: Receipt, accounts: AccountMap) -> None:
+    def keep(self, evidence: Evidence) -> None:
+        """Add evidence to the operation."""
+        operation = self.payout.operation
+        self.put(replace(operation, evidence=(*operation.evidence, evidence), updated_at=self.now))
+
+    def answer(self, resolution: Resolution) -> None:
+        """Add a person's answer."""
+        self.payout = replace(self.payout, resolutions=(*self.payout.resolutions, resolution))
+
+    def book(self, receipt: Receipt, accounts: AccountMap) -> None:
+        """Add a receipt with its entries, and no news."""
         self._receipts.append(receipt)
         self.payout = replace(self.payout, receipts=(*self.payout.receipts, receipt))
         for entry in payout_entries(receipt, self.payout, accounts):
@@ -152,12 +166,27 @@ def unknown(change: Change) -> Change:
 
 def declined(change: Change, reason: Reason) -> Change:
     """A final no, announced."""
-    payout, before = change.payout, change.payout.operation
+    before = change.payout.operation
     change.to(_O.DECLINED, replace(before, reason=reason))
-    is_transfer = payout.kind is PayoutKind.TRANSFER
-    kind = EventKind.TRANSFER_DECLINED if is_transfer else EventKind.PAYOUT_DECLINED
-    change.announce(kind, before=before.state, amount=payout.amount, reason=reason)
+    _announce_declined(change, before.state, reason)
     return change
+
+
+def _announce_declined(change: Change, before: OperationState, reason: Reason) -> None:
+    is_transfer = change.payout.kind is PayoutKind.TRANSFER
+    kind = EventKind.TRANSFER_DECLINED if is_transfer else EventKind.PAYOUT_DECLINED
+    change.announce(kind, before=before, amount=change.payout.amount, reason=reason)
+
+
+def retract(change: Change, reason: Reason) -> None:
+    """What succeeded only on an operator's word, which he takes back, was not made: an edge that evidence never takes.
+
+    Announced as declined, for the shop was told that it was sent.
+    """
+    payout, before = change.payout, change.payout.operation
+    assert not payout.standing, "what is booked is taken back first"
+    change.put(replace(before, state=_O.DECLINED, reason=reason, transaction_id=None, updated_at=change.now))
+    _announce_declined(change, before.state, reason)
 
 
 def receipt_of(

@@ -12,13 +12,8 @@ from vextrus_payments.outcomes import (
     Transferred,
     Unknown,
 )
-from vextrus_payments.paying_out.change import is_contradicted
 from vextrus_payments.reasons import Reason, ReasonCode
-from vextrus_payments.records import (
-    OperationState,
-    Payout,
-    Receipt,
-)
+from vextrus_payments.records import Flag, OperationState, Payout, Receipt
 from vextrus_payments.states import OPEN_STATES
 
 _O = OperationState
@@ -59,11 +54,11 @@ def transfer_outcome_of(payout: Payout) -> TransferOutcome:
 
 def _other_outcome(payout: Payout) -> Pending | Declined | Unknown | Review:
     payout_id, operation_id, state = payout.payout_id, payout.operation_id, payout.state
-    if state is _O.SUCCEEDED:
+    if payout.in_review or state is _O.SUCCEEDED:
         odd = next((r for r in payout.standing if r.mismatched), None)
         return Review(
             payment_id=payout_id,
-            what=_CONTRADICTED if is_contradicted(payout) else _NOT_AS_ASKED,
+            what=_CONTRADICTED if payout.contradicted else _NOT_AS_ASKED,
             amount=None if odd is None else odd.amount,
             transaction_id=None if odd is None else odd.transaction_id,
         )
@@ -78,7 +73,7 @@ def _other_outcome(payout: Payout) -> Pending | Declined | Unknown | Review:
 
 
 def _plainly_made(payout: Payout) -> Receipt | None:
-    """The one receipt of a payout that was made exactly as asked."""
-    standing = payout.standing
-    exact = payout.state is _O.SUCCEEDED and len(standing) == 1 and not standing[0].mismatched
-    return standing[0] if exact and not is_contradicted(payout) else None
+    """The payout's own receipt, once there is nothing to look into: as it was asked, or as a person has found it."""
+    if payout.state is not _O.SUCCEEDED or payout.in_review:
+        return None
+    return min(payout.standing, key=lambda receipt: Flag.DUPLICATE in receipt.flags, default=None)

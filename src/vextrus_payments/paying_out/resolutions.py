@@ -2,13 +2,12 @@
 
 from dataclasses import replace
 from datetime import datetime
-from typing import Final
 
 from vextrus_payments.errors import ConflictError, InvalidRequestError, StaleStateError
 from vextrus_payments.events import EventKind
 from vextrus_payments.ledger import DEFAULT_ACCOUNTS, AccountMap
-from vextrus_payments.money import Money
-from vextrus_payments.paying_out.change import Change, declined, receipt_of
+from vextrus_payments.paying_out.change import Change, declined
+from vextrus_payments.paying_out.reviewing import answer_review, booked_for, close_review
 from vextrus_payments.payouts import look_up_of
 from vextrus_payments.plans import PayoutPlan
 from vextrus_payments.reasons import Reason, ReasonCode
@@ -23,7 +22,6 @@ from vextrus_payments.resolving import ResolveRequest
 from vextrus_payments.states import OPEN_STATES, claim_is_over
 
 _O = OperationState
-_BY_OPERATOR: Final = frozenset({Flag.BY_OPERATOR})
 
 
 def plan_resolve_payout(
@@ -32,37 +30,16 @@ def plan_resolve_payout(
     settle_s: int,
     now: datetime,
     accounts: AccountMap = DEFAULT_ACCOUNTS,
-) -> PayoutPlan:
-    """Write an operator's answer down, with what follows from it.
+) -> PayoutPlan | None:
+    """Write an operator's answer down, with what follows from it. None: this very answer is written down already.
+
+    It is about a payout whose end nobody knows, or about one that is under review: see reviewing.py.
 
     Raises:
         StaleStateError: the payout is not the one that was reviewed any more.
         ConflictError: there is nothing to answer, or the gateway may still be at work.
         InvalidRequestError: the answer does not fit what it is about.
     """
-    operation = payout.operation
-    if payout.version != wanted.reviewed_version:
-        raise StaleStateError(
-            f"The payout was reviewed at version {wanted.reviewed_version} and is at {payout.version} now."
-        )
-    if wanted.operation_id != operation.operation_id:
-        raise InvalidRequestError(
-            "A payout has one operation, and this is not its id.",
-            field="operation_id",
-            rule="the payout's operation id",
-        )
-    if operation.state not in OPEN_STATES:
-        raise ConflictError(
-            f"The payout is {operation.state.value}: there is nothing to answer.",
-            code="not_open",
-            next_step="Read its state.",
-        )
-    if operation.send_by is not None and not claim_is_over(operation, settle_s, now):
-        raise ConflictError(
-            "The gateway may still be at work on it: an answer now could be wrong in a moment.",
-            code="still_at_work",
-            next_step=f"Wait until {settle_s} seconds after it could last be sent, then answer.",
-        )
     resolution = Resolution(
         verdict=wanted.verdict,
         actor=wanted.actor,
@@ -74,22 +51,81 @@ def plan_resolve_payout(
         transaction_id=wanted.transaction_id,
         amount=wanted.amount,
     )
+    if any(replace(said, at=now) == resolution for said in payout.resolutions):
+        return None
+    _check_about(payout, wanted)
+    before = payout.operation
     change = Change(payout, now)
-    change.payout = replace(change.payout, resolutions=(*payout.resolutions, resolution))
+    change.answer(resolution)
     if wanted.verdict is ResolutionVerdict.MADE:
-        transaction_id, amount = _said(payout, wanted)
-        receipt = receipt_of(payout, transaction_id, amount, now, flags=_BY_OPERATOR)
-        change.succeed(receipt, accounts)
+        _check_said(payout, wanted)
+    if payout.in_review and payout.state is _O.SUCCEEDED:
+        answer_review(change, wanted, accounts)
+    elif wanted.verdict is ResolutionVerdict.CLEARED:
+        if not payout.in_review:
+            raise ConflictError(
+                "The payout is not under review.",
+                code="not_in_review",
+                next_step="There is nothing to clear; an unknown one was made, or not made.",
+            )
+        close_review(change, wanted)
     else:
-        declined(change, Reason(code=ReasonCode.UNKNOWN_ERROR))
+        _settle(change, wanted, settle_s, accounts)
     change.announce(
         EventKind.RESOLVED,
-        before=operation.state,
+        before=before.state,
         amount=wanted.amount,
         transaction_id=wanted.transaction_id,
         resolution=resolution,
     )
     return change.plan()
+
+
+def _check_about(payout: Payout, wanted: ResolveRequest) -> None:
+    if payout.version != wanted.reviewed_version:
+        raise StaleStateError(
+            f"The payout was reviewed at version {wanted.reviewed_version} and is at {payout.version} now."
+        )
+    # Cleared is about all of a payout, and names no operation.
+    if wanted.operation_id not in (None, payout.operation_id):
+        raise InvalidRequestError(
+            "A payout has one operation, and this is not its id.",
+            field="operation_id",
+            rule="the payout's operation id",
+        )
+
+
+def _settle(change: Change, wanted: ResolveRequest, settle_s: int, accounts: AccountMap) -> None:
+    """Say how one ended that nobody knows the end of."""
+    payout, operation = change.payout, change.payout.operation
+    contradicted = payout.contradicted
+    if operation.state not in OPEN_STATES and not contradicted:
+        raise ConflictError(
+            f"The payout is {operation.state.value}: there is nothing to answer.",
+            code="not_open",
+            next_step="Read its state.",
+        )
+    if operation.send_by is not None and not claim_is_over(operation, settle_s, change.now):
+        raise ConflictError(
+            "The gateway may still be at work on it: an answer now could be wrong in a moment.",
+            code="still_at_work",
+            next_step=f"Wait until {settle_s} seconds after it could last be sent, then answer.",
+        )
+    if wanted.verdict is ResolutionVerdict.NOT_MADE:
+        if contradicted:
+            raise ConflictError(
+                "The gateway says that it was made, under a transaction that is booked to another payout.",
+                code="gateway_says_made",
+                next_step="Answer the other one first. If the transaction is the other one's indeed, clear this one; "
+                "then it is unknown as before.",
+            )
+        declined(change, Reason(code=ReasonCode.UNKNOWN_ERROR))
+        return
+    assert wanted.transaction_id is not None and wanted.amount is not None, "_check_said() has"
+    receipt = booked_for(payout, wanted.transaction_id, wanted.amount, change.now)
+    change.succeed(receipt, accounts)
+    if contradicted and not receipt.mismatched:
+        close_review(change, wanted)
 
 
 def on_operators_word(payout: Payout) -> bool:
@@ -120,7 +156,7 @@ def plan_withdraw_payout(payout: Payout, now: datetime) -> PayoutPlan | None:
     return change.plan()
 
 
-def _said(payout: Payout, wanted: ResolveRequest) -> tuple[str, Money]:
+def _check_said(payout: Payout, wanted: ResolveRequest) -> None:
     if wanted.transaction_id is None or wanted.amount is None:
         raise InvalidRequestError(
             "What was made has a transaction id and an amount.",
@@ -131,4 +167,3 @@ def _said(payout: Payout, wanted: ResolveRequest) -> tuple[str, Money]:
         raise InvalidRequestError(
             f"The payout is in {payout.amount.currency}.", field="amount", rule="the payout's currency"
         )
-    return wanted.transaction_id, wanted.amount

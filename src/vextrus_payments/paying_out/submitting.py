@@ -9,7 +9,7 @@ from vextrus_payments.events import EventKind
 from vextrus_payments.ledger import DEFAULT_ACCOUNTS, AccountMap
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
-from vextrus_payments.paying_out.change import CONTRADICTED, Change, declined, receipt_of, unknown
+from vextrus_payments.paying_out.change import Change, declined, receipt_of, unknown
 from vextrus_payments.payment import Evidence
 from vextrus_payments.payouts import (
     PayoutKind,
@@ -21,6 +21,7 @@ from vextrus_payments.payouts import (
 from vextrus_payments.plans import ClaimTerms, PayoutPlan
 from vextrus_payments.reasons import Reason
 from vextrus_payments.records import (
+    PAYOUT_CONTRADICTED,
     Attempt,
     Flag,
     Operation,
@@ -28,6 +29,7 @@ from vextrus_payments.records import (
     OperationState,
     Payout,
     Receipt,
+    ReceiptKind,
     SubjectKind,
 )
 from vextrus_payments.states import claim_is_over
@@ -139,7 +141,7 @@ def plan_payout_checkpoint(payout: Payout, fence: int, evidence: Evidence, now: 
             "The claim is no longer the one that may send: its evidence was not kept, and nothing was sent."
         )
     change = Change(payout, now)
-    change.put(replace(operation, evidence=(*operation.evidence, evidence), updated_at=now))
+    change.keep(evidence)
     return change.plan()
 
 
@@ -202,6 +204,8 @@ def plan_payout_seen(
 def _is_held(payout: Payout, fence: int) -> bool:
     """Whether this is the latest claim's own word. Others may have called it unknown meanwhile; its holder knows."""
     operation = payout.operation
+    if payout.contradicted:
+        return False  # the gateway says that money left: nobody's word allows another send
     return operation.fence == fence and operation.state in (_O.SUBMITTING, _O.UNKNOWN)
 
 
@@ -209,7 +213,10 @@ def _made(
     payout: Payout, snapshot: PayoutSnapshot, amount: Money, now: datetime, accounts: AccountMap
 ) -> PayoutPlan | None:
     assert snapshot.transaction_id is not None, "the caller asked"
-    known = next((r for r in payout.receipts if r.transaction_id == snapshot.transaction_id), None)
+    standing = payout.standing
+    known = next(
+        (r for r in (*standing, *payout.receipts) if r.transaction_id == snapshot.transaction_id), None
+    )
     if known is not None:
         return _known(payout, known, snapshot.amount, now)
     change = Change(payout, now)
@@ -218,9 +225,8 @@ def _made(
         occurred_at=snapshot.occurred_at,
         fee=snapshot.fee if snapshot.fee is not None and snapshot.fee.is_positive else None,
     )
-    standing = payout.standing
     for known in standing:
-        if Flag.BY_OPERATOR in known.flags:
+        if Flag.BY_OPERATOR in known.flags and known.kind is not ReceiptKind.CORRECTION:
             # The gateway's word outranks an operator's: what he had booked is taken back, then booked anew.
             change.take_back(known, accounts)
     if change.payout.standing:
@@ -239,11 +245,11 @@ def _known(payout: Payout, known: Receipt, amount: Money | None, now: datetime) 
     if known in payout.standing and amount in (None, known.amount):
         return None
     shown = None if amount is None else amount.amount_minor
-    told = Evidence(CONTRADICTED, {"transaction_id": known.transaction_id, "amount_minor": shown})
+    told = Evidence(PAYOUT_CONTRADICTED, {"transaction_id": known.transaction_id, "amount_minor": shown})
     if told in payout.operation.evidence:
         return None
     change = Change(payout, now)
-    change.put(replace(payout.operation, evidence=(*payout.operation.evidence, told), updated_at=now))
+    change.keep(told)
     change.announce(
         EventKind.PAYOUT_REVIEW, before=payout.state, amount=amount, transaction_id=known.transaction_id
     )

@@ -94,7 +94,7 @@ def plan_settlement(
 class _Names:
     def __init__(self, receipt: Receipt, accounts: AccountMap) -> None:
         # What a payout left, where that has a name of its own: the account that it was taken off.
-        paid_out = receipt.kind is ReceiptKind.PAYOUT
+        paid_out = ReceiptKind.PAYOUT in (receipt.kind, receipt.corrects)
         account_of = accounts.disbursement_of if paid_out else accounts.clearing_of
         self.clearing = account_of(receipt.gateway, receipt.mode)
         self.bank = accounts.bank.format(gateway=receipt.gateway, mode=receipt.mode.value)

@@ -39,9 +39,12 @@ class Column(StrEnum):
     """When it was settled to the bank."""
 
 
-#: What a gateway settles with a bank. A transfer between own accounts there never comes near one.
+#: What a gateway settles with a bank. A transfer between own accounts there never comes near one, and a correction is
+#: ours alone: the statement knows what it stands in the place of.
 SETTLED_KINDS: Final = tuple(
-    kind for kind in ReceiptKind if kind not in (ReceiptKind.TRANSFER, ReceiptKind.TRANSFER_BACK)
+    kind
+    for kind in ReceiptKind
+    if kind not in (ReceiptKind.TRANSFER, ReceiptKind.TRANSFER_BACK, ReceiptKind.CORRECTION)
 )
 _REQUIRED: Final = (Column.TRANSACTION_ID, Column.AMOUNT)
 

@@ -13,7 +13,9 @@ from vextrus_payments.settlement.reading import Row
 from vextrus_payments.settlement.words import BadRow, Line
 
 #: Money that leaves the gateway's account with us.
-OUTGOING: Final = frozenset({ReceiptKind.REFUND, ReceiptKind.REVERSAL, ReceiptKind.PAYOUT})
+OUTGOING: Final = frozenset(
+    {ReceiptKind.REFUND, ReceiptKind.REVERSAL, ReceiptKind.PAYOUT, ReceiptKind.CORRECTION}
+)
 #: Below every printable character: lines sort by their first field, then by their row.
 PART: Final = "\x1f"
 #: In the place of the kind, for a row of which only the id could be read.

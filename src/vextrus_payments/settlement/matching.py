@@ -5,7 +5,7 @@ and with itself, settles it. A fee or a day that differs is reported and booked,
 for both. Everything else is reported and left to a person.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import StrEnum
@@ -155,6 +155,11 @@ def is_taken_back(receipt: Receipt, same_id: Mapping[ReceiptKind, Receipt]) -> b
     if reversal is None or reversal.reverses is None:
         return False
     return receipt.kind in (ReceiptKind.REVERSAL, reversal.reverses)
+
+
+def corrections_last(receipts: Iterable[Receipt]) -> list[Receipt]:
+    """The receipts in an order in which what was corrected comes before what stands in its place."""
+    return sorted(receipts, key=lambda receipt: receipt.corrects is not None)
 
 
 def needs_order_ids(line: Line, receipt: Receipt | None, *, reference_is_ours: bool) -> bool:

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from vextrus_payments.mode import Mode
 from vextrus_payments.records import Receipt, ReceiptKind
 from vextrus_payments.settlement.lines import PART, UNREADABLE
-from vextrus_payments.settlement.matching import is_taken_back, missing_there, receipt_day
+from vextrus_payments.settlement.matching import corrections_last, is_taken_back, missing_there, receipt_day
 from vextrus_payments.settlement.spool import CHUNK, Spool, chunks, parts_of
 from vextrus_payments.settlement.words import DHAKA, Break, Days
 from vextrus_payments.store import PaymentStore
@@ -72,6 +72,7 @@ class MissingSearch:
             limit=CHUNK,
         )
         for receipt in page.rows:
+            # what was corrected is listed, and stands for its correction
             if receipt.kind in self._kinds and receipt_day(receipt) in self._covers:
                 unsettled.add(f"{receipt.transaction_id}{PART}{receipt.kind.value}")
         return page.cursor
@@ -82,9 +83,10 @@ class MissingSearch:
         receipts: dict[tuple[str, str], Receipt] = {}
         same_id: dict[str, dict[ReceiptKind, Receipt]] = {}
         for part in parts_of(list(dict.fromkeys(name for name, _ in absent))):
-            for receipt in await self._store.receipts(*self._account, part):
-                receipts[receipt.transaction_id, receipt.kind.value] = receipt
-                same_id.setdefault(receipt.transaction_id, {})[receipt.kind] = receipt
+            for receipt in corrections_last(await self._store.receipts(*self._account, part)):
+                stands_for = receipt.corrects or receipt.kind
+                receipts[receipt.transaction_id, stands_for.value] = receipt
+                same_id.setdefault(receipt.transaction_id, {})[stands_for] = receipt
         found: list[Break | Receipt] = []
         for name, kind in absent:
             if any((name, other) not in receipts for other in mentioned.kinds_of(name)):

@@ -38,6 +38,7 @@ from vextrus_payments.settlement.matching import (
     Known,
     Tolerances,
     Verdict,
+    corrections_last,
     deed_of,
     duplicate_of,
     judge,
@@ -285,12 +286,13 @@ class SettlementRun:
         receipts: list[Receipt] = []
         for part in parts_of(ids):
             receipts += await self._store.receipts(self._tenant, self._gateway, self._mode, part)
-        for receipt in receipts:
-            found[receipt.transaction_id].receipts[receipt.kind] = receipt
-        keys = [receipt.key for receipt in receipts]
-        for keys_part in parts_of(keys):
+        for receipt in corrections_last(receipts):
+            # a correction stands where the statement has what it corrects
+            found[receipt.transaction_id].receipts[receipt.corrects or receipt.kind] = receipt
+        kinds = {r.key: kind for one in found.values() for kind, r in one.receipts.items()}
+        for keys_part in parts_of(list(kinds)):
             for settlement in await self._store.settlements(keys_part):
-                found[settlement.transaction_id].settlements[settlement.kind] = settlement
+                found[settlement.transaction_id].settlements[kinds[settlement.key]] = settlement
         unknown = [name for name in ids if not found[name].receipts]
         other = Mode.LIVE if self._mode is Mode.SANDBOX else Mode.SANDBOX
         for part in parts_of(unknown):

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, Self
 
 from vextrus_payments.errors import InvalidRequestError
 from vextrus_payments.records import Agreement, AgreementLife, OperationState, PaymentState, Payout
+from vextrus_payments.states import SETTLED_STATES
 
 FIND_LIMIT: Final = 100
 """How many payments find() answers at most."""
@@ -95,6 +96,11 @@ def is_open(agreement: Agreement) -> bool:
 def is_out(payout: Payout) -> bool:
     """Whether it was let out and has not come back: what sweep_watches() calls open of a payout."""
     return payout.state in OPEN_OPERATIONS and payout.state is not OperationState.RESERVED
+
+
+def is_settled(payout: Payout) -> bool:
+    """Whether nobody has to say anything more about it: what list_payouts(unsettled=True) leaves out."""
+    return payout.state in SETTLED_STATES and not payout.in_review
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from vextrus_payments.documents import from_json
 from vextrus_payments.plans import PayoutPlan
 from vextrus_payments.records import Operation, Payout
-from vextrus_payments.states import SETTLED_STATES
-from vextrus_payments.stores.columns import Position, is_out, to_micros
+from vextrus_payments.stores.columns import Position, is_out, is_settled, to_micros
 from vextrus_payments.stores.memory.watches import Watched
 
 _Id = tuple[str, str]
@@ -56,7 +55,7 @@ class MemoryPayouts:
                 is_settled=False,
             )
         row.changed(payout.version, document, plan.watch_at)
-        row.is_out, row.is_settled = is_out(payout), payout.state in SETTLED_STATES
+        row.is_out, row.is_settled = is_out(payout), is_settled(payout)
         self._owners[payout.tenant, payout.operation_id] = payout.payout_id
 
     def get(self, tenant: str, payout_id: str) -> Payout | None:

@@ -11,8 +11,7 @@ from typing import Any, Final
 from vextrus_payments.documents import to_json
 from vextrus_payments.plans import AgreementPlan, PayoutPlan, Plan, SettlementPlan
 from vextrus_payments.records import Attempt, OutboxRow, Receipt, ReceiptKey
-from vextrus_payments.states import SETTLED_STATES
-from vextrus_payments.stores.columns import is_open, is_out, optional_micros, to_micros
+from vextrus_payments.stores.columns import is_open, is_out, is_settled, optional_micros, to_micros
 from vextrus_payments.stores.postgres.database import RetryError
 from vextrus_payments.stores.postgres.session import Session
 
@@ -319,7 +318,7 @@ async def write_payout(session: Session, plan: PayoutPlan) -> None:
         payout.operation_id,
         plan.expected_version,
         is_out(payout),
-        payout.state in SETTLED_STATES,
+        is_settled(payout),
         payout.version,
         to_micros(payout.created_at),
         optional_micros(plan.watch_at),

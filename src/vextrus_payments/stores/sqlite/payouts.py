@@ -7,8 +7,7 @@ from vextrus_payments.documents import from_json, to_json
 from vextrus_payments.paging import Page
 from vextrus_payments.plans import PayoutPlan
 from vextrus_payments.records import Operation, Payout
-from vextrus_payments.states import SETTLED_STATES
-from vextrus_payments.stores.columns import Position, is_out, optional_micros, to_micros
+from vextrus_payments.stores.columns import Position, is_out, is_settled, optional_micros, to_micros
 
 _GET: Final = "SELECT document FROM payouts WHERE tenant = ? AND payout_id = ?"
 _VERSION: Final = "SELECT version FROM payouts WHERE tenant = ? AND payout_id = ?"
@@ -55,7 +54,7 @@ def put(connection: sqlite3.Connection, plan: PayoutPlan) -> None:
             payout.payout_id,
             payout.operation_id,
             int(is_out(payout)),
-            int(payout.state in SETTLED_STATES),
+            int(is_settled(payout)),
             payout.version,
             to_micros(payout.created_at),
             optional_micros(plan.watch_at),
