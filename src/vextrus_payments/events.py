@@ -45,6 +45,8 @@ class EventKind(StrEnum):
     AGREEMENT_ENDED = "agreement.ended"
     AGREEMENT_CLOSED = "agreement.closed"
     """A subscription was never given: the payer refused or failed, or let its time go by."""
+    AGREEMENT_DUPLICATE = "agreement.duplicate"
+    """A payer consented to one subscription on two of its pages: `agreement_key` names the second. Both collect."""
     COLLECTION_FAILED = "agreement.collection_failed"
     """The gateway tried to collect under a subscription, and no money came. It may try again by itself."""
     PAYOUT_SENT = "payout.sent"

@@ -4,6 +4,7 @@ manners allow; what is set here only has to be early enough, and never "never" w
 from datetime import datetime, timedelta
 from typing import Final
 
+from vextrus_payments.consent_pages import other_pages
 from vextrus_payments.payouts import look_up_of
 from vextrus_payments.records import (
     Agreement,
@@ -72,6 +73,8 @@ def watch_agreement_after(agreement: Agreement, now: datetime) -> datetime | Non
     times = [due for operation in agreement.operations if (due := _due(operation, now)) is not None]
     if agreement.state in (AgreementLife.CREATED, AgreementLife.AWAITING_PAYER):
         times.append(agreement.expires_at or agreement.created_at + _DAY)
+    if other_pages(agreement):
+        times.append(max(now, agreement.expires_at or now))
     if agreement.terms is not None:
         times += _collecting(agreement, now)
     return min(times, default=None)
@@ -82,6 +85,8 @@ def _collecting(agreement: Agreement, now: datetime) -> list[datetime]:
         return [now + SUBSCRIPTION_FIRST]  # the payer's last click makes it hold
     if agreement.state is AgreementLife.ACTIVE:
         return [now + SUBSCRIPTION_AGAIN]
+    if agreement.state is AgreementLife.CLOSED and agreement.agreement_id is not None:
+        return [now + SUBSCRIPTION_AGAIN]  # what was collected before the payer took it back
     if agreement.state is AgreementLife.ENDED and now < agreement.updated_at + SUBSCRIPTION_LAST:
         return [now + SUBSCRIPTION_AGAIN]
     return []

@@ -90,7 +90,7 @@ class Engine:
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self._agreeing = Agreeing(context)
+        self._agreeing = Agreeing(context, lambda agreement: self._collecting.read(agreement))
         self._looking = Looking(context)
         self._opening = Opening(context, self._agreeing, self._looking)
         self._settling = Settling(context, self._looking)
@@ -306,10 +306,11 @@ class Engine:
         """
         return await self._tending.adopt_refunds(tenant, payment_id, restored=restored)
 
-    async def look_agreement(self, tenant: str, agreement_key: str) -> Agreement:
+    async def look_agreement(self, tenant: str, agreement_key: str, *, restored: bool = False) -> Agreement:
         """Ask about everything of an agreement that is open, and close one that was never given in time; of a
-        subscription, also what was collected under it."""
-        return await self._collecting.sweep(await self._agreeing.look(tenant, agreement_key))
+        subscription, also what was collected under it. `restored`: pages may have been asked for since the backup."""
+        agreement = await self._agreeing.look(tenant, agreement_key, restored=restored)
+        return await self._collecting.sweep(agreement)
 
     async def look_payout(self, tenant: str, payout_id: str, *, restored: bool = False) -> Payout:
         """Judge what a dead process left of a payout, and ask about it where the gateway can be asked.

@@ -5,11 +5,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 
+from vextrus_payments.consent_pages import (
+    cancel_id,
+    execute_id,
+    last_page_over_at,
+    request_id_of,
+)
 from vextrus_payments.consenting import (
     AgreementClaim,
     NoClaim,
-    cancel_id,
-    execute_id,
     plan_agreed_lost,
     plan_agreed_refused,
     plan_agreed_unsent,
@@ -18,10 +22,10 @@ from vextrus_payments.consenting import (
     plan_consent_opened,
     plan_consent_over,
     plan_reserve_agreed,
-    request_id_of,
 )
 from vextrus_payments.engine.agreement_desk import MAX_ROUNDS, AgreementDesk, other_mode, payer_completes
 from vextrus_payments.engine.context import AttemptLog, Context, answer_is_lost, in_doubt
+from vextrus_payments.engine.pages import Pages, ReadsCollections
 from vextrus_payments.errors import (
     ConflictError,
     DeclinedError,
@@ -46,9 +50,11 @@ Sender = Callable[[Agreement, CallContext], Awaitable[AgreementSession | Agreeme
 class Agreeing:
     """The flows of agreements."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, read: ReadsCollections | None = None) -> None:
+        """`read`: see Pages."""
         self._context = context
         self._desk = AgreementDesk(context)
+        self._pages = Pages(context, self._desk, read)
 
     # --- the verbs ----------------------------------------------------------------------------------------------
 
@@ -85,24 +91,29 @@ class Agreeing:
         agreement = await self._desk.get(tenant, agreement_key)
         gateway = await self._desk.gateway_of(agreement)
         flight = self._context.flights.start(
-            ("agreement.cancel", tenant, agreement_key), lambda: self._cancel(agreement, gateway)
+            ("agreement.cancel", tenant, agreement_key), lambda: self._end(agreement, gateway)
         )
         return await self._desk.landed(flight, tenant, agreement_key)
 
-    async def look(self, tenant: str, agreement_key: str) -> Agreement:
+    async def look(self, tenant: str, agreement_key: str, *, restored: bool = False) -> Agreement:
         """See Engine.look_agreement."""
         context = self._context
         agreement = await self.status(tenant, agreement_key)
+        gateway = await self._desk.gateway_of(agreement)
+        if restored:
+            agreement, _ = await self._pages.look(agreement, gateway, restored=True)
         if agreement.state not in (AgreementLife.CREATED, AgreementLife.AWAITING_PAYER):
             return agreement
-        gateway = await self._desk.gateway_of(agreement)
         capabilities = gateway.capabilities
-        ends = agreement.expires_at or agreement.created_at + capabilities.session_life
+        ends = last_page_over_at(agreement, capabilities.session_life)
         if context.store.now() < ends + timedelta(seconds=capabilities.polling.end_margin_s):
             return agreement
         await self._abandon_asking(agreement, context.terms(capabilities).settle_s)
-        if payer_completes(agreement) and not await self._desk.settles(agreement, gateway):
-            return agreement
+        if payer_completes(agreement):
+            # What was answered a moment ago need not hold for the page's last moment.
+            agreement, answered = await self._pages.look(agreement, gateway)
+            if not answered or not await self._desk.settles(agreement, gateway):
+                return agreement
         return await self._desk.record(agreement, lambda now: plan_consent_over(now, context.store.now()))
 
     async def _abandon_asking(self, agreement: Agreement, settle_s: int) -> None:
@@ -212,6 +223,23 @@ class Agreeing:
 
         await self._context.guard()
         return await self._run(agreement, execute_id(agreement.agreement_key), send, gateway)
+
+    async def _end(self, agreement: Agreement, gateway: PaymentGateway) -> Agreement:
+        """End it, and what the payer consented to beside it on other pages of it."""
+        if payer_completes(agreement):
+            agreement, _ = await self._pages.look(agreement, gateway)
+        ended = await self._cancel(agreement, gateway)
+        holding = []
+        for other in await self._pages.beside(ended):
+            after = await self._cancel(other, gateway)
+            holding += [after.agreement_key] if after.state is AgreementLife.ACTIVE else []
+        if holding and ended.state is not AgreementLife.ACTIVE:
+            raise ConflictError(
+                f"It is over, and what its payer consented to beside it still holds: {', '.join(holding)}.",
+                code="beside_holds",
+                next_step="Cancel it again: what has ended stays ended.",
+            ).about(tenant=agreement.tenant, gateway=agreement.gateway)
+        return ended
 
     async def _cancel(self, agreement: Agreement, gateway: PaymentGateway) -> Agreement:
         async def send(now: Agreement, call: CallContext) -> AgreementSnapshot:
@@ -354,12 +382,20 @@ class Agreeing:
 
     # --- look-up ------------------------------------------------------------------------------------------------
 
+    async def _look_at_pages(self, agreement: Agreement, gateway: PaymentGateway) -> Agreement:
+        """Ask about a subscription, by its own page or id and by every other page that may be consented on."""
+        if agreement.state is not AgreementLife.ENDED and agreement.gateway_reference is not None:
+            agreement, answered = await self._desk.ask(agreement, gateway)
+            if not answered:
+                return agreement
+        return (await self._pages.look(agreement, gateway))[0]
+
     async def _look(self, agreement: Agreement, gateway: PaymentGateway) -> Agreement:
         """Ask the gateway, by its id once it has one, else by the session in which the payer was to consent."""
         context, terms = self._context, self._context.terms(gateway.capabilities)
         key = agreement.agreement_key
-        if payer_completes(agreement) and agreement.agreement_id is None:
-            return (await self._desk.ask(agreement, gateway))[0]
+        if payer_completes(agreement):
+            return await self._look_at_pages(agreement, gateway)
         executed = agreement.operation(execute_id(key))
         asked_at = context.store.now()
         call = CallContext(operation_id=executed.operation_id if executed else None)

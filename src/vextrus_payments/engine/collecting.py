@@ -17,15 +17,12 @@ from datetime import datetime
 from typing import Final
 
 from vextrus_payments.capabilities import Absence
-from vextrus_payments.consenting import (
-    agreement_key_of,
-    plan_collection_failed,
-    plan_consent_elsewhere,
-)
+from vextrus_payments.consent_pages import agreement_key_of
 from vextrus_payments.engine.agreement_desk import AgreementDesk
 from vextrus_payments.engine.applied import Applied, Verdict
 from vextrus_payments.engine.context import Context
 from vextrus_payments.engine.looking import Looking
+from vextrus_payments.engine.pages import Pages
 from vextrus_payments.engine.tending import Tending
 from vextrus_payments.errors import GatewayError, StorageError
 from vextrus_payments.events import Collected, GatewayEvent, collected_order_id
@@ -43,6 +40,7 @@ from vextrus_payments.recording import (
 )
 from vextrus_payments.records import Agreement, AgreementLife, PaymentFacts, ReceiptKind
 from vextrus_payments.snapshots import AgreementState, PaymentSnapshot, SnapshotState
+from vextrus_payments.subscribing import plan_collection_failed
 from vextrus_payments.wire import CallContext
 
 _MONEY: Final = frozenset({SnapshotState.PAID, SnapshotState.REVIEW})
@@ -57,6 +55,7 @@ class Collecting:
         self._looking = looking
         self._tending = tending
         self._desk = AgreementDesk(context)
+        self._pages = Pages(context, self._desk)
         self._places: dict[tuple[str, str], asyncio.Semaphore] = {}
 
     # --- whose it is ------------------------------------------------------------------------------------------------
@@ -88,7 +87,7 @@ class Collecting:
         """News of the subscription itself is reason to look, and the look decides."""
         gateway = await self._desk.gateway_of(agreement)
         if collected.agreement_reference != agreement.gateway_reference:
-            return await self._news_elsewhere(agreement, collected.agreement_reference, gateway)
+            return await self._news_elsewhere(agreement, collected, gateway, patient=patient)
         after, answered = await self._desk.ask(agreement, gateway)
         if not answered:
             return _again("The gateway gave no answer about the subscription.", unanswered=True)
@@ -100,17 +99,22 @@ class Collecting:
             return _again("The gateway's look-up does not show it yet.")
         return Applied(verdict=Verdict.DONE, note="What it tells of the subscription was looked up.")
 
-    async def _news_elsewhere(self, agreement: Agreement, reference: str, gateway: PaymentGateway) -> Applied:
+    async def _news_elsewhere(
+        self, agreement: Agreement, collected: Collected, gateway: PaymentGateway, *, patient: bool
+    ) -> Applied:
         """News of a page whose answer got lost, so that another one was asked for."""
         context = self._context
         try:
-            shown = await gateway.look_up_agreement(reference)
+            shown = await gateway.look_up_agreement(collected.agreement_reference)
         except GatewayError as error:
             context.unanswered(error, gateway=agreement.gateway)
             return _again("The gateway gave no answer about the subscription.", unanswered=True)
-        await self._desk.record(
-            agreement, lambda now: plan_consent_elsewhere(now, shown, context.store.now())
+        await self._pages.seen(agreement, shown)
+        behind = (
+            collected.agreement_state is AgreementState.ACTIVE and shown.state is AgreementState.INITIATED
         )
+        if behind and patient:
+            return _again("The gateway's look-up does not show it yet.")
         return Applied(verdict=Verdict.DONE, note="It tells of a page that never reached us.")
 
     async def collect(
@@ -132,7 +136,7 @@ class Collecting:
             facts = await self._written(agreement, reference, order_id, shown, gateway, asked_at)
             if collected.agreement_reference != agreement.gateway_reference:
                 # Its consent's own news may be lost: what collects has to be known, to be read and ended by.
-                await self._news_elsewhere(agreement, collected.agreement_reference, gateway)
+                await self._news_elsewhere(agreement, collected, gateway, patient=patient)
             return Applied(
                 verdict=Verdict.DONE,
                 note="Collected under a subscription; a look-up shows it.",
@@ -174,6 +178,11 @@ class Collecting:
         return flight.result()
 
     async def _sweep(self, agreement: Agreement) -> Agreement:
+        await self.read(agreement)
+        return agreement
+
+    async def read(self, agreement: Agreement) -> bool:
+        """Write what the gateway's list has and the records lack. False: no answer came."""
         context = self._context
         gateway = await self._desk.gateway_of(agreement)
         assert agreement.agreement_id is not None and agreement.gateway_reference is not None
@@ -182,7 +191,7 @@ class Collecting:
             rows = await gateway.list_collections(agreement.agreement_id)
         except GatewayError as error:
             context.unanswered(error, gateway=agreement.gateway)
-            return agreement
+            return False
         for row in rows:
             order_id = collected_order_id(agreement.gateway_reference, row.gateway_reference)
             if row.state not in _MONEY or row.gateway_order_id not in (None, order_id):
@@ -201,7 +210,7 @@ class Collecting:
                 payment_id = facts.payment.payment_id
                 await self._tending.look(agreement.tenant, payment_id)
                 await self._tending.adopt_refunds(agreement.tenant, payment_id)
-        return agreement
+        return True
 
     # --- asking and writing -----------------------------------------------------------------------------------------
 

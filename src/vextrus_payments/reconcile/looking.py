@@ -64,8 +64,8 @@ class Recovery(Protocol):
         """Book refunds that were made elsewhere; `restored`: or by us, after the backup."""
         ...
 
-    async def look_agreement(self, tenant: str, agreement_key: str) -> Agreement:
-        """Ask about everything of an agreement that is open."""
+    async def look_agreement(self, tenant: str, agreement_key: str, *, restored: bool = False) -> Agreement:
+        """Ask about everything of an agreement that is open; `restored`: and about pages that a backup may not know."""
         ...
 
     async def look_payout(self, tenant: str, payout_id: str, *, restored: bool = False) -> Payout:
@@ -236,12 +236,13 @@ class Looker:
         capabilities: Capabilities,
         *,
         tries: int = 1,
+        restored: bool = False,
     ) -> Reconciled:
         """Do these about an agreement."""
         doing = _Doing(lane)
         agreement = before
         if actions:
-            look = self._ports.engine.look_agreement(before.tenant, before.agreement_key)
+            look = self._ports.engine.look_agreement(before.tenant, before.agreement_key, restored=restored)
             agreement = await doing.run(look) or before
             if not doing.problems:
                 lane.answered()

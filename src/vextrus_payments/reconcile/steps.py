@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Final
 
 from vextrus_payments.capabilities import Capabilities, Completion, Feature
+from vextrus_payments.consent_pages import last_page_over_at, other_pages
 from vextrus_payments.records import (
     Agreement,
     AgreementLife,
@@ -152,10 +153,16 @@ def next_agreement_step(agreement: Agreement, capabilities: Capabilities, now: d
         if operation.state in OPEN_STATES
     ]
     if agreement.state in (AgreementLife.CREATED, AgreementLife.AWAITING_PAYER):
-        ends = agreement.expires_at or agreement.created_at + capabilities.session_life
+        ends = last_page_over_at(agreement, capabilities.session_life)
         due = ends + timedelta(seconds=capabilities.polling.end_margin_s)
         again = now + _wait(capabilities.polling.open_s, tries)
         found.append(_Open(Action.LOOK, due, again, "the payer has not consented yet"))
+    if other_pages(agreement):
+        ends = last_page_over_at(agreement, capabilities.session_life)
+        due = ends + timedelta(seconds=capabilities.polling.end_margin_s)
+        again = now + _wait(capabilities.polling.open_s, tries)
+        why = "the payer may have consented on a page whose address never reached us"
+        found.append(_Open(Action.LOOK, due, again, why))
     if agreement.terms is not None:
         found += _collected(agreement, capabilities, now, tries)
     return _step(found, now)
@@ -172,6 +179,9 @@ def _collected(
     elif agreement.state is AgreementLife.ACTIVE:
         due = agreement.updated_at + SUBSCRIPTION_AGAIN
         yield _Open(Action.LOOK, due, now + SUBSCRIPTION_AGAIN, "the gateway collects by itself")
+    elif agreement.state is AgreementLife.CLOSED and agreement.agreement_id is not None:
+        due = agreement.updated_at + SUBSCRIPTION_AGAIN
+        yield _Open(Action.LOOK, due, None, "something may have been collected before the payer took it back")
     elif agreement.state is AgreementLife.ENDED:
         last = agreement.updated_at + SUBSCRIPTION_LAST
         if now < last + SUBSCRIPTION_AGAIN:

@@ -229,7 +229,9 @@ class Reconciler:
                     subject, (Action.LOOK,), lane, capabilities, restored=restored
                 )
             if isinstance(subject, Agreement):
-                return await self._looker.do_agreement(subject, (Action.LOOK,), lane, capabilities)
+                return await self._looker.do_agreement(
+                    subject, (Action.LOOK,), lane, capabilities, restored=restored
+                )
             now = self._ports.store.now()
             if restored and still_at_work(subject, capabilities, now):
                 return untouched(subject, problem=_AT_WORK)
