@@ -23,7 +23,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, ClassVar, Final, Self, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, Self, TypedDict, TypeVar
 
 from vextrus_payments.breaker import Breaker
 from vextrus_payments.capabilities import Capabilities
@@ -62,11 +62,25 @@ from vextrus_payments.wire import CallContext, OnCheckpoint, Safety, WireCall, W
 if TYPE_CHECKING:
     from vextrus_payments.tokens.cache import TokenCache
 
-__all__ = ["Adapter", "Authorization", "FrontDoor", "PaymentGateway"]
+__all__ = ["Adapter", "Authorization", "FrontDoor", "GatewayParts", "PaymentGateway"]
 
 T = TypeVar("T")
 
 NO_CONTEXT: Final = CallContext()
+
+
+class GatewayParts(TypedDict, total=False):
+    """What a gateway is made with beside its configuration: an adapter's constructor hands it on as it came."""
+
+    tenant: str
+    transport: Transport | None
+    tokens: "TokenCache | None"
+    clock: Clock | None
+    sleeper: Sleeper | None
+    entropy: Entropy | None
+    retry: RetryPolicy | None
+    breaker: Breaker | None
+    observer: Observer | None
 
 
 class PaymentGateway(OptionalVerbs, ABC):

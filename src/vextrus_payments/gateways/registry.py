@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Unpack
 
 from vextrus_payments.breaker import BreakerPolicy, Breakers
 from vextrus_payments.clock import Clock, Sleeper, SystemClock
@@ -15,7 +15,7 @@ from vextrus_payments.errors import (
     PaymentsError,
     UnknownGatewayError,
 )
-from vextrus_payments.gateways.base import Adapter, PaymentGateway
+from vextrus_payments.gateways.base import Adapter, GatewayParts, PaymentGateway
 from vextrus_payments.ids import Entropy
 from vextrus_payments.observe import Observer
 from vextrus_payments.retry import RetryPolicy
@@ -201,7 +201,7 @@ class Registry:
         if before is not None:
             # Calls under way may still use it: it is closed with the registry.
             self._retired.append(before.gateway)
-        gateway = self._make(adapter, config, tenant, breaker=self._breakers.of(tenant, name))
+        gateway = self._make(adapter, config, tenant=tenant, breaker=self._breakers.of(tenant, name))
         return _Ready(gateway, config, asked_at)
 
     def _built(self, key: tuple[str, str], task: asyncio.Task[_Ready]) -> None:
@@ -273,9 +273,8 @@ async def _asked(credentials: CredentialSource, tenant: str, name: str) -> Gatew
     )
 
 
-def _make(adapter: Adapter, config: GatewayConfig, tenant: str, **parts: object) -> PaymentGateway:
-    gateway: PaymentGateway = adapter.gateway_class(config, tenant=tenant, **parts)  # type: ignore[arg-type]
-    return gateway
+def _make(adapter: Adapter, config: GatewayConfig, **parts: Unpack[GatewayParts]) -> PaymentGateway:
+    return adapter.gateway_class(config, **parts)
 
 
 def _load(name: str, point: EntryPoint) -> Adapter:

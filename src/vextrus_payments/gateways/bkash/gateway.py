@@ -1,7 +1,7 @@
 """bKash as a PaymentGateway: checks what goes in, and runs the protocols of this folder for a merchant."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from vextrus_payments.errors import (
     InvalidRequestError,
@@ -43,9 +43,6 @@ from vextrus_payments.snapshots import (
 )
 from vextrus_payments.wire import CallContext, OnCheckpoint
 
-if TYPE_CHECKING:
-    pass
-
 
 class BkashGateway(BkashMerchant):
     """bKash Tokenized Checkout for one merchant: v1.2.0-beta or v2, as his settings say (`api_version`).
@@ -55,7 +52,7 @@ class BkashGateway(BkashMerchant):
         tokens: the token cache that all gateways of the process share. None: in sandbox mode one of its own, in
             memory; in live mode a ConfigurationError, for a restart would forget the grant budget.
         verifier: who proves bKash's notifications, in place of the one for Amazon SNS that the settings name.
-        (the others): as PaymentGateway.
+        parts: as PaymentGateway takes them.
 
     Raises:
         ConfigurationError: live mode without durable tokens, or a cache that waits shorter than the timeout.

@@ -1,18 +1,16 @@
 """One merchant at bKash: his settings and token, his payouts and senders, and what the driver asks of them."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
+from typing import ClassVar, Final, TypeVar, Unpack
 
-from vextrus_payments.breaker import Breaker
 from vextrus_payments.capabilities import Capabilities
-from vextrus_payments.clock import Clock, Sleeper
 from vextrus_payments.errors import (
     AuthenticationRejectedError,
     ConfigurationError,
     InvalidRequestError,
     UnreadableAnswerError,
 )
-from vextrus_payments.gateways.base import PaymentGateway
+from vextrus_payments.gateways.base import GatewayParts, PaymentGateway
 from vextrus_payments.gateways.bkash.access import Granted
 from vextrus_payments.gateways.bkash.config import BkashConfig
 from vextrus_payments.gateways.bkash.dialect import ApiVersion
@@ -25,17 +23,11 @@ from vextrus_payments.gateways.bkash.manners import NAME, capabilities_of
 from vextrus_payments.gateways.bkash.payout_desk import PayoutDesk
 from vextrus_payments.gateways.bkash.steps import Api
 from vextrus_payments.gateways.front_door import Authorization, FrontDoor
-from vextrus_payments.ids import Entropy, Ids
+from vextrus_payments.ids import Ids
 from vextrus_payments.meanings import ErrorClass, ErrorMeaning
-from vextrus_payments.observe import Observer
-from vextrus_payments.retry import RetryPolicy
 from vextrus_payments.token_port import TokenHealth
-from vextrus_payments.transport import Transport
 from vextrus_payments.verifier_port import WebhookVerifier
 from vextrus_payments.wire import CallContext, OnCheckpoint, WireCall, WireResponse
-
-if TYPE_CHECKING:
-    from vextrus_payments.tokens.cache import TokenCache
 
 T = TypeVar("T")
 
@@ -51,33 +43,14 @@ class BkashMerchant(PaymentGateway):
         self,
         config: BkashConfig,
         *,
-        tenant: str = "default",
-        transport: Transport | None = None,
-        tokens: "TokenCache | None" = None,
-        clock: Clock | None = None,
-        sleeper: Sleeper | None = None,
-        entropy: Entropy | None = None,
-        retry: RetryPolicy | None = None,
-        breaker: Breaker | None = None,
-        observer: Observer | None = None,
         verifier: WebhookVerifier | None = None,
+        **parts: Unpack[GatewayParts],
     ) -> None:
         if not isinstance(config, BkashConfig):
             raise ConfigurationError(
                 f"bkash needs a BkashConfig, not a {type(config).__name__}.", gateway=NAME
             )
-        super().__init__(
-            config,
-            tenant=tenant,
-            transport=transport,
-            tokens=tokens,
-            clock=clock,
-            sleeper=sleeper,
-            entropy=entropy,
-            retry=retry,
-            breaker=breaker,
-            observer=observer,
-        )
+        super().__init__(config, **parts)
         self._api = Api(
             root=config.api_url,
             mode=config.mode,
@@ -90,13 +63,13 @@ class BkashMerchant(PaymentGateway):
         if config.pays_out:
             self._payouts = PayoutDesk(
                 config,
-                tenant=tenant,
+                tenant=self._tenant,
                 transport=self._open_transport,
-                tokens=tokens,
+                tokens=self._tokens,
                 clock=self._clock,
                 sleeper=self._sleeper,
                 entropy=self._entropy,
-                retry=retry,
+                retry=parts.get("retry"),
                 observer=self._observer,
             )
             features = self._capabilities.features | self._payouts.features
@@ -106,7 +79,7 @@ class BkashMerchant(PaymentGateway):
             config,
             self._api,
             self._drive_grant,
-            cache=tokens,
+            cache=self._tokens,
             clock=self._clock,
             sleeper=self._sleeper,
             entropy=self._entropy,
@@ -115,10 +88,10 @@ class BkashMerchant(PaymentGateway):
         self._ids = Ids(self._clock, self._entropy)
         self._hearing = Hearing(
             config,
-            tenant=tenant,
+            tenant=self._tenant,
             clock=self._clock,
             transport=self._open_transport,
-            is_passed_in=transport is not None,
+            is_passed_in=parts.get("transport") is not None,
             verifier=verifier,
         )
 

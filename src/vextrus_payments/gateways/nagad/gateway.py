@@ -2,11 +2,9 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import ClassVar, Final, Unpack
 
-from vextrus_payments.breaker import Breaker
 from vextrus_payments.capabilities import Capabilities
-from vextrus_payments.clock import Clock, Sleeper
 from vextrus_payments.errors import (
     ConfigurationError,
     InvalidRequestError,
@@ -14,7 +12,7 @@ from vextrus_payments.errors import (
     UnreadableAnswerError,
 )
 from vextrus_payments.events import Delivery, ReturnHint
-from vextrus_payments.gateways.base import Adapter, PaymentGateway
+from vextrus_payments.gateways.base import Adapter, GatewayParts, PaymentGateway
 from vextrus_payments.gateways.nagad import models, protocol, refunds
 from vextrus_payments.gateways.nagad.checks import (
     callback_url_of,
@@ -28,9 +26,8 @@ from vextrus_payments.gateways.nagad.errors import Operation, meaning_of
 from vextrus_payments.gateways.nagad.manners import CAPABILITIES, NAME, REGISTERING, SESSION_LIFE
 from vextrus_payments.gateways.nagad.returns import parse_return
 from vextrus_payments.gateways.nagad.steps import Api
-from vextrus_payments.ids import Entropy, Ids
+from vextrus_payments.ids import Ids
 from vextrus_payments.meanings import ErrorClass, ErrorMeaning
-from vextrus_payments.observe import Observer
 from vextrus_payments.payment import (
     Evidence,
     ExecuteCall,
@@ -39,13 +36,8 @@ from vextrus_payments.payment import (
     RefundCall,
     StatusCall,
 )
-from vextrus_payments.retry import RetryPolicy
 from vextrus_payments.snapshots import PaymentSnapshot, RefundSnapshot
-from vextrus_payments.transport import Transport
 from vextrus_payments.wire import CallContext, OnCheckpoint
-
-if TYPE_CHECKING:
-    from vextrus_payments.tokens.cache import TokenCache
 
 
 class NagadGateway(PaymentGateway):
@@ -55,42 +47,17 @@ class NagadGateway(PaymentGateway):
 
     Args:
         config: the merchant's settings; its keys were loaded when it was made.
-        tokens: taken for the sake of one signature for all gateways; Nagad has no tokens.
-        (the others): as PaymentGateway.
+        parts: as PaymentGateway takes them; of `tokens` no use is made, for Nagad has none.
     """
 
     name: ClassVar[str] = NAME
 
-    def __init__(
-        self,
-        config: NagadConfig,
-        *,
-        tenant: str = "default",
-        transport: Transport | None = None,
-        tokens: "TokenCache | None" = None,
-        clock: Clock | None = None,
-        sleeper: Sleeper | None = None,
-        entropy: Entropy | None = None,
-        retry: RetryPolicy | None = None,
-        breaker: Breaker | None = None,
-        observer: Observer | None = None,
-    ) -> None:
+    def __init__(self, config: NagadConfig, **parts: Unpack[GatewayParts]) -> None:
         if not isinstance(config, NagadConfig):
             raise ConfigurationError(
                 f"nagad needs a NagadConfig, not a {type(config).__name__}.", gateway=NAME
             )
-        super().__init__(
-            config,
-            tenant=tenant,
-            transport=transport,
-            tokens=tokens,
-            clock=clock,
-            sleeper=sleeper,
-            entropy=entropy,
-            retry=retry,
-            breaker=breaker,
-            observer=observer,
-        )
+        super().__init__(config, **parts)
         self._settings = config
         self._api = Api(
             root=config.api_url,

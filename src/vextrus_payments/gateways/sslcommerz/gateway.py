@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import ClassVar, Final, Unpack
 
-from vextrus_payments.breaker import Breaker
 from vextrus_payments.capabilities import Capabilities
-from vextrus_payments.clock import Clock, Sleeper
 from vextrus_payments.errors import ConfigurationError, UnreadableAnswerError, WebhookError
 from vextrus_payments.events import Confirm, Delivery, Events, Ignored, ReturnHint
-from vextrus_payments.gateways.base import Adapter, PaymentGateway
+from vextrus_payments.gateways.base import Adapter, GatewayParts, PaymentGateway
 from vextrus_payments.gateways.sslcommerz import invoices, protocol, refunds
 from vextrus_payments.gateways.sslcommerz.checks import check_call, check_refund, check_session_key, form_of
 from vextrus_payments.gateways.sslcommerz.config import SslcommerzConfig
@@ -21,9 +19,8 @@ from vextrus_payments.gateways.sslcommerz.returns import parse_return
 from vextrus_payments.gateways.sslcommerz.signature import read_post, verify
 from vextrus_payments.gateways.sslcommerz.steps import Api, new_reference
 from vextrus_payments.gateways.sslcommerz.webhook import event_of, kept_of
-from vextrus_payments.ids import Entropy, Ids
+from vextrus_payments.ids import Ids
 from vextrus_payments.meanings import ErrorClass, ErrorMeaning
-from vextrus_payments.observe import Observer
 from vextrus_payments.payment import (
     Evidence,
     ExecuteCall,
@@ -32,13 +29,8 @@ from vextrus_payments.payment import (
     RefundCall,
     StatusCall,
 )
-from vextrus_payments.retry import RetryPolicy
 from vextrus_payments.snapshots import PaymentSnapshot, RefundSnapshot
-from vextrus_payments.transport import Transport
 from vextrus_payments.wire import CallContext, OnCheckpoint
-
-if TYPE_CHECKING:
-    from vextrus_payments.tokens.cache import TokenCache
 
 
 class SslcommerzGateway(PaymentGateway):
@@ -48,42 +40,17 @@ class SslcommerzGateway(PaymentGateway):
 
     Args:
         config: the store's settings.
-        tokens: taken for the sake of one signature for all gateways; SSLCommerz has no tokens.
-        (the others): as PaymentGateway.
+        parts: as PaymentGateway takes them; of `tokens` no use is made, for SSLCommerz has none.
     """
 
     name: ClassVar[str] = NAME
 
-    def __init__(
-        self,
-        config: SslcommerzConfig,
-        *,
-        tenant: str = "default",
-        transport: Transport | None = None,
-        tokens: "TokenCache | None" = None,
-        clock: Clock | None = None,
-        sleeper: Sleeper | None = None,
-        entropy: Entropy | None = None,
-        retry: RetryPolicy | None = None,
-        breaker: Breaker | None = None,
-        observer: Observer | None = None,
-    ) -> None:
+    def __init__(self, config: SslcommerzConfig, **parts: Unpack[GatewayParts]) -> None:
         if not isinstance(config, SslcommerzConfig):
             raise ConfigurationError(
                 f"sslcommerz needs an SslcommerzConfig, not a {type(config).__name__}.", gateway=NAME
             )
-        super().__init__(
-            config,
-            tenant=tenant,
-            transport=transport,
-            tokens=tokens,
-            clock=clock,
-            sleeper=sleeper,
-            entropy=entropy,
-            retry=retry,
-            breaker=breaker,
-            observer=observer,
-        )
+        super().__init__(config, **parts)
         self._settings = config
         self._api = Api(
             root=config.api_url,

@@ -7,13 +7,11 @@ what bKash then collects under it becomes payments of ours, which are looked up 
 import re
 from collections.abc import Mapping
 from datetime import date
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, Unpack
 
 from pydantic import JsonValue
 
-from vextrus_payments.breaker import Breaker
 from vextrus_payments.capabilities import Capabilities
-from vextrus_payments.clock import Clock, Sleeper
 from vextrus_payments.errors import (
     ConfigurationError,
     InvalidRequestError,
@@ -21,7 +19,7 @@ from vextrus_payments.errors import (
     UnreadableAnswerError,
 )
 from vextrus_payments.events import Confirm, Delivery, Events, GatewayEvent, Ignored, ReturnHint
-from vextrus_payments.gateways.base import Adapter, Authorization, PaymentGateway
+from vextrus_payments.gateways.base import Adapter, Authorization, GatewayParts, PaymentGateway
 from vextrus_payments.gateways.bkash.recurring import models, protocol, refunds
 from vextrus_payments.gateways.bkash.recurring.config import BkashRecurringConfig
 from vextrus_payments.gateways.bkash.recurring.errors import Operation, meaning_of
@@ -30,11 +28,10 @@ from vextrus_payments.gateways.bkash.recurring.params import BkashSubscription
 from vextrus_payments.gateways.bkash.recurring.protocol import Subscription, SubscriptionPage, Wanted
 from vextrus_payments.gateways.bkash.recurring.returns import parse_return, return_url
 from vextrus_payments.gateways.bkash.recurring.steps import Api, account_of, is_id, is_number
-from vextrus_payments.ids import Entropy, Ids
+from vextrus_payments.ids import Ids
 from vextrus_payments.meanings import ErrorClass, ErrorMeaning
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
-from vextrus_payments.observe import Observer
 from vextrus_payments.payment import (
     AgreementRequest,
     ConsentRequest,
@@ -46,13 +43,10 @@ from vextrus_payments.payment import (
     StatusCall,
     check_url,
 )
-from vextrus_payments.retry import RetryPolicy
 from vextrus_payments.snapshots import AgreementSession, AgreementSnapshot, PaymentSnapshot, RefundSnapshot
-from vextrus_payments.transport import Transport
 from vextrus_payments.wire import CallContext, OnCheckpoint
 
 if TYPE_CHECKING:
-    from vextrus_payments.tokens.cache import TokenCache
     from vextrus_payments.verifiers.recurring import RecurringVerifier
 
 _PAGE_MAX: Final = 1_000
@@ -66,42 +60,17 @@ class BkashRecurringGateway(PaymentGateway):
 
     Args:
         config: the merchant's settings.
-        tokens: taken for the sake of one signature for all gateways; the platform has an API key.
-        (the others): as PaymentGateway.
+        parts: as PaymentGateway takes them; of `tokens` no use is made, for the platform has an API key.
     """
 
     name: ClassVar[str] = NAME
 
-    def __init__(
-        self,
-        config: BkashRecurringConfig,
-        *,
-        tenant: str = "default",
-        transport: Transport | None = None,
-        tokens: "TokenCache | None" = None,
-        clock: Clock | None = None,
-        sleeper: Sleeper | None = None,
-        entropy: Entropy | None = None,
-        retry: RetryPolicy | None = None,
-        breaker: Breaker | None = None,
-        observer: Observer | None = None,
-    ) -> None:
+    def __init__(self, config: BkashRecurringConfig, **parts: Unpack[GatewayParts]) -> None:
         if not isinstance(config, BkashRecurringConfig):
             raise ConfigurationError(
                 f"{NAME} needs a BkashRecurringConfig, not a {type(config).__name__}.", gateway=NAME
             )
-        super().__init__(
-            config,
-            tenant=tenant,
-            transport=transport,
-            tokens=tokens,
-            clock=clock,
-            sleeper=sleeper,
-            entropy=entropy,
-            retry=retry,
-            breaker=breaker,
-            observer=observer,
-        )
+        super().__init__(config, **parts)
         self._settings = config
         self._api = Api(
             root=config.api_url,
