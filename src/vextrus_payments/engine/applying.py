@@ -27,6 +27,7 @@ from vextrus_payments.engine.payouts import Payouts
 from vextrus_payments.engine.tending import Tending
 from vextrus_payments.events import Collected, GatewayEvent
 from vextrus_payments.gateways.base import PaymentGateway
+from vextrus_payments.gateways.registry import DEFAULT_TENANT
 from vextrus_payments.mode import Mode
 from vextrus_payments.payouts import PayoutSnapshot, PayoutState
 from vextrus_payments.recording import Seen, plan_quarantine
@@ -102,7 +103,7 @@ class Applying:
         gateway = await self._context.gateway_of(facts)
         submission = _named(facts, snapshot)
         if submission.gateway_reference is None:
-            return await self._without_a_look(facts, submission, snapshot, gateway)
+            return await self._without_a_look(facts, submission, snapshot, gateway, patient)
         if self._looking.in_flight(facts, gateway):
             return _again(facts, "What was sent to the gateway for it has not come back yet.")
         return await self._looked_at(facts, submission, snapshot, gateway, patient)
@@ -267,10 +268,19 @@ class Applying:
         submission: Submission,
         snapshot: PaymentSnapshot,
         gateway: PaymentGateway,
+        patient: bool,
     ) -> Applied:
-        """Its session's answer got lost, so there is nothing to ask by: money is booked as told."""
+        """Its session's answer got lost, so there is nothing to ask by: money is booked as told.
+
+        Not where there are tenants: another one on the same merchant may have sent the same number, and its news may
+        come to this door. Until somebody has looked that money is nobody's.
+        """
         if snapshot.state not in _MONEY:
             return _done(facts, "It tells of no money, of a session that never reached us.")
+        if facts.payment.tenant != DEFAULT_TENANT:
+            if patient:
+                return _again(facts, "It names a session that never reached us by a number alone.")
+            return await self._quarantined(facts, snapshot, "It may be another tenant's money: quarantined.")
         return await self._as_told(facts, submission, snapshot, gateway)
 
     async def _as_told(

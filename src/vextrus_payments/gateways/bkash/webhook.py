@@ -24,6 +24,7 @@ from vextrus_payments.gateways.bkash.steps import (
     money_of,
     time_of,
 )
+from vextrus_payments.gateways.bodies import shown_word
 from vextrus_payments.money import Money
 from vextrus_payments.snapshots import PaymentSnapshot, SnapshotState
 from vextrus_payments.verifier_port import Verified
@@ -114,7 +115,7 @@ def event_of(notification: Notification, event_id: str) -> GatewayEvent:
     snapshot = PaymentSnapshot(
         state=SnapshotState.PAID if made else SnapshotState.UNRECOGNIZED,
         gateway_reference="",
-        raw_state=notification.status,
+        raw_state=shown_word(notification.status),
         gateway_order_id=notification.invoice,
         amount=notification.amount,
         transaction_id=notification.transaction_id,
