@@ -1,58 +1,30 @@
 """check_gateway() on the Nagad adapter against the sandbox, which seals and opens by code of its own."""
 
 import functools
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import httpx
-
-from tests.in_process import AppTransport
+from tests.conformance.sandbox_world import SandboxWorld, in_process, served
 from vextrus_payments.gateways.nagad import models
 from vextrus_payments.gateways.nagad.config import NagadConfig
 from vextrus_payments.gateways.nagad.gateway import NagadGateway
-from vextrus_payments.money import Money
-from vextrus_payments.payment import Intent, PaymentRequest
 from vextrus_payments.secret import Secret
-from vextrus_payments.testing.gateway_check import Fault, Verb, check_gateway
-from vextrus_payments.testing.time import FakeClock, FakeEntropy, FakeSleeper
-from vextrus_payments.transport import HttpxTransport, Transport
-from vextrus_payments.wire import WireRequest, WireResponse
-from vextrus_payments_sandbox.app import create_app
-from vextrus_payments_sandbox.serve import SandboxServer
-
-_MONEY = frozenset({"debit", "refund"})
-_NATIVE = {
-    Fault.LOST_BEFORE: "drop_before",
-    Fault.LOST_AFTER: "drop_after",
-    Fault.ERROR_BEFORE: "error_5xx_before",
-    Fault.ERROR_AFTER: "error_5xx_after",
-    Fault.MALFORMED: "malformed",
-    Fault.HTML: "html",
-}
-_OPERATIONS = {
-    Verb.INITIALIZE: "initialize",
-    Verb.EXECUTE: "verify",
-    Verb.STATUS: "verify",
-    Verb.REFUND: "refund",
-}
+from vextrus_payments.testing.gateway_check import Verb, check_gateway
+from vextrus_payments.transport import Transport
 
 
-class SandboxWorld:
-    """The Nagad sandbox as the kit wants it."""
-
-    def __init__(self, app: Any, transport: Transport, url: str, clock: FakeClock) -> None:
-        self._world = app.state.world
-        self._faults = app.state.faults
-        self._nagad = self._world.gateways["nagad"]
-        self._told = self._nagad.describe(url)
-        self.transport = transport
-        self.clock = clock
+class NagadWorld(SandboxWorld):
+    gateway = "nagad"
+    operations = {
+        Verb.INITIALIZE: "initialize",
+        Verb.EXECUTE: "verify",
+        Verb.STATUS: "verify",
+        Verb.REFUND: "refund",
+    }
 
     @functools.cached_property
     def _private_key(self) -> str:
-        return Path(self._told["merchant_private_key_file"]).read_text(encoding="ascii").strip()
+        return Path(self.told["merchant_private_key_file"]).read_text(encoding="ascii").strip()
 
     @property
     def secrets(self) -> Sequence[str]:
@@ -61,81 +33,27 @@ class SandboxWorld:
 
     def config(self) -> NagadConfig:
         return NagadConfig(
-            api_url=self._told["base_url"],
+            api_url=self.told["base_url"],
             callback_url="http://127.0.0.1:9/return",
-            merchant_id=self._told["merchant_id"],
+            merchant_id=self.told["merchant_id"],
             private_key=Secret(self._private_key),
-            public_key=Path(self._told["gateway_public_key_file"]).read_text(encoding="ascii"),
+            public_key=Path(self.told["gateway_public_key_file"]).read_text(encoding="ascii"),
             timeout_s=3.0,
         )
 
-    def request(self, merchant_reference: str, *, intent: Intent = Intent.SALE) -> PaymentRequest:
-        return PaymentRequest(
-            operation_id=f"{merchant_reference}/pay",
-            gateway="nagad",
-            amount=Money("500.00", "BDT"),
-            merchant_reference=merchant_reference,
-            intent=intent,
-        )
 
-    async def effects(self) -> int:
-        return sum(entry.kind in _MONEY for entry in self._world.books.movements)
-
-    async def approve(self, gateway_reference: str) -> None:
-        self._nagad.approve(gateway_reference, "success", None)
-
-    def token_rejected(self) -> WireResponse | None:
-        return None
-
-    def is_token_request(self, request: WireRequest) -> bool:
-        return False
-
-    async def inject(self, verb: Verb, fault: Fault) -> bool:
-        name, operation = _NATIVE.get(fault), _OPERATIONS.get(verb)
-        if name is None or operation is None:
-            return False
-        wish = {"gateway": "nagad", "operation": operation, "fault": name, "times": 1}
-        self._faults.order(wish, {"nagad": self._nagad.operations})
-        return True
-
-    async def mend(self) -> None:
-        self._faults.clear()
-
-
-@asynccontextmanager
-async def in_process() -> AsyncIterator[SandboxWorld]:
-    clock = FakeClock()
-    app = create_app(clock=clock, seed=7)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app)) as client:
-        yield SandboxWorld(app, AppTransport(client), "http://127.0.0.1:28600", clock)
-
-
-def adapter(world: SandboxWorld, transport: Transport) -> NagadGateway:
-    clock = world.clock
-    return NagadGateway(
-        world.config(), transport=transport, clock=clock, sleeper=FakeSleeper(clock), entropy=FakeEntropy(5)
-    )
+def adapter(world: NagadWorld, transport: Transport) -> NagadGateway:
+    return NagadGateway(world.config(), **world.parts(transport))
 
 
 async def test_nagad_keeps_the_rules_under_every_fault_of_the_line() -> None:
-    report = await check_gateway(adapter, in_process)
+    report = await check_gateway(adapter, in_process(NagadWorld))
     assert len(report.scenarios) > 50
 
 
 async def test_nagad_keeps_the_rules_over_a_real_socket_under_the_sandboxs_own_faults() -> None:
-    clock = FakeClock()
-    transport = HttpxTransport(clock=clock)
-
-    async with SandboxServer(seed=7, clock=clock) as server:
-        url = server.world.gateways["nagad"].describe("")["base_url"]
-        assert url == models.CONTEXT_PATH
-
-        @asynccontextmanager
-        async def emptied() -> AsyncIterator[SandboxWorld]:
-            server.world.reset()
-            server.app.state.faults.clear()
-            yield SandboxWorld(server.app, transport, server.url, clock)
-
+    async with served(NagadWorld) as emptied:
+        async with emptied() as world:
+            assert world.told["base_url"].endswith(models.CONTEXT_PATH)
         report = await check_gateway(adapter, emptied, native=True)
-        await transport.aclose()
-    assert len(report.scenarios) == len(_NATIVE) * len(_OPERATIONS)
+    assert len(report.scenarios) == len(NagadWorld.native) * len(NagadWorld.operations)
