@@ -8,7 +8,9 @@ from typing import Any
 
 from tests.cli.running import Gateway
 from vextrus_payments import Money, PaymentRequest, Payments, PaymentSession
+from vextrus_payments.events import GatewayEvent
 from vextrus_payments.gateways.bkash import BkashConfig, BkashGateway
+from vextrus_payments.snapshots import PaymentSnapshot, SnapshotState
 from vextrus_payments.testing import FakeClock, FakeSleeper
 from vextrus_payments_sandbox.walk import walk
 
@@ -144,3 +146,19 @@ class ShopApp:
                 )
 
         asyncio.run(run())
+
+
+async def told_otherwise(payments: Payments, operation_id: str, amount: str) -> None:
+    """The gateway's signed news of a payout that was made: that amount, which is not what is booked."""
+    payout = await payments.find_payout(operation_id)
+    assert payout is not None
+    snapshot = PaymentSnapshot(
+        state=SnapshotState.PAID,
+        gateway_reference="",
+        raw_state="Completed",
+        gateway_order_id=payout.payout_id,
+        amount=Money(amount),
+        transaction_id=payout.operation.transaction_id,
+    )
+    event = GatewayEvent(event_id=f"news/{operation_id}", snapshot=snapshot)
+    await payments._open_engine().apply_event(payout.tenant, payout.gateway, payout.mode, event)

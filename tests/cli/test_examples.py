@@ -14,7 +14,7 @@ import click
 import pytest
 
 from tests.cli.running import Done, Gateway, Here
-from tests.cli.shop_app import ShopApp
+from tests.cli.shop_app import ShopApp, told_otherwise
 from tests.cli.test_webhooks_command import row as inbox_row
 from tests.cli.test_webhooks_verify import SETTINGS
 from tests.verifiers.amazon import delivery, envelope, leaf, pem
@@ -253,6 +253,10 @@ class Shop:
         elif words.endswith("withdraw"):
             plan = plan_payout("default", f"pyo_{next(_NUMBERS)}", Mode.SANDBOX, request, datetime.now(UTC))
             self._do(lambda store: store.commit_payout(plan))
+        elif "--cleared" in line:
+            self.app.did(lambda payments: payments.payout(request))
+            self.app.did(lambda payments: told_otherwise(payments, request.operation_id, "200"))
+            line = line.replace("--reviewed 6", "--reviewed 5 --yes")
         elif words.endswith("resolve"):
             self._sandbox.order("payout", "drop_after")
             self.app.did(lambda payments: payments.payout(request))

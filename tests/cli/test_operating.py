@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import COMMAND, PATIENCE_S, Done, Gateway, Here, User
-from tests.cli.shop_app import ShopApp
+from tests.cli.shop_app import ShopApp, told_otherwise
 from vextrus_payments.money import Money
 from vextrus_payments.payouts import PayoutRequest
 
@@ -584,6 +584,40 @@ def test_what_was_paid_out_is_in_both_books_or_named(here: Here, shop: ShopApp, 
     assert (differs.code, row["difference"]) == (1, "20.50")
     (named,) = (line for line in row["look_at"] if "payout status" in line)
     assert "unknown here, and the gateway sent 20.50 BDT" in named and f"{reference}/lost" in named
+
+
+def test_a_payout_under_review_is_seen_and_ended(here: Here, shop: ShopApp, reference: str) -> None:
+    name = f"{reference}/salary"
+    request = PayoutRequest(
+        operation_id=name, gateway="bkash", amount=Money("20.50"), receiver="01770618575", reference="salary"
+    )
+    shop.did(lambda payments: payments.payout(request))
+    assert _findings(_run(here, shop, "doctor", "--json"))["payout_review"]["level"] == "ok"
+    shop.did(lambda payments: told_otherwise(payments, name, "25"))
+    found = _findings(_run(here, shop, "doctor", "--json"))["payout_review"]
+    assert found["level"] == "warn" and f"payout resolve {name}" in found["do"]
+    (listed,) = _run(here, shop, "payout", "list", "--unsettled", "--json").document["payouts"]
+    assert (listed["operation_id"], listed["in_review"], listed["state"]) == (name, True, "succeeded")
+    assert "under review" in _run(here, shop, "payout", "list", "--unsettled").out
+    for command in (("payout", "resolve", name), ("explain", name)):
+        told = _run(here, shop, *command).out
+        assert "Booked: 20.50 BDT under" in told and "The gateway says: 25.00 BDT under" in told
+    assert _run(here, shop, "payout", "status", name).code == 3
+    trx, version = listed["transaction_id"], str(listed["version"])
+    said = ("--actor", "rahim", "--reason", "The statement has it so", "--evidence", "line 12")
+    answer = ("--made", trx, "--amount", "25", *said)
+    for wrong in (("--cleared", *answer, "--reviewed", version), ("--cleared", *said), answer):
+        assert _run(here, shop, "payout", "resolve", name, *wrong).code == 2
+    refused = _run(here, shop, "payout", "resolve", name, "--not-made", *said, "--reviewed", version)
+    assert refused.code == 4 and "outranks" in refused.error
+    for _ in range(2):  # who does not know whether his answer was taken gives it once more
+        done = _run(here, shop, "payout", "resolve", name, *answer, "--reviewed", version, "--json")
+        assert (done.code, done.document["payout"]["in_review"]) == (0, False)
+    other = _run(here, shop, "resolve", listed["payout_id"], "--cleared", *said, "--reviewed", version)
+    assert other.code == 4 and "version" in other.error
+    assert "Sent: 25.00 BDT" in _run(here, shop, "payout", "status", name).out
+    assert _run(here, shop, "payout", "list", "--unsettled", "--json").document["payouts"] == []
+    assert "booked anew" in _run(here, shop, "explain", name).out
 
 
 def test_a_gateway_that_tells_nothing_is_no_difference(

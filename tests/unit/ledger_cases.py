@@ -166,6 +166,9 @@ CASES: dict[str, Callable[[], tuple[LedgerEntry, ...]]] = {
     "payout_contradicted": lambda: _paid_out(
         kind=ReceiptKind.REVERSAL, reverses=ReceiptKind.PAYOUT, flags=frozenset({Flag.BY_OPERATOR})
     ),
+    "payout_corrected": lambda: _paid_out(
+        kind=ReceiptKind.CORRECTION, corrects=ReceiptKind.PAYOUT, flags=frozenset({Flag.BY_OPERATOR})
+    ),
     "payout_mismatch": lambda: _paid_out(transaction_id="DAP5OTHER1", mismatched=True),
     "transfer": lambda: _paid_out(AccountMap(disbursement=_APART), kind=ReceiptKind.TRANSFER),
     "transfer_back": lambda: _paid_out(AccountMap(disbursement=_APART), kind=ReceiptKind.TRANSFER_BACK),

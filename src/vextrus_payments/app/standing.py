@@ -28,7 +28,7 @@ async def measured(given: Given, parts: Parts, *, opened: bool) -> Health:
         try:
             async with asyncio.timeout(_HEALTH_S):
                 queues = await parts.outbox.health()
-                payouts = await _payouts_out(given.store)
+                payouts = await payouts_out(given.store)
                 unknown = await _unknown(given.store, payouts)
                 in_review = sum(payout.in_review for payout in payouts.rows)
                 inbox = await _inbox(given.store)
@@ -62,7 +62,7 @@ async def _inbox(store: PaymentStore) -> InboxHealth:
     return InboxHealth(waiting=backlog.waiting, parked=backlog.parked, oldest_s=age_s)
 
 
-async def _payouts_out(store: PaymentStore) -> Page[Payout]:
+async def payouts_out(store: PaymentStore) -> Page[Payout]:
     """The payouts that wait for the gateway or for a person; those that wait for their caller may be many, and must not
     hide one of them. A cursor: there are more than were read."""
     found: list[Payout] = []

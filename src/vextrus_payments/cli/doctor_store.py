@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from vextrus_payments.cli.explaining import NEGLECTED, ago, moment
 from vextrus_payments.cli.findings import Finding, fail, ok, skipped, warn
 from vextrus_payments.clock import Clock
+from vextrus_payments.printable import one_line
 from vextrus_payments.reconcile import SEEN_MARK
 from vextrus_payments.records import OperationKind, OperationState, OutboxKind, SubjectKind
 from vextrus_payments.store import PaymentStore
@@ -25,6 +26,7 @@ _VERY_OLD_UNKNOWN: Final = timedelta(hours=24)
 _WORKER_GONE: Final = timedelta(minutes=5)
 _SKEW: Final = timedelta(seconds=2)
 _MANY: Final = 1000
+_UNKNOWN: Final = (OperationState.UNKNOWN, OperationState.PENDING)
 
 
 async def store_findings(store: PaymentStore, payments: "Payments | None", clock: Clock) -> list[Finding]:
@@ -151,15 +153,18 @@ async def inbox_findings(store: PaymentStore, payments: "Payments | None") -> li
 
 async def open_findings(store: PaymentStore, payments: "Payments | None") -> list[Finding]:
     """What nobody knows the end of."""
-    page = await store.list_operations(
-        None, states=(OperationState.UNKNOWN, OperationState.PENDING), limit=_MANY
-    )
+    page = await store.list_operations(None, states=_UNKNOWN, limit=_MANY)
     rows = [o for o in page.rows if o.kind is not OperationKind.INITIALIZE]
+    from vextrus_payments.app.standing import payouts_out
+
+    paid_out = await payouts_out(store)
+    rows += [one.operation for one in paid_out.rows if one.state in _UNKNOWN]
     if not rows:
-        return [ok("unknown", "Of every payment and refund it is known how it ended, or nothing is out.")]
+        return [ok("unknown", "Of everything that was sent it is known how it ended, or nothing is out.")]
     oldest = min(rows, key=lambda o: o.updated_at)
     age = store.now() - oldest.updated_at
-    count = f"more than {_MANY}" if page.cursor is not None else str(len(rows))
+    more = page.cursor is not None or paid_out.cursor is not None
+    count = f"more than {len(rows)}" if more else str(len(rows))
     what = (
         f"Of {count} operations nobody can tell yet how they ended; the oldest, {oldest.operation_id}, for "
         f"{ago(oldest.updated_at, store.now())}."
@@ -176,6 +181,22 @@ async def open_findings(store: PaymentStore, payments: "Payments | None") -> lis
     if age > _OLD_UNKNOWN:
         return [warn("unknown", what, do)]
     return [ok("unknown", f"{what} That is young: the reconciler is at it.")]
+
+
+async def review_findings(store: PaymentStore, payments: "Payments | None") -> list[Finding]:
+    """Payouts of which the gateway tells otherwise than the books: nobody but a person ends that."""
+    from vextrus_payments.app.standing import payouts_out
+
+    found = [one.operation_id for one in (await payouts_out(store)).rows if one.in_review]
+    if not found:
+        return [ok("payout_review", "No payout is under review.")]
+    return [
+        warn(
+            "payout_review",
+            f"Of {len(found)} payouts the gateway tells otherwise than they are booked: {one_line(found[0])} first.",
+            f"Compare with its statement, then say what you found: vextrus-pay payout resolve {one_line(found[0])}",
+        )
+    ]
 
 
 async def worker_findings(store: PaymentStore, payments: "Payments | None") -> list[Finding]:

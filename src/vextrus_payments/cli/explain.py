@@ -12,9 +12,9 @@ from vextrus_payments.cli.explaining import Line, Told, payout_row_ids, payout_t
 from vextrus_payments.cli.helping import Command
 from vextrus_payments.cli.home import STORE_VARIABLE
 from vextrus_payments.cli.in_short import Short, in_short
-from vextrus_payments.cli.look import hint, line, whole_line
+from vextrus_payments.cli.look import commands, hint, line, whole_line
 from vextrus_payments.cli.output import console, emit_json, say
-from vextrus_payments.cli.payouts import hints, payout_document
+from vextrus_payments.cli.payouts import hints, payout_document, told_otherwise
 from vextrus_payments.cli.records import Place, places
 from vextrus_payments.cli.shapes import moment as iso
 from vextrus_payments.cli.shapes import outcome_document, payment_document
@@ -98,8 +98,10 @@ async def _show_payout(store: PaymentStore, payout: Payout, *, as_json: bool) ->
         return exit_code
     out = console()
     _show_story(out, story)
-    for sentence in hints(payout):
+    for sentence in (*told_otherwise(payout), *hints(payout)):
         line(out, sentence)
+    if payout.in_review:
+        commands(out, [("Say what you found", f"vextrus-pay payout resolve {payout.operation_id}")])
     return exit_code
 
 

@@ -11,13 +11,13 @@ from vextrus_payments.cli.look import cell, commands, line, right, rows
 from vextrus_payments.cli.output import console, emit_json, say
 from vextrus_payments.cli.params import WholeNumber
 from vextrus_payments.cli.payout_answers import clear_restored, resolve
-from vextrus_payments.cli.payout_options import APP, AT, JSON, LIVE, OPERATION, SANDBOX, STORE, TENANT
-from vextrus_payments.cli.payouts import payout_document, payouts_of
+from vextrus_payments.cli.payout_options import OPERATION, Place, at_a_place
+from vextrus_payments.cli.payouts import payout_document, said_of
 from vextrus_payments.cli.shapes import outcome_document
 from vextrus_payments.cli.views import View, outcome_view
 from vextrus_payments.cli.waiting import Waiting
 from vextrus_payments.money import Money
-from vextrus_payments.outcomes import Pending, Unknown
+from vextrus_payments.outcomes import Pending, Review, Unknown
 from vextrus_payments.payouts import PayoutKind, PayoutRequest, TransferDirection, TransferRequest
 from vextrus_payments.records import OperationState, Payout
 
@@ -32,7 +32,10 @@ from vextrus_payments.records import OperationState, Payout
             ),
             "once, however often the same command is run",
         ),
-        ("vextrus-pay payout list --unsettled --app shop.payments:payments", "what nobody knows the end of"),
+        (
+            "vextrus-pay payout list --unsettled --app shop.payments:payments",
+            "what waits for the gateway, or for you",
+        ),
     ),
 )
 def command() -> None:
@@ -70,13 +73,7 @@ def command() -> None:
     show_default=True,
     help="b2c to a customer's wallet, b2b to a merchant's.",
 )
-@AT
-@TENANT
-@APP
-@SANDBOX
-@LIVE
-@STORE
-@JSON
+@at_a_place(moves_money=True)
 def send(
     receiver: str,
     amount: str,
@@ -84,18 +81,12 @@ def send(
     reference: str,
     operation_id: str,
     kind: str,
-    gateway: str,
-    tenant: str,
-    app: str | None,
-    sandbox: str | None,
-    live: bool,
-    store: str | None,
-    as_json: bool,
+    place: Place,
 ) -> int:
     """Send money to the wallet RECEIVER (01XXXXXXXXX), once."""
     request = PayoutRequest(
         operation_id=operation_id,
-        gateway=gateway,
+        gateway=place.gateway,
         amount=Money(amount, currency),
         receiver=receiver,
         reference=reference,
@@ -103,14 +94,13 @@ def send(
     )
 
     async def run() -> int:
-        where = payouts_of(app, gateway=gateway, sandbox=sandbox, live=live, store=store, tenant=tenant)
-        async with where as payments:
+        async with place.verbs() as payments:
             before = await payments.find_payout(operation_id)
-            with Waiting(f"Paying out at {gateway}", quiet=as_json):
+            with Waiting(f"Paying out at {place.gateway}", quiet=place.as_json):
                 outcome = await payments.payout(request)
             made_before = before is not None and before.state is OperationState.SUCCEEDED
             payout = await payments.find_payout(operation_id)
-        return _show(outcome, payout, made_before=made_before, as_json=as_json)
+        return _show(outcome, payout, made_before=made_before, as_json=place.as_json)
 
     return asyncio.run(run())
 
@@ -138,41 +128,28 @@ def send(
     help="The account it moves to; it comes from the other one.",
 )
 @click.option("--operation-id", required=True, help="Your idempotency key: the same id again moves nothing.")
-@AT
-@TENANT
-@APP
-@SANDBOX
-@LIVE
-@STORE
-@JSON
+@at_a_place(moves_money=True)
 def transfer(
     amount: str,
     currency: str,
     towards: str,
     operation_id: str,
-    gateway: str,
-    tenant: str,
-    app: str | None,
-    sandbox: str | None,
-    live: bool,
-    store: str | None,
-    as_json: bool,
+    place: Place,
 ) -> int:
     """Move money between the account that payments come into and the one that payouts are made from, once."""
     request = TransferRequest(
         operation_id=operation_id,
-        gateway=gateway,
+        gateway=place.gateway,
         amount=Money(amount, currency),
         direction=TransferDirection(f"to_{towards}"),
     )
 
     async def run() -> int:
-        where = payouts_of(app, gateway=gateway, sandbox=sandbox, live=live, store=store, tenant=tenant)
-        async with where as payments:
-            with Waiting(f"Transferring at {gateway}", quiet=as_json):
+        async with place.verbs() as payments:
+            with Waiting(f"Transferring at {place.gateway}", quiet=place.as_json):
                 outcome = await payments.transfer(request)
             payout = await payments.find_payout(operation_id)
-        return _show(outcome, payout, as_json=as_json)
+        return _show(outcome, payout, as_json=place.as_json)
 
     return asyncio.run(run())
 
@@ -182,30 +159,19 @@ def transfer(
     examples=(("vextrus-pay payout status salary-march-7 --app shop.payments:payments", "how it stands"),),
 )
 @OPERATION
-@AT
-@TENANT
-@APP
-@SANDBOX
-@STORE
-@JSON
+@at_a_place()
 def status(
     operation_id: str,
-    gateway: str,
-    tenant: str,
-    app: str | None,
-    sandbox: str | None,
-    store: str | None,
-    as_json: bool,
+    place: Place,
 ) -> int:
     """Say what became of a payout or transfer; the gateway is asked where it can be."""
 
     async def run() -> int:
-        where = payouts_of(app, gateway=gateway, sandbox=sandbox, store=store, tenant=tenant)
-        async with where as payments:
-            with Waiting(f"Asking {gateway}", quiet=as_json):
+        async with place.verbs() as payments:
+            with Waiting(f"Asking {place.gateway}", quiet=place.as_json):
                 outcome = await payments.payout_status(operation_id)
             payout = await payments.find_payout(operation_id)
-        return _show(outcome, payout, as_json=as_json, looked=True)
+        return _show(outcome, payout, as_json=place.as_json, looked=True)
 
     return asyncio.run(run())
 
@@ -213,36 +179,25 @@ def status(
 @command.command(
     "list",
     examples=(
-        ("vextrus-pay payout list --unsettled --app shop.payments:payments", "those whose end is open"),
+        ("vextrus-pay payout list --unsettled --app shop.payments:payments", "those that wait for somebody"),
     ),
 )
-@click.option("--unsettled", is_flag=True, help="Only those whose end is open.")
+@click.option("--unsettled", is_flag=True, help="Only those whose end is open, or that are under review.")
 @click.option("--limit", type=WholeNumber(1, 1000), default=100, show_default=True, help="At most so many.")
 @click.option("--cursor", help="Go on where a page ended.")
-@AT
-@TENANT
-@APP
-@SANDBOX
-@STORE
-@JSON
+@at_a_place()
 def list_payouts(
     unsettled: bool,
     limit: int,
     cursor: str | None,
-    gateway: str,
-    tenant: str,
-    app: str | None,
-    sandbox: str | None,
-    store: str | None,
-    as_json: bool,
+    place: Place,
 ) -> int:
     """Payouts and transfers, oldest first."""
 
     async def run() -> int:
-        where = payouts_of(app, gateway=gateway, sandbox=sandbox, store=store, tenant=tenant)
-        async with where as payments:
+        async with place.verbs() as payments:
             page = await payments.list_payouts(unsettled=unsettled, cursor=cursor, limit=limit)
-        if as_json:
+        if place.as_json:
             emit_json(
                 {
                     "payouts": [payout_document(one) for one in page.rows],
@@ -260,7 +215,7 @@ def list_payouts(
                 cell(one.operation_id),
                 cell(one.kind.value),
                 cell(str(one.amount)),
-                cell(one.state.value),
+                cell(said_of(one)),
                 cell(one.operation.transaction_id or ""),
             ]
             for one in page.rows
@@ -280,30 +235,19 @@ def list_payouts(
     ),
 )
 @OPERATION
-@AT
-@TENANT
-@APP
-@SANDBOX
-@STORE
-@JSON
+@at_a_place()
 def withdraw(
     operation_id: str,
-    gateway: str,
-    tenant: str,
-    app: str | None,
-    sandbox: str | None,
-    store: str | None,
-    as_json: bool,
+    place: Place,
 ) -> int:
     """Cancel a payout or transfer that was never let out."""
 
     async def run() -> int:
-        where = payouts_of(app, gateway=gateway, sandbox=sandbox, store=store, tenant=tenant)
-        async with where as payments:
+        async with place.verbs() as payments:
             await payments.withdraw_payout(operation_id)
             payout = await payments.find_payout(operation_id)
         assert payout is not None, "it was there a moment ago"
-        if as_json:
+        if place.as_json:
             emit_json({"payout": payout_document(payout), "withdrawn": True, "exit_code": 0})
         else:
             say("Withdrawn: it will not be sent.")
@@ -340,6 +284,6 @@ def _show(
     if made_before:
         view.text = "It was made before, under the same operation id: nothing was sent now."
     view.show(out)
-    if isinstance(outcome, Unknown) and payout is not None:
+    if isinstance(outcome, Unknown | Review) and payout is not None:
         commands(out, [("Say how it ended", f"vextrus-pay payout resolve {payout.operation_id}")])
     return code

@@ -9,8 +9,8 @@ from vextrus_payments.cli.application import opened, required_app
 from vextrus_payments.cli.exit_codes import Exit
 from vextrus_payments.cli.helping import Command
 from vextrus_payments.cli.output import emit_json, say
-from vextrus_payments.cli.payout_options import APP, AT, JSON, OPERATION, SANDBOX, STORE, TENANT
-from vextrus_payments.cli.payouts import answer_of, payouts_of, show_known, show_resolved
+from vextrus_payments.cli.payout_options import APP, JSON, OPERATION, Place, at_a_place
+from vextrus_payments.cli.payouts import answer_of, show_known, show_resolved, verdict_of
 from vextrus_payments.errors import InvalidRequestError
 from vextrus_payments.money import Money
 
@@ -31,6 +31,14 @@ from vextrus_payments.money import Money
             ),
             "the gateway's portal shows it as made",
         ),
+        (
+            (
+                "vextrus-pay payout resolve salary-march-7 --app shop.payments:payments --cleared "
+                '--actor rahim --reason "The statement has what is booked" --evidence "statement of March, line 12" '
+                "--reviewed 6"
+            ),
+            "it is under review, and the books have it right",
+        ),
     ),
 )
 @OPERATION
@@ -38,49 +46,42 @@ from vextrus_payments.money import Money
 @click.option("--amount", help="With --made: how much left, as the gateway has it.")
 @click.option("--currency", default="BDT", show_default=True)
 @click.option("--not-made", is_flag=True, help="It was not made, and cannot be made any more.")
+@click.option("--cleared", is_flag=True, help="One under review was looked into: the books have it right.")
 @click.option("--actor", help="Who says so: your name.")
 @click.option("--reason", help="Why: a sentence.")
 @click.option("--evidence", multiple=True, help="What it rests on: a ticket, a statement's line.")
 @click.option("--reviewed", type=int, metavar="VERSION", help="The version you have looked at.")
 @click.option("--yes", is_flag=True, help="Do not ask whether you mean it.")
-@AT
-@TENANT
-@APP
-@SANDBOX
-@STORE
-@JSON
+@at_a_place()
 def resolve(
     operation_id: str,
     made: str | None,
     amount: str | None,
     currency: str,
     not_made: bool,
+    cleared: bool,
     actor: str | None,
     reason: str | None,
     evidence: tuple[str, ...],
     reviewed: int | None,
     yes: bool,
-    gateway: str,
-    tenant: str,
-    app: str | None,
-    sandbox: str | None,
-    store: str | None,
-    as_json: bool,
+    place: Place,
 ) -> int:
-    """Say how a payout or transfer ended that no gateway tells.
+    """Say how a payout or transfer ended that no gateway tells, or what you found out about one under review.
 
-    Without --made or --not-made it only shows what is known, and the version to pass. Look at the gateway's portal or
-    statement first; what the balances say is a hint, for others pay out too. Your answer is kept for ever with your
-    name, and announced; the gateway's own word, should it come later, outranks it.
+    Without --made, --not-made or --cleared it only shows what is known, and the version to pass. Look at the gateway's
+    portal or statement first; what the balances say is a hint, for others pay out too. Your answer is kept for ever
+    with your name, and announced; the gateway's own word, should it come later, outranks it.
+
+    Under review is one of which the gateway tells otherwise than it is booked. --cleared: the books have it right.
+    --made: that is what left under the transaction; the books are corrected by it, once.
     """
-    if made is not None and not_made:
-        raise click.UsageError("Give one of --made and --not-made.")
+    verdict = verdict_of(made=made, not_made=not_made, cleared=cleared)
     if (amount is None) is not (made is None):
         raise click.BadParameter("--made and --amount go together.", param_hint="--amount")
 
     async def run() -> int:
-        where = payouts_of(app, gateway=gateway, sandbox=sandbox, store=store, tenant=tenant)
-        async with where as payments:
+        async with place.verbs() as payments:
             payout = await payments.find_payout(operation_id)
             if payout is None:
                 raise InvalidRequestError(
@@ -88,21 +89,22 @@ def resolve(
                     field="operation_id",
                     rule="of a payout or transfer",
                 )
-            if made is None and not not_made:
-                return show_known(payout, as_json=as_json)
+            if verdict is None:
+                return show_known(payout, as_json=place.as_json)
             request = answer_of(
                 payout,
+                verdict,
                 made=made,
                 amount=None if amount is None else Money(amount, currency),
                 said=(actor, reason, evidence, reviewed),
             )
-            if not yes and not as_json and sys.stdin.isatty():
+            if not yes and not place.as_json and sys.stdin.isatty():
                 show_known(payout, as_json=False)
                 if not click.confirm(f"Record {request.verdict.value}, for version {reviewed}?", err=True):
                     say("Nothing was recorded.")
                     return Exit.NOT_SENT
             done = await payments.resolve_payout(request)
-        return show_resolved(done, as_json=as_json)
+        return show_resolved(done, as_json=place.as_json)
 
     return asyncio.run(run())
 

@@ -15,7 +15,7 @@ from vextrus_payments.cli.target import check_meant, named_target, required
 from vextrus_payments.gateways.registry import DEFAULT_TENANT
 from vextrus_payments.money import Money
 from vextrus_payments.printable import one_line
-from vextrus_payments.records import Payout, ResolutionVerdict
+from vextrus_payments.records import PAYOUT_CONTRADICTED, PAYOUT_REVIEWED, Flag, Payout, ResolutionVerdict
 from vextrus_payments.resolving import ResolveRequest
 from vextrus_payments.secret import mask_account
 from vextrus_payments.states import OPEN_STATES
@@ -80,6 +80,7 @@ def payout_document(payout: Payout) -> dict[str, Any]:
         "receiver": mask_account(payout.receiver),
         "reference": payout.reference,
         "state": payout.state.value,
+        "in_review": payout.in_review,
         "transaction_id": operation.transaction_id,
         "reason": None if operation.reason is None else operation.reason.code.value,
         "created_at": payout.created_at.isoformat(),
@@ -119,8 +120,30 @@ def hints(payout: Payout) -> list[str]:
 Said = tuple[str | None, str | None, tuple[str, ...], int | None]
 
 
-def answer_of(payout: Payout, *, made: str | None, amount: Money | None, said: Said) -> ResolveRequest:
-    """A person's answer; `made` is the gateway's transaction id, None: it was not made.
+def verdict_of(*, made: str | None, not_made: bool, cleared: bool) -> ResolutionVerdict | None:
+    """What is said by the options; None: nothing yet.
+
+    Raises:
+        click.UsageError: more than one thing.
+    """
+    given = [
+        verdict
+        for verdict, is_given in (
+            (ResolutionVerdict.MADE, made is not None),
+            (ResolutionVerdict.NOT_MADE, not_made),
+            (ResolutionVerdict.CLEARED, cleared),
+        )
+        if is_given
+    ]
+    if len(given) > 1:
+        raise click.UsageError("Give one of --made, --not-made and --cleared.")
+    return given[0] if given else None
+
+
+def answer_of(
+    payout: Payout, verdict: ResolutionVerdict, *, made: str | None, amount: Money | None, said: Said
+) -> ResolveRequest:
+    """A person's answer; `made` is the gateway's transaction id, of what was made.
 
     Raises:
         click.BadParameter: it names the options that are missing.
@@ -132,15 +155,43 @@ def answer_of(payout: Payout, *, made: str | None, amount: Money | None, said: S
         raise click.BadParameter("is missing: the answer is kept with it.", param_hint=missing)
     return ResolveRequest(
         payment_id=payout.payout_id,
-        verdict=ResolutionVerdict.NOT_MADE if made is None else ResolutionVerdict.MADE,
+        verdict=verdict,
         actor=actor,
         reason=reason,
         evidence=evidence,
         reviewed_version=reviewed,
-        operation_id=payout.operation_id,
+        operation_id=None if verdict is ResolutionVerdict.CLEARED else payout.operation_id,
         transaction_id=made,
         amount=amount,
     )
+
+
+def said_of(payout: Payout) -> str:
+    """How it stands, in a word or two."""
+    return f"{payout.state.value}, under review" if payout.in_review else payout.state.value
+
+
+def told_otherwise(payout: Payout) -> list[str]:
+    """What the gateway tells otherwise than the books, in sentences, for whoever has to compare the two."""
+    if not payout.in_review:
+        return []
+    booked = [
+        f"Booked: {r.amount} under {one_line(r.transaction_id)}"
+        + (", on a person's word" if Flag.BY_OPERATOR in r.flags else "")
+        for r in payout.standing
+    ]
+    told: list[str] = []
+    for one in payout.operation.evidence:
+        if one.step == PAYOUT_REVIEWED:
+            told = []  # answered before
+        elif one.step == PAYOUT_CONTRADICTED:
+            minor, other = one.data.get("amount_minor"), one.data.get("payout")
+            amount = str(Money.from_minor(minor, payout.amount.currency)) if isinstance(minor, int) else "it"
+            too = f"; {one_line(other)} is in question by it too" if isinstance(other, str) else ""
+            told.append(
+                f"The gateway says: {amount} under {one_line(str(one.data.get('transaction_id')))}{too}"
+            )
+    return booked + told
 
 
 def show_known(payout: Payout, *, as_json: bool) -> int:
@@ -150,9 +201,9 @@ def show_known(payout: Payout, *, as_json: bool) -> int:
         emit_json({"payout": payout_document(payout), "version": payout.version, "exit_code": int(Exit.DONE)})
         return Exit.DONE
     out = console()
-    line(out, f"{payout.kind.value} of {payout.amount}, {one_line(payout.reference)}: {payout.state.value}")
-    for hint in hints(payout):
-        line(out, hint)
+    line(out, f"{payout.kind.value} of {payout.amount}, {one_line(payout.reference)}: {said_of(payout)}")
+    for sentence in (*told_otherwise(payout), *hints(payout)):
+        line(out, sentence)
     if is_open and hints(payout):
         line(out, "What the balances say is a hint: others pay out too, and money comes in.")
     line(out, f"The gateway knows it as {payout.payout_id}.")
@@ -165,5 +216,5 @@ def show_resolved(payout: Payout, *, as_json: bool) -> int:
     if as_json:
         emit_json({"payout": payout_document(payout), "recorded": True, "exit_code": 0})
     else:
-        say(f"Recorded: {payout.state.value}.")
+        say(f"Recorded: {said_of(payout)}.")
     return Exit.DONE

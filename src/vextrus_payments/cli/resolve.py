@@ -13,7 +13,7 @@ from vextrus_payments.cli.helping import Command
 from vextrus_payments.cli.in_short import in_short
 from vextrus_payments.cli.look import commands, line
 from vextrus_payments.cli.output import console, emit_json, say
-from vextrus_payments.cli.payouts import answer_of, show_known, show_resolved
+from vextrus_payments.cli.payouts import answer_of, show_known, show_resolved, verdict_of
 from vextrus_payments.cli.shapes import outcome_document, payment_document
 from vextrus_payments.cli.views import STYLES, outcome_view
 from vextrus_payments.errors import InvalidRequestError
@@ -94,7 +94,7 @@ def command(
     Without --made, --not-made or --cleared it only shows what is known, and the version to pass. Your answer is kept
     for ever with your name, and announced; the gateway's own word, should it come later, outranks it.
     """
-    verdict = _verdict(made, not_made=not_made, cleared=cleared)
+    verdict = verdict_of(made=made, not_made=not_made, cleared=cleared)
     _check_together(verdict, operation_id, amount, made)
     payments = required_app(app, "resolve")
 
@@ -106,13 +106,11 @@ def command(
             if payout is not None:
                 if verdict is None:
                     return show_known(payout, as_json=as_json)
-                if operation_id != payout.operation_id:
-                    _missing(
-                        "--operation", f"of this one there is {payout.operation_id}, and nothing to clear."
-                    )
+                if verdict is not ResolutionVerdict.CLEARED and operation_id != payout.operation_id:
+                    _missing("--operation", f"of this one there is {payout.operation_id}.")
                 moved = None if amount is None else Money(amount, currency)
                 said = (actor, reason, evidence, reviewed)
-                answer = answer_of(payout, made=made, amount=moved, said=said)
+                answer = answer_of(payout, verdict, made=made, amount=moved, said=said)
                 return show_resolved(await mine.resolve_payout(answer), as_json=as_json)
             if facts is None:
                 raise InvalidRequestError(
@@ -148,21 +146,6 @@ def _of(payments: "Payments", tenant: str) -> "Payments | TenantPayments":
     if tenant == DEFAULT_TENANT and not payments.setup.has_tenants:
         return payments
     return payments.for_tenant(tenant)
-
-
-def _verdict(made: str | None, *, not_made: bool, cleared: bool) -> ResolutionVerdict | None:
-    given = [
-        verdict
-        for verdict, is_given in (
-            (ResolutionVerdict.MADE, made is not None),
-            (ResolutionVerdict.NOT_MADE, not_made),
-            (ResolutionVerdict.CLEARED, cleared),
-        )
-        if is_given
-    ]
-    if len(given) > 1:
-        raise click.UsageError("Give one of --made, --not-made and --cleared.")
-    return given[0] if given else None
 
 
 def _check_together(
