@@ -244,7 +244,9 @@ def _standing(text: str) -> StandingClock:
         ("vextrus-pay sandbox env --url http://127.0.0.1:28600 --shell dotenv > .env", "for a .env file"),
     ),
 )
-@click.option("--url", required=True, help="The sandbox's address, as `sandbox serve` shows it.")
+@click.option(
+    "--url", "--sandbox", "url", required=True, help="The sandbox's address, as `sandbox serve` shows it."
+)
 @click.option(
     "--shell",
     type=click.Choice(SHELLS),

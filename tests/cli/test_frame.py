@@ -8,7 +8,7 @@ from importlib.metadata import entry_points, version
 
 import pytest
 
-from tests.cli.running import COMMAND, PATIENCE_S, User
+from tests.cli.running import COMMAND, PATIENCE_S, Here, User
 from vextrus_payments import cli, errors
 from vextrus_payments.cli import frame
 from vextrus_payments.cli.exit_codes import Exit, of_error, of_outcome
@@ -342,3 +342,20 @@ def test_every_error_has_a_code(kind: type[PaymentsError]) -> None:
             assert code is Exit.USAGE
         else:
             assert code == {Effect.NONE: 4, Effect.REFUSED: 1, Effect.UNKNOWN: 3}[effect]
+
+
+@pytest.mark.parametrize("group", ["sandbox", "payout", "outbox", "webhooks", "ledger", "bkash"])
+def test_a_group_alone_shows_its_help_with_whole_sentences(group: str, here: Here) -> None:
+    done = here.run(group)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith(f"Usage: vextrus-pay {group}")
+    listed = done.out.partition("Commands:")[2].partition("Examples:")[0]
+    assert "..." not in listed
+    assert len(listed.splitlines()) > 1
+
+
+def test_an_error_names_what_it_is_about_once(here: Here) -> None:
+    done = here.run("pay", "bkash", "--amount", "5", "--reference", "")
+    assert done.error.startswith("--reference: does not fit: 1-200 printable")
+    done = here.run("pay", "nagad", "--amount", "5", "--reference", "A", "--intent", "authorization")
+    assert done.error.startswith("--intent: nagad cannot hold money")

@@ -1,6 +1,6 @@
 """`vextrus-pay pay sslcommerz` and what follows it, through a sandbox process, as a user types it."""
 
-from tests.cli.running import Gateway, User
+from tests.cli.running import Gateway, Here, User
 
 
 def test_a_payment_a_refund_and_a_look(user: User, sandbox: Gateway) -> None:
@@ -51,3 +51,41 @@ def test_the_ledger_agrees_with_the_sandbox_but_for_nothing(user: User, sandbox:
     assert shown.code == 0, (shown.out, shown.err)
     row = next(one for one in sandbox.books()["payments"] if one["captured"] == "41.00")
     assert row["fee"] == "1.02" and row["alias"]
+
+
+def test_a_refund_that_was_accepted_before_is_never_shown_as_a_new_one(here: Here, sandbox: Gateway) -> None:
+    """Accepted and not made yet, so the same command a moment later is the same refund: it has to say so."""
+    paid = here.run(
+        *("pay", "sslcommerz", "--amount", "100", "--reference", "INV-4", "--approve", "--json"),
+        *("--sandbox", sandbox.url),
+    )
+    assert paid.code == 0, (paid.out, paid.err)
+    refund = ("refund", paid.lines[0]["payment_id"], "--amount", "40")
+    first = here.run(*refund, "--json").document
+    assert (first["outcome"], first["made_before"]) == ("pending", False)
+    again = here.run(*refund, "--json").document
+    assert (again["outcome"], again["made_before"]) == ("refunded", True)
+    (row,) = (
+        one
+        for one in sandbox.books()["payments"]
+        if one["transaction_id"] == paid.lines[-1]["transaction_id"]
+    )
+    assert row["refunded"] == "40.00"
+    other = " ".join(here.run(*refund, "--operation-id", "second").out.split())
+    assert "Look again: vextrus-pay status pay_" in other
+    assert "asked for before" not in other
+
+
+def test_an_amount_in_another_currency_is_not_held_against_the_limits_in_taka(
+    here: Here, sandbox: Gateway
+) -> None:
+    paid = here.run(
+        *("pay", "sslcommerz", "--amount", "5", "--currency", "USD", "--reference", "INV-5", "--approve"),
+        *("--json", "--sandbox", sandbox.url),
+    )
+    assert paid.code == 0, paid.err
+    assert (paid.lines[-1]["amount"], paid.lines[-1]["currency"]) == ("5.00", "USD")
+    # The amount of a refund is one of the payment's money, where nothing else is said.
+    refused = here.run("refund", paid.lines[0]["payment_id"], "--amount", "1")
+    assert refused.code == 2
+    assert "a payment in USD is refunded in its panel. No money moved." in refused.error

@@ -33,10 +33,13 @@ _OPTIONS: Final[Mapping[str, str]] = {
     "gateway": "gateway",
     "gateway_order_id": "--gateway-order-id",
     "gateway_reference": "--gateway-reference",
+    "intent": "--intent",
     "merchant_reference": "--reference",
     "operation_id": "--operation-id",
     "payment_id": "PAYMENT_ID",
     "reason": "--reason",
+    "receiver": "RECEIVER",
+    "reference": "--reference",
     "sku": "--sku",
     "transaction_id": "--transaction-id",
 }
@@ -126,11 +129,14 @@ def _sentences(what: str, effect: Effect, next_step: str) -> str:
 
 
 def error_line(error: PaymentsError) -> str:
-    """The error's own sentences, led by the option they are about."""
+    """The error's own sentences, led by the option they are about: once, and as it was typed."""
     if isinstance(error, AlreadyPaidError) and error.other_payment_id:
         error.next_step = _ABOUT_THE_OTHER.format(error.other_payment_id)  # in the words of a command line
     option = _option_of(error)
-    return f"{option}: {error}" if option else str(error)
+    if option is None:
+        return str(error)
+    field = error.field if isinstance(error, InvalidRequestError) else None
+    return f"{option}: {str(error).removeprefix(f'{field} ')}"
 
 
 def error_document(error: PaymentsError) -> dict[str, Any]:
@@ -214,7 +220,7 @@ def _name_of(parameter: click.Parameter | None) -> str | None:
     if parameter is None:
         return None
     if isinstance(parameter, click.Option):
-        return max(parameter.opts, key=len)
+        return next((name for name in parameter.opts if name.startswith("--")), parameter.opts[0])
     return getattr(parameter, "metavar", None) or (parameter.name or "argument").upper()
 
 

@@ -18,6 +18,9 @@ PROGRAM: Final = "vextrus-pay"
 #: A shell sets it to ask for completions; click looks for it under this name.
 COMPLETION_VARIABLE: Final = "_VEXTRUS_PAY_COMPLETE"
 
+_SENTENCE: Final = 200
+"""More than any first sentence has: click's own limit is what fits into one line."""
+
 _BOLD: Final = "\x1b[1m"
 _DIM: Final = "\x1b[2m"
 _CYAN: Final = "\x1b[36m"
@@ -136,6 +139,24 @@ class Command(_Explained):
 
 
 class Group(_Explained, click.Group):
-    """A group of commands, with examples of its own."""
+    """A group of commands, with examples of its own. Alone it shows its help page, and that is no error."""
 
     command_class: type[click.Command] | None = Command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click has it, but for a group without a command."""
+        if not args and self.no_args_is_help and not ctx.resilient_parsing:
+            click.echo(ctx.get_help())
+            ctx.exit()
+        return super().parse_args(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Each command with its whole first sentence, where click would cut it off at the end of a line."""
+        named = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        rows = [
+            (name, command.get_short_help_str(limit=_SENTENCE))
+            for name, command in named
+            if command is not None and not command.hidden
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)

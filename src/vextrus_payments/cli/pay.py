@@ -125,10 +125,10 @@ def command(
     public_url: str | None,
     store: str | None,
 ) -> int:
-    """Take one payment through GATEWAY (bkash, nagad).
+    """Take one payment through GATEWAY (bkash, nagad, sslcommerz).
 
-    It is paid in the sandbox named by --sandbox, else with the credentials of the environment (BKASH_..., NAGAD_...),
-    else in a sandbox that is started for this payment and ends with it.
+    It is paid in the sandbox named by --sandbox, else with the credentials of the environment (BKASH_..., NAGAD_...,
+    SSLCOMMERZ_...), else in a sandbox that is started for this payment and ends with it.
     """
     load_adapter(gateway)
     request = PaymentRequest(

@@ -64,9 +64,12 @@ def not_here(home: Home) -> InvalidRequestError:
         f"There is no payment of that id in {home.place}.",
         field="payment_id",
         rule="an id that `vextrus-pay pay` showed",
-        next_step="Check the id, VEXTRUS_PAY_HOME and --store; a payment made elsewhere is found by --gateway and "
-        "--gateway-reference.",
+        next_step="Check the id, VEXTRUS_PAY_HOME and --store; `vextrus-pay explain` finds it by your invoice or the "
+        "transaction id, too. A payment made elsewhere is found by --gateway and --gateway-reference.",
     )
+
+
+_ASKED_BEFORE: Final = frozenset({OperationState.PENDING, OperationState.SUCCEEDED, OperationState.DECLINED})
 
 
 class Noted(NullObserver):
@@ -130,7 +133,7 @@ class RefundAnswer:
     facts: PaymentFacts
     outcome: RefundOutcome
     made_before: bool
-    """The operation id had been refunded already: nothing was sent by this command."""
+    """The operation id had been refunded, refused or accepted already: nothing was sent by this command."""
 
 
 async def refund(located: Located, target: Target, home: Home, request: RefundRequest) -> RefundAnswer:
@@ -139,7 +142,8 @@ async def refund(located: Located, target: Target, home: Home, request: RefundRe
     Raises: as Payments.refund.
     """
     before = located.facts.operation(request.operation_id)
-    made_before = before is not None and before.state is OperationState.SUCCEEDED
+    # What is unknown or reserved may be sent by this call yet; of the others only an end is awaited.
+    made_before = before is not None and before.state in _ASKED_BEFORE
     async with _opened(located, target, home) as payments:
         outcome = await payments.refund(request)
         for pause_s in _LOOK_AFTER_S:

@@ -19,12 +19,16 @@ from vextrus_payments.cli.views import View, outcome_view
 from vextrus_payments.cli.waiting import Waiting
 from vextrus_payments.errors import ConflictError, InvalidRequestError
 from vextrus_payments.money import Money
-from vextrus_payments.outcomes import Unknown
+from vextrus_payments.outcomes import Pending, Refunded, Unknown
 from vextrus_payments.payment import RefundCall, RefundRequest, check_amount, check_operation_id
 
 _MADE_BEFORE = (
     "This refund was made before, under the same operation id: nothing was sent now. A second refund of the same "
     "amount needs an --operation-id of its own."
+)
+_ASKED_BEFORE = (
+    "It was asked for before, under the same operation id: nothing was sent now. Another refund needs an "
+    "--operation-id of its own."
 )
 
 
@@ -49,7 +53,7 @@ _MADE_BEFORE = (
 )
 @click.argument("payment_id", required=False)
 @click.option("--amount", help="How much, in major units; without it all that can still be refunded.")
-@click.option("--currency", default="BDT", show_default=True)
+@click.option("--currency", help="Of the amount; without it the payment's own, else BDT.")
 @click.option("--reason", default="refund", show_default=True, help="Why, for the gateway's records.")
 @click.option("--sku", help="What is given back; without it the reference.")
 @click.option(
@@ -71,7 +75,7 @@ _MADE_BEFORE = (
 def command(
     payment_id: str | None,
     amount: str | None,
-    currency: str,
+    currency: str | None,
     reason: str,
     sku: str | None,
     operation_id: str | None,
@@ -90,7 +94,7 @@ def command(
     check_one_way(payment_id, gateway, gateway_reference)
     asked = None
     if amount is not None:
-        asked = Money(amount, currency)
+        asked = Money(amount, currency or "BDT")
         check_amount(asked)
     if operation_id is not None:
         check_operation_id(operation_id)
@@ -105,10 +109,12 @@ def command(
             target = recorded_target(located.facts, sandbox=sandbox, live=live)
             if target is None:
                 raise _sandbox_gone(located)
+            payment = located.facts.payment
+            part = asked if amount is None or currency else Money(amount, payment.amount.currency)
             request = RefundRequest(
-                operation_id=operation_id or _own_key(located.facts.payment.payment_id, asked),
-                payment_id=located.facts.payment.payment_id,
-                amount=asked,
+                operation_id=operation_id or _own_key(payment.payment_id, part),
+                payment_id=payment.payment_id,
+                amount=part,
                 reason=reason,
                 sku=sku,
             )
@@ -195,8 +201,10 @@ def _show_recorded(answer: recorded.RefundAnswer, *, as_json: bool) -> int:
     if isinstance(outcome, Unknown):
         view.title = "Unknown: nobody can tell yet whether the refund was made"
         view.text = f"It is not sent again. Look again: vextrus-pay status {outcome.payment_id}"
+    if isinstance(outcome, Pending) and outcome.sent:
+        view.text = f"{view.text} Look again: vextrus-pay status {outcome.payment_id}"
     if answer.made_before:
-        view.text = _MADE_BEFORE
+        view.text = _MADE_BEFORE if isinstance(outcome, Refunded) else f"{view.text} {_ASKED_BEFORE}"
     view.facts = [*view.facts, ("Of payment", payment["payment_id"])]
     view.show(out)
     given = f"{payment['refunded']} of {payment['captured']} {payment['currency']}"

@@ -329,17 +329,19 @@ def check_request(request: PaymentRequest, capabilities: Capabilities) -> None:
             field="amount",
             rule="a currency of the gateway",
         )
-    if capabilities.min_amount is not None and amount < capabilities.min_amount:
+    # A limit in another currency says nothing without a rate: there the gateway itself judges.
+    least, most = capabilities.min_amount, capabilities.max_amount
+    if least is not None and least.currency == amount.currency and amount < least:
         raise AmountError(
-            f"{capabilities.gateway} takes no less than {capabilities.min_amount}; this is {amount}.",
+            f"{capabilities.gateway} takes no less than {least}; this is {amount}.",
             field="amount",
-            rule=f"at least {capabilities.min_amount}",
+            rule=f"at least {least}",
         )
-    if capabilities.max_amount is not None and amount > capabilities.max_amount:
+    if most is not None and most.currency == amount.currency and amount > most:
         raise AmountError(
-            f"{capabilities.gateway} takes no more than {capabilities.max_amount}; this is {amount}.",
+            f"{capabilities.gateway} takes no more than {most}; this is {amount}.",
             field="amount",
-            rule=f"at most {capabilities.max_amount}",
+            rule=f"at most {most}",
         )
 
 
