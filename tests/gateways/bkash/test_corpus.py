@@ -13,9 +13,10 @@ import pytest
 from tests.gateways.bkash.hand import API, answer, play
 from vextrus_payments.errors import Effect, GatewayError, OutcomeUnknownError
 from vextrus_payments.gateways.bkash import access, agreements, calls, payouts, protocol, refunds, steps
-from vextrus_payments.gateways.bkash.envelope import Accepted, Call, Refused, error_of, read
+from vextrus_payments.gateways.bkash.envelope import Call, Refused, error_of, read
 from vextrus_payments.gateways.bkash.errors import CODES, Operation
 from vextrus_payments.gateways.bkash.webhook import event_of, parse_notification
+from vextrus_payments.gateways.readings import Accepted
 from vextrus_payments.money import Money
 from vextrus_payments.payment import ExecuteCall, Intent, RefundCall, StatusCall
 from vextrus_payments.secret import Secret

@@ -19,17 +19,9 @@ from vextrus_payments.errors import (
     UnreadableAnswerError,
 )
 from vextrus_payments.gateways.bkash import calls
-from vextrus_payments.gateways.bkash.envelope import (
-    Accepted,
-    AtFrontDoor,
-    Call,
-    Refused,
-    Unreadable,
-    error_of,
-    front_door_of,
-    read,
-)
+from vextrus_payments.gateways.bkash.envelope import AtFrontDoor, Call, Refused, error_of, front_door_of, read
 from vextrus_payments.gateways.front_door import FrontDoor
+from vextrus_payments.gateways.readings import Accepted, Unreadable
 from vextrus_payments.wire import Safety, WireResponse
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -14,7 +14,8 @@ from tests.gateways.nagad.hand import NOW, Drive, answer, api, initialized, orde
 from vextrus_payments.errors import Effect, OutcomeUnknownError
 from vextrus_payments.gateways.nagad import models as m
 from vextrus_payments.gateways.nagad import protocol
-from vextrus_payments.gateways.nagad.envelope import COMPLETE, INITIALIZE, VERIFY, Accepted, Call, read
+from vextrus_payments.gateways.nagad.envelope import COMPLETE, INITIALIZE, VERIFY, Call, read
+from vextrus_payments.gateways.readings import Accepted
 from vextrus_payments.money import Money
 from vextrus_payments.payment import StatusCall
 from vextrus_payments.snapshots import SnapshotState

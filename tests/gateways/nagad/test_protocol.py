@@ -44,17 +44,10 @@ from vextrus_payments.errors import (
 from vextrus_payments.gateways.nagad import models as m
 from vextrus_payments.gateways.nagad import protocol
 from vextrus_payments.gateways.nagad.crypto import Seal
-from vextrus_payments.gateways.nagad.envelope import (
-    COMPLETE,
-    INITIALIZE,
-    REFUND,
-    VERIFY,
-    Accepted,
-    Call,
-    read,
-)
+from vextrus_payments.gateways.nagad.envelope import COMPLETE, INITIALIZE, REFUND, VERIFY, Call, read
 from vextrus_payments.gateways.nagad.protocol import Opened
 from vextrus_payments.gateways.nagad.steps import Api
+from vextrus_payments.gateways.readings import Accepted
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
 from vextrus_payments.payment import ExecuteCall, StatusCall

@@ -13,6 +13,7 @@ import pytest
 from tests.gateways.nagad.hand import Drive
 from tests.gateways.sslcommerz.hand import NOW, answer, api, posted
 from vextrus_payments.errors import Effect, OutcomeUnknownError, SignatureError
+from vextrus_payments.gateways.readings import Accepted
 from vextrus_payments.gateways.sslcommerz import models as m
 from vextrus_payments.gateways.sslcommerz import protocol
 from vextrus_payments.gateways.sslcommerz.envelope import (
@@ -22,7 +23,6 @@ from vextrus_payments.gateways.sslcommerz.envelope import (
     REFUND,
     SESSION,
     VALIDATE,
-    Accepted,
     Call,
     read,
 )

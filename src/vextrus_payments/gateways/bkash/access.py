@@ -10,8 +10,9 @@ from typing import Final
 from vextrus_payments.errors import GatewayError
 from vextrus_payments.gateways.bkash import models as m
 from vextrus_payments.gateways.bkash.calls import GRANT, REFRESH
-from vextrus_payments.gateways.bkash.envelope import Call, Unreadable, error_of
+from vextrus_payments.gateways.bkash.envelope import Call, error_of
 from vextrus_payments.gateways.bkash.steps import JSON_HEADERS, Api, ask
+from vextrus_payments.gateways.readings import Unreadable
 from vextrus_payments.secret import Secret
 from vextrus_payments.wire import WireCall
 

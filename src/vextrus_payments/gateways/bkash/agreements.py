@@ -19,7 +19,7 @@ from vextrus_payments.gateways.bkash.calls import (
     AGREEMENT_EXECUTE,
     AGREEMENT_STATUS,
 )
-from vextrus_payments.gateways.bkash.envelope import Call, Unreadable, error_of
+from vextrus_payments.gateways.bkash.envelope import Call, error_of
 from vextrus_payments.gateways.bkash.errors import meaning_of
 from vextrus_payments.gateways.bkash.protocol import (
     Created,
@@ -30,6 +30,7 @@ from vextrus_payments.gateways.bkash.protocol import (
 )
 from vextrus_payments.gateways.bkash.steps import Api, account_of, is_id, put, put_after, time_of
 from vextrus_payments.gateways.bodies import shown_word
+from vextrus_payments.gateways.readings import Unreadable
 from vextrus_payments.meanings import ErrorClass
 from vextrus_payments.reasons import ReasonCode
 from vextrus_payments.snapshots import AgreementSnapshot, AgreementState

@@ -30,17 +30,15 @@ from vextrus_payments.errors import (
 from vextrus_payments.gateways.bkash.errors import CODES, INTERNAL_CODES, SAFETY, Operation, meaning_of
 from vextrus_payments.gateways.bkash.models import CODE_SUCCESS, Answer, UnreadableBodyError, read_json
 from vextrus_payments.gateways.front_door import FrontDoor
+from vextrus_payments.gateways.readings import Accepted, Unreadable, one_line, parsed, safe_code
 from vextrus_payments.meanings import error_for
-from vextrus_payments.redaction import redact_sentence
 from vextrus_payments.wire import Safety, Sent, Verdict, WireResponse, effect_of
 
 A = TypeVar("A", bound=Answer)
-A_co = TypeVar("A_co", bound=Answer, covariant=True)
 
 GRANT_FAILED: Final = "grant_failed"
 """Our code for the code-less `{"status": "fail", "msg": ...}` of a refused grant (§3.1)."""
 
-_OWN_WORDS_MAX: Final = 200
 _CODE: Final = re.compile(r"[0-9A-Za-z_.-]{1,60}", re.ASCII)
 _PAGE_BYTES: Final = 20_000
 _SUPPORT_ID: Final = re.compile(
@@ -64,13 +62,6 @@ class Call(Generic[A]):
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted(Generic[A_co]):
-    """A known success."""
-
-    answer: A_co
-
-
-@dataclass(frozen=True, slots=True)
 class Refused:
     """A refusal with a code; `own_words` are bKash's sentences per locale, made safe to show."""
 
@@ -88,19 +79,6 @@ class AtFrontDoor:
     http_status: int
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """No known shape: proves nothing. `why` quotes nothing of the body."""
-
-    why: str
-    http_status: int
-    code: str | None = None
-    """The code it carries all the same, where it carries one."""
-    blocked: bool = False
-    """A firewall's page, or its bare 403."""
-    support_id: str | None = None
-
-
 Reading = Accepted[A] | Refused | AtFrontDoor | Unreadable
 
 
@@ -110,7 +88,7 @@ def read(call: Call[A], response: WireResponse) -> Reading[A]:
     door = front_door_of(response)
     if door is not None:
         return AtFrontDoor(door, status)
-    answer, why = _parsed(call.model, response.body)
+    answer, why = parsed(call.model, response.body)
     if answer is None:
         return _no_answer(response, why)
     codes = _codes(answer)
@@ -122,7 +100,7 @@ def read(call: Call[A], response: WireResponse) -> Reading[A]:
     if status != 200 and not 400 <= status < 500:
         return Unreadable(f"it came under HTTP {status}", status, code=code)
     if code != CODE_SUCCESS:
-        return Refused(code, status, _safe_code(answer.internal_code), _own_words(answer))
+        return Refused(code, status, safe_code(answer.internal_code, _CODE), _own_words(answer))
     return _proven(call, answer, status, code)
 
 
@@ -172,17 +150,6 @@ def error_of(
 # ------------------------------------------------------------------------------------------------- reading
 
 
-def _parsed(model: type[A], body: bytes) -> tuple[A | None, str]:
-    why = ""
-    try:
-        return model.from_json(body), why
-    except UnreadableBodyError as error:
-        why = str(error)
-    except ValueError:
-        why = "it does not have the shape of an answer"
-    return None, why
-
-
 def _no_answer(response: WireResponse, why: str) -> Unreadable:
     """No JSON object: a page of a firewall or proxy, or rubbish."""
     start = response.body[:_PAGE_BYTES].decode("utf-8", "replace")
@@ -201,14 +168,7 @@ def _codes(answer: Answer) -> frozenset[str]:
     if not v2_code and answer.internal_code:
         v2_code = INTERNAL_CODES.get(answer.internal_code, answer.internal_code)
     found = [v2_code, answer.error_code, answer.status_code]
-    return frozenset(_safe_code(code) or "" for code in found if code)
-
-
-def _safe_code(code: str | None) -> str | None:
-    """The code as it came, where it looks like one; a code is logged, shown and compared."""
-    if not code:
-        return None
-    return code if _CODE.fullmatch(code) else "unreadable_code"
+    return frozenset(safe_code(code, _CODE) or "" for code in found if code)
 
 
 def _a_refusal(codes: frozenset[str]) -> str:
@@ -237,22 +197,13 @@ def _proven(call: Call[A], answer: A, status: int, code: str | None) -> Reading[
 def _own_words(answer: Answer) -> Mapping[str, str]:
     """bKash asks that payers see its own sentence (§11): made short and harmless, never the code."""
     english = answer.error_message_en or answer.error_message or answer.status_message
-    words = {"en": _harmless(english), "bn": _harmless(answer.error_message_bn)}
+    words = {"en": one_line(english, keeps=_keeps), "bn": one_line(answer.error_message_bn, keeps=_keeps)}
     return MappingProxyType({locale: text for locale, text in words.items() if text})
 
 
-def _harmless(text: str | None) -> str:
-    """One short line without control, format (bidi) or private characters, or what looks like a credential.
-
-    The sentence is stored and shown to payers, and an answer may quote what was sent to it.
-    """
-    if not text:
-        return ""
-    # ZWNJ and ZWJ are format characters that Bangla spelling needs.
-    kept = (
-        c if not unicodedata.category(c).startswith("C") or c in "\u200c\u200d" else " " for c in text[:1000]
-    )
-    return redact_sentence(" ".join("".join(kept).split()), _OWN_WORDS_MAX)
+def _keeps(c: str) -> bool:
+    """No control, format (bidi) or private characters, but for ZWNJ and ZWJ, which Bangla spelling needs."""
+    return not unicodedata.category(c).startswith("C") or c in "\u200c\u200d"
 
 
 # -------------------------------------------------------------------------------------------------- errors

@@ -10,7 +10,7 @@ from typing import Final
 from vextrus_payments.errors import DeclinedError, Effect, GatewayError
 from vextrus_payments.gateways.bkash import models as m
 from vextrus_payments.gateways.bkash.calls import CAPTURE, VOID
-from vextrus_payments.gateways.bkash.envelope import Call, Unreadable, error_of
+from vextrus_payments.gateways.bkash.envelope import Call, error_of
 from vextrus_payments.gateways.bkash.errors import Operation, meaning_of
 from vextrus_payments.gateways.bkash.protocol import (
     OVER,
@@ -30,6 +30,7 @@ from vextrus_payments.gateways.bkash.steps import (
 )
 from vextrus_payments.gateways.bodies import shown_word
 from vextrus_payments.gateways.front_door import FrontDoor
+from vextrus_payments.gateways.readings import Unreadable
 from vextrus_payments.meanings import ErrorClass
 from vextrus_payments.payment import ExecuteCall
 from vextrus_payments.reasons import Reason, ReasonCode

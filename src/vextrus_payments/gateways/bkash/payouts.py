@@ -24,7 +24,7 @@ from vextrus_payments.errors import (
 )
 from vextrus_payments.gateways.bkash import models as m
 from vextrus_payments.gateways.bkash import payout_models as p
-from vextrus_payments.gateways.bkash.envelope import Accepted, Call, Unreadable, error_of, read
+from vextrus_payments.gateways.bkash.envelope import Call, error_of, read
 from vextrus_payments.gateways.bkash.errors import Operation
 from vextrus_payments.gateways.bkash.steps import (
     Api,
@@ -38,6 +38,7 @@ from vextrus_payments.gateways.bkash.steps import (
 )
 from vextrus_payments.gateways.bkash.v1_dialect import V1
 from vextrus_payments.gateways.bodies import shown_word
+from vextrus_payments.gateways.readings import Accepted, Unreadable
 from vextrus_payments.payment import Evidence
 from vextrus_payments.payouts import (
     LOOK_UP,

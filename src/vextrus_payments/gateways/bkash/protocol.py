@@ -32,7 +32,7 @@ from vextrus_payments.errors import (
 )
 from vextrus_payments.gateways.bkash import models as m
 from vextrus_payments.gateways.bkash.calls import CREATE, EXECUTE, QUERY, SEARCH
-from vextrus_payments.gateways.bkash.envelope import Call, Unreadable, error_of
+from vextrus_payments.gateways.bkash.envelope import Call, error_of
 from vextrus_payments.gateways.bkash.errors import CODES, meaning_of
 from vextrus_payments.gateways.bkash.orders import Order as Order
 from vextrus_payments.gateways.bkash.steps import (
@@ -48,6 +48,7 @@ from vextrus_payments.gateways.bkash.steps import (
     time_of,
 )
 from vextrus_payments.gateways.bodies import shown_word
+from vextrus_payments.gateways.readings import Unreadable
 from vextrus_payments.judging import judge_snapshot
 from vextrus_payments.meanings import ErrorClass
 from vextrus_payments.mode import Mode

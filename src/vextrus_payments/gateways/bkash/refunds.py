@@ -37,7 +37,7 @@ from vextrus_payments.gateways.bkash.calls import (
     REFUND_V1,
     REFUND_V2,
 )
-from vextrus_payments.gateways.bkash.envelope import Unreadable, error_of
+from vextrus_payments.gateways.bkash.envelope import error_of
 from vextrus_payments.gateways.bkash.protocol import declined_as, needs_look_up
 from vextrus_payments.gateways.bkash.steps import (
     Api,
@@ -51,6 +51,7 @@ from vextrus_payments.gateways.bkash.steps import (
     time_of,
 )
 from vextrus_payments.gateways.bodies import shown_word
+from vextrus_payments.gateways.readings import Unreadable
 from vextrus_payments.judging import judge_refund
 from vextrus_payments.listings import REFUNDS, listing_of
 from vextrus_payments.payment import Evidence, RefundCall

@@ -11,10 +11,11 @@ from typing import Final, TypeVar
 from vextrus_payments.errors import AmountError, GatewayError, PaymentsError
 from vextrus_payments.gateways.bkash import models as m
 from vextrus_payments.gateways.bkash.dialect import Dialect, Question
-from vextrus_payments.gateways.bkash.envelope import Accepted, Call, error_of, read
+from vextrus_payments.gateways.bkash.envelope import Call, error_of, read
 from vextrus_payments.gateways.bkash.v1_dialect import V1
 from vextrus_payments.gateways.bodies import shown_word
 from vextrus_payments.gateways.front_door import FrontDoor
+from vextrus_payments.gateways.readings import Accepted
 from vextrus_payments.methods import MethodKind, PaymentMethod
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money

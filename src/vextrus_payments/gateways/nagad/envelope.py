@@ -18,19 +18,16 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from vextrus_payments.errors import GatewayBlockedError, GatewayError, UnreadableAnswerError
-from vextrus_payments.gateways.bodies import UnreadableBodyError
 from vextrus_payments.gateways.nagad import models as m
 from vextrus_payments.gateways.nagad.errors import CODES, SAFETY, Operation, meaning_of
+from vextrus_payments.gateways.readings import Accepted, Unreadable, one_line, parsed, safe_code
 from vextrus_payments.meanings import error_for
-from vextrus_payments.redaction import redact_sentence
 from vextrus_payments.wire import Safety, Sent, Verdict, WireResponse, effect_of
 
 A = TypeVar("A", bound=m.Answer)
-A_co = TypeVar("A_co", bound=m.Answer, covariant=True)
 
 _CODE: Final = re.compile(r"[0-9A-Za-z_]{1,40}", re.ASCII)
 _PAGE_BYTES: Final = 20_000
-_OWN_WORDS_MAX: Final = 200
 #: An error says whether money moved *by the call that failed*, and a look-up moves none. So that nobody takes that for
 #: word of the payment:
 _NO_NEWS: Final = " That look-up moved nothing, and says nothing of the payment itself."
@@ -58,13 +55,6 @@ class Call(Generic[A]):
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted(Generic[A_co]):
-    """A known success."""
-
-    answer: A_co
-
-
-@dataclass(frozen=True, slots=True)
 class Refused:
     """A refusal with a code."""
 
@@ -72,19 +62,6 @@ class Refused:
     http_status: int
     dev_message: str = ""
     """Nagad's exact sentence for developers, made safe to show."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """No known shape: proves nothing. `why` quotes nothing of the body."""
-
-    why: str
-    http_status: int
-    code: str | None = None
-    """The code it carries all the same, where it carries one."""
-    blocked: bool = False
-    """A firewall's page."""
-    support_id: str | None = None
 
 
 Reading = Accepted[A] | Refused | Unreadable
@@ -105,17 +82,17 @@ REFUND: Final = Call(Operation.REFUND, m.SealedAnswer, lambda a: bool(a.sensitiv
 def read(call: Call[A], response: WireResponse) -> Reading[A]:
     """Read one answer. Never raises, whatever the bytes are."""
     status = response.status
-    answer, why = _parsed(call.model, response.body)
+    answer, why = parsed(call.model, response.body)
     if answer is None:
         return _no_answer(response, why)
-    code = _code(answer.reason)
+    code = safe_code(answer.reason, _CODE)
     if not 200 <= status < 500 or 300 <= status < 400:
         return Unreadable(f"it came under HTTP {status}", status, code=code)
     proven = call.proof(answer)
     if code is not None:
         if proven:
             return Unreadable("it is a success and a refusal at once", status, code=code)
-        return Refused(code, status, _harmless(answer.dev_message or answer.message))
+        return Refused(code, status, one_line(answer.dev_message or answer.message))
     if status >= 400:
         return Unreadable(f"it came under HTTP {status} without a code", status)
     if not proven:
@@ -190,17 +167,6 @@ def _unreadable(
 # ------------------------------------------------------------------------------------------------------- reading
 
 
-def _parsed(model: type[A], body: bytes) -> tuple[A | None, str]:
-    why = ""
-    try:
-        return model.from_json(body), why
-    except UnreadableBodyError as error:
-        why = str(error)
-    except ValueError:
-        why = "it does not have the shape of an answer"
-    return None, why
-
-
 def _no_answer(response: WireResponse, why: str) -> Unreadable:
     """No JSON object: the page of the firewall (often under HTTP 200), of a proxy, or rubbish."""
     start = response.body[:_PAGE_BYTES].decode("utf-8", "replace")
@@ -211,18 +177,3 @@ def _no_answer(response: WireResponse, why: str) -> Unreadable:
     if start.lstrip("\ufeff \t\r\n").startswith("<"):
         return Unreadable("it is an HTML page", response.status, blocked=response.status < 500)
     return Unreadable(why, response.status)
-
-
-def _code(reason: str | None) -> str | None:
-    """The code as it came, where it looks like one; a code is logged, shown and compared."""
-    if not reason:
-        return None
-    return reason if _CODE.fullmatch(reason) else "unreadable_code"
-
-
-def _harmless(text: str | None) -> str:
-    """One short line without control characters or what looks like a credential: it may quote what was sent."""
-    if not text:
-        return ""
-    kept = "".join(c if c.isprintable() else " " for c in text[:1000])
-    return redact_sentence(" ".join(kept.split()), _OWN_WORDS_MAX)

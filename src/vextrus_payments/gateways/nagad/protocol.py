@@ -36,7 +36,7 @@ from vextrus_payments.gateways.bodies import UnreadableBodyError
 from vextrus_payments.gateways.nagad import models as m
 from vextrus_payments.gateways.nagad.config import CLASSIC_SANDBOX_HOST, NagadConfig
 from vextrus_payments.gateways.nagad.crypto import BrokenSealError
-from vextrus_payments.gateways.nagad.envelope import COMPLETE, INITIALIZE, Unreadable, error_of
+from vextrus_payments.gateways.nagad.envelope import COMPLETE, INITIALIZE, error_of
 from vextrus_payments.gateways.nagad.errors import CLOCK
 from vextrus_payments.gateways.nagad.manners import SESSION_LIFE
 from vextrus_payments.gateways.nagad.steps import (
@@ -46,6 +46,7 @@ from vextrus_payments.gateways.nagad.steps import (
     snapshot_of,
     verify,
 )
+from vextrus_payments.gateways.readings import Unreadable
 from vextrus_payments.halfway import halfway
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money

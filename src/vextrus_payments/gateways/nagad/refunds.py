@@ -34,7 +34,7 @@ from vextrus_payments.errors import (
 from vextrus_payments.gateways.bodies import UnreadableBodyError, shown_word
 from vextrus_payments.gateways.nagad import models as m
 from vextrus_payments.gateways.nagad.crypto import BrokenSealError
-from vextrus_payments.gateways.nagad.envelope import REFUND, VERIFY, Unreadable, error_of
+from vextrus_payments.gateways.nagad.envelope import REFUND, VERIFY, error_of
 from vextrus_payments.gateways.nagad.steps import (
     Api,
     Failed,
@@ -45,6 +45,7 @@ from vextrus_payments.gateways.nagad.steps import (
     time_of,
     verify,
 )
+from vextrus_payments.gateways.readings import Unreadable
 from vextrus_payments.listings import GIVEN_BACK
 from vextrus_payments.money import Money
 from vextrus_payments.payment import Evidence, RefundCall

@@ -12,7 +12,8 @@ from vextrus_payments.errors import AmountError, GatewayError, PaymentsError
 from vextrus_payments.gateways.bodies import Body, shown_word
 from vextrus_payments.gateways.nagad import models as m
 from vextrus_payments.gateways.nagad.crypto import Seal
-from vextrus_payments.gateways.nagad.envelope import VERIFY, Accepted, Call, error_of, read
+from vextrus_payments.gateways.nagad.envelope import VERIFY, Call, error_of, read
+from vextrus_payments.gateways.readings import Accepted
 from vextrus_payments.judging import judge_snapshot
 from vextrus_payments.methods import MethodKind, PaymentMethod
 from vextrus_payments.mode import Mode

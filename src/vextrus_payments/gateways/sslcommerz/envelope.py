@@ -16,18 +16,15 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from vextrus_payments.errors import GatewayError, UnreadableAnswerError
-from vextrus_payments.gateways.bodies import UnreadableBodyError
+from vextrus_payments.gateways.readings import Accepted, Unreadable, one_line, parsed
 from vextrus_payments.gateways.sslcommerz import models as m
 from vextrus_payments.gateways.sslcommerz.errors import MEANINGS, SAFETY, Code, Operation, meaning_of
 from vextrus_payments.meanings import error_for
-from vextrus_payments.redaction import redact_sentence
 from vextrus_payments.secret import MASK
 from vextrus_payments.wire import Safety, Sent, Verdict, WireResponse, effect_of
 
 A = TypeVar("A", bound=m.Answer)
-A_co = TypeVar("A_co", bound=m.Answer, covariant=True)
 
-_OWN_WORDS_MAX: Final = 200
 #: An error says whether money moved *by the call that failed*, and a look-up moves none. So that nobody takes that for
 #: word of the payment:
 _NO_NEWS: Final = " That look-up moved nothing, and says nothing of the payment itself."
@@ -61,13 +58,6 @@ class Call(Generic[A]):
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted(Generic[A_co]):
-    """A known success."""
-
-    answer: A_co
-
-
-@dataclass(frozen=True, slots=True)
 class Refused:
     """A refusal in a documented word."""
 
@@ -75,14 +65,6 @@ class Refused:
     http_status: int
     own_words: str = ""
     """SSLCommerz's sentence, made safe to show."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """No known shape: proves nothing. `why` quotes nothing of the body."""
-
-    why: str
-    http_status: int
 
 
 Reading = Accepted[A] | Refused | Unreadable
@@ -196,7 +178,7 @@ def read(
         hidden: gives the texts that no sentence may show: the password travels in what SSLCommerz may quote.
     """
     status = response.status
-    answer, why = _parsed(call.model, response.body)
+    answer, why = parsed(call.model, response.body)
     if answer is None:
         if response.body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
             why = "it is an HTML page"
@@ -250,22 +232,9 @@ def error_of(
     )
 
 
-def _parsed(model: type[A], body: bytes) -> tuple[A | None, str]:
-    why = ""
-    try:
-        return model.from_json(body), why
-    except UnreadableBodyError as error:
-        why = str(error)
-    except ValueError:
-        why = "it does not have the shape of an answer"
-    return None, why
-
-
 def _harmless(text: str | None, hidden: tuple[str, ...]) -> str:
-    """One short line without control characters or what looks like a credential: it may quote what was sent."""
     if not text or text == m.CREDENTIAL_ERROR:  # which would look like one itself
         return text or ""
     for each in hidden:
         text = text.replace(each, MASK)
-    kept = "".join(c if c.isprintable() else " " for c in text[:1000])
-    return redact_sentence(" ".join(kept.split()), _OWN_WORDS_MAX)
+    return one_line(text)

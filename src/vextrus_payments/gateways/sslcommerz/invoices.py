@@ -8,15 +8,10 @@ for as any payment is: by its tran_id, and validated.
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from vextrus_payments.gateways.readings import Unreadable
 from vextrus_payments.gateways.sslcommerz import models as m
 from vextrus_payments.gateways.sslcommerz import protocol
-from vextrus_payments.gateways.sslcommerz.envelope import (
-    INVOICE,
-    INVOICE_CANCEL,
-    INVOICE_STATUS,
-    Unreadable,
-    error_of,
-)
+from vextrus_payments.gateways.sslcommerz.envelope import INVOICE, INVOICE_CANCEL, INVOICE_STATUS, error_of
 from vextrus_payments.gateways.sslcommerz.forms import SessionForm
 from vextrus_payments.gateways.sslcommerz.params import SslcommerzInvoice
 from vextrus_payments.gateways.sslcommerz.steps import Api, Failed, ask, is_id, status_of

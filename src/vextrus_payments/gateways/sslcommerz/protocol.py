@@ -30,16 +30,10 @@ from vextrus_payments.errors import (
     OutcomeUnknownError,
     PaymentsError,
 )
+from vextrus_payments.gateways.readings import Unreadable
 from vextrus_payments.gateways.sslcommerz import models as m
 from vextrus_payments.gateways.sslcommerz.config import SslcommerzConfig
-from vextrus_payments.gateways.sslcommerz.envelope import (
-    QUERY,
-    QUERY_SESSION,
-    SESSION,
-    VALIDATE,
-    Unreadable,
-    error_of,
-)
+from vextrus_payments.gateways.sslcommerz.envelope import QUERY, QUERY_SESSION, SESSION, VALIDATE, error_of
 from vextrus_payments.gateways.sslcommerz.forms import SessionForm
 from vextrus_payments.gateways.sslcommerz.manners import SESSION_LIFE
 from vextrus_payments.gateways.sslcommerz.pictures import Pictured, picture_of, picture_without_money

@@ -14,8 +14,9 @@ import hashlib
 from typing import Final
 
 from vextrus_payments.errors import Effect, OutcomeUnknownError
+from vextrus_payments.gateways.readings import Unreadable
 from vextrus_payments.gateways.sslcommerz import models as m
-from vextrus_payments.gateways.sslcommerz.envelope import REFUND, REFUND_QUERY, Unreadable, error_of
+from vextrus_payments.gateways.sslcommerz.envelope import REFUND, REFUND_QUERY, error_of
 from vextrus_payments.gateways.sslcommerz.steps import Api, Failed, ask, is_id, time_of
 from vextrus_payments.payment import RefundCall
 from vextrus_payments.snapshots import RefundSnapshot, RefundState

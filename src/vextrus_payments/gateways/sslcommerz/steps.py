@@ -10,8 +10,9 @@ from urllib.parse import quote, quote_plus, urlencode
 
 from vextrus_payments.errors import AmountError, GatewayError, PaymentsError
 from vextrus_payments.gateways.bodies import shown_word
+from vextrus_payments.gateways.readings import Accepted
 from vextrus_payments.gateways.sslcommerz import models as m
-from vextrus_payments.gateways.sslcommerz.envelope import Accepted, Call, error_of, read
+from vextrus_payments.gateways.sslcommerz.envelope import Call, error_of, read
 from vextrus_payments.gateways.sslcommerz.forms import SessionForm, encode_form
 from vextrus_payments.ids import Entropy
 from vextrus_payments.mode import Mode

@@ -13,16 +13,13 @@ from typing import Any, Final, Generic, TypeVar
 from vextrus_payments.errors import GatewayError, UnreadableAnswerError
 from vextrus_payments.gateways.bkash.recurring import models as m
 from vextrus_payments.gateways.bkash.recurring.errors import CODES, SAFETY, Operation, meaning_of
-from vextrus_payments.gateways.bodies import UnreadableBodyError
+from vextrus_payments.gateways.readings import Accepted, Unreadable, one_line, parsed, safe_code
 from vextrus_payments.meanings import error_for
-from vextrus_payments.redaction import redact_sentence
 from vextrus_payments.wire import Safety, Sent, Verdict, WireResponse, effect_of
 
 A = TypeVar("A", bound=m.Answer)
-A_co = TypeVar("A_co", bound=m.Answer, covariant=True)
 
 _CODE: Final = re.compile(r"[0-9A-Za-z_]{1,40}", re.ASCII)
-_OWN_WORDS_MAX: Final = 200
 #: An error says whether money moved *by the call that failed*, and a look-up moves none.
 _NO_NEWS: Final = " That look-up moved nothing, and says nothing of what it asked for."
 _LOOK_AGAIN: Final = "Look it up again; until bKash answers, nobody knows how it stands."
@@ -43,13 +40,6 @@ class Call(Generic[A]):
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted(Generic[A_co]):
-    """A known success."""
-
-    answer: A_co
-
-
-@dataclass(frozen=True, slots=True)
 class Refused:
     """A refusal with a code."""
 
@@ -57,15 +47,6 @@ class Refused:
     http_status: int
     words: str = ""
     """bKash's own sentence, made safe to show."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """No known shape: proves nothing. `why` quotes nothing of the body."""
-
-    why: str
-    http_status: int
-    code: str | None = None
 
 
 Reading = Accepted[A] | Refused | Unreadable
@@ -86,22 +67,17 @@ REFUND: Final = Call(Operation.REFUND, m.RefundAnswer, lambda a: True)
 
 def read(call: Call[A], response: WireResponse) -> Reading[A]:
     """Read one answer. Never raises, whatever the bytes are."""
-    status, answer, why = response.status, None, ""
-    try:
-        answer = call.model.from_json(response.body)
-    except UnreadableBodyError as error:
-        why = str(error)
-    except ValueError:
-        why = "it does not have the shape of an answer"
+    status = response.status
+    answer, why = parsed(call.model, response.body)
     if answer is None:
         return Unreadable(why, status)
-    code = _code(answer.error_code)
+    code = safe_code(answer.error_code, _CODE)
     if not 200 <= status < 500 or 300 <= status < 400:
         return Unreadable(f"it came under HTTP {status}", status, code=code)
     if status >= 400:
         if code is None:
             return Unreadable(f"it came under HTTP {status} without a code", status)
-        return Refused(code, status, _harmless(answer.reason))
+        return Refused(code, status, one_line(answer.reason))
     if code is not None:
         # HTTP 200 "means intended action has been executed": beside a code it means two things at once.
         return Unreadable("it is a success and a refusal at once", status, code=code)
@@ -137,18 +113,3 @@ def error_of(call: Call[Any], reading: Refused | Unreadable, *, step: str) -> Ga
         step=step,
         next_step=_LOOK_AGAIN if no_news else None,
     )
-
-
-def _code(text: str | None) -> str | None:
-    """The code as it came, where it looks like one; a code is logged, shown and compared."""
-    if not text:
-        return None
-    return text if _CODE.fullmatch(text) else "unreadable_code"
-
-
-def _harmless(text: str | None) -> str:
-    """One short line without control characters or what looks like a credential: it may quote what was sent."""
-    if not text:
-        return ""
-    kept = "".join(c if c.isprintable() else " " for c in text[:1000])
-    return redact_sentence(" ".join(kept.split()), _OWN_WORDS_MAX)

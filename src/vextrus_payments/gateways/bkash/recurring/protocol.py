@@ -25,7 +25,6 @@ from vextrus_payments.gateways.bkash.recurring.envelope import (
     PAYMENTS,
     QUERY,
     SCHEDULE,
-    Unreadable,
     error_of,
 )
 from vextrus_payments.gateways.bkash.recurring.params import BkashSubscription
@@ -39,6 +38,7 @@ from vextrus_payments.gateways.bkash.recurring.steps import (
     is_number,
     payment_of,
 )
+from vextrus_payments.gateways.readings import Unreadable
 from vextrus_payments.judging import ALWAYS_SENT, judge_snapshot
 from vextrus_payments.money import Money
 from vextrus_payments.payment import StatusCall, check_url

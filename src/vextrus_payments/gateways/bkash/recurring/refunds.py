@@ -33,9 +33,10 @@ from vextrus_payments.errors import (
     PaymentsError,
 )
 from vextrus_payments.gateways.bkash.recurring import models as m
-from vextrus_payments.gateways.bkash.recurring.envelope import PAYMENT, REFUND, Unreadable, error_of
+from vextrus_payments.gateways.bkash.recurring.envelope import PAYMENT, REFUND, error_of
 from vextrus_payments.gateways.bkash.recurring.steps import Api, amount_or_none, ask, ask_payment, is_id
 from vextrus_payments.gateways.bodies import shown_word
+from vextrus_payments.gateways.readings import Unreadable
 from vextrus_payments.judging import judge_refund
 from vextrus_payments.listings import REFUNDS, listing_of
 from vextrus_payments.payment import Evidence, RefundCall

@@ -10,8 +10,9 @@ from urllib.parse import quote, urlencode
 from vextrus_payments.errors import AmountError, GatewayError, PaymentsError
 from vextrus_payments.events import collected_order_id
 from vextrus_payments.gateways.bkash.recurring import models as m
-from vextrus_payments.gateways.bkash.recurring.envelope import PAYMENT, Accepted, Call, error_of, read
+from vextrus_payments.gateways.bkash.recurring.envelope import PAYMENT, Call, error_of, read
 from vextrus_payments.gateways.bodies import shown_word
+from vextrus_payments.gateways.readings import Accepted
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
 from vextrus_payments.reasons import ReasonCode
