@@ -13,6 +13,9 @@ endif
 # pyright comes whole inside its wheel; without this it would ask a registry for a newer one
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYTHONUTF8 := 1
+# tests start Python hundreds of times; where the environment forbids it to keep what it has compiled, each of them
+# would compile everything it imports, which doubles what it takes to start
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo test soak mutate test-floors test-wheel docs check setup setup-dev setup-bench bench bench-sandbox lint types layers deps dead changelog \
 	format lock env-example public-api clean
