@@ -1,11 +1,15 @@
-"""A restored backup at SSLCommerz: it lists no refunds, so what was sent since the backup nobody can be asked about."""
+"""A restored backup at SSLCommerz: it lists no refunds, so what was sent since the backup nobody can be asked about.
 
-import shutil
+On SQLite, where a file is put back, and on PostgreSQL, where a database is.
+"""
+
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
+from tests.backups import Backups, backups_on
 from tests.gateways.sslcommerz.hand import NOW, PASSWORD, STORE
 from tests.gateways.sslcommerz.little import Little
 from vextrus_payments import (
@@ -28,13 +32,15 @@ from vextrus_payments.testing import FakeClock, FakeEntropy, FakeSleeper, Script
 class Machine:
     """One shop whose database is on a disk that gets lost; the epoch's mark is not."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, backups: Backups) -> None:
         self.folder, self.little, self.clock = folder, Little(), FakeClock(NOW)
+        self.back_up, self.restore = backups.back_up, backups.restore
+        self._backups = backups
         self.payment_id = ""
 
     def payments(self, late_payment: Literal["keep", "refund"] = "keep") -> Payments:
         return Payments(
-            store=f"sqlite:///{self.folder / 'shop.db'}",
+            store=self._backups.url,
             gateways={
                 "sslcommerz": SslcommerzConfig(
                     store_id=STORE, store_password=Secret(PASSWORD), api_url="http://127.0.0.1:28700"
@@ -59,29 +65,24 @@ class Machine:
             self.little.pay()
             assert isinstance(await payments.execute(self.payment_id), Paid)
 
-    def back_up(self) -> None:
-        for file in self.folder.glob("shop.db*"):
-            shutil.copy(file, self.folder / f"backup-{file.name}")
-
-    def restore(self) -> None:
-        for file in self.folder.glob("shop.db*"):
-            file.unlink()
-        for file in self.folder.glob("backup-*"):
-            shutil.copy(file, self.folder / file.name.removeprefix("backup-"))
-
     def refund(self, operation_id: str = "r1") -> RefundRequest:
         return RefundRequest(operation_id=operation_id, payment_id=self.payment_id, amount=Money("100"))
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+async def machine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Machine]:
+    async with backups_on(request, tmp_path) as backups:
+        yield Machine(tmp_path, backups)
+
+
 @pytest.mark.parametrize("again", ["r1", "r2"])
-async def test_a_forgotten_refund_is_not_made_twice(tmp_path: Path, again: str) -> None:
-    machine = Machine(tmp_path)
+async def test_a_forgotten_refund_is_not_made_twice(machine: Machine, again: str) -> None:
     await machine.paid()
-    machine.back_up()
+    await machine.back_up()
     async with machine.payments() as payments:
         machine.clock.advance(61)
         assert isinstance(await payments.refund(machine.refund()), Pending)
-    machine.restore()
+    await machine.restore()
     async with machine.payments() as payments:
         machine.clock.advance(7200)
         assert (await payments.reconcile_since(NOW)).accepted_restored
@@ -94,9 +95,8 @@ async def test_a_forgotten_refund_is_not_made_twice(tmp_path: Path, again: str) 
 
 
 async def test_what_the_backup_calls_reserved_is_carried_on_by_nobody(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    machine = Machine(tmp_path)
     await machine.paid()
     async with machine.payments() as payments:
         store = payments.store
@@ -108,11 +108,11 @@ async def test_what_the_backup_calls_reserved_is_carried_on_by_nobody(
             slow.setattr(type(store), "claim", down)
             with pytest.raises(StorageError):
                 await payments.refund(machine.refund())
-    machine.back_up()
+    await machine.back_up()
     async with machine.payments() as payments:
         machine.clock.advance(61)
         assert isinstance(await payments.refund(machine.refund()), Pending)
-    machine.restore()
+    await machine.restore()
     async with machine.payments() as payments:
         machine.clock.advance(7200)
         assert (await payments.reconcile_since(NOW)).accepted_restored
@@ -124,8 +124,7 @@ async def test_what_the_backup_calls_reserved_is_carried_on_by_nobody(
     assert machine.little.calls("refund") == 1
 
 
-async def test_late_money_that_was_given_back_is_not_given_back_again_by_itself(tmp_path: Path) -> None:
-    machine = Machine(tmp_path)
+async def test_late_money_that_was_given_back_is_not_given_back_again_by_itself(machine: Machine) -> None:
     async with machine.payments("refund") as payments:
         request = PaymentRequest(
             operation_id="pay", gateway="sslcommerz", amount=Money("100"), merchant_reference="INV-1"
@@ -134,13 +133,13 @@ async def test_late_money_that_was_given_back_is_not_given_back_again_by_itself(
         for _ in range(4):
             machine.clock.advance(86_400)
             await payments.reconcile_due()
-    machine.back_up()
+    await machine.back_up()
     async with machine.payments("refund") as payments:
         machine.little.pay()
         await payments.reconcile_since(NOW)
         await payments.reconcile_due()
         assert machine.little.calls("refund") == 1
-    machine.restore()
+    await machine.restore()
     async with machine.payments("refund") as payments:
         machine.clock.advance(7200)
         assert (await payments.reconcile_since(NOW)).accepted_restored
