@@ -37,6 +37,8 @@ class EventKind(StrEnum):
     VOID_DECLINED = "void.declined"
     QUARANTINED = "payment.quarantined"
     UNMATCHED_RECEIPT = "receipt.unmatched"
+    WEBHOOK_STUCK = "webhook.stuck"
+    """A signed message about money could not be worked off for an hour. It is still tried; a person should see why."""
     REFUND_ADOPTED = "refund.adopted"
     """Money went back that we did not send: in the gateway's portal for one."""
     RESOLVED = "operation.resolved"

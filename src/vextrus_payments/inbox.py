@@ -92,8 +92,9 @@ class InboxEnd:
     payment_id: str | None = None
     note: str | None = None
     announcement: tuple[str, str] | None = None
-    """The id and the document of a PaymentEvent that goes into the outbox in the same transaction, if the row is
-    finished by it: an unmatched receipt. Its subject is `inbox/{gateway}/{mode}/{event_id}`."""
+    """The id and the document of a PaymentEvent that goes into the outbox in the same transaction, once: an unmatched
+    receipt, where the row is finished by it, or that it has WAITED for long. Nothing is told of what is parked. Its
+    subject is `inbox/{gateway}/{mode}/{event_id}`, with `/waits` behind it where the row goes on waiting."""
 
 
 @dataclass(frozen=True, slots=True)

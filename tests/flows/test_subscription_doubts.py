@@ -14,6 +14,7 @@ import pytest
 from tests.flows.test_restored import backed_up, restored
 from tests.flows.test_subscriptions import NAME, Club, club_open
 from vextrus_payments import Money, ReconciliationRequiredError, RefundRequest
+from vextrus_payments.cli.doctor_store import inbox_findings
 from vextrus_payments.engine import Verdict
 from vextrus_payments.epoch import FileEpochMark
 from vextrus_payments.errors import AnswerLostError
@@ -197,3 +198,28 @@ async def test_a_restored_store_asks_for_no_other_page(tmp_path: Path) -> None:
             with pytest.raises(ReconciliationRequiredError):
                 await club.asked()
             assert len(club.platform.rules.subscriptions) == 1
+
+
+async def test_a_message_whose_payment_bkash_never_knows_is_told_to_a_person(club: Club) -> None:
+    """3003, again and again: nothing is booked, nobody else's news waits for it, and it is tried for ever."""
+    await club.subscribed()
+    club.deliveries()
+    due = first(club)
+    door = httpx.ASGITransport(app=club.payments.asgi())
+    async with httpx.AsyncClient(transport=door, base_url="http://shop.example") as client:
+        told = message(club, due)
+        await client.post(f"/{NAME}/webhook", content=told.body, headers=dict(told.headers))
+    del club.platform.rules.collections[due.key]
+    for _ in range(30):
+        await club.payments.process_inbox()
+        club.shop.clock.advance(300)
+    assert (await club.shop.fired()).count("webhook.stuck") == 1
+    (row,) = (await club.payments.store.list_inbox("default")).rows
+    assert row.state.value == "waiting" and "knows no such payment" in (row.note or "")
+    assert not await club.paid()
+    findings = await inbox_findings(club.payments.store, None)
+    assert findings[0].level.value == "fail" and "knows no such payment" in findings[0].what
+    club.platform.rules.collections[due.key] = due
+    await club.payments.process_inbox()
+    assert len(await club.paid()) == 1
+    await club.shop.check_books()

@@ -575,3 +575,32 @@ def test_limits_that_do_not_fit_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError) as caught:
         InboxLimits(**wrong)
     assert caught.value.code == "inbox_limits"
+
+
+# --- what cannot be worked off -----------------------------------------------------------------------------------
+
+
+async def test_what_cannot_be_worked_off_for_an_hour_is_told_once_and_still_tried(town: Town) -> None:
+    """A gateway that never answers about it: somebody has to know, and when it answers in the end it is booked."""
+    session = await paid_and_told(town)
+    town.server.down = True
+    for _ in range(12):
+        town.clock.advance(240)
+        await town.payments.process_inbox()
+    assert "webhook.stuck" not in await town.fired()
+    for _ in range(8):
+        town.clock.advance(310)
+        await town.payments.process_inbox()
+    assert (await town.fired()).count("webhook.stuck") == 1
+    told = next(event for event in town.events if event.kind.value == "webhook.stuck")
+    assert told.metadata["inbox_event_id"] == "e-1" and "no answer" in told.metadata["note"]
+    assert (told.after, told.amount, told.transaction_id) == ("waiting", None, None)
+    assert told.payment_id == session.payment_id
+    town.server.down = False
+    health = await town.payments.health()
+    assert "inbox_overdue" in [one.code for one in health.troubles]
+    town.clock.advance(310)
+    await town.payments.process_inbox()
+    assert (await town.row()).state is InboxState.DONE
+    assert isinstance(await town.payments.status(session.payment_id), Paid)
+    assert (await town.fired()).count("webhook.stuck") == 1

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from vextrus_payments.cli.explaining import NEGLECTED, ago, moment
 from vextrus_payments.cli.findings import Finding, fail, ok, skipped, warn
 from vextrus_payments.clock import Clock
+from vextrus_payments.inbox import InboxState
 from vextrus_payments.printable import one_line
 from vextrus_payments.reconcile import SEEN_MARK
 from vextrus_payments.records import OperationKind, OperationState, OutboxKind, SubjectKind
@@ -140,10 +141,16 @@ async def inbox_findings(store: PaymentStore, payments: "Payments | None") -> li
     oldest = backlog.oldest_received_at
     parked = f" {backlog.parked} came early and wait for what they name." if backlog.parked else ""
     if oldest is not None and now - oldest > _OLD_ENTRY:
+        page = await store.list_inbox(None, state=InboxState.WAITING, limit=_MANY)
+        first = min(page.rows, key=lambda row: row.received_at, default=None)
+        why = ""
+        if first is not None and first.note:
+            of = "The oldest" if page.cursor is None else "An old one"
+            why = f" {of}, {one_line(first.event_id)[:60]} of {first.gateway}: {one_line(first.note)}"
         return [
             fail(
                 "inbox",
-                f"{backlog.waiting} webhooks wait to be worked on, the oldest for {ago(oldest, now)}.{parked}",
+                f"{backlog.waiting} webhooks wait to be worked on, the oldest for {ago(oldest, now)}.{why}{parked}",
                 "See that a worker runs (vextrus-pay worker), and why they wait: vextrus-pay webhooks list.",
             )
         ]

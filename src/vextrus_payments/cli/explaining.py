@@ -46,6 +46,7 @@ _EVENTS: Final[Mapping[EventKind, str]] = {
     EventKind.VOID_DECLINED: "The void was declined, and the money stayed held",
     EventKind.QUARANTINED: "What the gateway showed contradicted our records, so a person has to look",
     EventKind.UNMATCHED_RECEIPT: "Money came that nobody asked for",
+    EventKind.WEBHOOK_STUCK: "A signed message about it could not be worked off for a long time",
     EventKind.REFUND_ADOPTED: "A refund was found that was made elsewhere",
     EventKind.RESOLVED: "A person said how it had ended",
     EventKind.AGREEMENT_ACTIVE: "The agreement became active",

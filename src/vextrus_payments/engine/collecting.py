@@ -24,13 +24,14 @@ from vextrus_payments.engine.context import Context
 from vextrus_payments.engine.looking import Looking
 from vextrus_payments.engine.pages import Pages
 from vextrus_payments.engine.tending import Tending
-from vextrus_payments.errors import GatewayError, StorageError
+from vextrus_payments.errors import DeclinedError, GatewayError, StorageError
 from vextrus_payments.events import Collected, GatewayEvent, collected_order_id
 from vextrus_payments.gateways.base import PaymentGateway
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
 from vextrus_payments.payment import StatusCall
 from vextrus_payments.plans import AgreementPlan, Committed, Plan, ReceiptElsewhere
+from vextrus_payments.reasons import ReasonCode
 from vextrus_payments.recording import (
     Seen,
     collected_facts,
@@ -129,7 +130,10 @@ class Collecting:
         gateway = await self._desk.gateway_of(agreement)
         asked_at = self._context.store.now()
         shown = await self._ask(agreement, reference, order_id, told.amount, gateway)
-        if shown is None:
+        if isinstance(shown, GatewayError):
+            if _says_there_is_none(shown):
+                # Of all others it may answer well, so they need not wait for this one.
+                return _again("The gateway knows no such payment, though its signed message names it.")
             return _again("The gateway gave no answer about the payment.", unanswered=True)
         if shown.state in _MONEY:
             shown = replace(shown, payer_account=shown.payer_account or told.payer_account)
@@ -221,8 +225,8 @@ class Collecting:
         order_id: str,
         told: Money | None,
         gateway: PaymentGateway,
-    ) -> PaymentSnapshot | None:
-        """How the payment stands; None: no answer came. With as many questions at once as manners allow."""
+    ) -> PaymentSnapshot | GatewayError:
+        """How the payment stands, or why no picture came. With as many questions at once as manners allow."""
         key = agreement.tenant, agreement.gateway
         places = self._places.get(key)
         if places is None:
@@ -237,7 +241,7 @@ class Collecting:
                 return await gateway.get_payment_status(call, context=CallContext())
             except GatewayError as error:
                 self._context.unanswered(error, gateway=agreement.gateway)
-                return None
+                return error
 
     async def _written(
         self,
@@ -319,6 +323,10 @@ def _agreed(agreement: Agreement, told: Money | None, gateway: PaymentGateway) -
     """What the payer agreed to for such a payment: the told amount if it is one of those, else the regular one."""
     amounts = gateway.agreed_amounts(agreement.terms or {})
     return told if told is not None and told in amounts else amounts[0]
+
+
+def _says_there_is_none(error: GatewayError) -> bool:
+    return isinstance(error, DeclinedError) and error.reason.code is ReasonCode.INVALID_PAYMENT
 
 
 def _is_booked(facts: PaymentFacts, transaction_id: str, kind: ReceiptKind) -> bool:

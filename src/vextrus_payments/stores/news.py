@@ -173,15 +173,16 @@ def leased(rows: Sequence[Sequence[Any]]) -> tuple[InboxRow, ...]:
 
 
 def announced(end: InboxEnd, now_us: int) -> OutboxRow | None:
-    """The outbox row of what ends a row of the inbox, if it is announced."""
-    if end.announcement is None or end.state in OPEN_INBOX_STATES:
+    """The outbox row of what ends a row of the inbox, or of its long wait, if that is announced."""
+    if end.announcement is None or end.state is InboxState.PARKED:
         return None
+    waits = "/waits" if end.state in OPEN_INBOX_STATES else ""
     row_id, document = end.announcement
     row = end.row
     return OutboxRow(
         tenant=row.tenant,
         row_id=row_id,
-        subject=f"inbox/{row.gateway}/{row.mode.value}/{row.event_id}",
+        subject=f"inbox/{row.gateway}/{row.mode.value}/{row.event_id}{waits}",
         seq=1,
         kind=OutboxKind.EVENT,
         document=document,

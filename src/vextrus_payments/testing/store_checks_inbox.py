@@ -81,9 +81,9 @@ async def ends_are_recorded(trial: StoreTrial) -> None:
 
 
 async def unmatched_is_announced(trial: StoreTrial) -> None:
-    """An announcement goes out with the end that finishes the row, and only with it; by the outbox, once."""
+    """An announcement goes out with the end that finishes the row, or that lets it wait on; by the outbox, once."""
     store = trial.store
-    await accepted(trial, news(trial, "e1"), news(trial, "e2"), news(trial, "e3"))
+    await accepted(trial, *(news(trial, name) for name in ("e1", "e2", "e3", "e4")))
     rows = {row.event_id: row for row in await leased_news(trial)}
 
     def told(row: InboxRow, state: InboxState, **more: Any) -> InboxEnd:
@@ -100,9 +100,21 @@ async def unmatched_is_announced(trial: StoreTrial) -> None:
     expect(
         (row.tenant, row.row_id, row.subject, row.document)
         == ("acme", "evt/e1", "inbox/bkash/sandbox/e1", '{"kind": "x"}'),
-        "what finishes a row is announced under the row's subject; what ends nothing, or not for good, is not",
+        "what finishes a row is announced under the row's subject; what ends nothing, or parks it, is not",
     )
     await store.ack(row)
+    for wait in (1, 2):
+        waits = rows["e4"] if wait == 1 else the_one(await leased_news(trial))
+        due = store.now()
+        put_off = told(waits, InboxState.WAITING, due_at=due)
+        expect(await store.end_events([put_off]) == (True,), "what waits on is put off")
+    long = the_one(await store.lease(OutboxKind.EVENT, limit=10, lease_s=60))
+    expect((long.row_id, long.subject) == ("evt/e4", "inbox/bkash/sandbox/e4/waits"), "and announced once")
+    expect(long.created_at >= row.created_at, "at the time of the end")
+    await store.ack(long)
+    expect(
+        await store.end_events([done_with(the_one(await leased_news(trial)))]) == (True,), "and ends later"
+    )
     expect((await store.backlog(OutboxKind.EVENT)).waiting == 0, "and is delivered as any other row")
     expect(await store.replay_event("acme", "bkash", Mode.SANDBOX, "e1"), "a replay")
     again = the_one(await leased_news(trial))

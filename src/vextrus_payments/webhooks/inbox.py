@@ -3,8 +3,8 @@
 Theory of operation. A lease gives a row to one worker with a new fence; what the engine makes of it is ended under
 that fence, many rows to a commit. A worker that dies leaves its rows to whoever leases them next, and applying an
 event twice changes nothing more. What cannot be applied now (no answer, a store that failed, settings that are wrong)
-is due again after a pause that doubles; what comes early waits for us to learn of it, for a day; what names nothing of
-ours is announced, for a person.
+is due again after a pause that doubles, and is announced once it has lasted for an hour, for a person; what comes early
+waits for us to learn of it, for a day; what names nothing of ours is announced, too.
 
 A gateway that does not answer is left alone for a while, and one gateway's news never takes all the places: what is
 leased beyond a lane's own share goes back, behind what nobody has looked at yet. So while a lane is full, a whole batch
@@ -13,7 +13,7 @@ is looked through once in a `poll_s`, for news of other gateways behind it; in b
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
@@ -27,7 +27,7 @@ from vextrus_payments.inbox import InboxEnd, InboxRow, InboxState
 from vextrus_payments.inbox_port import InboxRows
 from vextrus_payments.mode import Mode
 from vextrus_payments.observe import Observer
-from vextrus_payments.webhooks.announcing import announcement_of
+from vextrus_payments.webhooks.announcing import announcement_of, stuck_of
 from vextrus_payments.webhooks.inbox_limits import InboxLimits
 
 _PRUNE_AT_ONCE: Final = 1_000
@@ -335,9 +335,18 @@ class InboxWorker:
         return longest * (0.5 + share / 2)
 
     def _end(self, end: InboxEnd) -> None:
-        self._ends.append(end)
+        self._ends.append(self._alarmed(end))
         if self._ending is None:
             self._ending = asyncio.create_task(self._write_ends())
+
+    def _alarmed(self, end: InboxEnd) -> InboxEnd:
+        """With the news that the row cannot be worked off, where that has lasted for long; the store tells it once."""
+        row, now = end.row, self._ports.store.now()
+        lasted = (now - row.received_at).total_seconds() >= self._limits.alarm_s
+        if end.state is not InboxState.WAITING or not lasted or not _is_about_money(row):
+            return end
+        self._tell("inbox.stuck", row, tries=row.tries)
+        return replace(end, announcement=stuck_of(row, end.payment_id or row.payment_id, end.note, now))
 
     async def _write_ends(self) -> None:
         """Write down what came of rows, those together that ended while the last ones were written."""
@@ -381,6 +390,14 @@ class InboxWorker:
         self._ports.observer.event(
             event, tenant=row.tenant, gateway=row.gateway, event_id=row.event_id, **fields
         )
+
+
+def _is_about_money(row: InboxRow) -> bool:
+    """Whether it tells of money, or cannot even be read."""
+    try:
+        return tells_of_money(from_json(GatewayEvent, row.document))
+    except PaymentsError:
+        return True
 
 
 def _over(

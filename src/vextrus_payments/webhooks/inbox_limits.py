@@ -33,6 +33,8 @@ class InboxLimits:
     """Pauses double with each try of a row, up to this. Of what is parked, too."""
     patience_s: int = 1_800
     """So long a gateway may take to show what a signed event tells of; then its denial counts."""
+    alarm_s: int = 3_600
+    """News of money that cannot be worked off for so long is announced (webhook.stuck), once, and still tried."""
     park_s: int = PARK_HOURS * 3_600
     """So long news of what is not known here waits for it."""
     keep_s: int = KEEP_DAYS * 86_400

@@ -77,7 +77,7 @@ WITH wanted AS MATERIALIZED (
     RETURNING wanted.place
 ), announced AS (
     INSERT INTO {schema}.outbox (tenant, row_id, kind, subject, seq, document, created_at, attempts, due_at, head)
-    SELECT tenant, row_id, 'event', subject, 1, document, finished_at, 0, 0, true
+    SELECT tenant, row_id, 'event', subject, 1, document, $14, 0, 0, true
     FROM wanted JOIN ended USING (place) WHERE row_id IS NOT NULL ORDER BY place
     ON CONFLICT (tenant, row_id) DO NOTHING
 )
@@ -165,7 +165,7 @@ async def end(session: Session, ends: Sequence[InboxEnd], now: datetime) -> tupl
         for column, value in zip(columns, values, strict=True):
             column.append(value)
     numbers = list(places.values())
-    done = {numbers[row[0] - 1] for row in await session.all(_END, *columns)}
+    done = {numbers[row[0] - 1] for row in await session.all(_END, *columns, now_us)}
     return tuple(number in done for number in range(len(ends)))
 
 
