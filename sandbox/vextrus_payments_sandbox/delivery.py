@@ -12,20 +12,19 @@ the work is over (:meth:`Courier.leave`), in tasks of the courier's own.
 import asyncio
 import contextlib
 import hmac
-import json
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import timedelta
 from typing import Any, Final, Protocol
-from uuid import UUID
 
 import httpx
 
 from vextrus_payments.clock import Sleeper
 from vextrus_payments_sandbox import sns
+from vextrus_payments_sandbox.enveloping import FORGERY, Envelopes
 from vextrus_payments_sandbox.faults import WEBHOOK, Fault, FaultPlans
 from vextrus_payments_sandbox.redacting import endpoint_shown
+from vextrus_payments_sandbox.sending import Sender
 from vextrus_payments_sandbox.subscriptions import (
     Notice,
     Parcel,
@@ -35,20 +34,15 @@ from vextrus_payments_sandbox.subscriptions import (
     checked_version,
 )
 from vextrus_payments_sandbox.webhook_taping import WebhookTape
-from vextrus_payments_sandbox.world import SandboxError, World, iso, to_paisa, to_text
+from vextrus_payments_sandbox.world import SandboxError, World, iso
 
 RETRIES: Final = 3
 RETRY_DELAY_S: Final = 20.0
 LAG_S: Final = 0.2
 """How long SNS takes until the first try."""
-TIMEOUT_S: Final = 15.0
 ASK_WAIT_S: Final = 2.0
 """How long a subscription waits for the endpoint's first answer."""
-ANSWER_MAX: Final = 65_536
-"""How much of an endpoint's answer is read: its status is what counts."""
 LOG_MAX: Final = 10_000
-_HEX: Final = "0123456789abcdef"
-_TOKEN_LENGTH: Final = 256
 
 
 class Direct(Protocol):
@@ -105,12 +99,12 @@ class Courier:
         self.undelivered: dict[str, Notice] = {}
         """What was announced and has neither been taken nor given up; what a restart sends again."""
         self.tries: deque[Try] = deque(maxlen=LOG_MAX)
+        self.sender = Sender(transport)
         self._world = world
         self._faults = faults
         self._sleeper = sleeper
         self._topics = topics
-        self._transport = transport
-        self._client: httpx.AsyncClient | None = None
+        self._envelopes = Envelopes(world)
         self.subscriptions: dict[str, Subscription] = {}
         """Who is told, by gateway."""
         self.direct: dict[str, Direct] = {}
@@ -137,16 +131,12 @@ class Courier:
         base_url = self.base_url or asked_at
         key = sns.signing_key()
         topic = sns.Topic(self._topics[gateway], base_url + key.path, key, checked_version(version))
-        arn = f"{topic.arn}:{self._uuid()}"
-        subscription = Subscription(gateway, checked_endpoint(url), topic, base_url, arn, self._token())
-        self.subscriptions[gateway] = subscription
-        asking = topic.confirmation(
-            message_id=self._uuid(),
-            at=iso(self._world.now()),
-            token=subscription.token,
-            subscribe_url=self._subscribe_url(subscription),
+        arn = f"{topic.arn}:{self._envelopes.new_id()}"
+        subscription = Subscription(
+            gateway, checked_endpoint(url), topic, base_url, arn, self._envelopes.new_token()
         )
-        parcel = Parcel(subscription, asking)
+        self.subscriptions[gateway] = subscription
+        parcel = Parcel(subscription, self._envelopes.confirmation(subscription))
         self._start(parcel)
         await self._a_moment(parcel)
         return self.as_json(gateway)
@@ -159,15 +149,8 @@ class Courier:
         subscription = self.subscriptions.get(gateway)
         if subscription is not None and subscription.confirmed:
             subscription.confirmed = False
-            subscription.token = self._token()
-            farewell = subscription.topic.farewell(
-                message_id=self._uuid(),
-                at=iso(self._world.now()),
-                token=subscription.token,
-                subscribe_url=self._subscribe_url(subscription),
-                subscription_arn=subscription.arn,
-            )
-            parcel = Parcel(subscription, farewell)
+            subscription.token = self._envelopes.new_token()
+            parcel = Parcel(subscription, self._envelopes.farewell(subscription))
             self._start(parcel)
             await self._a_moment(parcel)
         return self.as_json(gateway)
@@ -270,7 +253,9 @@ class Courier:
             if subscription is None or not subscription.confirmed:
                 del self.undelivered[name]
                 continue
-            self._start(Parcel(subscription, self._envelope(subscription, notice, None), notice))
+            self._start(
+                Parcel(subscription, self._envelopes.notification(subscription, notice, None), notice)
+            )
         for carrier in self.direct.values():
             carrier.resume()
 
@@ -280,7 +265,9 @@ class Courier:
         skew_s = fault.skew_s if fault else 0.0
         if name != "webhook_never":
             self.undelivered[_name_of(notice)] = notice
-        parcel = Parcel(subscription, self._envelope(subscription, notice, name, skew_s), notice, name)
+        parcel = Parcel(
+            subscription, self._envelopes.notification(subscription, notice, name, skew_s), notice, name
+        )
         match name:
             case "webhook_never":
                 WebhookTape(self._world, subscription.gateway, subscription.url, self._log(parcel, 0))
@@ -296,40 +283,16 @@ class Courier:
                 self._start(Parcel(subscription, parcel.envelope, notice, name), after_s=LAG_S)
             case "webhook_repeated":
                 self._start(parcel, after_s=LAG_S)
-                again = self._envelope(subscription, notice, None)
+                again = self._envelopes.notification(subscription, notice, None)
                 self._start(Parcel(subscription, again, notice, name), behind=parcel.tried)
             case "webhook_forged":
-                forgery = self._envelope(subscription, notice, "forgery")
+                forgery = self._envelopes.notification(subscription, notice, FORGERY)
                 forged = Parcel(subscription, forgery, notice, name)
                 self._start(forged)
                 self._start(parcel, behind=forged.tried)
             case _:
                 self._start(parcel, after_s=LAG_S)
         return None
-
-    def _envelope(
-        self, subscription: Subscription, notice: Notice, fault: str | None, skew_s: float = 0.0
-    ) -> Mapping[str, str]:
-        topic, message = subscription.topic, dict(notice.message)
-        if fault == "webhook_foreign_topic":
-            topic = sns.Topic(sns.FOREIGN_TOPIC, topic.cert_url, topic.key, topic.version)
-        if fault == "webhook_foreign_cert_host":
-            foreign = f"https://{sns.FOREIGN_CERT_HOST}{topic.key.path}"
-            topic = sns.Topic(topic.arn, foreign, topic.key, topic.version)
-        if fault == "webhook_other_amount":
-            message["amount"] = to_text((to_paisa(message["amount"]) or 0) + 100)
-        if fault == "forgery":
-            topic = sns.Topic(topic.arn, topic.cert_url, sns.strangers_key(), topic.version)
-            message["amount"] = to_text(2 * (to_paisa(message["amount"]) or 0))
-        envelope = topic.notification(
-            json.dumps(message, ensure_ascii=False, separators=(",", ":")),
-            message_id=self._uuid(),
-            at=iso(self._world.now() + timedelta(seconds=skew_s)),
-            unsubscribe_url=sns.action_url(
-                subscription.base_url, "Unsubscribe", SubscriptionArn=subscription.arn
-            ),
-        )
-        return sns.with_bad_signature(envelope) if fault == "webhook_bad_signature" else envelope
 
     # ------------------------------------------------------------------------------------------ the road
 
@@ -384,7 +347,7 @@ class Courier:
         tape.sending(headers, body)
         answer: tuple[httpx.Response, bytes] | None = None
         try:
-            answer = await self.sent(parcel.subscription.url, headers, body)
+            answer = await self.sender.post(parcel.subscription.url, headers, body)
             row.status = answer[0].status_code
         except (httpx.HTTPError, TimeoutError) as error:
             row.error = type(error).__name__
@@ -393,24 +356,6 @@ class Courier:
             tape.finished(answer)
             self._world.keep()
         return row.status == 429 or row.status >= 500
-
-    async def sent(self, url: str, headers: Mapping[str, str], body: bytes) -> tuple[httpx.Response, bytes]:
-        """POST it: what the endpoint answered, and the beginning of its body; the line is closed on one that goes on.
-
-        Raises httpx.HTTPError and, after :data:`TIMEOUT_S`, TimeoutError.
-        """
-        if self._client is None:
-            self._client = httpx.AsyncClient(
-                transport=self._transport, trust_env=False, follow_redirects=False, timeout=TIMEOUT_S
-            )
-        async with asyncio.timeout(TIMEOUT_S):  # on the loop's clock: an answer may drip without end
-            async with self._client.stream("POST", url, content=body, headers=headers) as answer:
-                beginning = bytearray()
-                async for part in answer.aiter_bytes():
-                    beginning += part
-                    if len(beginning) >= ANSWER_MAX:
-                        break
-                return answer, bytes(beginning[:ANSWER_MAX])
 
     def _log(self, parcel: Parcel, number: int) -> Try:
         self._seq += 1
@@ -456,9 +401,7 @@ class Courier:
         await asyncio.gather(*tasks, return_exceptions=True)
         for carrier in self.direct.values():
             await carrier.close()
-        if self._client is not None:
-            client, self._client = self._client, None
-            await client.aclose()
+        await self.sender.close()
 
     # ------------------------------------------------------------------------------------------- helpers
 
@@ -467,20 +410,6 @@ class Courier:
             raise SandboxError(
                 f"unknown gateway; those that send webhooks are {', '.join(self._topics)}", 404
             )
-
-    def _subscribe_url(self, subscription: Subscription) -> str:
-        return sns.action_url(
-            subscription.base_url,
-            "ConfirmSubscription",
-            TopicArn=subscription.topic.arn,
-            Token=subscription.token,
-        )
-
-    def _uuid(self) -> str:
-        return str(UUID(int=self._world.random.getrandbits(128), version=4))
-
-    def _token(self) -> str:
-        return self._world.text(_HEX, _TOKEN_LENGTH)
 
 
 def _name_of(notice: Notice) -> str:

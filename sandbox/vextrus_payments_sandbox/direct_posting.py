@@ -199,7 +199,7 @@ class DirectPost(ABC, Generic[MessageT]):
         tape.sending(headers, body)
         answer: tuple[httpx.Response, bytes] | None = None
         try:
-            answer = await self._courier.sent(checked_endpoint(url), headers, body)
+            answer = await self._courier.sender.post(checked_endpoint(url), headers, body)
             row.status = answer[0].status_code
         except SandboxError:
             row.error = "not on this machine" if url else "nobody is told"

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 
 from tests.sandbox.shop import FakeClock, NoSleep, Shop
 from tests.sandbox.sns_endpoint import Endpoint
-from vextrus_payments_sandbox import SandboxServer, create_app, delivery, sns
+from vextrus_payments_sandbox import SandboxServer, create_app, delivery, sending, sns
 from vextrus_payments_sandbox.delivery import Courier
 from vextrus_payments_sandbox.faults import KINDS
 from vextrus_payments_sandbox.subscriptions import checked_endpoint
@@ -455,7 +455,7 @@ class Endless(httpx.AsyncBaseTransport):
 async def test_an_answer_without_end_costs_neither_memory_nor_a_delivery_for_ever(
     pours: bool, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(sending, "TIMEOUT_S", 0.2)
     endpoint = Endless(pours=pours)
     app = create_app(clock=clock, seed=1, sleeper=NoSleep(), webhook_transport=endpoint)
     courier: Courier = app.state.courier
@@ -465,7 +465,7 @@ async def test_an_answer_without_end_costs_neither_memory_nor_a_delivery_for_eve
     told = [(one.status, one.error) for one in courier.tries]
     if pours:  # its status is known: what it goes on to say is not read
         assert told == [(200, None)]
-        assert endpoint.sent <= 2 * delivery.ANSWER_MAX
+        assert endpoint.sent <= 2 * sending.ANSWER_MAX
     else:  # a silence like any other: tried again
         assert (
             told
