@@ -71,7 +71,7 @@ class PostgresBackups:
         await self._do(f'CREATE DATABASE "{target}" TEMPLATE "{source}"')
 
     async def _do(self, statement: str) -> None:
-        import asyncpg
+        import asyncpg  # type: ignore[import-untyped]
 
         connection = await asyncpg.connect(urlsplit(self.url)._replace(path="/postgres").geturl())
         try:

@@ -85,10 +85,10 @@ class NagadShop(Shop):
 
 
 @asynccontextmanager
-async def opened(tmp_path: Path, **changes: Any) -> AsyncIterator[NagadShop]:
+async def opened(tmp_path: Path, store: str | None = None, **changes: Any) -> AsyncIterator[NagadShop]:
     clock = FakeClock()
     async with SandboxServer(clock=clock, seed=1) as server:
-        shop = NagadShop(server, f"sqlite:///{tmp_path / 'shop.db'}", clock, **changes)
+        shop = NagadShop(server, store or f"sqlite:///{tmp_path / 'shop.db'}", clock, **changes)
         async with shop.payments:
             yield shop
 

@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from tests.backups import Backups, backups_on
 from tests.flows.test_nagad import DAY_S, IN_PROGRESS, SILENT, UNKNOWN_THEN_PAID, NagadShop, opened
-from tests.flows.test_restored import backed_up, restored
 from vextrus_payments import Declined, Money, Paid, Pending, Refunded, RefundRequest, Review, Unknown
 from vextrus_payments.epoch import FileEpochMark
 from vextrus_payments.errors import AlreadyPaidError, ConflictError
@@ -22,6 +22,12 @@ from vextrus_payments_sandbox.nagad.records import Refusal
 @pytest.fixture
 async def shop(tmp_path: Path) -> AsyncIterator[NagadShop]:
     async with opened(tmp_path) as found:
+        yield found
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def backups(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Backups]:
+    async with backups_on(request, tmp_path) as found:
         yield found
 
 
@@ -137,9 +143,9 @@ async def test_one_page_gives_one_receipt(shop: NagadShop) -> None:
 
 @pytest.mark.parametrize("reserved", [True, False])
 async def test_what_was_refunded_after_the_backup_is_not_refunded_again(
-    tmp_path: Path, reserved: bool
+    tmp_path: Path, backups: Backups, reserved: bool
 ) -> None:
-    async with opened(tmp_path, epoch=FileEpochMark(tmp_path / "epoch")) as shop:
+    async with opened(tmp_path, backups.url, epoch=FileEpochMark(tmp_path / "epoch")) as shop:
         session = await shop.open()
         shop.go(session)
         await shop.payments.status(session.payment_id)
@@ -149,11 +155,11 @@ async def test_what_was_refunded_after_the_backup_is_not_refunded_again(
             assert isinstance(await shop.payments.refund(request), Pending)
             shop.server.app.state.faults.clear()
         await shop.payments.aclose()
-        backed_up(tmp_path)
+        await backups.back_up()
         async with shop.payments:
             shop.clock.advance(61)
             assert isinstance(await shop.payments.refund(request), Refunded)
-        restored(tmp_path)
+        await backups.restore()
         async with shop.payments:
             shop.clock.advance(300)
             report = await shop.payments.reconcile_since(shop.clock.now() - timedelta(days=2))
@@ -168,20 +174,20 @@ async def test_what_was_refunded_after_the_backup_is_not_refunded_again(
             assert "payment.quarantined" in await shop.fired()
 
 
-async def test_refunds_in_the_backup_are_no_reason_for_doubt(tmp_path: Path) -> None:
-    async with opened(tmp_path, epoch=FileEpochMark(tmp_path / "epoch")) as shop:
+async def test_refunds_in_the_backup_are_no_reason_for_doubt(tmp_path: Path, backups: Backups) -> None:
+    async with opened(tmp_path, backups.url, epoch=FileEpochMark(tmp_path / "epoch")) as shop:
         session = await shop.open()
         shop.go(session)
         await shop.payments.status(session.payment_id)
         one = RefundRequest(operation_id="r1", payment_id=session.payment_id, amount=Money("40"))
         await shop.payments.refund(one)
         await shop.payments.aclose()
-        backed_up(tmp_path)
+        await backups.back_up()
         async with shop.payments:
             shop.clock.advance(61)
             await shop.payments.reconcile_due()
             await shop.open("INV-2")
-        restored(tmp_path)
+        await backups.restore()
         async with shop.payments:
             shop.clock.advance(300)
             await shop.payments.reconcile_since(shop.clock.now() - timedelta(days=2))
