@@ -18,17 +18,12 @@ makes a hundred simultaneous executes one debit. The sandbox shares the SDK's wi
 state code, so that a mistake there cannot hide a mistake here.
 """
 
-import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from random import Random
-from typing import Any, Final, Protocol
+from typing import Any
 
-from starlette.routing import BaseRoute
-
-from vextrus_payments.clock import Clock
 from vextrus_payments_sandbox.books import (
     BANK,
     BANK_MINOR,
@@ -38,16 +33,26 @@ from vextrus_payments_sandbox.books import (
     hold_account,
     merchant_account,
 )
+from vextrus_payments_sandbox.gateway_port import (
+    MERCHANTS_MAX,
+    MerchantFacts,
+    SandboxGateway,
+    checked_merchant,
+)
 from vextrus_payments_sandbox.listing import CURRENCY, SCAN_MAX, BookRow, Listed, Page, PaysOut, Register
 from vextrus_payments_sandbox.notation import iso, to_paisa, to_text
+from vextrus_payments_sandbox.problems import KeysError, SandboxError
 from vextrus_payments_sandbox.record import Record
+from vextrus_payments_sandbox.sandbox_clock import ADVANCE_MAX_S, SandboxClock
 from vextrus_payments_sandbox.wallets import CUSTOMER, MAGIC_WALLET, WALLETS, Wallet
 from vextrus_payments_sandbox.wire_log import WIRE_LOG_MAX, Call, WireLog
 
 __all__ = [
+    "ADVANCE_MAX_S",
     "CURRENCY",
     "CUSTOMER",
     "MAGIC_WALLET",
+    "MERCHANTS_MAX",
     "SCAN_MAX",
     "WALLETS",
     "WIRE_LOG_MAX",
@@ -73,174 +78,6 @@ __all__ = [
     "to_paisa",
     "to_text",
 ]
-
-ADVANCE_MAX_S: Final = 10 * 366 * 86_400
-
-
-class SandboxError(Exception):
-    """A request to the sandbox itself (not to a gateway) that cannot be carried out."""
-
-    def __init__(self, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-class KeysError(SandboxError):
-    """A gateway of the sandbox cannot keep or use keys of its own."""
-
-    def __init__(self, message: str, gateway: str) -> None:
-        super().__init__(message, 500)
-        self.gateway = gateway
-
-
-class SandboxClock:
-    """The injected clock, moved forward on demand."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._offset = timedelta()
-        self._skew = timedelta()
-        self.when_moved: list[Callable[[], None]] = []
-        """Told when time was moved forward: what has fallen due is done at once."""
-
-    def now(self) -> datetime:
-        """The sandbox's time: an aware datetime in UTC."""
-        return self._clock.now() + self._offset + self._skew
-
-    def unskewed(self) -> datetime:
-        """The sandbox's time for those who watch, also while a gateway's own clock goes wrong on purpose."""
-        return self._clock.now() + self._offset
-
-    def monotonic_s(self) -> float:
-        """Seconds that never run backwards, of the injected clock."""
-        return self._clock.monotonic()
-
-    @property
-    def ahead(self) -> timedelta:
-        """How far ahead of the injected clock the sandbox is."""
-        return self._offset
-
-    @property
-    def offset_s(self) -> float:
-        """How far ahead of the injected clock the sandbox is, in seconds."""
-        return self._offset.total_seconds()
-
-    def advance(self, seconds: float) -> None:
-        """Move time forward. Raises :class:`SandboxError` for a step back or beyond ten years."""
-        if not 0 <= seconds <= ADVANCE_MAX_S:
-            raise SandboxError("advance_s must be between 0 and ten years, in seconds; time never runs back")
-        if self.offset_s + seconds > ADVANCE_MAX_S:
-            raise SandboxError("time is ten years ahead by then; POST /_sandbox/reset takes it back", 409)
-        self._offset += timedelta(seconds=seconds)
-        for told in self.when_moved:
-            told()
-
-    @contextmanager
-    def skewed(self, ahead_s: float) -> Iterator[None]:
-        """Run that much ahead, or behind, for work that awaits nothing."""
-        self._skew += timedelta(seconds=ahead_s)
-        try:
-            yield
-        finally:
-            self._skew -= timedelta(seconds=ahead_s)
-
-    def restore(self, ahead: timedelta, not_before: datetime) -> None:
-        """As far ahead as it was; further where the injected clock would lead back behind `not_before`."""
-        self._offset = max(ahead, not_before - self._clock.now(), timedelta())
-
-    def reset(self) -> None:
-        """Back to the injected clock."""
-        self._offset = timedelta()
-
-
-MERCHANTS_MAX: Final = 100
-_MERCHANT_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{1,31}", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class MerchantFacts:
-    """A merchant of a gateway, for whoever wants to be its client."""
-
-    name: str
-    account: str
-    """Where its money lies in the books."""
-    facts: Mapping[str, str]
-    """As :meth:`SandboxGateway.describe`."""
-    more: Mapping[str, str] = field(default_factory=dict)
-    """Other accounts of its: what each is called -> its name in the books."""
-
-
-def checked_merchant(name: str, known: Collection[str]) -> str:
-    """A name that one more merchant can have; raises :class:`SandboxError`."""
-    if not _MERCHANT_NAME.fullmatch(name):
-        raise SandboxError("a merchant's name is 2 to 32 letters and digits, a letter first")
-    if name in known:
-        raise SandboxError(f"there is a merchant of the name {name} already", 409)
-    if len(known) >= MERCHANTS_MAX:
-        raise SandboxError(f"there are {MERCHANTS_MAX} merchants already", 409)
-    return name
-
-
-class SandboxGateway(Protocol):
-    """What a gateway brings to the sandbox; everything else about it is its own business."""
-
-    name: str
-    operations: Sequence[str]
-    is_one_of_its_kind: bool
-    """Whether `describe` says something that only this sandbox knows, such as where its keys are."""
-
-    def routes(self) -> Sequence[BaseRoute]:
-        """Its API and its pages."""
-        ...
-
-    def rows(self) -> Iterable[BookRow]:
-        """Its payments, oldest first."""
-        ...
-
-    def row(self, handle: str) -> BookRow | None:
-        """The payment that a reference or a transaction id of its own names; None for what names no payment."""
-        ...
-
-    def approve(self, reference: str, outcome: str, wallet: str | None) -> Mapping[str, Any]:
-        """Do what a payer would do on the hosted page; raises :class:`SandboxError`."""
-        ...
-
-    def portal(self, reference: str, action: str, amount: str | None) -> Mapping[str, Any]:
-        """Do what a merchant would do in the gateway's portal, without its API; raises :class:`SandboxError`."""
-        ...
-
-    def walk_in(
-        self, amount: str, channel: str, wallet: str, reference: str, merchant: str = ""
-    ) -> Mapping[str, Any]:
-        """Let a payer pay without the merchant's API: a QR code, a short number; raises :class:`SandboxError`.
-
-        `merchant`: the name of one, empty for the first.
-        """
-        ...
-
-    def page_url(self, reference: str, url: str) -> str | None:
-        """Where the payer pays at the sandbox at `url`; None where this payment's page is over or unknown."""
-        ...
-
-    def describe(self, url: str) -> Mapping[str, str]:
-        """Base URL and credentials for a client of the sandbox at `url`."""
-        ...
-
-    def admit(self, name: str) -> None:
-        """Take one more merchant in, with credentials of its own; raises :class:`SandboxError`."""
-        ...
-
-    def merchants_at(self, url: str) -> Sequence["MerchantFacts"]:
-        """Every merchant, the first one first, and what a client of its at the sandbox at `url` needs."""
-        ...
-
-    def notes(self) -> Mapping[str, Any]:
-        """Its grant log and the manners it missed."""
-        ...
-
-    def reset(self) -> None:
-        """Forget every payment; tokens stay valid."""
-        ...
 
 
 @dataclass(slots=True)
