@@ -4,7 +4,7 @@ import asyncio
 from typing import Self
 
 #: Nothing that is waited for takes a real second; whoever hangs fails by this instead of for ever.
-PATIENCE_S = 5
+PATIENCE_S = 60
 
 
 class Held:
