@@ -25,6 +25,7 @@ from vextrus_payments.testing.simulation.loop import Scheduler, SimLoop, new_loo
 from vextrus_payments.testing.simulation.network import Network, NetworkUser
 from vextrus_payments.testing.simulation.ports import SimRunner
 from vextrus_payments.testing.simulation.world import World
+from vextrus_payments.webhooks import InboxLimits
 
 T = TypeVar("T")
 
@@ -51,12 +52,13 @@ class ServicePorts:
     limits: EngineLimits
     outbox_limits: OutboxLimits
     reconcile_limits: ReconcileLimits
+    inbox_limits: InboxLimits
     epoch: EpochMark | None = None
 
     def payments(self, **changes: Any) -> Payments:
         """`Payments` over these ports; `changes` are further arguments of `Payments`, or replace some."""
         names = ("store", "clock", "sleeper", "entropy", "ledger", "on_event", "public_url", "workers")
-        limits = ("limits", "outbox_limits", "reconcile_limits")
+        limits = ("limits", "outbox_limits", "reconcile_limits", "inbox_limits")
         given: dict[str, Any] = {name: getattr(self, name) for name in (*names, *limits)}
         for name in ("gateways", "credentials", "adapters", "epoch"):
             if getattr(self, name) is not None:

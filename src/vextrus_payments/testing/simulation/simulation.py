@@ -45,11 +45,13 @@ from vextrus_payments.testing.simulation.recovery import is_sending, settle
 from vextrus_payments.testing.simulation.shop import Desk, Finance, Taken, Told
 from vextrus_payments.testing.simulation.town import Story, Town
 from vextrus_payments.testing.simulation.world import Notice, World, WorldMaker, WorldPorts
+from vextrus_payments.webhooks import InboxLimits
 
 #: Looking around as often as a service does would be most of what a run costs; nothing else is changed.
 _ENGINE: Final = EngineLimits(wait_s=8.0)
 _OUTBOX: Final = OutboxLimits(poll_s=10.0, peek_s=5.0, gauge_s=120.0)
 _RECONCILE: Final = ReconcileLimits(poll_s=10.0)
+_INBOX: Final = InboxLimits(poll_s=10.0)
 DEFAULT_TENANT: Final = "default"
 _COLLECT_ALL_EVERY: Final = 25
 _buried: Final = itertools.count(1)
@@ -406,6 +408,7 @@ class Simulation:
             limits=_ENGINE,
             outbox_limits=_OUTBOX,
             reconcile_limits=_RECONCILE,
+            inbox_limits=_INBOX,
             epoch=self._mark if self.setting.epoch else None,
         )
 
