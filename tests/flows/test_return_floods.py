@@ -87,7 +87,7 @@ async def flood(shop: Shop, sleeper: Dozing, session: PaymentSession, status: st
         waiting += 1
         return await in_turn(*asked)
 
-    turns._in_turn = counted  # type: ignore[method-assign]
+    turns._in_turn = counted  # type: ignore[method-assign, assignment]
     tabs: list[asyncio.Future[ReturnResult]] = []
     for _ in range(200):
         before = waiting
