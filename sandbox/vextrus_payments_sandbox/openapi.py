@@ -13,6 +13,8 @@ from starlette.routing import BaseRoute, Route
 
 from vextrus_payments_sandbox import openapi_shapes as shapes
 from vextrus_payments_sandbox.gateways import TOPICS
+from vextrus_payments_sandbox.openapi_answers import ANSWERS
+from vextrus_payments_sandbox.openapi_orders import orders
 from vextrus_payments_sandbox.openapi_shapes import Json
 from vextrus_payments_sandbox.world import CUSTOMER
 
@@ -223,7 +225,7 @@ def document(routes: Iterable[BaseRoute], gateways: Mapping[str, Sequence[str]],
         },
         "servers": [{"url": url}],
         "paths": paths,
-        "components": {"schemas": shapes.components(gateways)},
+        "components": {"schemas": {**ANSWERS, **orders(gateways)}},
     }
 
 
