@@ -322,6 +322,10 @@ class Engine:
             return await self._payouts.restored(tenant, payout_id)
         return await self._payouts.look(tenant, payout_id)
 
+    async def doubt_payout(self, tenant: str, payout_id: str) -> Payout:
+        """Over a store that was restored from a backup: what it calls not sent is unknown from now on. Asks nobody."""
+        return await self._payouts.doubt(tenant, payout_id)
+
     async def restored_wait_s(self, capabilities: Capabilities) -> float:
         """How long to wait before a restored store's questions prove anything at this gateway, in seconds: until what
         was sent just before the loss can no longer take effect there. 0 where nothing has been restored.

@@ -111,14 +111,19 @@ class Payouts:
 
     async def restored(self, tenant: str, payout_id: str) -> Payout:
         """See Engine.look_payout, of a store that was restored from a backup."""
+        await self.doubt(tenant, payout_id)
+        return await self.look(tenant, payout_id)
+
+    async def doubt(self, tenant: str, payout_id: str) -> Payout:
+        """See Engine.doubt_payout. Does nothing over a store that is known to be no restored one."""
         context = self._context
         epochs = context.epochs
         # Where nothing outside the store can tell, whoever asks this way says so.
-        if epochs is None or not epochs.configured or (await epochs.state()).restored is not None:
-            await self._desk.record(
-                tenant, payout_id, lambda payout: plan_payout_doubted(payout, context.store.now())
-            )
-        return await self.look(tenant, payout_id)
+        if epochs is not None and epochs.configured and (await epochs.state()).restored is None:
+            return await self._desk.get(tenant, payout_id)
+        return await self._desk.record(
+            tenant, payout_id, lambda payout: plan_payout_doubted(payout, context.store.now())
+        )
 
     async def resolve(self, tenant: str, request: ResolveRequest) -> Payout:
         """See Payments.resolve_payout. Asks no gateway: it only writes, and once."""

@@ -72,6 +72,10 @@ class Recovery(Protocol):
         """Judge what was left of a payout, and ask where the gateway can be asked."""
         ...
 
+    async def doubt_payout(self, tenant: str, payout_id: str) -> Payout:
+        """Over a restored store: what it calls not sent is unknown. Asks nobody."""
+        ...
+
     async def restored_wait_s(self, capabilities: Capabilities) -> float:
         """How long to wait before questions about a restored store prove anything at this gateway, in seconds."""
         ...

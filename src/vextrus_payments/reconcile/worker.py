@@ -19,7 +19,7 @@ from vextrus_payments.errors import InvalidRequestError, PaymentsError, StorageE
 from vextrus_payments.reconcile.limits import ReconcileLimits
 from vextrus_payments.reconcile.looking import Looker, Ports, Shut, Subject, untouched
 from vextrus_payments.reconcile.report import OnEach, Problem, Reconciled, ReconcileReport, Tally
-from vextrus_payments.reconcile.since import agreements_since, payments_since, payouts_since
+from vextrus_payments.reconcile.since import agreements_since, payments_since, payouts_left_out, payouts_since
 from vextrus_payments.reconcile.steps import Action, asked_for, still_at_work
 from vextrus_payments.reconcile.taking import Taker
 from vextrus_payments.records import Agreement, PaymentFacts, Payout
@@ -275,6 +275,8 @@ class Reconciler:
             await hand.let_go(0)
         if not tally.report().complete:
             return tally.report()
+        async for payout in payouts_left_out(ports, leave_out):
+            await ports.engine.doubt_payout(payout.tenant, payout.payout_id)
         await ports.engine.accept_restored()
         return tally.report(accepted_restored=True)
 
