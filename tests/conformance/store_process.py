@@ -19,7 +19,8 @@ from vextrus_payments.records import OperationKind, OutboxKind
 from vextrus_payments.store import PaymentStore
 from vextrus_payments.stores import PostgresStore, SqliteStore
 from vextrus_payments.testing.store_checks_news import news
-from vextrus_payments.testing.store_records import agreement_plan, full_attempt, settlement_plan
+from vextrus_payments.testing.store_records import full_attempt, settlement_plan
+from vextrus_payments.testing.store_records_agreements import agreement_plan
 from vextrus_payments.testing.store_trial import LONG, StoreTrial
 from vextrus_payments.token_budget import GrantAsk
 

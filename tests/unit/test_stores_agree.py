@@ -45,12 +45,9 @@ from vextrus_payments.states import execute_operation_id
 from vextrus_payments.store import PaymentStore
 from vextrus_payments.stores import MemoryStore, SqliteStore
 from vextrus_payments.testing import FakeClock
-from vextrus_payments.testing.store_records import (
-    agreement_plan,
-    payout_plan,
-    payout_receipt,
-    settlement_plan,
-)
+from vextrus_payments.testing.store_records import settlement_plan
+from vextrus_payments.testing.store_records_agreements import agreement_plan
+from vextrus_payments.testing.store_records_payouts import payout_plan, payout_receipt
 from vextrus_payments.testing.store_trial import LONG, SHORT, Account, StoreTrial
 from vextrus_payments.token_budget import GrantAsk, GrantEnd
 

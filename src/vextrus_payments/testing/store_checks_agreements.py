@@ -9,7 +9,7 @@ from vextrus_payments.paging import Page
 from vextrus_payments.plans import Committed, Conflict, OperationTaken, Plan, Reserved, Stale
 from vextrus_payments.records import AgreementLife, Operation, OutboxKind, OutboxRow
 from vextrus_payments.testing.store_checks_reading import all_pages
-from vextrus_payments.testing.store_records import agreement_plan, full_agreement_plan
+from vextrus_payments.testing.store_records_agreements import agreement_plan, full_agreement_plan
 from vextrus_payments.testing.store_trial import (
     ACME,
     StoreTrial,

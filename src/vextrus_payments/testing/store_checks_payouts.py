@@ -9,12 +9,8 @@ from vextrus_payments.paging import Page
 from vextrus_payments.plans import Committed, Conflict, OperationTaken, ReceiptElsewhere, Reserved, Stale
 from vextrus_payments.records import OperationState, OutboxKind, ReceiptKind, SubjectKind
 from vextrus_payments.testing.store_checks_reading import all_pages
-from vextrus_payments.testing.store_records import (
-    agreement_plan,
-    full_payout_plan,
-    payout_plan,
-    payout_receipt,
-)
+from vextrus_payments.testing.store_records_agreements import agreement_plan
+from vextrus_payments.testing.store_records_payouts import full_payout_plan, payout_plan, payout_receipt
 from vextrus_payments.testing.store_trial import StoreTrial, count, expect, expect_raises, expect_type
 
 

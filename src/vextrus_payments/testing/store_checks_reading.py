@@ -23,13 +23,9 @@ from vextrus_payments.records import (
     Watch,
 )
 from vextrus_payments.store import PaymentStore
-from vextrus_payments.testing.store_records import (
-    agreement_plan,
-    full_attempt,
-    full_plan,
-    payout_plan,
-    settlement_plan,
-)
+from vextrus_payments.testing.store_records import full_attempt, full_plan, settlement_plan
+from vextrus_payments.testing.store_records_agreements import agreement_plan
+from vextrus_payments.testing.store_records_payouts import payout_plan
 from vextrus_payments.testing.store_trial import (
     ACME,
     LONG,

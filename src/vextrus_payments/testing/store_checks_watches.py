@@ -8,7 +8,7 @@ from vextrus_payments.payment import Evidence
 from vextrus_payments.plans import Claim, Plan, Reserved, Stale
 from vextrus_payments.recording import plan_lost
 from vextrus_payments.records import AgreementLife, PaymentFacts, SubjectKind, Watch
-from vextrus_payments.testing.store_records import agreement_plan
+from vextrus_payments.testing.store_records_agreements import agreement_plan
 from vextrus_payments.testing.store_trial import ACME, StoreTrial, expect, expect_raises, expect_type, the_one
 
 _SECOND = timedelta(seconds=1)

@@ -7,12 +7,9 @@ from vextrus_payments.events import EventKind, PaymentEvent
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
 from vextrus_payments.payment import Evidence, Intent
-from vextrus_payments.payouts import PayoutKind, TransferDirection
-from vextrus_payments.plans import AgreementPlan, PayoutPlan, Plan, SettlementPlan
+from vextrus_payments.plans import Plan, SettlementPlan
 from vextrus_payments.reasons import Reason, ReasonCode
 from vextrus_payments.records import (
-    Agreement,
-    AgreementLife,
     Attempt,
     Exchange,
     Flag,
@@ -23,11 +20,8 @@ from vextrus_payments.records import (
     OutboxRow,
     Payment,
     PaymentState,
-    Payout,
     Receipt,
     ReceiptKind,
-    Resolution,
-    ResolutionVerdict,
     Settlement,
     SubjectKind,
     Submission,
@@ -39,7 +33,33 @@ def full_plan(moment: datetime) -> Plan:
     """A new payment with every kind of row, every field set, and texts that are hard to quote."""
     now = moment.replace(microsecond=123_456)
     reason = Reason(code=ReasonCode.WRONG_PIN, gateway_code="2023", own_words={"bn": "পিন সঠিক নয়।"})
-    payment = Payment(
+    operation, receipt, event = _full_operation(now, reason), _full_receipt(now), _full_event(now)
+    return Plan(
+        payment=_full_payment(now, reason),
+        expected_version=0,
+        submissions=_full_submissions(now),
+        operations=(operation, replace(operation, operation_id="a later one, earlier by name")),
+        receipts=(receipt, replace(receipt, transaction_id="TRX-0")),
+        events=(event, replace(event, id="evt_a")),
+        outbox=(
+            OutboxRow(
+                tenant="acme",
+                row_id="ent_1",
+                subject="ledger/pay_full",
+                seq=7,
+                kind=OutboxKind.LEDGER,
+                document='{"any": "text ৳"}',
+                created_at=now - timedelta(days=1),
+                attempts=2,
+                next_at=now - timedelta(hours=1),
+            ),
+        ),
+        attempts=(full_attempt(now),),
+    )
+
+
+def _full_payment(now: datetime, reason: Reason) -> Payment:
+    return Payment(
         tenant="acme",
         payment_id="pay_full",
         gateway="bkash",
@@ -60,10 +80,13 @@ def full_plan(moment: datetime) -> Plan:
         allow_repeat=True,
         outbox_seq=7,
     )
-    mine = {"tenant": "acme", "payment_id": "pay_full"}
-    submissions = tuple(
+
+
+def _full_submissions(now: datetime) -> tuple[Submission, ...]:
+    return tuple(
         Submission(
-            **mine,
+            tenant="acme",
+            payment_id="pay_full",
             submission_no=number,
             gateway="bkash",
             mode=Mode.LIVE,
@@ -78,8 +101,12 @@ def full_plan(moment: datetime) -> Plan:
         )
         for number in (1, 2)
     )
-    operation = Operation(
-        **mine,
+
+
+def _full_operation(now: datetime, reason: Reason) -> Operation:
+    return Operation(
+        tenant="acme",
+        payment_id="pay_full",
         operation_id="op/full",
         kind=OperationKind.REFUND,
         subject_kind=SubjectKind.REFUND,
@@ -98,7 +125,10 @@ def full_plan(moment: datetime) -> Plan:
         note="note",
         sku="sku",
     )
-    receipt = Receipt(
+
+
+def _full_receipt(now: datetime) -> Receipt:
+    return Receipt(
         tenant="acme",
         gateway="bkash",
         mode=Mode.LIVE,
@@ -117,7 +147,10 @@ def full_plan(moment: datetime) -> Plan:
         flags=frozenset({Flag.LATE}),
         mismatched=True,
     )
-    event = PaymentEvent(
+
+
+def _full_event(now: datetime) -> PaymentEvent:
+    return PaymentEvent(
         id="evt_full",
         kind=EventKind.LATE,
         tenant="acme",
@@ -134,28 +167,6 @@ def full_plan(moment: datetime) -> Plan:
         reason_code="wrong_pin",
         correlation_id="corr",
         metadata={"a": "b"},
-    )
-    return Plan(
-        payment=payment,
-        expected_version=0,
-        submissions=submissions,
-        operations=(operation, replace(operation, operation_id="a later one, earlier by name")),
-        receipts=(receipt, replace(receipt, transaction_id="TRX-0")),
-        events=(event, replace(event, id="evt_a")),
-        outbox=(
-            OutboxRow(
-                tenant="acme",
-                row_id="ent_1",
-                subject="ledger/pay_full",
-                seq=7,
-                kind=OutboxKind.LEDGER,
-                document='{"any": "text ৳"}',
-                created_at=now - timedelta(days=1),
-                attempts=2,
-                next_at=now - timedelta(hours=1),
-            ),
-        ),
-        attempts=(full_attempt(now),),
     )
 
 
@@ -184,197 +195,6 @@ def full_attempt(now: datetime) -> Attempt:
         finished_at=now,
         result="AnswerLostError",
         exchanges=(exchange, replace(exchange, status=200, error=None)),
-    )
-
-
-def agreement_plan(
-    now: datetime,
-    key: str,
-    *,
-    tenant: str = "acme",
-    version: int = 1,
-    state: AgreementLife = AgreementLife.AWAITING_PAYER,
-    operation_id: str | None = None,
-) -> AgreementPlan:
-    """A small agreement with one settled operation."""
-    operation = Operation(
-        tenant=tenant,
-        operation_id=operation_id or f"agreement/{key}",
-        kind=OperationKind.AGREEMENT,
-        subject_kind=SubjectKind.AGREEMENT,
-        subject_id=key,
-        payment_id=key,
-        submission_no=1,
-        digest="d" * 64,
-        state=OperationState.SUCCEEDED,
-        created_at=now,
-        updated_at=now,
-    )
-    agreement = Agreement(
-        tenant=tenant,
-        agreement_key=key,
-        gateway="bkash",
-        mode=Mode.SANDBOX,
-        payer_reference="payer-1",
-        state=state,
-        created_at=now,
-        updated_at=now,
-        version=version,
-        operations=(operation,),
-    )
-    return AgreementPlan(agreement=agreement, expected_version=version - 1)
-
-
-def full_agreement_plan(moment: datetime) -> AgreementPlan:
-    """An agreement with every field set, two operations, an attempt and an outbox row."""
-    now = moment.replace(microsecond=123_456)
-    plan = agreement_plan(now, "agr_full")
-    (operation,) = plan.agreement.operations
-    unknown = replace(
-        operation,
-        operation_id="agreement/full",
-        state=OperationState.UNKNOWN,
-        fence=2,
-        send_by=now,
-        evidence=(Evidence("step", {"list": [1, None]}),),
-        reason=Reason(code=ReasonCode.WRONG_PIN),
-    )
-    agreement = replace(
-        plan.agreement,
-        operations=(operation, unknown),
-        gateway_reference="GR-A",
-        checkout_url="https://gateway.example/?agreement=a",
-        expires_at=now + timedelta(days=1),
-        agreement_id="AGR-FULL",
-        payer_account="01700000000",
-        return_url="https://shop.example/cards",
-        correlation_id="corr",
-        metadata={"note": "সম্মতি"},
-        outbox_seq=1,
-    )
-    row = OutboxRow(
-        tenant="acme",
-        row_id="evt_agreement",
-        subject="event/agr_full",
-        seq=1,
-        kind=OutboxKind.EVENT,
-        document="{}",
-        created_at=now,
-    )
-    attempt = replace(full_attempt(now), payment_id="agr_full", operation_id="agreement/full")
-    return AgreementPlan(agreement=agreement, expected_version=0, outbox=(row,), attempts=(attempt,))
-
-
-def payout_receipt(now: datetime, transaction_id: str, tenant: str = "acme") -> Receipt:
-    """Money that left."""
-    return Receipt(
-        tenant=tenant,
-        gateway="bkash",
-        mode=Mode.SANDBOX,
-        kind=ReceiptKind.PAYOUT,
-        transaction_id=transaction_id,
-        amount=Money("25.00"),
-        recorded_at=now,
-        payment_id=None,
-        merchant_reference="salary-7",
-    )
-
-
-def payout_plan(
-    now: datetime,
-    payout_id: str,
-    *,
-    tenant: str = "acme",
-    version: int = 1,
-    state: OperationState = OperationState.RESERVED,
-    operation_id: str | None = None,
-) -> PayoutPlan:
-    """A small payout."""
-    operation = Operation(
-        tenant=tenant,
-        operation_id=operation_id or f"payout/{payout_id}",
-        kind=OperationKind.PAYOUT,
-        subject_kind=SubjectKind.PAYOUT,
-        subject_id=payout_id,
-        payment_id=payout_id,
-        submission_no=1,
-        digest="d" * 64,
-        state=state,
-        created_at=now,
-        updated_at=now,
-        amount=Money("25.00"),
-    )
-    payout = Payout(
-        tenant=tenant,
-        payout_id=payout_id,
-        gateway="bkash",
-        mode=Mode.SANDBOX,
-        kind=PayoutKind.B2C,
-        amount=Money("25.00"),
-        reference="salary-7",
-        operation=operation,
-        created_at=now,
-        updated_at=now,
-        version=version,
-        receiver="01700000000",
-    )
-    return PayoutPlan(payout=payout, expected_version=version - 1)
-
-
-def full_payout_plan(moment: datetime) -> PayoutPlan:
-    """A transfer with every field set, its receipt, an attempt and an entry."""
-    now = moment.replace(microsecond=123_456)
-    plan = payout_plan(now, "pyo_full", state=OperationState.SUCCEEDED, operation_id="payout/full")
-    receipt = replace(
-        payout_receipt(now, "TRX-FULL"),
-        kind=ReceiptKind.TRANSFER_BACK,
-        operation_id="payout/full",
-        fee=Money("1.00"),
-        flags=frozenset({Flag.BY_OPERATOR}),
-    )
-    resolution = Resolution(
-        verdict=ResolutionVerdict.MADE,
-        actor="rahim",
-        reason="the portal lists it",
-        evidence=("ticket 1",),
-        reviewed_version=3,
-        at=now,
-        operation_id="payout/full",
-        transaction_id="TRX-FULL",
-        amount=Money("25.00"),
-    )
-    operation = replace(
-        plan.payout.operation,
-        kind=OperationKind.TRANSFER,
-        subject_kind=SubjectKind.TRANSFER,
-        fence=2,
-        send_by=now,
-        evidence=(Evidence("payout.baseline", {"look_up": "PO-1", "accounts": [["Collection", 1]]}),),
-        transaction_id="TRX-FULL",
-    )
-    payout = replace(
-        plan.payout,
-        kind=PayoutKind.TRANSFER,
-        direction=TransferDirection.TO_COLLECTION,
-        operation=operation,
-        receipts=(receipt,),
-        resolutions=(resolution,),
-        correlation_id="corr",
-        metadata={"note": "বেতন"},
-        outbox_seq=1,
-    )
-    row = OutboxRow(
-        tenant="acme",
-        row_id="ent_payout",
-        subject="ledger/pyo_full",
-        seq=1,
-        kind=OutboxKind.LEDGER,
-        document="{}",
-        created_at=now,
-    )
-    attempt = replace(full_attempt(now), payment_id="pyo_full", operation_id="payout/full")
-    return PayoutPlan(
-        payout=payout, expected_version=0, receipts=(receipt,), outbox=(row,), attempts=(attempt,)
     )
 
 
