@@ -13,6 +13,7 @@ from typing import Any
 import click
 import pytest
 
+from tests.cli.plans import Plans
 from tests.cli.running import Done, Gateway, Here
 from tests.cli.shop_app import ShopApp, told_otherwise
 from tests.cli.test_webhooks_command import row as inbox_row
@@ -185,6 +186,8 @@ class Shop:
             (self.folder / "headers.json").write_text("{}", encoding="utf-8")
             (self.folder / "body.json").write_bytes(self._body)
         env = {"VEXTRUS_PAY_STORE": f"sqlite:///{self.app.database}", **self.app.env, **SETTINGS_OF_SENDERS}
+        if words.startswith("agreement"):
+            env |= self._sandbox.all_variables()
         if words.startswith(("pay ", "demo", "completion", "urls")):
             env = {}  # a sandbox of its own, as for somebody who begins
         return self._here.run(*_words(filled), env=env)
@@ -198,6 +201,8 @@ class Shop:
             line = line.replace("ent_5f0c...", self._set_aside())
         if words.startswith("payout"):
             return self._payout(line, words)
+        if "agr_01jd..." in line:
+            return line.replace("agr_01jd...", self._subscribed())
         if "resolve" in words:
             return self._unknown(line)
         if any(name in line for name in ("pay_01jd...", "TR0011...", "DKN5ABCDEF", "INV-8812")):
@@ -265,6 +270,15 @@ class Shop:
             )
             line = line.replace("--reviewed 4", f"--reviewed {shown.document['version']} --yes")
         return line
+
+    def _subscribed(self) -> str:
+        """A subscription that holds, among the shop's own records."""
+        plans = Plans(self.app.database, self._sandbox)
+        agreement = plans.asked(f"plan-{next(_NUMBERS)}")
+        plans.consented(agreement)
+        plans.did(lambda payments: payments.execute_agreement(agreement.agreement_key))
+        plans.did(lambda payments: payments.agreement_status(agreement.agreement_key))
+        return agreement.agreement_key
 
     def _news(self) -> str:
         event_id = f"event-{next(_NUMBERS)}"

@@ -344,7 +344,7 @@ def test_every_error_has_a_code(kind: type[PaymentsError]) -> None:
             assert code == {Effect.NONE: 4, Effect.REFUSED: 1, Effect.UNKNOWN: 3}[effect]
 
 
-@pytest.mark.parametrize("group", ["sandbox", "payout", "outbox", "webhooks", "ledger", "bkash"])
+@pytest.mark.parametrize("group", ["sandbox", "payout", "agreement", "outbox", "webhooks", "ledger", "bkash"])
 def test_a_group_alone_shows_its_help_with_whole_sentences(group: str, here: Here) -> None:
     done = here.run(group)
     assert (done.code, done.err) == (0, "")

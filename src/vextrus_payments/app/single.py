@@ -91,6 +91,14 @@ class SingleTenantVerbs(ABC):
         """See TenantPayments.cancel_agreement."""
         return await self._single().cancel_agreement(agreement_key)
 
+    async def get_agreement(self, agreement_key: str) -> Agreement | None:
+        """See TenantPayments.get_agreement."""
+        return await self._single().get_agreement(agreement_key)
+
+    async def list_agreements(self, *, cursor: str | None = None, limit: int = 100) -> Page[Agreement]:
+        """See TenantPayments.list_agreements."""
+        return await self._single().list_agreements(cursor=cursor, limit=limit)
+
     async def resolve(self, request: ResolveRequest) -> PaymentFacts:
         """See TenantPayments.resolve."""
         return await self._single().resolve(request)

@@ -187,12 +187,23 @@ class TenantPayments:
     async def cancel_agreement(self, agreement_key: str) -> Agreement:
         """End an agreement; ending it twice is the same as once. One that was never given is closed.
 
+        What its payer consented to beside it, on another page of the same subscription, is ended with it.
+
         Raises:
             InvalidRequestError: no such agreement.
-            ConflictError: its execute is under way, so that nobody knows whether it holds.
+            ConflictError: its execute is under way, or its page is still open, so that nobody knows whether it holds;
+                or it is over, and what stands beside it is not known to be.
             ConfigurationError, StorageError: see their messages.
         """
         return await self._engine.cancel_agreement(self.tenant, agreement_key)
+
+    async def get_agreement(self, agreement_key: str) -> Agreement | None:
+        """Everything recorded of one agreement; None when there is none of that key. Asks nobody."""
+        return await self._store.get_agreement(self.tenant, agreement_key)
+
+    async def list_agreements(self, *, cursor: str | None = None, limit: int = 100) -> Page[Agreement]:
+        """Agreements, oldest first: also those that were found beside another (`Agreement.beside`)."""
+        return await self._store.list_agreements(self.tenant, cursor=cursor, limit=limit)
 
     async def payout(self, request: PayoutRequest, *, wait_s: float | None = None) -> PayoutOutcome:
         """Send money to somebody's wallet, once per operation id, from however many callers and processes.

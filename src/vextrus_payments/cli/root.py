@@ -30,6 +30,9 @@ _OWN: Final[Mapping[str, _Own]] = {
     "explain": _Own("vextrus_payments.cli.explain", "Tell the whole story of one payment."),
     "reconcile": _Own("vextrus_payments.cli.reconcile", "Ask the gateways about what is open."),
     "payout": _Own("vextrus_payments.cli.payout", "Send money away, once; say what became of it."),
+    "agreement": _Own(
+        "vextrus_payments.cli.agreement", "Look at payers' agreements and subscriptions, and end them."
+    ),
     "balance": _Own("vextrus_payments.cli.holdings", "What a gateway holds for the merchant."),
     "resolve": _Own("vextrus_payments.cli.resolve", "Say by hand how something ended that no gateway tells."),
     "migrate": _Own("vextrus_payments.cli.migrate", "Make the store's tables, or bring them up to date."),

@@ -125,6 +125,14 @@ class Verbs(ABC):
         """End an agreement. See vextrus_payments.TenantPayments.cancel_agreement."""
         return self._call(lambda on: on.cancel_agreement(agreement_key))
 
+    def get_agreement(self, agreement_key: str) -> Agreement | None:
+        """Everything recorded of one agreement; None when there is none of that key."""
+        return self._call(lambda on: on.get_agreement(agreement_key))
+
+    def list_agreements(self, *, cursor: str | None = None, limit: int = 100) -> Page[Agreement]:
+        """Agreements, oldest first. See vextrus_payments.TenantPayments.list_agreements."""
+        return self._call(lambda on: on.list_agreements(cursor=cursor, limit=limit))
+
     def resolve(self, request: ResolveRequest) -> PaymentFacts:
         """Write down an operator's answer to what is unknown. See vextrus_payments.TenantPayments.resolve."""
         return self._call(lambda on: on.resolve(request))
