@@ -27,6 +27,7 @@ from vextrus_payments.engine.epochs import EpochGuard, EpochState
 from vextrus_payments.engine.flights import Flights
 from vextrus_payments.engine.looking import Looking, is_done
 from vextrus_payments.engine.opening import Opening, check_request
+from vextrus_payments.engine.payout_answers import PayoutAnswers
 from vextrus_payments.engine.payouts import Payouts
 from vextrus_payments.engine.recorder import Recorder
 from vextrus_payments.engine.refund_looking import RefundLooking
@@ -98,6 +99,7 @@ class Engine:
         refunds = RefundLooking(context)
         self._refunding = Refunding(context, refunds)
         self._payouts = Payouts(context)
+        self._payout_answers = PayoutAnswers(context)
         self._resolving = Resolving(context)
         self._tending = Tending(context, self._looking, self._settling, self._refunding, refunds)
         self._collecting = Collecting(context, self._looking, self._tending)
@@ -240,15 +242,15 @@ class Engine:
 
     async def resolve_payout(self, tenant: str, request: ResolveRequest) -> Payout:
         """See Payments.resolve_payout."""
-        return await self._payouts.resolve(tenant, request)
+        return await self._payout_answers.resolve(tenant, request)
 
     async def withdraw_payout(self, tenant: str, operation_id: str) -> PayoutOutcome | TransferOutcome:
         """See Payments.withdraw_payout."""
-        return await self._payouts.withdraw(tenant, operation_id)
+        return await self._payout_answers.withdraw(tenant, operation_id)
 
     async def clear_payouts(self) -> None:
         """See Payments.clear_payouts."""
-        await self._payouts.clear_restored()
+        await self._payout_answers.clear_restored()
 
     async def history(self, tenant: str, payment_id: str) -> History:
         """See Payments.history."""

@@ -7,7 +7,7 @@ give the money back twice. So there a person compares with the gateway's stateme
 
 from vextrus_payments.capabilities import Capabilities, Feature, IdempotencyScope, RefundCorrelation
 from vextrus_payments.engine.context import Context
-from vextrus_payments.engine.payouts import CLEARED_MARK
+from vextrus_payments.engine.payout_desk import CLEARED_MARK
 from vextrus_payments.errors import ReconciliationRequiredError
 from vextrus_payments.recording import plan_refunds_forgotten
 from vextrus_payments.records import PaymentFacts

@@ -13,7 +13,9 @@ from vextrus_payments.errors import (
     UnsupportedOperationError,
 )
 from vextrus_payments.gateways.base import PaymentGateway
-from vextrus_payments.payouts import PayoutCall
+from vextrus_payments.outcomes import PayoutOutcome, TransferOutcome
+from vextrus_payments.paying_out import payout_outcome_of, transfer_outcome_of
+from vextrus_payments.payouts import PayoutCall, PayoutKind
 from vextrus_payments.plans import Committed, PayoutPlan, ReceiptElsewhere
 from vextrus_payments.records import Payout, ReceiptKey
 
@@ -23,7 +25,11 @@ DisputePlanner = Callable[[Payout, Payout], PayoutPlan | None]
 
 #: A commit goes stale only when another one got through.
 MAX_ROUNDS: Final = 200
+#: The mark under which a person has said that the payouts of a restored store were compared with the gateway's.
+CLEARED_MARK: Final = "payouts.cleared"
 _STORAGE_WAITS_S: Final = (0.05, 0.2, 0.5, 1.0, 2.0)
+#: For what is told once and can perhaps never be asked for again.
+_LAST_WAITS_S: Final = (5.0, 10.0)
 
 
 class PayoutDesk:
@@ -66,19 +72,26 @@ class PayoutDesk:
         return found
 
     async def record(
-        self, tenant: str, payout_id: str, planner: Planner, *, elsewhere: DisputePlanner | None = None
+        self,
+        tenant: str,
+        payout_id: str,
+        planner: Planner,
+        *,
+        elsewhere: DisputePlanner | None = None,
+        told_once: bool = False,
     ) -> Payout:
         """Write what the planner makes of the freshest payout, and give it back as it is after that.
 
         Args:
             elsewhere: what to write where a receipt of the plan is booked to another payout.
+            told_once: the gateway may not tell it again, so a store that is down is waited for longer.
 
         Raises:
             OutcomeNotRecordedError: the store would not take it, after several tries. The payout is still submitting
                 there, with what was known before it was sent.
         """
         failure = "the store kept refusing"
-        for wait_s in (*_STORAGE_WAITS_S, None):
+        for wait_s in (*_STORAGE_WAITS_S, *(_LAST_WAITS_S if told_once else ()), None):
             try:
                 return await self._record_once(tenant, payout_id, planner, elsewhere)
             except StorageError as error:
@@ -112,12 +125,22 @@ class PayoutDesk:
                 return plan.payout
         raise StorageError("The payout is changed by others all the time.", tenant=tenant)
 
+    async def restored_lineage(self) -> str | None:
+        """Which backup the store was restored from; None where it was not, or nobody can tell."""
+        epochs = self._context.epochs
+        return None if epochs is None else await epochs.restored_lineage()
+
     async def booked_to(self, key: ReceiptKey) -> Payout | None:
         """The payout that a receipt is booked to; None where it is none's, or there is no such receipt."""
         store = self._context.store
         found = await store.receipts(key.tenant, key.gateway, key.mode, [key.transaction_id])
         named = next((r.operation_id for r in found if r.kind is key.kind), None)
         return None if named is None else await store.find_payout(key.tenant, named)
+
+
+def outcome_of_either(payout: Payout) -> PayoutOutcome | TransferOutcome:
+    """The public outcome of a payout or of a transfer."""
+    return transfer_outcome_of(payout) if payout.kind is PayoutKind.TRANSFER else payout_outcome_of(payout)
 
 
 def call_of(payout: Payout) -> PayoutCall:

@@ -5,21 +5,26 @@ operation id, or is withdrawn. So a worker never makes money leave that somebody
 """
 
 import hmac
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
 
 from vextrus_payments.capabilities import Feature
 from vextrus_payments.engine.context import AttemptLog, Context, in_doubt
-from vextrus_payments.engine.payout_desk import MAX_ROUNDS, PayoutDesk, call_of, check_mode
+from vextrus_payments.engine.payout_desk import (
+    CLEARED_MARK,
+    MAX_ROUNDS,
+    PayoutDesk,
+    call_of,
+    check_mode,
+    outcome_of_either,
+)
 from vextrus_payments.errors import (
     ConflictError,
     DeclinedError,
     Effect,
     GatewayError,
     OperationConflictError,
+    OutcomeNotRecordedError,
     ReconciliationRequiredError,
-    StaleStateError,
     StorageError,
     ThrottledError,
     UnsupportedOperationError,
@@ -41,8 +46,6 @@ from vextrus_payments.paying_out import (
     plan_payout_lost,
     plan_payout_seen,
     plan_payout_unsent,
-    plan_resolve_payout,
-    plan_withdraw_payout,
     transfer_outcome_of,
 )
 from vextrus_payments.payment import Evidence
@@ -55,14 +58,10 @@ from vextrus_payments.payouts import (
     TransferRequest,
     look_up_of,
 )
-from vextrus_payments.plans import Committed, PayoutPlan, ReceiptElsewhere
-from vextrus_payments.records import OperationState, Payout, Receipt, ReceiptKind
-from vextrus_payments.resolving import ResolveRequest
+from vextrus_payments.plans import Committed, PayoutPlan
+from vextrus_payments.records import OperationState, Payout
 from vextrus_payments.states import OPEN_STATES
 from vextrus_payments.wire import CallContext, SendBy
-
-#: The mark under which a person has said that the payouts of a restored store were compared with the gateway's.
-CLEARED_MARK: Final = "payouts.cleared"
 
 
 class Payouts:
@@ -89,7 +88,7 @@ class Payouts:
     async def status(self, tenant: str, operation_id: str) -> PayoutOutcome | TransferOutcome:
         """See Payments.payout_status."""
         payout = await self._desk.of_operation(tenant, operation_id)
-        return _outcome(await self.look(tenant, payout.payout_id))
+        return outcome_of_either(await self.look(tenant, payout.payout_id))
 
     async def balance(self, tenant: str, gateway_name: str) -> GatewayBalance:
         """See Payments.balance."""
@@ -125,30 +124,9 @@ class Payouts:
             tenant, payout_id, lambda payout: plan_payout_doubted(payout, context.store.now())
         )
 
-    async def resolve(self, tenant: str, request: ResolveRequest) -> Payout:
-        """See Payments.resolve_payout. Asks no gateway: it only writes, and once."""
-        context = self._context
-        flight = context.flights.start(
-            ("payout.resolve", tenant, request), lambda: self._resolve(tenant, request)
-        )
-        await context.flights.join(flight, None)
-        return flight.result()
-
-    async def withdraw(self, tenant: str, operation_id: str) -> PayoutOutcome | TransferOutcome:
-        """See Payments.withdraw_payout."""
-        context = self._context
-        await context.guard()  # what a restored store calls not sent may have been sent since
-        payout_id = (await self._desk.of_operation(tenant, operation_id)).payout_id
-        flight = context.flights.start(
-            ("payout.withdraw", tenant, payout_id),
-            lambda: self._desk.record(
-                tenant, payout_id, lambda now: plan_withdraw_payout(now, context.store.now())
-            ),
-        )
-        await context.flights.join(flight, None)
-        return _outcome(flight.result())
-
-    async def seen(self, tenant: str, payout_id: str, snapshot: PayoutSnapshot) -> Payout:
+    async def seen(
+        self, tenant: str, payout_id: str, snapshot: PayoutSnapshot, *, told_once: bool = False
+    ) -> Payout:
         """Record what a gateway shows of a payout, whoever asked; see Engine.apply_event."""
         context, other_ids = self._context, set[str]()
 
@@ -161,6 +139,7 @@ class Payouts:
             payout_id,
             lambda payout: plan_payout_seen(payout, snapshot, context.store.now(), context.accounts),
             elsewhere=elsewhere,
+            told_once=told_once,
         )
         # The gateway says whose its transaction is: what a person had booked under it on another payout is in doubt.
         for other_id in other_ids:
@@ -172,19 +151,6 @@ class Payouts:
                 ),
             )
         return seen
-
-    async def clear_restored(self) -> None:
-        """See Payments.clear_payouts."""
-        context = self._context
-        await context.guard()
-        lineage = await self._restored_lineage()
-        if lineage is None:
-            return
-        for _ in range(MAX_ROUNDS):
-            known = await context.store.get_mark(CLEARED_MARK)
-            if known == lineage or await context.store.put_mark(CLEARED_MARK, lineage, expected=known):
-                return
-        raise StorageError("The mark of cleared payouts is changed by others all the time.")
 
     # --- asked for ----------------------------------------------------------------------------------------------
 
@@ -203,6 +169,9 @@ class Payouts:
         if await context.flights.join(flight, limit_s):
             return flight.result()
         known = await context.store.find_payout(tenant, request.operation_id)
+        if known is not None and known.state is OperationState.RESERVED:
+            # Not sent yet, and about to be: that is no "nothing left, call again".
+            return known, Pending(payment_id=known.payout_id, sent=True, operation_id=known.operation_id)
         if known is not None:
             return known, None
         raise ConflictError(
@@ -276,7 +245,7 @@ class Payouts:
         """
         context = self._context
         await context.guard()
-        lineage = await self._restored_lineage()
+        lineage = await self._desk.restored_lineage()
         if lineage is not None and await context.store.get_mark(CLEARED_MARK) != lineage:
             raise ReconciliationRequiredError(
                 "The store was restored from a backup, and payouts made since the backup are in no record here: the "
@@ -284,10 +253,6 @@ class Payouts:
                 next_step="Compare with the gateway's statement, enter or replace what is missing, then run "
                 "`vextrus-pay payout clear-restored`.",
             )
-
-    async def _restored_lineage(self) -> str | None:
-        epochs = self._context.epochs
-        return None if epochs is None else await epochs.restored_lineage()
 
     # --- the one send -------------------------------------------------------------------------------------------
 
@@ -314,7 +279,7 @@ class Payouts:
         except Exception as error:  # noqa: BLE001 - whatever an adapter raises, the claim must be settled
             failure = error
         else:
-            await self.seen(tenant, payout_id, snapshot)
+            await self._answered(claim, snapshot)
             await self._lost(claim)  # if it settled nothing, nobody knows
             await log.close(snapshot.state)
             return await self._desk.get(tenant, payout_id), None
@@ -345,6 +310,31 @@ class Payouts:
             payment_id=payout_id, sent=False, retry_after_s=wait_s, operation_id=claim.operation_id
         )
         return payout, pending
+
+    async def _answered(self, claim: PayoutClaim, snapshot: PayoutSnapshot) -> None:
+        """Write down the gateway's answer to the money call: of a direct payout the only one that there will be.
+
+        Raises:
+            OutcomeNotRecordedError: the store would not take it. It says what a person has to enter.
+        """
+        failure = None
+        try:
+            await self.seen(claim.tenant, claim.payment_id, snapshot, told_once=True)
+        except OutcomeNotRecordedError as error:
+            failure = error
+        if failure is not None:
+            amount = snapshot.amount or claim.payout.amount
+            raise OutcomeNotRecordedError(
+                f"The gateway answered {snapshot.raw_state}, under {snapshot.transaction_id}, with {amount}. "
+                f"{failure.what}.",
+                next_step=f"Never pay it again. Once the store is back, see vextrus-pay payout status "
+                f"{claim.operation_id}; where it stays unknown, say made with that transaction and amount "
+                "(vextrus-pay payout resolve).",
+                gateway=claim.payout.gateway,
+                tenant=claim.tenant,
+                payment_id=claim.payment_id,
+                operation_id=claim.operation_id,
+            )
 
     async def _checkpoint(self, claim: PayoutClaim, evidence: Evidence) -> None:
         store = self._context.store
@@ -394,54 +384,6 @@ class Payouts:
             return payout
         return payout if snapshot is None else await self.seen(tenant, payout_id, snapshot)
 
-    # --- operators ----------------------------------------------------------------------------------------------
-
-    async def _resolve(self, tenant: str, request: ResolveRequest) -> Payout:
-        context = self._context
-        payout = await self._desk.get(tenant, request.payment_id)
-        gateway = await context.gateway(tenant, payout.gateway)
-        check_mode(payout, gateway)
-        settle_s = context.terms(gateway.capabilities).settle_s
-        about = {"tenant": tenant, "gateway": payout.gateway, "operation_id": payout.operation_id}
-        plan = plan_resolve_payout(payout, request, settle_s, context.store.now(), context.accounts)
-        if plan is None:
-            return payout  # said before, in the same words
-        await self._check_free(plan.receipts)
-        # Committed once and never planned again: another version is another question.
-        answer = await context.store.commit_payout(plan)
-        if isinstance(answer, ReceiptElsewhere):
-            raise ConflictError(
-                "That transaction is booked to something else.",
-                code="receipt_elsewhere",
-                next_step="Check the transaction id; nothing was written.",
-            ).about(**about)
-        if not isinstance(answer, Committed):
-            raise StaleStateError(
-                "The payout changed while the answer was being written; nothing was."
-            ).about(**about)
-        context.recorder.on_commit()
-        return plan.payout
-
-    async def _check_free(self, receipts: Sequence[Receipt]) -> None:
-        """Refuse to book a transaction for one payout that stands in the books for another.
-
-        Raises:
-            ConflictError: it does. What was booked there is taken back first, and stays taken back.
-        """
-        for receipt in receipts:
-            if receipt.kind is not ReceiptKind.CORRECTION or receipt.corrects is None:
-                continue
-            theirs = await self._desk.booked_to(receipt.key._replace(kind=receipt.corrects))
-            if theirs is None or theirs.operation_id == receipt.operation_id:
-                continue
-            if any(stands.transaction_id == receipt.transaction_id for stands in theirs.standing):
-                raise ConflictError(
-                    f"That transaction stands in the books for {theirs.operation_id}.",
-                    code="receipt_elsewhere",
-                    next_step=f"Answer that one first: vextrus-pay payout resolve {theirs.operation_id}. Nothing was "
-                    "written.",
-                )
-
 
 def _call_of_request(request: PayoutRequest | TransferRequest) -> PayoutCall:
     if isinstance(request, TransferRequest):
@@ -454,10 +396,6 @@ def _call_of_request(request: PayoutRequest | TransferRequest) -> PayoutCall:
     return PayoutCall(
         kind=request.kind, gateway_order_id="pyo_", amount=request.amount, receiver=request.receiver
     )
-
-
-def _outcome(payout: Payout) -> PayoutOutcome | TransferOutcome:
-    return transfer_outcome_of(payout) if payout.kind is PayoutKind.TRANSFER else payout_outcome_of(payout)
 
 
 def _not_sent_for(failure: StorageError) -> StorageError:

@@ -1,0 +1,110 @@
+"""What people decide about payouts: an operator's answer, a withdrawal, a restored store that was compared."""
+
+from collections.abc import Sequence
+
+from vextrus_payments.engine.context import Context
+from vextrus_payments.engine.payout_desk import (
+    CLEARED_MARK,
+    MAX_ROUNDS,
+    PayoutDesk,
+    check_mode,
+    outcome_of_either,
+)
+from vextrus_payments.errors import ConflictError, StaleStateError, StorageError
+from vextrus_payments.outcomes import PayoutOutcome, TransferOutcome
+from vextrus_payments.paying_out import plan_resolve_payout, plan_withdraw_payout
+from vextrus_payments.plans import Committed, ReceiptElsewhere
+from vextrus_payments.records import Payout, Receipt, ReceiptKind
+from vextrus_payments.resolving import ResolveRequest
+
+
+class PayoutAnswers:
+    """The flows of `resolve_payout`, `withdraw_payout` and `clear_payouts`. None of them asks a gateway."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._desk = PayoutDesk(context)
+
+    async def resolve(self, tenant: str, request: ResolveRequest) -> Payout:
+        """See Payments.resolve_payout. Asks no gateway: it only writes, and once."""
+        context = self._context
+        flight = context.flights.start(
+            ("payout.resolve", tenant, request), lambda: self._resolve(tenant, request)
+        )
+        await context.flights.join(flight, None)
+        return flight.result()
+
+    async def withdraw(self, tenant: str, operation_id: str) -> PayoutOutcome | TransferOutcome:
+        """See Payments.withdraw_payout."""
+        context = self._context
+        await context.guard()  # what a restored store calls not sent may have been sent since
+        payout_id = (await self._desk.of_operation(tenant, operation_id)).payout_id
+        flight = context.flights.start(
+            ("payout.withdraw", tenant, payout_id),
+            lambda: self._desk.record(
+                tenant, payout_id, lambda now: plan_withdraw_payout(now, context.store.now())
+            ),
+        )
+        await context.flights.join(flight, None)
+        return outcome_of_either(flight.result())
+
+    async def clear_restored(self) -> None:
+        """See Payments.clear_payouts."""
+        context = self._context
+        await context.guard()
+        lineage = await self._desk.restored_lineage()
+        if lineage is None:
+            return
+        for _ in range(MAX_ROUNDS):
+            known = await context.store.get_mark(CLEARED_MARK)
+            if known == lineage or await context.store.put_mark(CLEARED_MARK, lineage, expected=known):
+                return
+        raise StorageError("The mark of cleared payouts is changed by others all the time.")
+
+    # --- own ---------------------------------------------------------------------------------------------------
+
+    async def _resolve(self, tenant: str, request: ResolveRequest) -> Payout:
+        context = self._context
+        payout = await self._desk.get(tenant, request.payment_id)
+        gateway = await context.gateway(tenant, payout.gateway)
+        check_mode(payout, gateway)
+        settle_s = context.terms(gateway.capabilities).settle_s
+        about = {"tenant": tenant, "gateway": payout.gateway, "operation_id": payout.operation_id}
+        plan = plan_resolve_payout(payout, request, settle_s, context.store.now(), context.accounts)
+        if plan is None:
+            return payout  # said before, in the same words
+        await self._check_free(plan.receipts)
+        # Committed once and never planned again: another version is another question.
+        answer = await context.store.commit_payout(plan)
+        if isinstance(answer, ReceiptElsewhere):
+            raise ConflictError(
+                "That transaction is booked to something else.",
+                code="receipt_elsewhere",
+                next_step="Check the transaction id; nothing was written.",
+            ).about(**about)
+        if not isinstance(answer, Committed):
+            raise StaleStateError(
+                "The payout changed while the answer was being written; nothing was."
+            ).about(**about)
+        context.recorder.on_commit()
+        return plan.payout
+
+    async def _check_free(self, receipts: Sequence[Receipt]) -> None:
+        """Refuse to book a transaction for one payout that stands in the books for another.
+
+        Raises:
+            ConflictError: it does. What was booked there is taken back first, and stays taken back.
+        """
+        for receipt in receipts:
+            if receipt.kind is not ReceiptKind.CORRECTION or receipt.corrects is None:
+                continue
+            theirs = await self._desk.booked_to(receipt.key._replace(kind=receipt.corrects))
+            if theirs is None or theirs.operation_id == receipt.operation_id:
+                continue
+            if any(stands.transaction_id == receipt.transaction_id for stands in theirs.standing):
+                raise ConflictError(
+                    f"That transaction stands in the books for {theirs.operation_id}.",
+                    code="receipt_elsewhere",
+                    next_step=f"Answer that one first: vextrus-pay payout resolve {theirs.operation_id}. Nothing was "
+                    "written.",
+                )
