@@ -17,7 +17,7 @@ from vextrus_payments import (
     Paid,
     PaymentRequest,
 )
-from vextrus_payments.engine.agreeing import Agreeing
+from vextrus_payments.engine.agreement_sending import AgreementSending
 from vextrus_payments.gateways.bkash import BkashCheckout
 from vextrus_payments.payment import ConsentRequest
 from vextrus_payments.records import Agreement, AgreementLife, OperationState
@@ -203,7 +203,7 @@ async def test_one_whose_process_died_while_it_asked_is_closed_in_time(
         raise RuntimeError("the process died here")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Agreeing, "_submit", dies)
+        patched.setattr(AgreementSending, "submit", dies)
         with pytest.raises(RuntimeError):
             await shop.payments.create_agreement(consent())
     asked = (await shop.payments.store.list_agreements(None)).rows[0]

@@ -1,8 +1,6 @@
 """Agreements: create, execute, status, cancel. Durable before I/O; execute once, from however many processes."""
 
 import hmac
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import timedelta
 
 from vextrus_payments.consent_pages import (
@@ -12,39 +10,29 @@ from vextrus_payments.consent_pages import (
     request_id_of,
 )
 from vextrus_payments.consenting import (
-    AgreementClaim,
     NoClaim,
-    plan_agreed_lost,
-    plan_agreed_refused,
-    plan_agreed_unsent,
     plan_claim_agreed,
     plan_consent,
-    plan_consent_opened,
     plan_consent_over,
     plan_reserve_agreed,
 )
 from vextrus_payments.engine.agreement_desk import MAX_ROUNDS, AgreementDesk, other_mode, payer_completes
-from vextrus_payments.engine.context import AttemptLog, Context, answer_is_lost, in_doubt
+from vextrus_payments.engine.agreement_sending import AgreementSending, Sender
+from vextrus_payments.engine.context import Context, answer_is_lost
 from vextrus_payments.engine.pages import Pages, ReadsCollections
 from vextrus_payments.errors import (
     ConflictError,
-    DeclinedError,
-    Effect,
     GatewayError,
     InvalidRequestError,
     OperationConflictError,
-    StorageError,
 )
 from vextrus_payments.gateways.base import PaymentGateway
 from vextrus_payments.payment import AgreementRequest, ConsentRequest, PaymentRequest, digest_of
 from vextrus_payments.plans import Committed, OperationTaken
-from vextrus_payments.reasons import Reason, ReasonCode
 from vextrus_payments.records import Agreement, AgreementLife, OperationState
 from vextrus_payments.snapshots import AgreementSession, AgreementSnapshot
 from vextrus_payments.states import OPEN_STATES, claim_is_over
-from vextrus_payments.wire import CallContext, SendBy
-
-Sender = Callable[[Agreement, CallContext], Awaitable[AgreementSession | AgreementSnapshot]]
+from vextrus_payments.wire import CallContext
 
 
 class Agreeing:
@@ -55,6 +43,7 @@ class Agreeing:
         self._context = context
         self._desk = AgreementDesk(context)
         self._pages = Pages(context, self._desk, read)
+        self._sending = AgreementSending(context, self._desk)
 
     # --- the verbs ----------------------------------------------------------------------------------------------
 
@@ -122,7 +111,7 @@ class Agreeing:
         for operation in agreement.operations:
             asks = operation.operation_id not in own and operation.state is OperationState.SUBMITTING
             if asks and claim_is_over(operation, settle_s, self._context.store.now()):
-                await self._unsent(agreement, operation.operation_id, operation.fence)
+                await self._sending.unsent(agreement, operation.operation_id, operation.fence)
 
     async def applied(self, tenant: str, request: PaymentRequest, gateway: PaymentGateway) -> PaymentRequest:
         """The request as the adapter is to have it: charging the agreement that it names.
@@ -174,11 +163,11 @@ class Agreeing:
             if payer_completes(agreement):
                 # The payer's own click lets money move: what pages are out has to be known.
                 await context.guard()
-            answer = await self._claim(agreement, request.operation_id, gateway)
+            answer = await self._sending.claim(agreement, request.operation_id, gateway)
             if isinstance(answer, NoClaim):
                 return answer.agreement
             claim, deadline = answer
-            failure = await self._submit(claim, deadline, send, gateway)
+            failure = await self._sending.submit(claim, deadline, send, gateway)
             agreement = await self._desk.get(tenant, agreement.agreement_key)
             if failure is None:
                 break
@@ -280,10 +269,10 @@ class Agreeing:
         )
         looked_up = False
         while True:
-            answer = await self._claim(agreement, operation_id, gateway)
+            answer = await self._sending.claim(agreement, operation_id, gateway)
             if not isinstance(answer, NoClaim):
                 claim, deadline = answer
-                failure = await self._submit(claim, deadline, send, gateway)
+                failure = await self._sending.submit(claim, deadline, send, gateway)
                 if failure is not None and not isinstance(failure, GatewayError):
                     raise failure
                 return await self._desk.get(agreement.tenant, agreement.agreement_key)
@@ -292,93 +281,6 @@ class Agreeing:
                 return agreement
             agreement = await self._look(agreement, gateway)
             looked_up = True
-
-    async def _claim(
-        self, agreement: Agreement, operation_id: str, gateway: PaymentGateway
-    ) -> tuple[AgreementClaim, SendBy] | NoClaim:
-        """Take the right to submit by compare-and-set; wait a while for whoever has it."""
-        context, waited_s = self._context, 0.0
-        terms = context.terms(gateway.capabilities)
-        for _ in range(MAX_ROUNDS):
-            now = await self._desk.get(agreement.tenant, agreement.agreement_key)
-            deadline = context.deadline()
-            plan, answer = plan_claim_agreed(now, operation_id, terms, context.store.now())
-            if isinstance(answer, NoClaim):
-                asks = operation_id not in (
-                    execute_id(now.agreement_key),
-                    cancel_id(now.agreement_key),
-                )
-                if answer.busy_for_s is None and asks and answer.operation.state is OperationState.SUBMITTING:
-                    # A process died over it. Nothing holds by it: it is asked for anew.
-                    await self._unsent(now, operation_id, answer.operation.fence)
-                    continue
-                paused_s = await context.pause(answer.busy_for_s, waited_s) if answer.busy_for_s else 0.0
-                if not paused_s:
-                    return answer
-                waited_s += paused_s
-                continue
-            assert plan is not None, "a claim comes with its plan"
-            if isinstance(await context.store.commit_agreement(plan), Committed):
-                return answer, deadline
-        raise StorageError("The agreement is changed by others all the time.", tenant=agreement.tenant)
-
-    async def _submit(
-        self, claim: AgreementClaim, deadline: SendBy, send: Sender, gateway: PaymentGateway
-    ) -> Exception | None:
-        """The one send. Every way out writes something down; what failed is handed back."""
-        context, agreement = self._context, claim.agreement
-        log = AttemptLog(context, claim)
-        asked_at = context.store.now()
-        try:
-            shown = await send(agreement, replace(log.call(deadline), payment_id=None))
-        except Exception as error:  # noqa: BLE001 - whatever an adapter raises, the claim must be settled
-            failure = error
-        else:
-            if isinstance(shown, AgreementSession):
-                session = shown
-                await self._desk.record(
-                    agreement,
-                    lambda now: plan_consent_opened(
-                        now, claim.operation_id, claim.fence, session, context.store.now()
-                    ),
-                )
-            else:
-                await self._desk.record_seen(agreement, shown, gateway, asked_at=asked_at)
-                await self._lost(claim)  # if it settled nothing, nobody knows
-            await log.close("ok")
-            return None
-        await self._settle_failure(claim, failure, log)
-        await log.close(type(failure).__name__)
-        return failure
-
-    async def _settle_failure(self, claim: AgreementClaim, failure: Exception, log: AttemptLog) -> None:
-        context = self._context
-        if in_doubt(failure, log):
-            await self._lost(claim)
-        elif isinstance(failure, DeclinedError | InvalidRequestError):
-            reason, final = Reason(code=ReasonCode.INVALID_REQUEST), True
-            if isinstance(failure, DeclinedError):
-                reason, final = failure.reason, failure.final and failure.effect is Effect.REFUSED
-            await self._desk.record(
-                claim.agreement,
-                lambda now: plan_agreed_refused(
-                    now, claim.operation_id, claim.fence, reason, final=final, now=context.store.now()
-                ),
-            )
-        else:
-            await self._unsent(claim.agreement, claim.operation_id, claim.fence)
-
-    async def _lost(self, claim: AgreementClaim) -> None:
-        await self._desk.record(
-            claim.agreement,
-            lambda now: plan_agreed_lost(now, claim.operation_id, claim.fence, self._context.store.now()),
-        )
-
-    async def _unsent(self, agreement: Agreement, operation_id: str, fence: int) -> None:
-        await self._desk.record(
-            agreement,
-            lambda now: plan_agreed_unsent(now, operation_id, fence, self._context.store.now()),
-        )
 
     # --- look-up ------------------------------------------------------------------------------------------------
 
