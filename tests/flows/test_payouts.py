@@ -123,6 +123,10 @@ async def test_an_operation_id_is_one_intent(shop: PayingShop) -> None:
     for other in ({"amount": "251"}, {"receiver": "01877722345"}, {"reference": "another"}):
         with pytest.raises(OperationConflictError):
             await shop.pay(**other)
+        # Nor is an impatient caller told of another one's end as if it were his own.
+        wanted = shop.wanted(**other)
+        with pytest.raises(OperationConflictError):
+            await shop.payments.payout(wanted, wait_s=0)
     with pytest.raises(OperationConflictError):
         await shop.open("INV-9", operation_id="salary-1")
     with pytest.raises(OperationConflictError):

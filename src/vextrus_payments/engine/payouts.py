@@ -168,7 +168,7 @@ class Payouts:
         limit_s = context.limits.wait_s if wait_s is None else wait_s
         if await context.flights.join(flight, limit_s):
             return flight.result()
-        known = await context.store.find_payout(tenant, request.operation_id)
+        known = await self._known(tenant, request)
         if known is not None and known.state is OperationState.RESERVED:
             # Not sent yet, and about to be: that is no "nothing left, call again".
             return known, Pending(payment_id=known.payout_id, sent=True, operation_id=known.operation_id)
@@ -221,20 +221,27 @@ class Payouts:
         """
         context = self._context
         for _ in range(MAX_ROUNDS):
-            known = await context.store.find_payout(tenant, request.operation_id)
+            known = await self._known(tenant, request)
             if known is not None:
-                if hmac.compare_digest(known.operation.digest, request.digest()):
-                    return known
-                break
+                return known
             payout_id = context.ids.new("pyo")
             plan = plan_payout(tenant, payout_id, gateway.mode, request, context.store.now())
             if isinstance(await context.store.commit_payout(plan), Committed):
                 return plan.payout
             if await context.store.find_payout(tenant, request.operation_id) is None:
                 break  # a payment or an agreement has the id
-        raise OperationConflictError("This operation id was used before with other parameters.").about(
-            tenant=tenant, gateway=request.gateway, operation_id=request.operation_id
-        )
+        raise _conflict(tenant, request)
+
+    async def _known(self, tenant: str, request: PayoutRequest | TransferRequest) -> Payout | None:
+        """The payout that this very intent has already.
+
+        Raises:
+            OperationConflictError: its operation id belongs to another payout.
+        """
+        known = await self._context.store.find_payout(tenant, request.operation_id)
+        if known is not None and not hmac.compare_digest(known.operation.digest, request.digest()):
+            raise _conflict(tenant, request)
+        return known
 
     async def _guard(self) -> None:
         """Before money leaves.
@@ -383,6 +390,12 @@ class Payouts:
             context.unanswered(error, gateway=payout.gateway)
             return payout
         return payout if snapshot is None else await self.seen(tenant, payout_id, snapshot)
+
+
+def _conflict(tenant: str, request: PayoutRequest | TransferRequest) -> OperationConflictError:
+    return OperationConflictError("This operation id was used before with other parameters.").about(
+        tenant=tenant, gateway=request.gateway, operation_id=request.operation_id
+    )
 
 
 def _call_of_request(request: PayoutRequest | TransferRequest) -> PayoutCall:
