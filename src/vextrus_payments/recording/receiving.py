@@ -59,7 +59,7 @@ def paid_again(draft: Draft, seen: Seen, before: PaymentState) -> None:
         return
     if any(r.transaction_id == snapshot.transaction_id for r in draft.payments_received):
         return
-    flags = {Flag.DUPLICATE, *({Flag.LATE} if before in (PaymentState.CLOSED, PaymentState.LAPSED) else ())}
+    flags = {Flag.DUPLICATE, *({Flag.LATE} if _is_late(draft, before) else ())}
     receipt = receive(draft, seen, None, frozenset(flags), mismatched=other_amount)
     announce_receipt(draft, before, receipt)
     if other_amount:
@@ -91,7 +91,7 @@ def receipt_flags(
     """
     flags = set()
     payment = draft.payment
-    if payment.state in (PaymentState.CLOSED, PaymentState.LAPSED):
+    if _is_late(draft, payment.state):
         flags.add(Flag.LATE)
     if not payment.allow_repeat:
         draft.guard(siblings)  # with allow_repeat they decide nothing below, and may be very many
@@ -101,6 +101,14 @@ def receipt_flags(
     if paid_before and not (payment.allow_repeat and not here):
         flags.add(Flag.DUPLICATE)
     return frozenset(flags)
+
+
+def _is_late(draft: Draft, before: PaymentState) -> bool:
+    """Whether the payment was over when this money was found: also where other late money was found before it, or what
+    becomes of it would hang on whether the two were seen at once."""
+    if before is PaymentState.PAID:
+        return Flag.LATE in draft.payment.flags
+    return before in (PaymentState.CLOSED, PaymentState.LAPSED)
 
 
 def announce_receipt(draft: Draft, before: PaymentState, receipt: Receipt) -> None:
