@@ -20,6 +20,7 @@ from vextrus_payments_sandbox.app import create_app
 from vextrus_payments_sandbox.bkash_recurring.gateway import BkashRecurringSandbox
 from vextrus_payments_sandbox.bkash_recurring.records import Merchant
 from vextrus_payments_sandbox.bkash_recurring.schedule import due_days, retries
+from vextrus_payments_sandbox.bkash_recurring.texts import TEXTS
 from vextrus_payments_sandbox.bkash_recurring.writing import Taka, dumps
 
 NAME = "bkash_recurring"
@@ -152,7 +153,7 @@ async def test_a_subscription_from_its_page_to_its_last_day(platform: Platform) 
     )
     page = told["redirectURL"].removeprefix("http://127.0.0.1:28600")
     shown = await platform.client.get(page)
-    assert "51.00" in shown.text and "DAILY" in shown.text and "not real money" in shown.text
+    assert "51.00" in shown.text and "Every day" in shown.text and "not real money" in shown.text
     assert "আসল টাকা নয়" in (await platform.client.get(f"{page}?lang=bn")).text
     answer = shown
     for field, value in (("wallet", "01770618575"), ("otp", "123456"), ("pin", "12121")):
@@ -482,3 +483,10 @@ async def test_a_reset_forgets_all_but_the_endpoint(platform: Platform) -> None:
     assert platform.gateway.post.url
     await asyncio.sleep(0)
     assert await platform.subscribed() == 85_601
+
+
+@pytest.mark.parametrize("lang", ["en", "bn"])
+def test_the_consent_page_has_words_for_every_frequency(lang: str) -> None:
+    words = [TEXTS[lang][each.value] for each in Frequency]
+    assert len(set(words)) == len(Frequency)
+    assert not any("_" in one or one.isupper() for one in words)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
@@ -278,6 +279,15 @@ async def test_nagad_payments_have_pages_too(shop: Shop, app: Starlette) -> None
         "Node",
         "PHP",
     ]
+
+
+async def test_no_gateway_heads_an_empty_list_of_examples(shop: Shop) -> None:
+    for path in ("/", "/start"):
+        found = re.findall(
+            r'<section class="kit">\s*<h3>(\w+)</h3>\s*(<[^>]+>)', (await shop.http.get(path)).text
+        )
+        assert {name for name, _ in found} == {"bkash", "nagad", "sslcommerz"}
+        assert all(first.startswith("<details") for _, first in found)
 
 
 async def test_merchants_and_what_they_have_received_are_shown(shop: Shop, app: Starlette) -> None:

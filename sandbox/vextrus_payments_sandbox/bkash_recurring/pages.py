@@ -114,7 +114,7 @@ class RecurringPages:
         step, lang, world = one.page_step, texts["lang"], self._rules.world
         first = "" if one.first_minor is None else texts["first"].format(amount=to_text(one.first_minor))
         plan = texts["plan"].format(
-            frequency=one.frequency.value, start=one.start, expiry=one.expiry, first=first
+            frequency=texts[one.frequency.value], start=one.start, expiry=one.expiry, first=first
         )
         return html(
             "step.html",
