@@ -20,17 +20,11 @@ from vextrus_payments.gateways.bkash.protocol import (
     needs_look_up,
     still_open,
 )
-from vextrus_payments.gateways.bkash.steps import (
-    Api,
-    UnreadableValueError,
-    ask,
-    is_id,
-    money_of,
-    time_of,
-)
+from vextrus_payments.gateways.bkash.steps import Api, ask, is_id, money_of, time_of
 from vextrus_payments.gateways.bodies import shown_word
 from vextrus_payments.gateways.front_door import FrontDoor
 from vextrus_payments.gateways.readings import Unreadable
+from vextrus_payments.gateways.values import UnreadableValueError
 from vextrus_payments.meanings import ErrorClass
 from vextrus_payments.payment import ExecuteCall
 from vextrus_payments.reasons import Reason, ReasonCode

@@ -28,7 +28,6 @@ from vextrus_payments.gateways.bkash.envelope import Call, error_of, read
 from vextrus_payments.gateways.bkash.errors import Operation
 from vextrus_payments.gateways.bkash.steps import (
     Api,
-    UnreadableValueError,
     account_of,
     amount_or_none,
     ask,
@@ -39,6 +38,7 @@ from vextrus_payments.gateways.bkash.steps import (
 from vextrus_payments.gateways.bkash.v1_dialect import V1
 from vextrus_payments.gateways.bodies import shown_word
 from vextrus_payments.gateways.readings import Accepted, Unreadable
+from vextrus_payments.gateways.values import UnreadableValueError
 from vextrus_payments.payment import Evidence
 from vextrus_payments.payouts import (
     LOOK_UP,

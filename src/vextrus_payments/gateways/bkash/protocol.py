@@ -37,7 +37,6 @@ from vextrus_payments.gateways.bkash.errors import CODES, meaning_of
 from vextrus_payments.gateways.bkash.orders import Order as Order
 from vextrus_payments.gateways.bkash.steps import (
     Api,
-    UnreadableValueError,
     account_of,
     amount_or_none,
     is_id,
@@ -49,6 +48,7 @@ from vextrus_payments.gateways.bkash.steps import (
 )
 from vextrus_payments.gateways.bodies import shown_word
 from vextrus_payments.gateways.readings import Unreadable
+from vextrus_payments.gateways.values import UnreadableValueError
 from vextrus_payments.judging import judge_snapshot
 from vextrus_payments.meanings import ErrorClass
 from vextrus_payments.mode import Mode

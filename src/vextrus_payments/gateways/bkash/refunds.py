@@ -42,7 +42,6 @@ from vextrus_payments.gateways.bkash.protocol import declined_as, needs_look_up
 from vextrus_payments.gateways.bkash.steps import (
     Api,
     RefundApi,
-    UnreadableValueError,
     amount_or_none,
     ask,
     ask_after,
@@ -52,6 +51,7 @@ from vextrus_payments.gateways.bkash.steps import (
 )
 from vextrus_payments.gateways.bodies import shown_word
 from vextrus_payments.gateways.readings import Unreadable
+from vextrus_payments.gateways.values import UnreadableValueError
 from vextrus_payments.judging import judge_refund
 from vextrus_payments.listings import REFUNDS, listing_of
 from vextrus_payments.payment import Evidence, RefundCall

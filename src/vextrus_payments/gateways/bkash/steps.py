@@ -3,12 +3,13 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, TypeVar
 
-from vextrus_payments.errors import AmountError, GatewayError, PaymentsError
+from vextrus_payments.errors import GatewayError, PaymentsError
+from vextrus_payments.gateways.asking import sent, whatever
 from vextrus_payments.gateways.bkash import models as m
 from vextrus_payments.gateways.bkash.dialect import Dialect, Question
 from vextrus_payments.gateways.bkash.envelope import Call, error_of, read
@@ -16,11 +17,12 @@ from vextrus_payments.gateways.bkash.v1_dialect import V1
 from vextrus_payments.gateways.bodies import shown_word
 from vextrus_payments.gateways.front_door import FrontDoor
 from vextrus_payments.gateways.readings import Accepted
+from vextrus_payments.gateways.values import exact_money, money_or_none, utc_of
 from vextrus_payments.methods import MethodKind, PaymentMethod
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
 from vextrus_payments.snapshots import PaymentSnapshot, SnapshotState
-from vextrus_payments.wire import Send, WireCall, WireRequest, WireResponse
+from vextrus_payments.wire import Send, WireCall, WireRequest
 
 A = TypeVar("A", bound=m.Answer)
 
@@ -73,51 +75,30 @@ def ask(
     headers: tuple[tuple[str, str], ...] = (),
     authorized: bool = True,
 ) -> WireCall[A | GatewayError]:
-    """Send one request and give its answer, or the error that stands for it, as a value.
-
-    Given as a value so that a protocol can look up what became of its request and raise outside any `except`
-    (an error must not drag another along as its `__context__`). What is no GatewayError passes through: it was
-    raised before anything was sent.
-    """
-    name = step or call.operation.value
-    response: WireResponse | None = None
-    failure: GatewayError | None = None
-    request = WireRequest("POST", url, headers, body.to_json())
-    try:
-        response = yield Send(
-            request=request,
+    """Send one request and give its answer, or the error that stands for it, as a value: see asking.py."""
+    response = yield from sent(
+        Send(
+            request=WireRequest("POST", url, headers, body.to_json()),
             operation=call.operation.value,
             safety=call.safety,
             step=step,
             authorized=authorized,
             reference=reference,
         )
-    except GatewayError as error:
-        failure = error
-    if failure is not None:
-        return failure
-    if response is None:
-        raise TypeError("the driver answers a Send with a WireResponse")
+    )
+    if isinstance(response, GatewayError):
+        return response
     reading = read(call, response)
     if isinstance(reading, Accepted):
         return reading.answer
-    return error_of(call, reading, step=name)
+    return error_of(call, reading, step=step or call.operation.value)
 
 
 def ask_after(
     call: Call[A], url: str, body: m.Body, *, step: str, reference: str | None = None
 ) -> WireCall[A | PaymentsError]:
-    """As `ask`, for a look-up after a call that may have moved money.
-
-    Whatever stops the look-up (even our own token store) becomes a value: it must not make the caller forget
-    that the outcome is open.
-    """
-    failure: PaymentsError | None = None
-    try:
-        return (yield from ask(call, url, body, step=step, reference=reference))
-    except PaymentsError as error:
-        failure = error
-    return failure
+    """As `ask`, for a look-up after a call that may have moved money: whatever stops it becomes a value."""
+    return (yield from whatever(ask(call, url, body, step=step, reference=reference)))
 
 
 def put(api: Api, question: Question[A], *, step: str = "") -> WireCall[A | GatewayError]:
@@ -135,19 +116,10 @@ def put(api: Api, question: Question[A], *, step: str = "") -> WireCall[A | Gate
 
 def put_after(api: Api, question: Question[A], *, step: str) -> WireCall[A | PaymentsError]:
     """As `ask_after`, for a question of the dialect."""
-    failure: PaymentsError | None = None
-    try:
-        return (yield from put(api, question, step=step))
-    except PaymentsError as error:
-        failure = error
-    return failure
+    return (yield from whatever(put(api, question, step=step)))
 
 
 # ---------------------------------------------------------------------------------------- reading bKash's words
-
-
-class UnreadableValueError(ValueError):
-    """A value that decides about money and cannot be read in exactly one way: nobody may guess it."""
 
 
 def money_of(text: str | None, currency: str | None = None) -> Money | None:
@@ -158,31 +130,17 @@ def money_of(text: str | None, currency: str | None = None) -> Money | None:
     Raises:
         UnreadableValueError: the text is there and is no plain decimal ("1,500"), or the currency is no code.
     """
-    if text is None or text == "":
-        return None
-    try:
-        return Money(text, currency or m.CURRENCY)
-    except AmountError:
-        pass
-    raise UnreadableValueError("an amount is not a plain decimal")
+    return exact_money(text, currency or m.CURRENCY)
 
 
 def amount_or_none(text: str | None, currency: str | None = None) -> Money | None:
     """As `money_of`, for amounts that decide nothing: unreadable counts as absent."""
-    try:
-        return money_of(text, currency)
-    except UnreadableValueError:
-        return None
+    return money_or_none(text, currency or m.CURRENCY)
 
 
 def time_of(text: str | None) -> datetime | None:
     """A wire time in UTC; None where it is absent or not bKash's form. Times decide nothing about money."""
-    if not text:
-        return None
-    try:
-        return m.parse_time(text).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
+    return utc_of(text, m.parse_time)
 
 
 def account_of(*texts: str | None) -> str | None:

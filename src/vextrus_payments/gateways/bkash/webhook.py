@@ -17,14 +17,9 @@ from typing import Final
 from vextrus_payments.errors import MalformedWebhookError
 from vextrus_payments.events import GatewayEvent, payment_news_key
 from vextrus_payments.gateways.bkash.models import NotificationMessage, UnreadableBodyError
-from vextrus_payments.gateways.bkash.steps import (
-    UnreadableValueError,
-    account_of,
-    is_id,
-    money_of,
-    time_of,
-)
+from vextrus_payments.gateways.bkash.steps import account_of, is_id, money_of, time_of
 from vextrus_payments.gateways.bodies import shown_word
+from vextrus_payments.gateways.values import UnreadableValueError
 from vextrus_payments.money import Money
 from vextrus_payments.snapshots import PaymentSnapshot, SnapshotState
 from vextrus_payments.verifier_port import Verified

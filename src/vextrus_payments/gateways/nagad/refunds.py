@@ -35,17 +35,9 @@ from vextrus_payments.gateways.bodies import UnreadableBodyError, shown_word
 from vextrus_payments.gateways.nagad import models as m
 from vextrus_payments.gateways.nagad.crypto import BrokenSealError
 from vextrus_payments.gateways.nagad.envelope import REFUND, VERIFY, error_of
-from vextrus_payments.gateways.nagad.steps import (
-    Api,
-    Failed,
-    UnreadableValueError,
-    ask,
-    is_id,
-    money_of,
-    time_of,
-    verify,
-)
+from vextrus_payments.gateways.nagad.steps import Api, Failed, ask, is_id, money_of, time_of, verify
 from vextrus_payments.gateways.readings import Unreadable
+from vextrus_payments.gateways.values import UnreadableValueError
 from vextrus_payments.listings import GIVEN_BACK
 from vextrus_payments.money import Money
 from vextrus_payments.payment import Evidence, RefundCall

@@ -3,17 +3,19 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from types import MappingProxyType
 from typing import Final, TypeVar
 from urllib.parse import quote
 
-from vextrus_payments.errors import AmountError, GatewayError, PaymentsError
+from vextrus_payments.errors import GatewayError, PaymentsError
+from vextrus_payments.gateways.asking import sent, whatever
 from vextrus_payments.gateways.bodies import Body, shown_word
 from vextrus_payments.gateways.nagad import models as m
 from vextrus_payments.gateways.nagad.crypto import Seal
 from vextrus_payments.gateways.nagad.envelope import VERIFY, Call, error_of, read
 from vextrus_payments.gateways.readings import Accepted
+from vextrus_payments.gateways.values import exact_money, money_or_none, utc_of
 from vextrus_payments.judging import judge_snapshot
 from vextrus_payments.methods import MethodKind, PaymentMethod
 from vextrus_payments.mode import Mode
@@ -76,28 +78,18 @@ class Failed:
 
 
 def ask(call: Call[A], request: WireRequest, *, step: str, reference: str) -> WireCall[A | Failed]:
-    """Send one request and give its answer, or what stands for a failure, as a value.
-
-    As a value, so that a protocol can look up what became of its request and raise outside any `except` (an error must
-    not drag another along as its `__context__`). What is no GatewayError passes through: it was raised before anything
-    was sent.
-    """
-    response: WireResponse | None = None
-    failure: GatewayError | None = None
-    try:
-        response = yield Send(
+    """Send one request and give its answer, or what stands for a failure, as a value: see asking.py."""
+    response = yield from sent(
+        Send(
             request=request,
             operation=call.operation.value,
             safety=call.safety,
             step=step,
             reference=reference,
         )
-    except GatewayError as error:
-        failure = error
-    if failure is not None:
-        return Failed(failure)
-    if response is None:
-        raise TypeError("the driver answers a Send with a WireResponse")
+    )
+    if isinstance(response, GatewayError):
+        return Failed(response)
     reading = read(call, response)
     if isinstance(reading, Accepted):
         return reading.answer
@@ -106,53 +98,26 @@ def ask(call: Call[A], request: WireRequest, *, step: str, reference: str) -> Wi
 
 def verify(api: Api, reference: str, *, step: str) -> WireCall[m.VerifyAnswer | Failed]:
     """Ask what became of a payment (§7). Only reads; whatever stops it becomes a value."""
-    failure: PaymentsError | None = None
-    try:
-        return (
-            yield from ask(VERIFY, api.get(api.url(m.PATH_VERIFY, reference)), step=step, reference=reference)
-        )
-    except PaymentsError as error:
-        failure = error
-    return Failed(failure)
+    request = api.get(api.url(m.PATH_VERIFY, reference))
+    found = yield from whatever(ask(VERIFY, request, step=step, reference=reference))
+    return Failed(found) if isinstance(found, PaymentsError) else found
 
 
 # ------------------------------------------------------------------------------------------- reading Nagad's words
 
 
-class UnreadableValueError(ValueError):
-    """A value that decides about money and cannot be read in exactly one way: nobody may guess it."""
-
-
 def money_of(text: str | None) -> Money | None:
-    """The exact amount of a wire text ("20", "50.55", "10.7"); None where it is absent. Nagad takes BDT only.
+    """The exact amount of a wire text; None where it is absent. Nagad takes BDT only.
 
     Raises:
         UnreadableValueError: the text is there and is no plain decimal of two places at most.
     """
-    if text is None or text == "":
-        return None
-    try:
-        return Money(text, m.CURRENCY)
-    except AmountError:
-        pass
-    raise UnreadableValueError("an amount is not a plain decimal")
-
-
-def _amount_or_none(text: str | None) -> Money | None:
-    try:
-        return money_of(text)
-    except UnreadableValueError:
-        return None
+    return exact_money(text, m.CURRENCY)
 
 
 def time_of(text: str | None) -> datetime | None:
     """A wire time in UTC; None where it is absent or not Nagad's form. Times decide nothing about money."""
-    if not text:
-        return None
-    try:
-        return m.parse_time(text).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
+    return utc_of(text, m.parse_time)
 
 
 def is_id(text: str | None) -> bool:
@@ -226,7 +191,7 @@ def snapshot_of(
             gateway_reference=answer.payment_ref_id or "",
             raw_state=shown_word(answer.status),
             gateway_order_id=answer.order_id or None,
-            amount=_amount_or_none(answer.amount),
+            amount=money_or_none(answer.amount, m.CURRENCY),
             transaction_id=issuer_ref if is_id(issuer_ref) else None,
             payer_account=account,
             occurred_at=time_of(answer.issuer_payment_date_time),

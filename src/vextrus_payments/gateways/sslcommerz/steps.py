@@ -4,21 +4,23 @@ import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, TypeVar
 from urllib.parse import quote, quote_plus, urlencode
 
-from vextrus_payments.errors import AmountError, GatewayError, PaymentsError
+from vextrus_payments.errors import GatewayError, PaymentsError
+from vextrus_payments.gateways.asking import sent
 from vextrus_payments.gateways.bodies import shown_word
 from vextrus_payments.gateways.readings import Accepted
 from vextrus_payments.gateways.sslcommerz import models as m
 from vextrus_payments.gateways.sslcommerz.envelope import Call, error_of, read
 from vextrus_payments.gateways.sslcommerz.forms import SessionForm, encode_form
+from vextrus_payments.gateways.values import money_or_none, utc_of
 from vextrus_payments.ids import Entropy
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
 from vextrus_payments.secret import MASK, Secret
-from vextrus_payments.wire import Send, WireCall, WireRequest, WireResponse
+from vextrus_payments.wire import Send, WireCall, WireRequest
 
 A = TypeVar("A", bound=m.Answer)
 
@@ -79,28 +81,18 @@ class Failed:
 
 
 def ask(api: Api, call: Call[A], request: WireRequest, *, step: str, reference: str) -> WireCall[A | Failed]:
-    """Send one request and give its answer, or what stands for a failure, as a value.
-
-    As a value, so that a protocol can look up what became of its request and raise outside any `except` (an error must
-    not drag another along as its `__context__`). What is no GatewayError passes through: it was raised before anything
-    was sent.
-    """
-    response: WireResponse | None = None
-    failure: GatewayError | None = None
-    try:
-        response = yield Send(
+    """Send one request and give its answer, or what stands for a failure, as a value: see asking.py."""
+    response = yield from sent(
+        Send(
             request=request,
             operation=call.operation.value,
             safety=call.safety,
             step=step,
             reference=reference,
         )
-    except GatewayError as error:
-        failure = error
-    if failure is not None:
-        return Failed(failure)
-    if response is None:
-        raise TypeError("the driver answers a Send with a WireResponse")
+    )
+    if isinstance(response, GatewayError):
+        return Failed(response)
     reading = read(call, response, hidden=api.hidden)
     if isinstance(reading, Accepted):
         return reading.answer
@@ -133,22 +125,12 @@ def status_of(text: str | None) -> m.Status | None:
 
 def money_of(amount: str | None, currency: str | None) -> Money | None:
     """The exact amount of a wire text ("69", "97.5", "10.0000"); None where it is absent or cannot be read exactly."""
-    if not amount or not currency:
-        return None
-    try:
-        return Money(amount, currency)
-    except AmountError:
-        return None
+    return money_or_none(amount, currency) if currency else None
 
 
 def time_of(text: str | None) -> datetime | None:
     """A wire time in UTC; None where it is absent, all zeros or none. Times decide nothing about money."""
-    if not text:
-        return None
-    try:
-        return m.parse_time(text).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
+    return utc_of(text, m.parse_time)
 
 
 def is_id(text: str | None) -> bool:

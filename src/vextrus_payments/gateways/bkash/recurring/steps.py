@@ -7,17 +7,19 @@ from types import MappingProxyType
 from typing import Final, TypeVar
 from urllib.parse import quote, urlencode
 
-from vextrus_payments.errors import AmountError, GatewayError, PaymentsError
+from vextrus_payments.errors import GatewayError, PaymentsError
 from vextrus_payments.events import collected_order_id
+from vextrus_payments.gateways.asking import sent, whatever
 from vextrus_payments.gateways.bkash.recurring import models as m
 from vextrus_payments.gateways.bkash.recurring.envelope import PAYMENT, Call, error_of, read
 from vextrus_payments.gateways.bodies import shown_word
 from vextrus_payments.gateways.readings import Accepted
+from vextrus_payments.gateways.values import money_or_none
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
 from vextrus_payments.reasons import ReasonCode
 from vextrus_payments.snapshots import AgreementSnapshot, AgreementState, PaymentSnapshot, SnapshotState
-from vextrus_payments.wire import Send, WireCall, WireRequest, WireResponse
+from vextrus_payments.wire import Send, WireCall, WireRequest
 
 A = TypeVar("A", bound=m.Answer)
 
@@ -57,28 +59,18 @@ class Api:
 def ask(
     call: Call[A], request: WireRequest, *, step: str = "", reference: str | None = None
 ) -> WireCall[A | GatewayError]:
-    """Send one request and give its answer, or the error that stands for it, as a value.
-
-    As a value, so that a protocol can look up what became of its request and raise outside any `except` (an error must
-    not drag another along as its `__context__`). What is no GatewayError passes through: it was raised before anything
-    was sent.
-    """
-    response: WireResponse | None = None
-    failure: GatewayError | None = None
-    try:
-        response = yield Send(
+    """Send one request and give its answer, or the error that stands for it, as a value: see asking.py."""
+    response = yield from sent(
+        Send(
             request=request,
             operation=call.operation.value,
             safety=call.safety,
             step=step,
             reference=reference,
         )
-    except GatewayError as error:
-        failure = error
-    if failure is not None:
-        return failure
-    if response is None:
-        raise TypeError("the driver answers a Send with a WireResponse")
+    )
+    if isinstance(response, GatewayError):
+        return response
     reading = read(call, response)
     if isinstance(reading, Accepted):
         return reading.answer
@@ -87,46 +79,17 @@ def ask(
 
 def ask_payment(api: Api, payment_id: str, *, step: str = "") -> WireCall[m.PaymentAnswer | PaymentsError]:
     """Ask how one collected payment stands. Only reads; whatever stops it becomes a value."""
-    failure: PaymentsError | None = None
-    try:
-        return (
-            yield from ask(
-                PAYMENT, api.get(api.url(m.PATH_PAYMENT, payment_id)), step=step, reference=payment_id
-            )
-        )
-    except PaymentsError as error:
-        failure = error
-    return failure
+    request = api.get(api.url(m.PATH_PAYMENT, payment_id))
+    return (yield from whatever(ask(PAYMENT, request, step=step, reference=payment_id)))
 
 
 # ---------------------------------------------------------------------------------------- reading the platform's words
 
 
-class UnreadableValueError(ValueError):
-    """A value that decides about money and cannot be read in exactly one way: nobody may guess it."""
-
-
-def money_of(text: str | None) -> Money | None:
-    """The exact amount of a JSON number's text ("51.00", "50", "2.5"); None where it is absent. BDT only.
-
-    Raises:
-        UnreadableValueError: the text is there and is no plain decimal of two places at most.
-    """
-    if text is None or text == "":
-        return None
-    try:
-        return Money(text, m.CURRENCY)
-    except AmountError:
-        pass
-    raise UnreadableValueError("an amount is not a plain decimal")
-
-
 def amount_or_none(text: str | None) -> Money | None:
-    """As `money_of`; an amount that cannot be read exactly counts as not told: beside money that is a contradiction."""
-    try:
-        return money_of(text)
-    except UnreadableValueError:
-        return None
+    """The exact amount of a JSON number's text ("51.00", "50", "2.5"), BDT; one that cannot be read exactly counts as
+    not told: beside money that is a contradiction."""
+    return money_or_none(text, m.CURRENCY)
 
 
 def is_id(text: str | None) -> bool:
