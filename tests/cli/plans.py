@@ -55,6 +55,12 @@ class Plans:
         found: Agreement = self.did(lambda payments: payments.create_agreement(wish))
         return found
 
+    def stopped(self, agreement: Agreement) -> None:
+        """bKash's own people ended it, and its message got lost."""
+        asked = {"gateway": NAME, "reference": agreement.gateway_reference, "action": "void", "amount": None}
+        url = f"{self._sandbox.url}/_sandbox/portal"
+        httpx.post(url, json=asked, timeout=30, trust_env=False).raise_for_status()
+
     def consented(self, agreement: Agreement) -> None:
         asked = {"gateway": NAME, "reference": agreement.gateway_reference}
         answer = httpx.post(f"{self._sandbox.url}/_sandbox/approve", json=asked, timeout=30, trust_env=False)

@@ -51,6 +51,34 @@ def test_money_that_the_records_lack_is_named(here: Here, sandbox: Gateway, plan
     assert here.run("agreement", "payments", asked.agreement_key, *there, *at).code == 0
 
 
+def test_the_gateways_list_is_held_against_the_records(here: Here, sandbox: Gateway, plans: Plans) -> None:
+    """After a restored backup: what was subscribed to since is named, though no message came."""
+    older = plans.database.with_name("older.db")
+    known = plans.asked("known")
+    plans.consented(known)
+    plans.did(lambda payments: payments.execute_agreement(known.agreement_key))
+    with closing(sqlite3.connect(plans.database)) as now, closing(sqlite3.connect(older)) as copy:
+        now.backup(copy)
+    since = plans.asked("since")
+    plans.consented(since)
+    at = ("compare", "bkash_recurring", "--sandbox", sandbox.url, "--json")
+    differing = here.run("agreement", *at, "--store", f"sqlite:///{older}")
+    found = {one["gateway_reference"]: one for one in differing.document["differences"]}
+    assert differing.code == 1 and "not in our records" in found[since.gateway_reference]["in_our_records"]
+    assert known.gateway_reference not in found
+    ours = here.run("agreement", *at, "--store", plans.store).document["differences"]
+    mine = [one for one in ours if one["agreement_key"] == since.agreement_key]
+    assert [(one["at_the_gateway"], one["in_our_records"]) for one in mine] == [
+        ("SUCCEEDED", "awaiting_payer")
+    ]
+    plans.did(lambda payments: payments.agreement_status(since.agreement_key))
+    ours = here.run("agreement", *at, "--store", plans.store).document["differences"]
+    assert since.gateway_reference not in [one["gateway_reference"] for one in ours]
+    plans.stopped(since)
+    over = here.run("agreement", *at[:-1], "--store", plans.store)
+    assert over.code == 1 and "CANCELLED" in over.out and since.agreement_key in over.out
+
+
 def test_while_the_page_is_open_nothing_is_ended(here: Here, sandbox: Gateway, plans: Plans) -> None:
     asked = plans.asked()
     refused = here.run(

@@ -2,12 +2,13 @@
 
 import asyncio
 import sys
-from collections.abc import Callable
 from contextlib import aclosing
 from typing import Final
 
 import click
 
+from vextrus_payments.cli.agreement_books import compare
+from vextrus_payments.cli.agreement_options import SANDBOX, where_options
 from vextrus_payments.cli.agreements import (
     Where,
     agreement_document,
@@ -17,34 +18,17 @@ from vextrus_payments.cli.agreements import (
     taken_document,
     told,
 )
-from vextrus_payments.cli.application import APP_HELP
 from vextrus_payments.cli.exit_codes import Exit
 from vextrus_payments.cli.helping import Group
-from vextrus_payments.cli.home import STORE_VARIABLE
 from vextrus_payments.cli.look import cell, commands, line, nothing, right, rows, whole
 from vextrus_payments.cli.output import console, emit_json, say
 from vextrus_payments.cli.params import GATEWAY, WholeNumber
 from vextrus_payments.cli.records import places
 from vextrus_payments.cli.views import View, clock_time
 from vextrus_payments.cli.waiting import Waiting
-from vextrus_payments.gateways.registry import DEFAULT_TENANT
 from vextrus_payments.records import Agreement, AgreementLife
 
-_STORE_HELP: Final = f"Where agreements are kept; else {STORE_VARIABLE}, else the home folder."
-_SANDBOX: Final = click.option("--sandbox", metavar="URL", help="At the sandbox that runs there.")
 _KEY: Final = click.argument("agreement_key")
-
-
-def _places(function: Callable[..., int]) -> Callable[..., int]:
-    """The options of a `Where`, and --json."""
-    for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON document."),
-        click.option("--store", metavar="URL", help=_STORE_HELP),
-        click.option("--app", metavar="MODULE:ATTRIBUTE", help=APP_HELP),
-        click.option("--tenant", default=DEFAULT_TENANT, show_default=True, help="Whose it is."),
-    ):
-        function = option(function)
-    return function
 
 
 @click.group(
@@ -75,7 +59,7 @@ def command() -> None:
 @click.option("--gateway", type=GATEWAY, help="Only this gateway's.")
 @click.option("--limit", type=WholeNumber(1, 1000), default=100, show_default=True, help="At most so many.")
 @click.option("--cursor", help="Go on where a page ended.")
-@_places
+@where_options
 def list_agreements(
     state: str | None,
     gateway: str | None,
@@ -121,7 +105,7 @@ def list_agreements(
     examples=(("vextrus-pay agreement show agr_01jd... --app shop.payments:payments", "all we have of it"),),
 )
 @_KEY
-@_places
+@where_options
 def show(agreement_key: str, tenant: str, app: str | None, store: str | None, as_json: bool) -> int:
     """Show what the records have of an agreement. Nobody is asked."""
     agreement = asyncio.run(recorded(Where(tenant=tenant, app=app, store=store), agreement_key))
@@ -135,8 +119,8 @@ def show(agreement_key: str, tenant: str, app: str | None, store: str | None, as
     ),
 )
 @_KEY
-@_SANDBOX
-@_places
+@SANDBOX
+@where_options
 def status(
     agreement_key: str, sandbox: str | None, tenant: str, app: str | None, store: str | None, as_json: bool
 ) -> int:
@@ -161,8 +145,8 @@ def status(
     ),
 )
 @_KEY
-@_SANDBOX
-@_places
+@SANDBOX
+@where_options
 def payments(
     agreement_key: str, sandbox: str | None, tenant: str, app: str | None, store: str | None, as_json: bool
 ) -> int:
@@ -219,8 +203,8 @@ def payments(
 @_KEY
 @click.option("--yes", is_flag=True, help="Do not ask whether you mean it.")
 @click.option("--live", is_flag=True, help="End a real one: needed with live credentials.")
-@_SANDBOX
-@_places
+@SANDBOX
+@where_options
 def cancel(
     agreement_key: str,
     yes: bool,
@@ -253,6 +237,9 @@ def cancel(
         return _over(ended)
 
     return asyncio.run(run())
+
+
+command.add_command(compare)
 
 
 def _over(agreement: Agreement) -> Exit:

@@ -100,7 +100,9 @@ async def asking(
                 raise no_such(agreement_key)
         else:
             agreement = await recorded(where, agreement_key)
-            payments = await stack.enter_async_context(_own(where, agreement, sandbox=sandbox))
+            payments = await stack.enter_async_context(
+                own_payments(where, agreement.gateway, sandbox=sandbox)
+            )
         _check_meant(agreement, live=live)
         yield Asking(
             agreement=agreement,
@@ -109,13 +111,18 @@ async def asking(
         )
 
 
-def _own(where: Where, agreement: Agreement, *, sandbox: str | None) -> "Payments":
+def own_payments(where: Where, gateway: str, *, sandbox: str | None) -> "Payments":
+    """A `Payments` for one gateway, over the store that was named, else the one of the home folder; not opened yet.
+
+    Raises:
+        ConfigurationError, CredentialsMissingError: see their messages.
+    """
     from vextrus_payments.app import Payments
 
-    target = required(named_target(agreement.gateway, sandbox=sandbox, live=None), agreement.gateway)
+    target = required(named_target(gateway, sandbox=sandbox, live=None), gateway)
     home = Home.find(where.store)
     return Payments(
-        store=home.store(agreement.mode),
+        store=home.store(target.config.mode),
         gateways={target.gateway: target.config},
         tokens=home.tokens(),
         workers=False,

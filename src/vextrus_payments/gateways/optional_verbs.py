@@ -130,6 +130,13 @@ class OptionalVerbs:
         """Every payment that this gateway shows under a subscription, whatever became of it."""
         raise self.unsupported("list_collections")
 
+    async def list_agreements(
+        self, page: int = 0, *, context: CallContext | None = None
+    ) -> tuple[AgreementSnapshot, ...]:
+        """One page, counted from 0, of everything that payers ever consented to, or were asked to, whoever asked; empty
+        behind the last one."""
+        raise self.unsupported("list_agreements")
+
     def charging(self, request: PaymentRequest, agreement_id: str) -> PaymentRequest:
         """The request that charges this agreement. Does no I/O.
 

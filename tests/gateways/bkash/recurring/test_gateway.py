@@ -286,7 +286,10 @@ async def test_lists_and_days() -> None:
     page = {"size": 2, "totalElements": 162, "totalPages": 81, "currentPage": 1}
     row = {"id": 1032, "subscriptionRequestId": "a-1", "amount": 30, "status": "INITIALIZED", "payer": None}
     days = {"count": 2, "dates": ["2026-03-01", "2026-04-01"]}
-    bench = Bench(answer({**page, "content": [row]}), answer(days), answer({"dates": ["soon"]}))
+    rest = ({**page, "content": [row]}, {**page, "content": []})
+    bench = Bench(
+        answer({**page, "content": [row]}), answer(days), answer({"dates": ["soon"]}), *map(answer, rest)
+    )
     listed = await bench.gateway.list_subscriptions(1, 2)
     assert (listed.total, listed.total_pages, listed.rows[0].amount) == (162, 81, Money("30"))
     shown = await bench.gateway.get_schedule(Frequency.CALENDAR_MONTH, date(2026, 3, 1), date(2026, 4, 1))
@@ -302,6 +305,9 @@ async def test_lists_and_days() -> None:
     ]
     with pytest.raises(InvalidRequestError):
         await bench.gateway.list_subscriptions(-1)
+    assert [one.agreement_id for one in await bench.gateway.list_agreements(1)] == ["1032"]
+    assert await bench.gateway.list_agreements(2) == ()
+    assert bench.sent[-2:] == [("GET", "/api/subscriptions/1/100"), ("GET", "/api/subscriptions/2/100")]
 
 
 # --- payments ---------------------------------------------------------------------------------------------------------

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from vextrus_payments.verifiers.recurring import RecurringVerifier
 
 _PAGE_MAX: Final = 1_000
+_LISTED_AT_ONCE: Final = 100
 _NOT_AN_ID: Final = re.compile(r"[^A-Za-z0-9-]", re.ASCII)
 
 
@@ -176,6 +177,13 @@ class BkashRecurringGateway(PaymentGateway):
             rule = f"a page from 0 on, of 1 to {_PAGE_MAX}"
             raise InvalidRequestError(f"page does not fit: {rule}.", field="page", rule=rule)
         return await self.drive(protocol.listed(self._api, page, size), context=context)
+
+    async def list_agreements(
+        self, page: int = 0, *, context: CallContext | None = None
+    ) -> tuple[AgreementSnapshot, ...]:
+        """One page of all subscriptions of the merchant; see list_subscriptions."""
+        listed = await self.list_subscriptions(page, _LISTED_AT_ONCE, context=context)
+        return tuple(row.agreement for row in listed.rows)
 
     async def get_schedule(
         self,
