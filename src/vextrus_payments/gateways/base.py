@@ -22,6 +22,7 @@ them a crash loses nothing; alone, what the caller does not keep is gone.
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Final, Self, TypedDict, TypeVar
 
@@ -36,7 +37,7 @@ from vextrus_payments.gateways.front_door import Authorization, FrontDoor
 from vextrus_payments.gateways.lifecycle import Patience, process_payment
 from vextrus_payments.gateways.optional_verbs import OptionalVerbs
 from vextrus_payments.gateways.requests import check_amount_within, checked_order_id
-from vextrus_payments.ids import Entropy, SystemEntropy
+from vextrus_payments.ids import Entropy, Ids, SystemEntropy
 from vextrus_payments.meanings import ErrorMeaning
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
@@ -116,6 +117,8 @@ class PaymentGateway(OptionalVerbs, ABC):
         self._clock: Clock = clock or SystemClock()
         self._sleeper: Sleeper = sleeper or SystemSleeper()
         self._entropy: Entropy = entropy or SystemEntropy()
+        self._ids = Ids(self._clock, self._entropy)
+        self._began = self._clock.now(), self._clock.monotonic()
         self._tokens = tokens
         self._transport = transport
         self._owns_transport = False
@@ -427,6 +430,12 @@ class PaymentGateway(OptionalVerbs, ABC):
         )
 
     # --- help for adapters --------------------------------------------------------------------------------------
+
+    def surely_now(self) -> datetime:
+        """The time, or what it would be had nobody set the clock forward since we began: a page that its payer can
+        still use must not be called over for that."""
+        began, then = self._began
+        return min(self._clock.now(), began + timedelta(seconds=self._clock.monotonic() - then))
 
     def check_payment_request(
         self, request: PaymentRequest, *, gateway_order_id: str | None = None, submission_no: int = 1

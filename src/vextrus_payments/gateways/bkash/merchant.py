@@ -23,7 +23,6 @@ from vextrus_payments.gateways.bkash.manners import NAME, capabilities_of
 from vextrus_payments.gateways.bkash.payout_desk import PayoutDesk
 from vextrus_payments.gateways.bkash.steps import Api
 from vextrus_payments.gateways.front_door import Authorization, FrontDoor
-from vextrus_payments.ids import Ids
 from vextrus_payments.meanings import ErrorClass, ErrorMeaning
 from vextrus_payments.token_port import TokenHealth
 from vextrus_payments.verifier_port import WebhookVerifier
@@ -85,7 +84,6 @@ class BkashMerchant(PaymentGateway):
             entropy=self._entropy,
             observer=self._observer,
         )
-        self._ids = Ids(self._clock, self._entropy)
         self._hearing = Hearing(
             config,
             tenant=self._tenant,

@@ -1,7 +1,6 @@
 """Nagad as a PaymentGateway: checks what goes in, runs the protocols of this folder."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
 from typing import ClassVar, Final, Unpack
 
 from vextrus_payments.capabilities import Capabilities
@@ -26,7 +25,6 @@ from vextrus_payments.gateways.nagad.errors import Operation, meaning_of
 from vextrus_payments.gateways.nagad.manners import CAPABILITIES, NAME, REGISTERING, SESSION_LIFE
 from vextrus_payments.gateways.nagad.returns import parse_return
 from vextrus_payments.gateways.nagad.steps import Api
-from vextrus_payments.ids import Ids
 from vextrus_payments.meanings import ErrorClass, ErrorMeaning
 from vextrus_payments.payment import (
     Evidence,
@@ -68,8 +66,6 @@ class NagadGateway(PaymentGateway):
             client_type=config.client_type,
             version=models.API_VERSION_WITH_FEE if config.sender_fee else models.API_VERSION,
         )
-        self._ids = Ids(self._clock, self._entropy)
-        self._began = self._clock.now(), self._clock.monotonic()
 
     @property
     def capabilities(self) -> Capabilities:
@@ -132,7 +128,7 @@ class NagadGateway(PaymentGateway):
         """
         check_call(call)
         return await self.drive(
-            protocol.execute(self._api, call, self._surely_now(), resuming=resume is not None),
+            protocol.execute(self._api, call, self.surely_now(), resuming=resume is not None),
             context=context,
         )
 
@@ -141,7 +137,7 @@ class NagadGateway(PaymentGateway):
     ) -> PaymentSnapshot:
         """Verify the payment (§7)."""
         check_call(call)
-        return await self.drive(protocol.look_up(self._api, call, self._surely_now()), context=context)
+        return await self.drive(protocol.look_up(self._api, call, self.surely_now()), context=context)
 
     # --- refunds --------------------------------------------------------------------------------------------------
 
@@ -202,12 +198,6 @@ class NagadGateway(PaymentGateway):
             gateway=NAME,
             tenant=self._tenant,
         )
-
-    def _surely_now(self) -> datetime:
-        """The time, or what it would be had nobody set the clock forward since we began: a page that its payer can
-        still use must not be called over for that."""
-        began, then = self._began
-        return min(self._clock.now(), began + timedelta(seconds=self._clock.monotonic() - then))
 
     # --- hooks ------------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,6 @@
 """SSLCommerz as a PaymentGateway: checks what goes in, runs the protocols of this folder."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
 from typing import ClassVar, Final, Unpack
 
 from vextrus_payments.capabilities import Capabilities
@@ -19,7 +18,6 @@ from vextrus_payments.gateways.sslcommerz.returns import parse_return
 from vextrus_payments.gateways.sslcommerz.signature import read_post, verify
 from vextrus_payments.gateways.sslcommerz.steps import Api, new_reference
 from vextrus_payments.gateways.sslcommerz.webhook import event_of, kept_of
-from vextrus_payments.ids import Ids
 from vextrus_payments.meanings import ErrorClass, ErrorMeaning
 from vextrus_payments.payment import (
     Evidence,
@@ -58,8 +56,6 @@ class SslcommerzGateway(PaymentGateway):
             store_id=config.store_id,
             password=config.store_password,
         )
-        self._ids = Ids(self._clock, self._entropy)
-        self._began = self._clock.now(), self._clock.monotonic()
 
     @property
     def capabilities(self) -> Capabilities:
@@ -115,7 +111,7 @@ class SslcommerzGateway(PaymentGateway):
         """
         check_call(call)
         return await self.drive(
-            protocol.execute(self._api, call, self._surely_now(), resuming=resume is not None),
+            protocol.execute(self._api, call, self.surely_now(), resuming=resume is not None),
             context=context,
         )
 
@@ -124,7 +120,7 @@ class SslcommerzGateway(PaymentGateway):
     ) -> PaymentSnapshot:
         """Query every attempt under the payment's tran_id, and validate what is paid (§1.6, §1.7)."""
         check_call(call)
-        return await self.drive(protocol.look_up(self._api, call, self._surely_now()), context=context)
+        return await self.drive(protocol.look_up(self._api, call, self.surely_now()), context=context)
 
     async def get_session_status(
         self, call: StatusCall, session_key: str, *, context: CallContext | None = None
@@ -208,7 +204,7 @@ class SslcommerzGateway(PaymentGateway):
         Raises:
             GatewayError: as get_payment_status.
         """
-        now = self._surely_now()
+        now = self.surely_now()
         return await self.drive(invoices.look_up(self._api, invoice, now), context=context)
 
     async def cancel_invoice(self, invoice: Invoice, *, context: CallContext | None = None) -> None:
@@ -256,12 +252,6 @@ class SslcommerzGateway(PaymentGateway):
         except WebhookError as error:
             error.about(gateway=NAME, tenant=self._tenant)
             raise
-
-    def _surely_now(self) -> datetime:
-        """The time, or what it would be had nobody set the clock forward since we began: a page that its payer can
-        still use must not be called over for that."""
-        began, then = self._began
-        return min(self._clock.now(), began + timedelta(seconds=self._clock.monotonic() - then))
 
     # --- hooks ------------------------------------------------------------------------------------------------------
 

@@ -28,7 +28,6 @@ from vextrus_payments.gateways.bkash.recurring.params import BkashSubscription
 from vextrus_payments.gateways.bkash.recurring.protocol import Subscription, SubscriptionPage, Wanted
 from vextrus_payments.gateways.bkash.recurring.returns import parse_return, return_url
 from vextrus_payments.gateways.bkash.recurring.steps import Api, account_of, is_id, is_number
-from vextrus_payments.ids import Ids
 from vextrus_payments.meanings import ErrorClass, ErrorMeaning
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
@@ -79,7 +78,6 @@ class BkashRecurringGateway(PaymentGateway):
             service_id=config.service_id,
             merchant_short_code=config.merchant_short_code,
         )
-        self._ids = Ids(self._clock, self._entropy)
         self._verifier: RecurringVerifier | None = None
 
     @property
