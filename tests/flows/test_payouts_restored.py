@@ -1,12 +1,12 @@
 """Rule 16 for payouts: no gateway can be asked what left since the backup, so a person has to compare first."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.flows.backups import Backup, PostgresBackup, SqliteBackup
+from tests.backups import Backups, backups_on
 from tests.flows.payouts import PayingShop, paying_config, paying_shop
 from tests.flows.shop import LONG_S
 from tests.flows.test_payouts import kept, news, told
@@ -17,27 +17,23 @@ from vextrus_payments.testing import FakeClock
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-async def backup(request: pytest.FixtureRequest, tmp_path: Path) -> Backup:
-    if request.param == "sqlite":
-        return SqliteBackup(tmp_path)
-    new_database: Callable[[], str] = request.getfixturevalue("new_postgres_database")
-    kept_there = PostgresBackup(new_database(), new_database())
-    await kept_there.migrate()
-    return kept_there
+async def backup(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Backups]:
+    async with backups_on(request, tmp_path) as kept_there:
+        yield kept_there
 
 
 async def test_nothing_is_paid_out_over_a_restored_store_until_a_person_has_compared(
-    tmp_path: Path, backup: Backup
+    tmp_path: Path, backup: Backups
 ) -> None:
     mark, clock = FileEpochMark(tmp_path / "epoch"), FakeClock()
-    async with paying_shop(tmp_path, clock, epoch=mark, store=backup.store) as shop:
+    async with paying_shop(tmp_path, clock, epoch=mark, store=backup.url) as shop:
         await shop.funded()
         assert isinstance(await shop.pay("before", "10"), Sent)
         shop.fault("payout", "throttled")
         assert isinstance(await shop.pay("reserved", "20"), Pending)
         config = {"bkash": paying_config(shop.server)}
         await shop.payments.aclose()
-        await backup.take()
+        await backup.back_up()
         await shop.payments.open()
         assert isinstance(await shop.pay("reserved", "20"), Sent)
         assert isinstance(await shop.pay("after", "30"), Sent)
@@ -46,7 +42,7 @@ async def test_nothing_is_paid_out_over_a_restored_store_until_a_person_has_comp
         await shop.payments.aclose()
         await backup.restore()
 
-        again = type(shop)(shop.server, backup.store, clock, epoch=mark, gateways=config, seed=99)
+        again = type(shop)(shop.server, backup.url, clock, epoch=mark, gateways=config, seed=99)
         async with again.payments:
             for name, amount in (("reserved", "20"), ("after", "30"), ("new", "40")):
                 with pytest.raises(ReconciliationRequiredError):
@@ -69,7 +65,7 @@ async def test_nothing_is_paid_out_over_a_restored_store_until_a_person_has_comp
             assert isinstance(await again.pay("reserved", "20"), Unknown) and shop.sent == 4
             assert isinstance(await again.pay("before", "10"), Sent) and shop.sent == 4
         # It is said once, and holds until the next restore.
-        third = type(shop)(shop.server, backup.store, clock, epoch=mark, gateways=config, seed=5)
+        third = type(shop)(shop.server, backup.url, clock, epoch=mark, gateways=config, seed=5)
         async with third.payments:
             assert isinstance(await third.pay("newer", "41"), Sent)
 
@@ -86,10 +82,10 @@ async def test_without_a_restore_nothing_has_to_be_cleared(tmp_path: Path) -> No
         assert isinstance(await shop.pay("reserved", "20"), Sent)
 
 
-async def test_what_was_answered_after_the_backup_is_answered_again(tmp_path: Path, backup: Backup) -> None:
+async def test_what_was_answered_after_the_backup_is_answered_again(tmp_path: Path, backup: Backups) -> None:
     """Answers that a restored store has forgotten are asked for once more; no entry of theirs is booked twice."""
     mark, clock = FileEpochMark(tmp_path / "epoch"), FakeClock()
-    async with paying_shop(tmp_path, clock, epoch=mark, store=backup.store) as shop:
+    async with paying_shop(tmp_path, clock, epoch=mark, store=backup.url) as shop:
         await shop.funded()
         for name in ("unknown", "doubted"):
             shop.fault("payout", "drop_after")
@@ -100,7 +96,7 @@ async def test_what_was_answered_after_the_backup_is_answered_again(tmp_path: Pa
         await told(shop, news(payout, "T1", "250.50"))
         await shop.payments.deliver()
         await shop.payments.aclose()
-        await backup.take()
+        await backup.back_up()
         await shop.payments.open()
 
         async def answer_both(at: PayingShop) -> None:
@@ -117,7 +113,7 @@ async def test_what_was_answered_after_the_backup_is_answered_again(tmp_path: Pa
         await shop.payments.aclose()
         await backup.restore()
 
-        again = PayingShop(shop.server, backup.store, clock, epoch=mark, gateways=config, seed=99)
+        again = PayingShop(shop.server, backup.url, clock, epoch=mark, gateways=config, seed=99)
         async with again.payments:
             await again.payments.reconcile_since(began)
             await again.payments.clear_payouts()
@@ -129,21 +125,21 @@ async def test_what_was_answered_after_the_backup_is_answered_again(tmp_path: Pa
         assert shop.sent == 2
 
 
-async def test_a_tenant_that_is_left_out_sends_nothing_again(tmp_path: Path, backup: Backup) -> None:
+async def test_a_tenant_that_is_left_out_sends_nothing_again(tmp_path: Path, backup: Backups) -> None:
     """Nobody looks at its payouts after a restore; that the backup calls one not sent proves nothing all the same."""
     mark, clock = FileEpochMark(tmp_path / "epoch"), FakeClock()
-    async with paying_shop(tmp_path, clock, epoch=mark, store=backup.store) as shop:
+    async with paying_shop(tmp_path, clock, epoch=mark, store=backup.url) as shop:
         await shop.funded()
         shop.fault("payout", "throttled")
         assert isinstance(await shop.pay("reserved", "20"), Pending)
         config = {"bkash": paying_config(shop.server)}
         await shop.payments.aclose()
-        await backup.take()
+        await backup.back_up()
         await shop.payments.open()
         assert isinstance(await shop.pay("reserved", "20"), Sent)
         await shop.payments.aclose()
         await backup.restore()
-        again = PayingShop(shop.server, backup.store, clock, epoch=mark, gateways=config, seed=99)
+        again = PayingShop(shop.server, backup.url, clock, epoch=mark, gateways=config, seed=99)
         async with again.payments:
             clock.advance(LONG_S)
             began = clock.now() - timedelta(days=1)
