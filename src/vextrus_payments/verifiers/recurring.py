@@ -9,22 +9,18 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Sequence
 from typing import Any, Final
 
-from vextrus_payments.clock import Clock
 from vextrus_payments.errors import ConfigurationError, MalformedWebhookError, SignatureError
-from vextrus_payments.events import Confirm, Delivery
+from vextrus_payments.events import Delivery
 from vextrus_payments.secret import Secret
-from vextrus_payments.signing import Mac, check_window, is_signed
+from vextrus_payments.signing import check_window, is_signed
 from vextrus_payments.strict_json import UnreadableJsonError, read_object
 from vextrus_payments.verifier_port import Verified, VerifiedKind
+from vextrus_payments.verifiers.keyed import KeyedVerifier
 from vextrus_payments.verifiers.shape import (
-    FUTURE_S,
-    PAST_S,
     check_size,
     one_header,
-    refuse_confirmation,
     time_of,
 )
 
@@ -51,7 +47,7 @@ def recurring_key(api_key: Secret) -> bytes:
     return raw
 
 
-class RecurringVerifier:
+class RecurringVerifier(KeyedVerifier):
     """Proves messages of bKash's recurring platform under one of several live API keys.
 
     Args:
@@ -62,24 +58,8 @@ class RecurringVerifier:
         ConfigurationError: there is no key.
     """
 
+    sender = SENDER
     headers: Final = HEADERS
-
-    def __init__(
-        self, keys: Sequence[bytes], *, clock: Clock, past_s: float = PAST_S, future_s: float = FUTURE_S
-    ) -> None:
-        if not keys or not all(keys):
-            raise ConfigurationError("There is no key to verify with.", code="signing_secret")
-        self._keys = tuple(Mac(key) for key in keys)
-        self._clock = clock
-        self._past_s = past_s
-        self._future_s = future_s
-
-    def __repr__(self) -> str:
-        return f"<RecurringVerifier, {len(self._keys)} live keys>"
-
-    async def verify(self, delivery: Delivery) -> Verified:
-        """See WebhookVerifier."""
-        return self.check(delivery)
 
     def check(self, delivery: Delivery) -> Verified:
         """As `verify`; it fetches nothing."""
@@ -112,10 +92,6 @@ class RecurringVerifier:
             signed_at=signed_at,
             content=found,
         )
-
-    async def confirm(self, confirm: Confirm) -> None:
-        """Refused: nobody asks."""
-        refuse_confirmation(confirm, SENDER)
 
 
 def _bytes_of(text: str) -> bytes | None:

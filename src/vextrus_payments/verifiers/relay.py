@@ -12,17 +12,17 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from vextrus_payments.clock import Clock
-from vextrus_payments.errors import ConfigurationError, MalformedWebhookError, SignatureError
-from vextrus_payments.events import Confirm, Delivery
-from vextrus_payments.signing import Mac, check_window, is_signed
+from vextrus_payments.errors import MalformedWebhookError, SignatureError
+from vextrus_payments.events import Delivery
+from vextrus_payments.signing import check_window, is_signed
 from vextrus_payments.strict_json import UnreadableJsonError, read_object
 from vextrus_payments.verifier_port import Verified, VerifiedKind
+from vextrus_payments.verifiers.keyed import KeyedVerifier
 from vextrus_payments.verifiers.shape import (
     FUTURE_S,
     PAST_S,
     check_size,
     one_header,
-    refuse_confirmation,
     time_of,
 )
 
@@ -33,7 +33,7 @@ _HEX: Final = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 _ID: Final = re.compile(r"[!-~]{1,200}", re.ASCII)
 
 
-class RelayVerifier:
+class RelayVerifier(KeyedVerifier):
     """Proves messages of the relay format under one of several live secrets.
 
     Args:
@@ -45,24 +45,13 @@ class RelayVerifier:
         ConfigurationError: there is no secret.
     """
 
+    sender = SENDER
     header: Final = SIGNATURE_HEADER
 
     def __init__(
         self, secrets: Sequence[bytes], *, clock: Clock, past_s: float = PAST_S, future_s: float = FUTURE_S
     ) -> None:
-        if not secrets or not all(secrets):
-            raise ConfigurationError("There is no secret to verify with.", code="signing_secret")
-        self._secrets = tuple(Mac(secret) for secret in secrets)
-        self._clock = clock
-        self._past_s = past_s
-        self._future_s = future_s
-
-    def __repr__(self) -> str:
-        return f"<RelayVerifier, {len(self._secrets)} live secrets>"
-
-    async def verify(self, delivery: Delivery) -> Verified:
-        """See WebhookVerifier."""
-        return self.check(delivery)
+        super().__init__(secrets, clock=clock, past_s=past_s, future_s=future_s)
 
     def check(self, delivery: Delivery) -> Verified:
         """As `verify`; it fetches nothing."""
@@ -72,7 +61,7 @@ class RelayVerifier:
             raise MalformedWebhookError(
                 f"The delivery is no message of a relay: {SIGNATURE_HEADER} is not 64 hex digits."
             )
-        if not is_signed(self._secrets, delivery.body, bytes.fromhex(told)):
+        if not is_signed(self._keys, delivery.body, bytes.fromhex(told)):
             raise SignatureError("The relay's signature is not one of a live secret.")
         return self._read(delivery.body)
 
@@ -101,7 +90,3 @@ class RelayVerifier:
             signed_at=signed_at,
             content=found,
         )
-
-    async def confirm(self, confirm: Confirm) -> None:
-        """Refused: nobody asks."""
-        refuse_confirmation(confirm, SENDER)
