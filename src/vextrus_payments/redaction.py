@@ -83,7 +83,7 @@ _WALLET: Final = re.compile(
 )
 #: A run of digits long enough for a card's number, however they are set apart; which of its groups are one, the check
 #: digit says.
-_MANY_DIGITS: Final = re.compile(r"[0-9০-৯](?:[ ._/*-]{0,2}[0-9০-৯]){12,}")
+_MANY_DIGITS: Final = re.compile(r"[0-9০-৯](?:[ ._/*-]{0,3}[0-9০-৯]){12,}")
 _DIGITS: Final = re.compile(r"[0-9০-৯]+")
 #: By the first digits: Visa, American Express, Diners, Mastercard, UnionPay and other debit cards (Nexus).
 _CARD: Final = re.compile(

@@ -127,6 +127,26 @@ async def test_bkashs_news_of_one_never_pays_the_others_page(mall: Mall) -> None
     await mall.check_books()
 
 
+async def test_nor_is_it_booked_beside_the_others_own_money(mall: Mall) -> None:
+    """As a duplicate it stood in the ledgers of both, and b might have given it back."""
+    sessions = {
+        tenant: await mall.pay_page(tenant, amount=amount) for tenant, amount in (("a", "100"), ("b", "150"))
+    }
+    paid = {}
+    for tenant, session in sessions.items():
+        mall.click("bkash", session)
+        outcome = await mall.of(tenant).execute(session.payment_id)
+        assert isinstance(outcome, Paid)
+        paid[tenant] = outcome.transaction_id
+    for patient in (True, False):
+        assert await mall.told("b", mall.news(paid["a"]), patient=patient) is Verdict.FOREIGN
+    assert await mall.booked("b") == [paid["b"]] and await mall.announced("b") == ["payment.paid"]
+    assert (await mall.facts("b", sessions["b"].payment_id)).payment.flags == frozenset()
+    back = await mall.of("b").refund(RefundRequest(operation_id="r", payment_id=sessions["b"].payment_id))
+    assert isinstance(back, Refunded) and back.amount == Money("150")
+    await mall.check_books()
+
+
 async def test_nor_does_it_pay_a_page_of_the_others_that_never_reached_us(mall: Mall) -> None:
     """Its session's answer got lost, so nothing can be asked about it: booked as told, b shipped for a's money."""
     ours = await mall.pay_page("a")

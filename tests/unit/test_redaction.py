@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from vextrus_payments.printable import one_line
 from vextrus_payments.redaction import (
+    is_card_number,
     redact_headers,
     redact_json_body,
     redact_mapping,
@@ -174,6 +175,32 @@ def test_a_cards_number_shows_only_its_ends(number: str, text: str) -> None:
     for shown in (redact_text(written), redact_sentence(written)):
         digits = "".join(letter for letter in shown if letter.isdigit())
         assert number not in digits and f"{number[:3]}****{number[-4:]}" in shown
+
+
+_WORDS = st.text(alphabet="abcdefgh XYZ:;,.()ঢাকা", max_size=30)
+_GAPS = st.sampled_from(["", " ", "-", ".", "_", "/", " - ", "  "])
+
+
+@given(
+    st.integers(0, 10**11 - 1),
+    st.sampled_from(["4", "51", "2223", "6011"]),
+    _GAPS,
+    _WORDS,
+    _WORDS,
+    st.integers(1, 15),
+)
+def test_no_cards_number_gets_through_whatever_stands_around_it(
+    number: int, start: str, gap: str, before: str, after: str, size: int
+) -> None:
+    """Set apart in groups of any one size, by whatever people write between them."""
+    body = start + f"{number:011d}".rjust(15 - len(start), "7")
+    card = next(body + digit for digit in "0123456789" if is_card_number(body + digit))
+    written = gap.join(card[at : at + size] for at in range(0, len(card), size))
+    for shown in (redact_text(before + written + after), redact_sentence(before + written + after)):
+        assert written not in shown and card not in "".join(c for c in shown if c.isdigit())
+    for field in ("cardType", "riskTitle", "status", "transactionStatus", "msg"):
+        (shown,) = redact_mapping({field: before + written + after}).values()
+        assert written not in shown
 
 
 def test_a_cards_number_in_bangla_digits_is_one() -> None:

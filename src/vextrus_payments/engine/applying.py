@@ -277,7 +277,7 @@ class Applying:
         """
         if snapshot.state not in _MONEY:
             return _done(facts, "It tells of no money, of a session that never reached us.")
-        if facts.payment.tenant != DEFAULT_TENANT:
+        if _may_be_anothers(facts, snapshot):
             if patient:
                 return _again(facts, "It names a session that never reached us by a number alone.")
             return await self._quarantined(facts, snapshot, "It may be another tenant's money: quarantined.")
@@ -301,6 +301,11 @@ class Applying:
             if any(snapshot.amount in (None, r.amount) for r in payment_receipts(facts)):
                 return _done(facts, "It names the hold whose capture is recorded.")
             return await self._quarantined(facts, snapshot, "Captured otherwise than it tells: quarantined.")
+        if _may_be_anothers(facts, snapshot) and payment_receipts(facts):
+            # This payment has its own money, which a look has shown: the news is of other money, for a person.
+            return Applied(
+                verdict=Verdict.FOREIGN, note="It may be another tenant's money of the same number."
+            )
         seen: Seen = self._looking.seen(
             submission, snapshot, gateway, asked_at=self._context.store.now(), fence=None
         )
@@ -357,6 +362,12 @@ class Applying:
 
 def _names_something(snapshot: PaymentSnapshot) -> bool:
     return bool(snapshot.gateway_order_id or snapshot.gateway_reference)
+
+
+def _may_be_anothers(facts: PaymentFacts, snapshot: PaymentSnapshot) -> bool:
+    """Whether it names a payment by our number alone where there are tenants: another one on the same merchant may have
+    sent the same number, and news of both come to the door of one."""
+    return facts.payment.tenant != DEFAULT_TENANT and not snapshot.gateway_reference
 
 
 def _named(facts: PaymentFacts, snapshot: PaymentSnapshot) -> Submission:
