@@ -245,7 +245,7 @@ def test_without_an_application_nobody_reconciles_or_resolves(here: Here, shop: 
         ("nocolon", "names no attribute"),
         ("no_such_module_here:payments", "There is no module no_such_module_here"),
         ("{module}:missing", "has no missing"),
-        ("{module}:nothing", "is a str, not a Payments"),
+        ("{module}:nothing", "is of the type str, and no Payments"),
         ("{module}:post", "raised TypeError"),
     ],
 )

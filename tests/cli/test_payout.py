@@ -89,7 +89,11 @@ def test_an_unknown_one_is_answered_by_a_person(here: Here, sandbox: Gateway, na
     story = here.run("explain", name)
     assert story.code == 3 and "The payout of 20.50 BDT was reserved" in story.out
     assert "b2cPayment" in story.out and WALLET not in story.out
-    assert here.run("explain", name, "--json").document["payout"]["state"] == "unknown"
+    assert "is unknown: nobody can tell yet how it ended." in " ".join(story.out.split())
+    assert f"vextrus-pay payout resolve {name}" in story.out
+    told = here.run("explain", name, "--json").document
+    assert told["payout"]["state"] == "unknown"
+    assert told["money"] == "Money may have moved: nobody can tell yet."
 
 
 def test_what_was_never_sent_is_withdrawn(here: Here, sandbox: Gateway, name: str) -> None:

@@ -111,7 +111,7 @@ def _payments_of(found: Any, name: str) -> "Payments":
             found = facade.behind(found)
     if not isinstance(found, Payments):
         raise _wrong(
-            f"{name} is a {type(found).__name__}, not a Payments.",
+            f"{name} is of the type {type(found).__name__}, and no Payments.",
             "Name the attribute that holds the shop's Payments, async or blocking, or a function that gives it.",
         )
     return found

@@ -12,8 +12,9 @@ from vextrus_payments.cli.explaining import Line, Told, payout_row_ids, payout_t
 from vextrus_payments.cli.helping import Command
 from vextrus_payments.cli.home import STORE_VARIABLE
 from vextrus_payments.cli.in_short import Short, in_short
-from vextrus_payments.cli.look import commands, hint, line, whole_line
+from vextrus_payments.cli.look import hint, line, whole_line
 from vextrus_payments.cli.output import console, emit_json, say
+from vextrus_payments.cli.payout_in_short import PayoutShort, payout_in_short
 from vextrus_payments.cli.payouts import hints, payout_document, told_otherwise
 from vextrus_payments.cli.records import Place, places
 from vextrus_payments.cli.shapes import moment as iso
@@ -22,7 +23,6 @@ from vextrus_payments.cli.views import STYLES
 from vextrus_payments.cli.waiting import Waiting
 from vextrus_payments.errors import InvalidRequestError, PaymentsError
 from vextrus_payments.gateways.registry import DEFAULT_TENANT
-from vextrus_payments.paying_out import payout_outcome_of
 from vextrus_payments.printable import one_line
 from vextrus_payments.reconcile import next_step
 from vextrus_payments.records import PaymentFacts, Payout, SubjectKind
@@ -91,17 +91,26 @@ async def _show_payout(store: PaymentStore, payout: Payout, *, as_json: bool) ->
     attempts = await store.attempts(payout.tenant, payout.payout_id)
     rows = await store.outbox_rows(payout.tenant, payout_row_ids(payout))
     story = payout_timeline(payout, attempts, tuple(sorted(rows, key=lambda row: (row.created_at, row.seq))))
-    exit_code = of_outcome(payout_outcome_of(payout), looked=True)
+    short = payout_in_short(payout)
+    exit_code = of_outcome(short.outcome, looked=True)
     if as_json:
-        document = {"payout": payout_document(payout), "timeline": _story_document(story)}
-        emit_json({**document, "exit_code": int(exit_code)})
+        emit_json(
+            {
+                "payout": payout_document(payout),
+                "what": short.what,
+                "money": short.money,
+                "next": list(short.todo),
+                "timeline": _story_document(story),
+                "exit_code": int(exit_code),
+            }
+        )
         return exit_code
     out = console()
-    _show_story(out, story)
+    _show_head(out, short)
     for sentence in (*told_otherwise(payout), *hints(payout)):
         line(out, sentence)
-    if payout.in_review:
-        commands(out, [("Say what you found", f"vextrus-pay payout resolve {payout.operation_id}")])
+    out.print()
+    _show_story(out, story)
     return exit_code
 
 
@@ -166,6 +175,13 @@ def _show(stories: list[tuple[PaymentFacts, Told, Short]], count: int, *, as_jso
 
 
 def _show_one(out: "Console", facts: PaymentFacts, told: Told, short: Short) -> None:
+    _show_head(out, short)
+    hint(out, f"Payment {facts.payment.payment_id}, version {facts.payment.version}.")
+    out.print()
+    _show_story(out, timeline(facts, told))
+
+
+def _show_head(out: "Console", short: Short | PayoutShort) -> None:
     from rich.text import Text
 
     style = STYLES.get(of_outcome(short.outcome, looked=True), "open")
@@ -173,9 +189,6 @@ def _show_one(out: "Console", facts: PaymentFacts, told: Told, short: Short) -> 
     line(out, short.money)
     for sentence in short.todo:
         whole_line(out, f"Next: {sentence}")  # commands in it are to be copied
-    hint(out, f"Payment {facts.payment.payment_id}, version {facts.payment.version}.")
-    out.print()
-    _show_story(out, timeline(facts, told))
 
 
 def _show_story(out: "Console", story: tuple[Line, ...]) -> None:

@@ -252,8 +252,12 @@ def _show(accounts: list[dict[str, Any]], *, as_json: bool) -> int:
                 cell(row["gateway"]),
                 cell(row["mode"]),
                 cell(f"{row['ledger']} {row['currency']}"),
-                cell(row["gateway_holds"] or "not told"),
-                cell(row["difference"], style),
+                cell(
+                    "not told"
+                    if row["gateway_holds"] is None
+                    else f"{row['gateway_holds']} {row['currency']}"
+                ),
+                cell(f"{row['difference']} {row['currency']}" if told else None, style),
                 cell(f"{row['entries']}{waiting}"),
             )
         )
