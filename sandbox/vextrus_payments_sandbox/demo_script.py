@@ -47,3 +47,32 @@ class Script:
     """How often the return page is loaded again afterwards."""
     ends: str = "paid"
     """The outcome the story must have."""
+
+
+def good(cast: Cast) -> Script:
+    """The one that is played unless another is asked for."""
+    return Script(cast=cast, name="", about="Everything goes well.")
+
+
+def restless(cast: Cast, *, done: str) -> tuple[Script, ...]:
+    """What payers, and others, do to the return page of every gateway. `done`: what the payer has done by then."""
+    return (
+        Script(
+            cast=cast,
+            name="double-click",
+            about="Two tabs come back at the same moment, each to a server of its own.",
+            tabs=2,
+        ),
+        Script(
+            cast=cast,
+            name="duplicate-return",
+            about="The payer reloads the return page, twice.",
+            reloads=2,
+        ),
+        Script(
+            cast=cast,
+            name="early-return",
+            about=f"Somebody forges the return before the payer has {done} anything.",
+            early_return=True,
+        ),
+    )

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from vextrus_payments_sandbox.demo_script import Cast, Script
+from vextrus_payments_sandbox.demo_script import Cast, Script, good, restless
 
 CAST: Final = Cast(
     name="bkash",
@@ -17,7 +17,7 @@ _GONE: Final = {"operation": "execute", "fault": "drop_after"}
 _BLIND: Final = {"operation": "query", "fault": "malformed_before", "times": 100}
 
 PLAYS: Final = (
-    Script(cast=CAST, name="", about="Everything goes well."),
+    good(CAST),
     Script(
         cast=CAST,
         name="lost-answer",
@@ -31,24 +31,7 @@ PLAYS: Final = (
         at_return=(_GONE, _BLIND),
         webhook_settles=True,
     ),
-    Script(
-        cast=CAST,
-        name="double-click",
-        about="Two tabs come back at the same moment, each to a server of its own.",
-        tabs=2,
-    ),
-    Script(
-        cast=CAST,
-        name="duplicate-return",
-        about="The payer reloads the return page, twice.",
-        reloads=2,
-    ),
-    Script(
-        cast=CAST,
-        name="early-return",
-        about="Somebody forges the return before the payer has confirmed anything.",
-        early_return=True,
-    ),
+    *restless(CAST, done="confirmed"),
     Script(
         cast=CAST,
         name="lost-create",

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from vextrus_payments_sandbox.demo_script import Cast, Script
+from vextrus_payments_sandbox.demo_script import Cast, Script, good, restless
 
 CAST: Final = Cast(
     name="sslcommerz",
@@ -14,7 +14,7 @@ CAST: Final = Cast(
 )
 
 PLAYS: Final = (
-    Script(cast=CAST, name="", about="Everything goes well."),
+    good(CAST),
     Script(
         cast=CAST,
         name="lost-look-up",
@@ -24,24 +24,7 @@ PLAYS: Final = (
             {"operation": "validate", "fault": "malformed_before", "times": 100},
         ),
     ),
-    Script(
-        cast=CAST,
-        name="double-click",
-        about="Two tabs come back at the same moment, each to a server of its own.",
-        tabs=2,
-    ),
-    Script(
-        cast=CAST,
-        name="duplicate-return",
-        about="The payer reloads the return page, twice.",
-        reloads=2,
-    ),
-    Script(
-        cast=CAST,
-        name="early-return",
-        about="Somebody forges the return before the payer has paid anything.",
-        early_return=True,
-    ),
+    *restless(CAST, done="paid"),
     Script(
         cast=CAST,
         name="lost-session",
