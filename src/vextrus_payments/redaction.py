@@ -125,9 +125,9 @@ _A_CREDENTIAL_S_WORD: Final = re.compile(
 #: A short word without blank, colon, equals sign or dot: no pattern above can match in it, but for a wallet's or a
 #: card's number.
 _NOTHING_TO_MASK: Final = re.compile(r"[A-Za-z0-9_/+-]{0,24}")
-#: A status, an amount or a time as gateways write them: nothing to search for.
+#: A status, an amount (of fewer digits than a card's number) or a time as gateways write them: nothing to search for.
 _PLAIN_VALUE: Final = re.compile(
-    r"[A-Za-z_]{0,24}|[+-]?[0-9]{1,10}(?:\.[0-9]{1,6})?"
+    r"[A-Za-z_]{0,24}|[+-]?[0-9]{1,8}(?:\.[0-9]{1,4})?"
     r"|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.:][0-9]{3})?(?: ?GMT)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?"
 )
 

@@ -462,6 +462,7 @@ def test_a_name_that_no_field_has_is_a_question_mark(name: str) -> None:
         ("intent", "password%3Dhunter2pw"),
         ("cardType", "4111111111111111"),
         ("card_brand", "4111-1111-1111-1111"),
+        ("store_amount", "4777000000.000003"),
         ("riskTitle", "01770618575"),
         ("tran_date", "482913 is your OTP"),
         ("store_amount", "A1b2" * 10),
