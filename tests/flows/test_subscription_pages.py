@@ -17,7 +17,7 @@ from tests.flows.test_subscription_doubts import order
 from tests.flows.test_subscriptions import DAY_S, NAME, Club, club_open, recurring_config
 from vextrus_payments.engine import Verdict
 from vextrus_payments.epoch import FileEpochMark
-from vextrus_payments.errors import AnswerLostError, ConflictError, PaymentsError
+from vextrus_payments.errors import AnswerLostError, ConflictError, InvalidRequestError, PaymentsError
 from vextrus_payments.events import Delivery
 from vextrus_payments.records import Agreement, AgreementLife
 from vextrus_payments.stores import PostgresStore
@@ -152,6 +152,46 @@ async def test_pages_are_asked_about_until_all_are_over_and_no_longer(club: Club
         club.shop.clock.advance(7 * 3600)
         await club.payments.reconcile_due()
     assert club.shop.calls("query") - before == 4  # by its own id, as any subscription
+
+
+@pytest.mark.parametrize("door", ["return", "execute"])
+async def test_who_comes_back_from_a_page_that_never_reached_us_is_known(club: Club, door: str) -> None:
+    asked, lost, _ = await two_pages(club)
+    club.platform.approve(lost, "success", None)
+    if door == "return":
+        back = await club.payments.handle_return(NAME, {"reference": lost, "status": "success"})
+        assert back.redirect_to == "https://shop.example/plan" and back.agreement is not None
+        held = back.agreement
+    else:
+        held = await club.payments.execute_agreement(asked.agreement_key)
+    assert (held.agreement_key, held.state) == (asked.agreement_key, AgreementLife.ACTIVE)
+    assert held.gateway_reference == lost
+
+
+async def test_a_return_from_nobody_s_page_names_nothing(club: Club) -> None:
+    asked, lost, _ = await two_pages(club)
+    for reference in ("agr-00000000000000000000000000-1", lost.replace("agr", "pay"), "x"):
+        with pytest.raises(InvalidRequestError):
+            await club.payments.handle_return(NAME, {"reference": reference})
+    with pytest.raises(InvalidRequestError):
+        await club.payments.handle_return("bkash", {"paymentID": lost, "status": "success"})
+    assert (await kept(club)).keys() == {asked.agreement_key}
+
+
+async def test_nothing_is_given_up_while_nobody_answers_about_a_page(club: Club) -> None:
+    asked, lost, _ = await two_pages(club)
+    club.platform.approve(lost, "success", None)
+    club.shop.clock.advance(LIFE_S)
+    order(club, "query", "html_before", times=9)
+    with pytest.raises(ConflictError, match="another page"):
+        await club.payments.cancel_agreement(asked.agreement_key)
+    assert (await kept(club))[asked.agreement_key].state is AgreementLife.AWAITING_PAYER
+    club.shop.server.app.state.faults.reset()
+    club.shop.clock.advance(3600)
+    assert (await club.payments.cancel_agreement(asked.agreement_key)).state is AgreementLife.ENDED
+    assert not holding(club) and len(await club.paid()) == 0
+    await club.payments.agreement_status(asked.agreement_key)
+    assert len(await club.paid()) == 1
 
 
 async def test_every_page_got_lost_and_its_payer_found_one_late(club: Club) -> None:

@@ -211,12 +211,21 @@ class Agreeing:
             return await gateway.execute_agreement(now.gateway_reference, context=call)
 
         await self._context.guard()
-        return await self._run(agreement, execute_id(agreement.agreement_key), send, gateway)
+        after = await self._run(agreement, execute_id(agreement.agreement_key), send, gateway)
+        if payer_completes(after) and after.state is AgreementLife.AWAITING_PAYER:
+            after, _ = await self._pages.look(after, gateway)
+        return after
 
     async def _end(self, agreement: Agreement, gateway: PaymentGateway) -> Agreement:
         """End it, and what the payer consented to beside it on other pages of it."""
         if payer_completes(agreement):
-            agreement, _ = await self._pages.look(agreement, gateway)
+            agreement, answered = await self._pages.look(agreement, gateway)
+            if not answered and agreement.state in (AgreementLife.CREATED, AgreementLife.AWAITING_PAYER):
+                raise ConflictError(
+                    "Nobody answers whether the payer has consented on another page of it: nothing was cancelled.",
+                    code="page_open",
+                    next_step="Cancel it again later.",
+                ).about(tenant=agreement.tenant, gateway=agreement.gateway)
         ended = await self._cancel(agreement, gateway)
         holding = []
         for other in await self._pages.beside(ended):

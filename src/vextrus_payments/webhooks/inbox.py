@@ -345,7 +345,6 @@ class InboxWorker:
         lasted = (now - row.received_at).total_seconds() >= self._limits.alarm_s
         if end.state is not InboxState.WAITING or not lasted or not _is_about_money(row):
             return end
-        self._tell("inbox.stuck", row, tries=row.tries)
         return replace(end, announcement=stuck_of(row, end.payment_id or row.payment_id, end.note, now))
 
     async def _write_ends(self) -> None:
