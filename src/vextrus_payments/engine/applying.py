@@ -25,18 +25,27 @@ from vextrus_payments.engine.context import Context
 from vextrus_payments.engine.looking import Looking
 from vextrus_payments.engine.payouts import Payouts
 from vextrus_payments.engine.tending import Tending
+from vextrus_payments.engine.told import (
+    MONEY,
+    agrees,
+    booked_of,
+    is_hold,
+    is_over,
+    is_recorded,
+    is_refunded,
+    lets_go,
+    may_be_anothers,
+    names_something,
+    submission_named,
+)
 from vextrus_payments.events import Collected, GatewayEvent
 from vextrus_payments.gateways.base import PaymentGateway
-from vextrus_payments.gateways.registry import DEFAULT_TENANT
 from vextrus_payments.mode import Mode
 from vextrus_payments.payouts import PayoutSnapshot, PayoutState
 from vextrus_payments.recording import Seen, plan_quarantine
-from vextrus_payments.records import Flag, PaymentFacts, PaymentState, Receipt, ReceiptKind, Submission
+from vextrus_payments.records import Flag, PaymentFacts, Submission
 from vextrus_payments.snapshots import PaymentSnapshot, RefundSnapshot, RefundState, SnapshotState
-from vextrus_payments.states import has_money, is_taken_back, payment_receipts
-
-_MONEY: Final = frozenset({SnapshotState.PAID, SnapshotState.AUTHORIZED, SnapshotState.REVIEW})
-
+from vextrus_payments.states import payment_receipts
 
 #: So long after an unanswered question no other piece of a gateway's news asks it.
 _SILENT_S: Final = 2.0
@@ -49,14 +58,6 @@ class _Line:
     places: asyncio.Semaphore
     silent_until: float = 0.0
     """Monotonic."""
-
-
-def tells_of_money(event: GatewayEvent) -> bool:
-    """Whether it says that money moved or is held, or something that nobody can read: a person has to know of both."""
-    if event.refund is not None:
-        return event.refund.state in (RefundState.COMPLETED, RefundState.UNRECOGNIZED)
-    state = None if event.snapshot is None else event.snapshot.state
-    return state in _MONEY or state is SnapshotState.UNRECOGNIZED
 
 
 class Applying:
@@ -96,12 +97,12 @@ class Applying:
 
     async def _told(self, facts: PaymentFacts, snapshot: PaymentSnapshot, patient: bool) -> Applied:
         """News of a payment that is in the records."""
-        if _is_recorded(facts, snapshot) and not _lets_go(facts, snapshot):
+        if is_recorded(facts, snapshot) and not lets_go(facts, snapshot):
             return _done(facts, "Recorded already.")
-        if snapshot.state not in _MONEY and _is_over(facts):
+        if snapshot.state not in MONEY and is_over(facts):
             return _done(facts, "The payment is over, and this tells of no money.")
         gateway = await self._context.gateway_of(facts)
-        submission = _named(facts, snapshot)
+        submission = submission_named(facts, snapshot)
         if submission.gateway_reference is None:
             return await self._without_a_look(facts, submission, snapshot, gateway, patient)
         if self._looking.in_flight(facts, gateway):
@@ -165,7 +166,7 @@ class Applying:
             found = await find(
                 tenant, gateway=gateway, mode=mode, gateway_reference=snapshot.gateway_reference
             )
-        if not found and snapshot.transaction_id and not _names_something(snapshot):
+        if not found and snapshot.transaction_id and not names_something(snapshot):
             # Without any reference of ours it can still be a receipt that the books have.
             found = await find(tenant, gateway=gateway, mode=mode, transaction_id=snapshot.transaction_id)
         return found[0] if found else None
@@ -225,7 +226,7 @@ class Applying:
         # Somebody may be asking just now: his answer is recorded like ours, and is often all there is to know.
         await flights.landed(("status", tenant, payment_id), ("look", tenant, payment_id))
         facts = await self._context.payment(tenant, payment_id)
-        if _is_recorded(facts, snapshot) and not _lets_go(facts, snapshot):
+        if is_recorded(facts, snapshot) and not lets_go(facts, snapshot):
             return _done(facts, "A look-up shows it.")
         flight = flights.start(
             ("event", tenant, payment_id, submission.submission_no),
@@ -236,11 +237,11 @@ class Applying:
         if seen is None:
             return replace(_again(facts, "The gateway gave no answer about it."), unanswered=True)
         facts = await self._looking.record_seen(tenant, payment_id, seen)
-        if snapshot.state not in _MONEY:
+        if snapshot.state not in MONEY:
             return _done(facts, "What it tells of was looked up.")
-        if patient and _lets_go(facts, snapshot):
+        if patient and lets_go(facts, snapshot):
             return _again(facts, "The gateway's look-up still calls it risky.")
-        if _is_recorded(facts, snapshot) or _booked(facts, snapshot) is not None:
+        if is_recorded(facts, snapshot) or booked_of(facts, snapshot) is not None:
             return await self._as_told(facts, submission, snapshot, gateway)
         if seen.snapshot.state in (SnapshotState.PAID, SnapshotState.REVIEW):
             return await self._as_told(facts, submission, snapshot, gateway)
@@ -275,9 +276,9 @@ class Applying:
         Not where there are tenants: another one on the same merchant may have sent the same number, and its news may
         come to this door. Until somebody has looked that money is nobody's.
         """
-        if snapshot.state not in _MONEY:
+        if snapshot.state not in MONEY:
             return _done(facts, "It tells of no money, of a session that never reached us.")
-        if _may_be_anothers(facts, snapshot):
+        if may_be_anothers(facts, snapshot):
             if patient:
                 return _again(facts, "It names a session that never reached us by a number alone.")
             return await self._quarantined(facts, snapshot, "It may be another tenant's money: quarantined.")
@@ -291,17 +292,17 @@ class Applying:
         gateway: PaymentGateway,
     ) -> Applied:
         """The event is the evidence: what it tells is recorded by the rules of any picture of the gateway's."""
-        payment, booked = facts.payment, _booked(facts, snapshot)
-        if _is_recorded(facts, snapshot) or (booked is not None and _agrees(facts, booked, snapshot)):
+        payment, booked = facts.payment, booked_of(facts, snapshot)
+        if is_recorded(facts, snapshot) or (booked is not None and agrees(facts, booked, snapshot)):
             return _done(facts, "A look-up shows it.")
         if booked is not None:
             return await self._quarantined(facts, snapshot, "Booked otherwise than it tells: quarantined.")
-        if _is_hold(facts, snapshot):
+        if is_hold(facts, snapshot):
             # The capture is booked by a transaction of its own: by the hold's it would be the same money once more.
             if any(snapshot.amount in (None, r.amount) for r in payment_receipts(facts)):
                 return _done(facts, "It names the hold whose capture is recorded.")
             return await self._quarantined(facts, snapshot, "Captured otherwise than it tells: quarantined.")
-        if _may_be_anothers(facts, snapshot) and payment_receipts(facts):
+        if may_be_anothers(facts, snapshot) and payment_receipts(facts):
             # This payment has its own money, which a look has shown: the news is of other money, for a person.
             return Applied(
                 verdict=Verdict.FOREIGN, note="It may be another tenant's money of the same number."
@@ -310,7 +311,7 @@ class Applying:
             submission, snapshot, gateway, asked_at=self._context.store.now(), fence=None
         )
         after = await self._looking.record_seen(payment.tenant, payment.payment_id, seen)
-        if _is_recorded(after, snapshot):
+        if is_recorded(after, snapshot):
             return _done(after, "Recorded on the word of the signed notification.")
         if Flag.QUARANTINED in after.payment.flags:
             return _done(after, "It contradicts the records: quarantined.")
@@ -341,95 +342,20 @@ class Applying:
 
     async def _refund_of(self, facts: PaymentFacts, refund: RefundSnapshot) -> Applied:
         tenant, payment_id = facts.payment.tenant, facts.payment.payment_id
-        if _is_refunded(facts, refund):
+        if is_refunded(facts, refund):
             return _done(facts, "Recorded already.")
         facts = await self._tending.look(tenant, payment_id)
-        if refund.state is RefundState.COMPLETED and not _is_refunded(facts, refund):
+        if refund.state is RefundState.COMPLETED and not is_refunded(facts, refund):
             facts = await self._tending.adopt_refunds(tenant, payment_id)
         if refund.state is not RefundState.COMPLETED:
             return _done(facts, "What it tells of was looked up.")
-        if _is_refunded(facts, refund):
+        if is_refunded(facts, refund):
             return _done(facts, "The gateway's list shows it.")
         return Applied(
             verdict=Verdict.EARLY,
             note="The gateway's list does not show that refund yet.",
             payment_id=payment_id,
         )
-
-
-# --- what can be read off facts -----------------------------------------------------------------------------------
-
-
-def _names_something(snapshot: PaymentSnapshot) -> bool:
-    return bool(snapshot.gateway_order_id or snapshot.gateway_reference)
-
-
-def _may_be_anothers(facts: PaymentFacts, snapshot: PaymentSnapshot) -> bool:
-    """Whether it names a payment by our number alone where there are tenants: another one on the same merchant may have
-    sent the same number, and news of both come to the door of one."""
-    return facts.payment.tenant != DEFAULT_TENANT and not snapshot.gateway_reference
-
-
-def _named(facts: PaymentFacts, snapshot: PaymentSnapshot) -> Submission:
-    """The submission that the event names; where it names none, the one its receipt came by, else the current."""
-    for submission in facts.submissions:
-        if snapshot.gateway_order_id and submission.gateway_order_id == snapshot.gateway_order_id:
-            return submission
-    for submission in facts.submissions:
-        if snapshot.gateway_reference and submission.gateway_reference == snapshot.gateway_reference:
-            return submission
-    for receipt in facts.receipts:
-        if receipt.transaction_id == snapshot.transaction_id and receipt.submission_no is not None:
-            return facts.submission_numbered(receipt.submission_no)
-    return facts.submission
-
-
-def _is_over(facts: PaymentFacts) -> bool:
-    return facts.payment.state in (PaymentState.PAID, PaymentState.CLOSED, PaymentState.LAPSED)
-
-
-def _is_recorded(facts: PaymentFacts, snapshot: PaymentSnapshot) -> bool:
-    """Whether the gateway's own word for what the event tells is in the records."""
-    if snapshot.state is SnapshotState.AUTHORIZED:
-        was_held = any(s.held_transaction_id is not None for s in facts.submissions)
-        return has_money(facts) or (facts.payment.state is PaymentState.CLOSED and was_held)
-    booked = _booked(facts, snapshot)
-    return booked is not None and _agrees(facts, booked, snapshot) and Flag.BY_OPERATOR not in booked.flags
-
-
-def _lets_go(facts: PaymentFacts, snapshot: PaymentSnapshot) -> bool:
-    """Whether it no longer calls risky what is on hold in the records: the gateway is asked, and decides."""
-    booked = _booked(facts, snapshot)
-    held = Flag.ON_HOLD in facts.payment.flags and booked is not None and Flag.ON_HOLD in booked.flags
-    return held and not snapshot.on_hold
-
-
-def _booked(facts: PaymentFacts, snapshot: PaymentSnapshot) -> Receipt | None:
-    """The receipt that has its transaction, at whatever amount."""
-    if snapshot.state not in _MONEY:
-        return None
-    mine = (r for r in facts.receipts if r.kind is ReceiptKind.PAYMENT)
-    return next((r for r in mine if r.transaction_id == snapshot.transaction_id), None)
-
-
-def _is_hold(facts: PaymentFacts, snapshot: PaymentSnapshot) -> bool:
-    """Whether its transaction is a hold of the payment, which has its money."""
-    held = {s.held_transaction_id for s in facts.submissions}
-    return has_money(facts) and snapshot.transaction_id is not None and snapshot.transaction_id in held
-
-
-def _agrees(facts: PaymentFacts, booked: Receipt, snapshot: PaymentSnapshot) -> bool:
-    """Whether a receipt stands as the event tells it; an amount that it does not tell is no contradiction."""
-    return snapshot.amount in (None, booked.amount) and not is_taken_back(facts, booked)
-
-
-def _is_refunded(facts: PaymentFacts, refund: RefundSnapshot) -> bool:
-    return any(
-        r.kind is ReceiptKind.REFUND
-        and r.transaction_id == refund.transaction_id
-        and Flag.BY_OPERATOR not in r.flags
-        for r in facts.receipts
-    )
 
 
 def _done(facts: PaymentFacts, note: str) -> Applied:
