@@ -189,6 +189,33 @@ async def test_a_second_paid_try_that_cannot_be_validated_is_not_overlooked(shop
     assert [r.transaction_id for r in (await facts_of(shop, session)).receipts] == ["bank1"]
 
 
+@pytest.mark.parametrize("val_id", ["", "val9"])
+async def test_nor_is_one_that_names_no_transaction_at_all(shop: Shop, val_id: str) -> None:
+    session = await shop.open()
+    shop.little.pay()
+    blank = shop.little.pay(val_id=val_id, bank_tran_id="")
+    await shop.payments.status(session.payment_id)
+    assert Flag.QUARANTINED in await shop.flags(session)
+    assert [r.transaction_id for r in (await facts_of(shop, session)).receipts] == ["bank1"]
+    assert blank["status"] == "VALID"
+
+
+async def test_a_row_without_its_bank_s_number_is_the_payment_that_its_val_id_names(shop: Shop) -> None:
+    session = await shop.open()
+    shop.little.pay()
+    answer = shop.little._answer
+
+    def without(path: str, said: dict[str, str]) -> tuple[str, dict[str, Any]]:
+        operation, body = answer(path, said)
+        if operation == "query":
+            body = {**body, "element": [{**row, "bank_tran_id": ""} for row in body["element"]]}
+        return operation, body
+
+    shop.little._answer = without  # type: ignore[method-assign]
+    assert isinstance(await shop.payments.status(session.payment_id), Paid)
+    assert await shop.flags(session) == frozenset()
+
+
 async def test_nor_is_one_that_the_validation_does_not_know_yet(shop: Shop) -> None:
     session = await shop.open()
     shop.little.pay()

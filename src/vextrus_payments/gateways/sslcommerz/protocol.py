@@ -228,7 +228,8 @@ def _validated(
         )
         return error_of(QUERY, Unreadable(why, 200), step="query")
     found: list[Pictured] = []
-    proven: set[str | None] = {"", None}
+    proven: set[str | None] = set()
+    validated: set[str] = set()
     for val_id, row in reversed(ids.items()):
         request = api.get(m.PATH_VALIDATION, {m.VAL_ID: val_id})
         answer = yield from ask(api, VALIDATE, request, step="validate", reference=call.gateway_order_id)
@@ -238,11 +239,16 @@ def _validated(
             return error_of(VALIDATE, Unreadable("it is about another val_id", 200), step="validate")
         if status_of(answer.status) in m.PAID:
             proven |= {answer.bank_tran_id, row.bank_tran_id}
+            validated.add(val_id)
         if _is_anothers(answer, call) and row.value_d != call.gateway_reference:
             continue  # only now it says whose it is
         found.append(Pictured(answer, api.word(answer.status)))
     if not found:
         return picture_without_money(api, call, (), None)
     # A second payment that has no val_id of its own, or is not validated yet, must not be overlooked.
-    unproven = tuple(row for row in paid if row.bank_tran_id not in proven)
+    unproven = tuple(
+        row
+        for row in paid
+        if (row.bank_tran_id not in proven if row.bank_tran_id else row.val_id not in validated)
+    )
     return picture_of(api, call, tuple(found), unproven)
