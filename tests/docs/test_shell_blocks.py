@@ -105,7 +105,7 @@ def objection(words: list[str]) -> str | None:
     """What is wrong with a command that a page shows; None: nothing that can be seen without running it."""
     match words:
         case ["vextrus-pay", *rest]:
-            return _cli_objection(rest)
+            return _cli_objection(rest[: rest.index(">")] if ">" in rest else rest)
         case ["make", target, *_]:
             known = re.findall(r"(?m)^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"))
             return None if target in known else f"make has no target {target}"
@@ -131,10 +131,14 @@ def _cli_objection(arguments: list[str]) -> str | None:
             return f"vextrus-pay has no command {name!r}"
         command, context = found, click.Context(found, parent=context, info_name=name)
     try:
-        command.make_parser(context).parse_args(list(arguments))
+        given, left_over, _ = command.make_parser(context).parse_args(list(arguments))
     except click.UsageError as error:
         return f"{context.command_path}: {error.format_message()}"
-    return None
+    if left_over:
+        return f"{context.command_path} takes no {left_over[0]!r}"
+    needed = [one for one in command.params if isinstance(one, click.Option) and one.required]
+    missing = [one.opts[0] for one in needed if one.name not in given]
+    return f"{context.command_path} needs {', '.join(missing)}" if missing else None
 
 
 @pytest.mark.parametrize("block", SHELL, ids=lambda block: block.name)
@@ -147,6 +151,8 @@ def test_wrong_commands_are_noticed() -> None:
     wrong = {
         "vextrus-pay pay bkash --amuont 1": "No such option",
         "vextrus-pay outbox lost": "no command 'lost'",
+        "vextrus-pay pay bkash --amount 1 --reference A 50": "takes no '50'",
+        "vextrus-pay pay bkash --amount 1": "needs --reference",
         "make coffee": "no target",
         "python scripts/none.py": "there is no",
         'pip install "vextrus-payments[tea]"': "there is no extra",

@@ -88,7 +88,7 @@ def command(
 ) -> int:
     """Look at settings, gateways, store, outbox and workers, and say what to do.
 
-    With GATEWAY (bkash, nagad) only that one is looked at, else every one that is configured. Its settings are
+    With GATEWAY (bkash, nagad, sslcommerz, bkash_recurring) only that one is looked at, else every one that is configured. Its settings are
     explained where they are wrong, a bad key among them.
 
     Nothing is moved and nothing is changed. Gateways are knocked at without credentials, which costs none of the
