@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vextrus_payments.capabilities import Capabilities
+from vextrus_payments.consent_pages import agreement_key_of
 from vextrus_payments.engine.agreeing import Agreeing
 from vextrus_payments.engine.applied import Applied, Verdict
 from vextrus_payments.engine.applying import Applying
@@ -162,19 +163,30 @@ class Engine:
         for reference in filter(None, (hint.agreement_reference, hint.gateway_reference)):
             known = await self.context.store.find_agreements(tenant, gateway_reference=reference)
             found += [one for one in known if one.gateway == gateway.name and one.mode is gateway.mode]
-        if not found:
+        elsewhere = () if found else await self._pages_returned(tenant, gateway, hint)
+        if not found and not elsewhere:
             raise InvalidRequestError(
                 "The return names a payment that is not ours.",
                 field="params",
                 rule="a gateway reference that initialize gave",
             ).about(gateway=gateway.name, tenant=tenant)
-        if hint.verdict is HintVerdict.SUCCESS:
+        if found and hint.verdict is HintVerdict.SUCCESS:
             agreement = await self._returning.execute_agreement(found[0], wait_s)
         else:
-            agreement = await self._returning.look_agreement(found[0], wait_s)
+            agreement = await self._returning.look_agreement([*found, *elsewhere][0], wait_s)
         return ReturnResult(
             payment_id=None, outcome=None, redirect_to=agreement.return_url, agreement=agreement
         )
+
+    async def _pages_returned(
+        self, tenant: str, gateway: PaymentGateway, hint: ReturnHint
+    ) -> tuple[Agreement, ...]:
+        """Whose page it was on which the payer consented, where its address never reached us."""
+        key = agreement_key_of(hint.gateway_reference)
+        known = None if key is None else await self.context.store.get_agreement(tenant, key)
+        if known is None or known.terms is None or known.gateway != gateway.name:
+            return ()
+        return (known,) if known.mode is gateway.mode else ()
 
     async def apply_event(
         self, tenant: str, gateway: str, mode: Mode, event: GatewayEvent, *, patient: bool = True
