@@ -15,6 +15,7 @@ from tests.flows.shop import Shop
 from tests.flows.test_restored import backed_up, restored
 from tests.flows.test_subscription_doubts import order
 from tests.flows.test_subscriptions import DAY_S, NAME, Club, club_open, recurring_config
+from vextrus_payments.cli.doctor_agreements import agreement_findings
 from vextrus_payments.engine import Verdict
 from vextrus_payments.epoch import FileEpochMark
 from vextrus_payments.errors import AnswerLostError, ConflictError, InvalidRequestError, PaymentsError
@@ -99,8 +100,12 @@ async def test_only_the_second_is_ended(club: Club) -> None:
     club.platform.approve(lost, "success", None)
     await club.payments.agreement_status(asked.agreement_key)
     key = next(key for key in await kept(club) if key != asked.agreement_key)
+    (told,) = await agreement_findings(club.payments.store, None)
+    assert told.level.value == "warn" and f"agreement cancel {key}" in told.do
     assert (await club.payments.cancel_agreement(key)).state is AgreementLife.ENDED
     assert holding(club) == {own}
+    (told,) = await agreement_findings(club.payments.store, None)
+    assert told.level.value == "ok"
     assert (await club.payments.agreement_status(asked.agreement_key)).state is AgreementLife.ACTIVE
 
 

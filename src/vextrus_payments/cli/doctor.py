@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vextrus_payments.cli.application import APP_HELP
+from vextrus_payments.cli.doctor_agreements import agreement_findings
 from vextrus_payments.cli.doctor_gateways import Source, gateway_findings, grant_findings
 from vextrus_payments.cli.doctor_store import (
     epoch_findings,
@@ -88,8 +89,8 @@ def command(
 ) -> int:
     """Look at settings, gateways, store, outbox and workers, and say what to do.
 
-    With GATEWAY (bkash, nagad, sslcommerz, bkash_recurring) only that one is looked at, else every one that is configured. Its settings are
-    explained where they are wrong, a bad key among them.
+    With GATEWAY (bkash, nagad, sslcommerz, bkash_recurring) only that one is looked at, else every one that is
+    configured. Its settings are explained where they are wrong, a bad key among them.
 
     Nothing is moved and nothing is changed. Gateways are knocked at without credentials, which costs none of the
     token grants that are counted. Exits 1 when something failed.
@@ -141,6 +142,7 @@ async def _of_place(busy: Waiting, place: Place, asked: _Asked) -> list[Finding]
         ("inbox", partial(inbox_findings, store, payments)),
         ("unknown", partial(open_findings, store, payments)),
         ("payout_review", partial(review_findings, store, payments)),
+        ("agreements", partial(agreement_findings, store, payments)),
         ("watches", partial(watch_findings, store, payments)),
         ("epoch", partial(epoch_findings, store, payments)),
         ("worker", partial(worker_findings, store, payments)),
