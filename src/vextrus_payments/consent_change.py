@@ -63,8 +63,8 @@ class Change:
         self._before = agreement
         self._now = now
         self._outbox: list[OutboxRow] = []
-        self.agreement = replace(agreement, version=agreement.version + 1, updated_at=now)
-        self.changed = False
+        self.agreement: Agreement = replace(agreement, version=agreement.version + 1, updated_at=now)
+        self.changed: bool = False
 
     def put(self, operation: Operation) -> "Change":
         """Write an operation as it is."""

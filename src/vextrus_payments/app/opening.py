@@ -20,7 +20,7 @@ class Opening:
         self._sinks = tuple({sink for sink in (given.ledger, given.on_event) if is_row_sink(sink)})
         self._opened = False
         self._closing: asyncio.Task[None] | None = None
-        self.parts = new_parts()
+        self.parts: Parts = new_parts()
 
     @property
     def is_open(self) -> bool:
