@@ -273,6 +273,20 @@ async def test_who_was_charged_twice_gets_each_back(shop: SslcommerzShop) -> Non
     assert (book["captured"], book["refunded"]) == ("8006.32", "8006.32")
 
 
+async def test_the_merchant_panel_gives_both_back_to_whoever_was_charged_twice(shop: SslcommerzShop) -> None:
+    key = await shop.open("4003.16")
+    await shop.approve(key)
+    wish = {"gateway": "sslcommerz", "reference": key, "action": "refund"}
+    refunded = [
+        (await shop.http.post("/_sandbox/portal", json={**wish, "amount": amount})).json()["amount"]
+        for amount in ("3.16", "4003.16", "4000.00")
+    ]
+    assert refunded == ["3.16", "4003.16", "4000.00"]
+    assert (await shop.http.post("/_sandbox/portal", json=wish)).status_code == 409
+    book = await shop.book(key)
+    assert (book["captured"], book["refunded"]) == ("8006.32", "8006.32")
+
+
 # --- faults -----------------------------------------------------------------------------------------------------------
 
 

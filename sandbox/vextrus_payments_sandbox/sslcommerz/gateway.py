@@ -90,9 +90,13 @@ class SslcommerzSandbox:
             raise SandboxError("action is refund: SSLCommerz holds nothing that could be captured or voided")
         if not session.paid:
             raise SandboxError("nothing of this session was paid", 409)
-        attempt = session.paid[0]
-        left = write_amount(self.refunds.left(session, attempt))
-        amount_minor = read_amount(amount or left) or 0
+        left = {one.bank_tran_id: self.refunds.left(session, one) for one in session.paid}
+        wanted = read_amount(amount) if amount else 1
+        # Of one that was paid twice, the first transaction that has so much left.
+        attempt = next(
+            (one for one in session.paid if left[one.bank_tran_id] >= (wanted or 0)), session.paid[0]
+        )
+        amount_minor = read_amount(amount or write_amount(left[attempt.bank_tran_id])) or 0
         why = ""
         try:
             refund, _ = self.refunds.begin(session, attempt, amount_minor, trans_id="", remarks="portal")
