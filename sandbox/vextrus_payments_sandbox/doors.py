@@ -1,24 +1,14 @@
 """A shop's doors on a loopback socket, for as long as a demo lasts: what a web server does in front of `asgi()`."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any
 
 import uvicorn
 
 from vextrus_payments_sandbox.listening import loopback_socket
-
-_GRACE_S: Final = 1
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without signal handlers of its own: whoever runs the demo decides what Ctrl+C means."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+from vextrus_payments_sandbox.prompt_server import PromptServer
 
 
 @asynccontextmanager
@@ -34,9 +24,8 @@ async def served(app: Any) -> AsyncIterator[str]:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=_GRACE_S,
     )
-    server = _Server(config)
+    server = PromptServer(config)
     task = asyncio.create_task(server.serve(sockets=[bound]))
     try:
         while not server.started:
@@ -48,5 +37,5 @@ async def served(app: Any) -> AsyncIterator[str]:
         host, port = bound.getsockname()[:2]
         yield f"http://{host}:{port}"
     finally:
-        server.should_exit = True
+        server.stop()
         await task

@@ -29,6 +29,7 @@ from vextrus_payments_sandbox.delivery import Courier
 from vextrus_payments_sandbox.exchange import ABORT, RESET, Exchange
 from vextrus_payments_sandbox.gateways import DEFAULT, TOPICS
 from vextrus_payments_sandbox.listening import LOOPBACK, OwnHostsOnly, Place, check_reachable
+from vextrus_payments_sandbox.prompt_server import PromptServer
 from vextrus_payments_sandbox.seeding import Scenario, play
 from vextrus_payments_sandbox.standing import StandingClock
 from vextrus_payments_sandbox.subscriptions import checked_endpoint
@@ -41,7 +42,7 @@ _ASK_S: Final = 10.0
 #: The sandboxes of this process by their URL: to ask one over HTTP would wait for the very loop that serves it.
 _RUNNING: Final[dict[str, World]] = {}
 _NO_LINGER: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
-_GRACE_S: Final = 1  # how long a stop waits for answers under way
+_LEAVING_S: Final = 0.1  # how long a stop waits for answers under way
 
 
 def played() -> Mapping[str, SandboxGateway]:
@@ -128,28 +129,16 @@ def _protocol() -> type[asyncio.Protocol]:
     return AbortableProtocol
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers (whoever runs it decides what a signal means), and quick to stop."""
+class _Server(PromptServer):
+    """The server of a sandbox: what waits on a fault does not hold it up."""
 
     def __init__(self, config: uvicorn.Config, exchange: Exchange) -> None:
-        super().__init__(config)
+        super().__init__(config, leaving_s=_LEAVING_S)
         self._exchange = exchange
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End the calls that wait on a fault, let answers under way leave, then cut whoever still holds on."""
+        """End the calls that wait on a fault; then as any other."""
         await self._exchange.close()
-        for connection in list(self.server_state.connections):
-            connection.shutdown()
-        for _ in range(20):
-            if not self.server_state.connections:
-                break
-            await asyncio.sleep(0.005)
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
         await super().shutdown(sockets)
 
 
@@ -165,7 +154,6 @@ def _server(app: Starlette, place: Place, *, standing: bool = False) -> _Server:
             access_log=False,
             server_header=False,
             timeout_keep_alive=60,
-            timeout_graceful_shutdown=_GRACE_S,
             proxy_headers=False,
             date_header=not standing,  # the machine's own time would be the one thing that differs from run to run
         ),
@@ -274,7 +262,7 @@ class SandboxServer:
         try:
             await check_reachable(bound, place.url(bound))
         except ConfigurationError:
-            self._server.should_exit = True
+            self._server.stop()
             await self._task
             raise
         self._url = place.url(bound)
@@ -287,7 +275,7 @@ class SandboxServer:
         if self._server is None or self._task is None:
             return
         _RUNNING.pop(self._url, None)
-        self._server.should_exit = True
+        self._server.stop()
         await self._task
 
     async def serve_until(self, stop: asyncio.Event) -> None:
