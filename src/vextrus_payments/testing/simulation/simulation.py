@@ -49,7 +49,7 @@ from vextrus_payments.webhooks import InboxLimits
 
 #: Looking around as often as a service does would be most of what a run costs; nothing else is changed.
 _ENGINE: Final = EngineLimits(wait_s=8.0)
-_OUTBOX: Final = OutboxLimits(poll_s=10.0, peek_s=5.0, gauge_s=120.0)
+_OUTBOX: Final = OutboxLimits(poll_s=10.0, peek_s=10.0, gauge_s=120.0)
 _RECONCILE: Final = ReconcileLimits(poll_s=10.0)
 _INBOX: Final = InboxLimits(poll_s=10.0)
 DEFAULT_TENANT: Final = "default"
