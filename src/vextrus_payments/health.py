@@ -173,8 +173,8 @@ class Health:
                 Trouble(
                     code="payout_review",
                     what=f"Of {self.payouts_in_review} payouts the gateway tells otherwise than they are booked.",
-                    next_step="Compare with its statement (vextrus-pay payout list --unsettled), then say what you found "
-                    "(vextrus-pay payout resolve).",
+                    next_step="Compare with its statement (vextrus-pay payout list --unsettled), then say what you "
+                    "found (vextrus-pay payout resolve).",
                 )
             )
         if self.inbox is not None and (self.inbox.oldest_s or 0) >= self.overdue_s:

@@ -328,8 +328,8 @@ class PaymentStore(TokenRows, InboxRows, Protocol):
         cursor: str | None = None,
         limit: int = 100,
     ) -> Page[Payout]:
-        """Payouts and transfers by creation, oldest first; `unsettled`: only those whose operation is not settled, or of
-        which the gateway tells otherwise than the books (`Payout.in_review`)."""
+        """Payouts and transfers by creation, oldest first; `unsettled`: only those whose operation is not settled, or
+        of which the gateway tells otherwise than the books (`Payout.in_review`)."""
         ...
 
     async def commit_payout(self, plan: PayoutPlan) -> PayoutAnswer:
