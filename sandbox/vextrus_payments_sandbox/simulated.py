@@ -8,6 +8,9 @@ What differs from the sandbox that `vextrus-pay sandbox` starts: every tenant is
 refusal of a second payment of the same payer and amount within two minutes is off unless asked for
 (`world_options={"duplicate_window_s": 120}`), because it would hide a double charge. `world_options={"api_version":
 "v2"}` puts the merchants on Tokenized Checkout v2, and `{"api_version": {"acme": "v1", "zeta": "v2"}}` each on his own.
+`world_options={"payouts": "checkout"}` lets them pay out below the root of the checkout product, `"tokenized"` below
+that of the tokenized host; `"payout_fee_minor"` is what one to a customer costs. `world_options={"either_door": True}`
+lets messages of the recurring platform in (`bkash_recurring/simulated.py`).
 """
 
 import hmac
@@ -22,10 +25,12 @@ from vextrus_payments.config import GatewayConfig
 from vextrus_payments.gateways.base import Adapter
 from vextrus_payments.gateways.bkash import BkashConfig, adapter
 from vextrus_payments.gateways.bkash import models as m
+from vextrus_payments.gateways.bkash import payout_models as p
 from vextrus_payments.gateways.bkash import v2_models as v2
 from vextrus_payments.secret import Secret
 from vextrus_payments.testing.simulation import (
     Consent,
+    Disbursement,
     HttpAnswer,
     HttpAsk,
     Movement,
@@ -38,6 +43,7 @@ from vextrus_payments_sandbox.bkash.pages import BkashPages
 from vextrus_payments_sandbox.bkash.records import GATEWAY, Payment, Refusal, Rules, State
 from vextrus_payments_sandbox.bkash.rules import BkashRules
 from vextrus_payments_sandbox.bkash.tokens import GRANTS_PER_WINDOW, GrantLog, Merchant
+from vextrus_payments_sandbox.bkash_recurring.records import numbered
 from vextrus_payments_sandbox.exchange import Exchange
 from vextrus_payments_sandbox.faults import FaultPlans
 from vextrus_payments_sandbox.simulated_wire import GOOD, POOR, VirtualSleeper, carried, minor_of, read_object
@@ -46,6 +52,14 @@ from vextrus_payments_sandbox.world import SandboxClock, World, to_text
 _HARD_LIMIT_S: Final = 60.0
 """Thirty seconds of bKash's own and thirty of margin: what the adapter's capabilities say."""
 _LIVE_HOST: Final = "tokenized.pay.bka.sh"
+_PAYOUT_ROOTS: Final[Mapping[str, str]] = {
+    "checkout": p.CHECKOUT_ROOT_PATH,
+    "tokenized": p.TOKENIZED_ROOT_PATH,
+}
+_DIRECTIONS: Final[Mapping[str, str]] = {
+    p.COLLECTION_TO_DISBURSEMENT: "to_disbursement",
+    p.DISBURSEMENT_TO_COLLECTION: "to_collection",
+}
 
 
 class SimulatedBkash:
@@ -74,10 +88,12 @@ class SimulatedBkash:
         self._tenants = {merchant.app_key: tenant for tenant, merchant in self._merchants.items()}
         chance = Random(f"{ports.seed}/bkash/{mode}")
         self._world = World(SandboxClock(ports.clock), chance)
-        window_s = float(ports.options.get("duplicate_window_s", 0))
-        self._rules = BkashRules(
-            self._world, Rules(duplicate_window_s=window_s), on_completed=self._completed
+        rules = Rules(
+            duplicate_window_s=float(ports.options.get("duplicate_window_s", 0)),
+            b2c_fee_minor=int(ports.options.get("payout_fee_minor", 0)),
         )
+        self._payout_root = _PAYOUT_ROOTS.get(str(ports.options.get("payouts", "")))
+        self._rules = BkashRules(self._world, rules, on_completed=self._completed)
         self._relayed = 0
         self._grants = GrantLog(self._world, strict=bool(ports.options.get("strict_grants", False)))
         exchange = Exchange(self._world, FaultPlans(), VirtualSleeper())
@@ -92,7 +108,20 @@ class SimulatedBkash:
         merchant = self._merchants[tenant]
         host, port = self.sites[0]
         root = f"http://{host}:{port}" if self.mode == "sandbox" else f"https://{host}"
+        paying: dict[str, Any] = {}
+        if self._payout_root is not None:
+            paying = {
+                "payout_api_url": root + self._payout_root,
+                "payout_app_key": Secret(merchant.app_key),
+                "payout_app_secret": Secret(merchant.app_secret),
+                "payout_username": Secret(merchant.username),
+                "payout_password": Secret(merchant.password),
+            }
+        if self._ports.options.get("either_door"):
+            number = self._ports.tenants.index(tenant) + 1
+            paying["recurring_api_key"] = Secret(numbered(number, tenant).api_key)
         return BkashConfig(
+            **paying,
             mode=self.mode,  # type: ignore[arg-type] # pydantic reads the word
             api_url=root + (v2.ROOT_PATH if self._versions[tenant] == "v2" else m.ROOT_PATH),
             app_key=Secret(merchant.app_key),
@@ -164,6 +193,8 @@ class SimulatedBkash:
         asked, said = read_object(ask.body), read_object(answer.body)
         tenant = self._tenants.get(ask.headers.get("x-app-key", "") or asked.get("app_key", ""), "")
         reader = _READERS.get(ask.path)
+        if reader is None and self._payout_root is not None:
+            reader = _PAYOUT_READERS.get(ask.path)
         return () if reader is None else tuple(reader(asked, said, {"tenant": tenant, "mode": self.mode}))
 
     # --- payers and books -----------------------------------------------------------------------------------------
@@ -242,6 +273,22 @@ class SimulatedBkash:
                 )
             )
         return found
+
+    def paid_out(self) -> Sequence[Disbursement]:
+        """The payouts, and the transfers between the two accounts of a merchant."""
+        return [
+            Disbursement(
+                kind=_DIRECTIONS.get(one.transfer_type, "payout"),
+                gateway=self.gateway,
+                mode=self.mode,
+                tenant=self._tenants[one.merchant.app_key],
+                order_id=one.invoice,
+                amount_minor=one.amount_minor,
+                transaction_id=trx_id,
+                fee_minor=one.fee_minor,
+            )
+            for trx_id, one in self._rules.payouts.by_trx.items()
+        ]
 
     def audit(self) -> Sequence[str]:
         """The sandbox's own audit."""
@@ -362,6 +409,46 @@ def _refunded(asked: dict[str, Any], said: dict[str, Any], who: dict[str, Any]) 
     return facts
 
 
+def _paid_out(asked: dict[str, Any], said: dict[str, Any], who: dict[str, Any]) -> list[WireFact]:
+    order_id = str(asked.get("merchantInvoiceNumber", ""))
+    facts = [WireFact(kind="payout_asked", order_id=order_id, **who)] if order_id else []
+    if said.get("trxID") and said.get("transactionStatus") == p.STATUS_COMPLETED:
+        amount, transaction_id = minor_of(said.get("amount")), str(said["trxID"])
+        facts.append(
+            WireFact(
+                kind="paid_out",
+                order_id=order_id,
+                amount_minor=amount,
+                transaction_id=transaction_id,
+                **who,
+            )
+        )
+    return facts
+
+
+def _transferred(asked: dict[str, Any], said: dict[str, Any], who: dict[str, Any]) -> list[WireFact]:
+    way, amount = _DIRECTIONS.get(str(asked.get("transferType")), ""), minor_of(asked.get("amount"))
+    facts = [WireFact(kind="transfer_asked", reference=way, amount_minor=amount, **who)]
+    if said.get("trxID") and said.get("transactionStatus") == p.STATUS_COMPLETED:
+        given, transaction_id = minor_of(said.get("amount")), str(said["trxID"])
+        facts.append(
+            WireFact(
+                kind="transferred", reference=way, amount_minor=given, transaction_id=transaction_id, **who
+            )
+        )
+    return facts
+
+
+_PAYOUT_READERS: Final[Mapping[str, Any]] = {
+    p.CHECKOUT_ROOT_PATH + p.PATH_GRANT: _granted,
+    p.CHECKOUT_ROOT_PATH + p.PATH_REFRESH: _granted,
+    p.CHECKOUT_ROOT_PATH + p.PATH_B2C: _paid_out,
+    p.CHECKOUT_ROOT_PATH + p.PATH_B2B_BY_ID: _paid_out,
+    p.CHECKOUT_ROOT_PATH + p.PATH_TRANSFER: _transferred,
+    p.TOKENIZED_ROOT_PATH + p.TOKENIZED_PATH_B2C_BY_ID: _paid_out,
+    p.TOKENIZED_ROOT_PATH + p.TOKENIZED_PATH_B2B_BY_ID: _paid_out,
+    p.TOKENIZED_ROOT_PATH + p.TOKENIZED_PATH_TRANSFER: _transferred,
+}
 _READERS: Final[Mapping[str, Any]] = {
     m.ROOT_PATH + m.PATH_GRANT: _granted,
     m.ROOT_PATH + m.PATH_REFRESH: _granted,

@@ -3,13 +3,17 @@
 from dataclasses import replace
 
 from tests.simulation.raw import page, raw
+from vextrus_payments import AccountMap
 from vextrus_payments.app import Payments
 from vextrus_payments.testing.simulation import ServicePorts, Setting, Weather, WireFault
 from vextrus_payments.testing.simulation.story import hard_story, shop_story
 from vextrus_payments.testing.simulation.story_consent import consent_story
+from vextrus_payments.testing.simulation.story_payouts import payout_story
 from vextrus_payments.testing.simulation.story_people import people_story
 from vextrus_payments.testing.simulation.story_restore import restore_story
+from vextrus_payments.testing.simulation.story_subscriptions import subscription_story
 from vextrus_payments.webhooks.limits import DoorLimits, Rate
+from vextrus_payments_sandbox.bkash_recurring.simulated import bkash_recurring
 from vextrus_payments_sandbox.nagad.simulated import nagad
 from vextrus_payments_sandbox.simulated import bkash
 from vextrus_payments_sandbox.sslcommerz.simulated import sslcommerz
@@ -44,6 +48,11 @@ def marked(ports: ServicePorts) -> Payments:
     return ports.payments(epoch_interval_s=0.001)
 
 
+def parted(ports: ServicePorts) -> Payments:
+    """The books tell apart what payments come into and what payouts are made from."""
+    return ports.payments(accounts=AccountMap(disbursement="gateway_disbursement:{gateway}:{mode}"))
+
+
 #: Their own stories, in every weather but the hard ones.
 PEOPLE = {
     "people": Setting(worlds=[bkash, raw], story=people_story, processes=2),
@@ -64,6 +73,37 @@ def limited(ports: ServicePorts) -> Payments:
     strict = DoorLimits(per_source=Rate(20, per_s=60), block_after=3, block_s=300, headers_max=20)
     return ports.payments(door_limits=strict)
 
+
+#: Money leaves, at most once for each operation id.
+PAYING = {
+    "paying": Setting(worlds=[bkash], story=payout_story, processes=2, world_options={"payouts": "checkout"}),
+    "paying-by-id": Setting(
+        worlds=[bkash],
+        story=payout_story,
+        tenants=("acme", "zeta"),
+        processes=2,
+        world_options={"payouts": "tokenized"},
+    ),
+    "paying-parted": Setting(
+        worlds=[bkash],
+        story=payout_story,
+        service=parted,
+        world_options={"payouts": "checkout", "payout_fee_minor": 500},
+    ),
+}
+
+#: What is collected under a subscription is told by webhook, or seen by a look.
+CLUBS = {
+    "club": Setting(worlds=[bkash_recurring], story=subscription_story, processes=2, doors=True),
+    "club-unheard": Setting(worlds=[bkash_recurring], story=subscription_story),
+    "club-tenants": Setting(
+        worlds=[bkash_recurring, bkash],
+        story=subscription_story,
+        tenants=("acme", "zeta"),
+        doors=True,
+        world_options={"either_door": True},
+    ),
+}
 
 #: Gateways send webhooks, strangers forge them, browsers come back through the doors.
 DOORS = {
@@ -112,12 +152,19 @@ BOOKS = Weather(disk=0.02, ledger=0.9, latency_s=0.05)
 #: The disk is full or locked much of the time.
 FULL = Weather(disk=0.15)
 
+#: Wall clocks are set all the time, and answers take their time.
+STEPPED = Weather(
+    wire=0.3, clock=0.5, latency_s=2.0, only=(WireFault.SILENT_AFTER, WireFault.ZOMBIE, WireFault.DRIP)
+)
+
 #: What can be played again by name: a setting, and a weather (None: drawn from the seed).
 CASES: dict[str, tuple[Setting, Weather | None]] = {
     **{name: (setting, None) for name, setting in SETTINGS.items()},
     **{f"{name}-foul": (setting, FOUL) for name, setting in SETTINGS.items()},
-    **{name: (setting, None) for name, setting in (PEOPLE | DOORS).items()},
-    **{f"{name}-lossy": (setting, LOSSY) for name, setting in (PEOPLE | DOORS).items()},
+    **{name: (setting, None) for name, setting in (PEOPLE | PAYING | CLUBS | DOORS).items()},
+    **{f"{name}-lossy": (setting, LOSSY) for name, setting in (PEOPLE | PAYING | CLUBS | DOORS).items()},
+    "paying-by-id-late": (PAYING["paying-by-id"], LATE),
+    "paying-stepped": (PAYING["paying"], STEPPED),
     "restored-late": (PEOPLE["restored"], LATE),
     "doors-disk": (DOORS["doors"], FULL),
     **{f"{name}-lossy": (replace(setting, story=hard_story), LOSSY) for name, setting in SETTINGS.items()},
@@ -144,4 +191,9 @@ HUNTS = {
     "restore_unnoticed": ("restored-lossy", 30),
     "accepted_at_once": ("restored-late", 150),
     "lost_consent_denied": ("consent-lossy", 60),
+    "payout_freed_on_unknown": ("paying-lossy", 60),
+    "payout_checkpoint_ignored": ("paying-stepped", 120),
+    "payout_absence_trusted": ("paying-by-id-late", 120),
+    "list_unread": ("club-lossy", 60),
+    "end_assumed": ("club-lossy", 60),
 }

@@ -10,7 +10,7 @@ import pytest
 
 from tests.simulation.settings import CASES
 from vextrus_payments.gateways.sslcommerz import gateway as adapter
-from vextrus_payments.gateways.sslcommerz import protocol
+from vextrus_payments.gateways.sslcommerz import pictures, protocol
 from vextrus_payments.testing.simulation.judge import judge, play
 from vextrus_payments.testing.simulation.planted import PLANTED
 from vextrus_payments.testing.simulation.simulation import Simulation
@@ -51,7 +51,7 @@ def test_a_door_that_takes_any_signature_is_found(monkeypatch: pytest.MonkeyPatc
 
 def test_a_payment_that_is_only_looked_at_is_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who takes the first paid attempt for all that came loses the second one."""
-    whole = protocol.picture_of
+    whole = pictures.picture_of
 
     def first(*given: Any) -> Any:
         return replace(whole(*given), also_paid=())

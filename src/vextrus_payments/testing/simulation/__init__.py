@@ -23,11 +23,15 @@ from vextrus_payments.testing.simulation.simulation import Run, Setting, Simulat
 from vextrus_payments.testing.simulation.story import hard_story, shop_story
 from vextrus_payments.testing.simulation.town import Story, Town
 from vextrus_payments.testing.simulation.world import (
+    CollectsByItself,
     Consent,
+    Disbursement,
     HttpAnswer,
     HttpAsk,
     Movement,
     Notice,
+    PaysOut,
+    SignsWhenSent,
     WireFact,
     World,
     WorldMaker,
@@ -35,17 +39,21 @@ from vextrus_payments.testing.simulation.world import (
 )
 
 __all__ = [
+    "CollectsByItself",
     "Consent",
     "CrashSimulator",
+    "Disbursement",
     "Faults",
     "HttpAnswer",
     "HttpAsk",
     "Movement",
     "Notice",
+    "PaysOut",
     "ProcessDiedError",
     "Run",
     "ServicePorts",
     "Setting",
+    "SignsWhenSent",
     "Simulation",
     "SimulationFailedError",
     "Story",

@@ -10,8 +10,9 @@ from collections import Counter, defaultdict
 from contextlib import closing
 from typing import Any
 
+from vextrus_payments.testing.simulation.shop import PAYING_OUT
 from vextrus_payments.testing.simulation.simulation import Run
-from vextrus_payments.testing.simulation.world import KeepsFees, Movement
+from vextrus_payments.testing.simulation.world import Disbursement, KeepsFees, Movement, PaysOut
 
 Finding = tuple[str, str]
 
@@ -131,17 +132,30 @@ class BooksAudit:
         for world in self._run.worlds:
             if isinstance(world, KeepsFees):
                 held[world.gateway, world.mode] -= world.fees_minor()
+            if isinstance(world, PaysOut):
+                for line in world.paid_out():
+                    if line.kind == "payout":
+                        held[world.gateway, world.mode] -= line.amount_minor + self._fee_told(line)
         booked: Counter[tuple[str, str]] = Counter()
         for entry in self._entries.values():
             for posting in entry.postings:
                 name, _, rest = posting.account.partition(":")
-                if name == "gateway_clearing":
+                if name in ("gateway_clearing", "gateway_disbursement"):
                     gateway, _, mode = rest.partition(":")
                     sign = 1 if posting.side.value == "debit" else -1
                     booked[gateway, mode] += sign * posting.amount.amount_minor
         for place in held.keys() | booked.keys():
             if held[place] != booked[place]:
                 self._found.add(("sums", "/".join(place)))
+
+    def _fee_told(self, line: Disbursement) -> int:
+        """Of what the gateway took, what it has told: an operator's answer says nothing of a fee; a statement will."""
+        key = (line.tenant, line.gateway, line.transaction_id)
+        told = any(
+            entry.kind.value == "payment.fee" and (entry.tenant, entry.gateway, entry.transaction_id) == key
+            for entry in self._entries.values()
+        )
+        return line.fee_minor if told else 0
 
     def _refunds(self) -> None:
         taken: Counter[str] = Counter()
@@ -188,6 +202,8 @@ class BooksAudit:
             if told.verb == "resolve" and told.arguments[0].verdict == "not_made" and told.error is None
         }
         for told in self._run.told:
+            if told.verb in PAYING_OUT:
+                continue
             answer = getattr(told.answer, "outcome", told.answer)
             word = type(answer).__name__
             if word == "Declined" and (told.tenant, answer.operation_id) in on_word:

@@ -16,6 +16,10 @@ def audit_consents(run: Run) -> frozenset[tuple[str, str]]:
     """Everything that is wrong with agreements. Subjects are the gateway's handles of their sessions."""
     found: set[tuple[str, str]] = set()
     given = [one for world in run.worlds for one in world.consents() or ()]
+    # Where the payer's own click makes it hold, he can have ended it before anybody asked: then it is over, both ways.
+    by_payer = {
+        one.reference for world in run.worlds if world.payer_completes for one in world.consents() or ()
+    }
     kept = _kept(run)
     for reference, times in Counter(one.reference for one in given).items():
         if times > 1:
@@ -23,7 +27,8 @@ def audit_consents(run: Run) -> frozenset[tuple[str, str]]:
     of_reference = {(one["tenant"], one["gateway_reference"]): one for one in kept}
     for one in given:
         ours = of_reference.get((one.tenant, one.reference))
-        if ours is not None and ours["state"] != ("ended" if one.ended else "active"):
+        over = {"ended", "closed"} if one.reference in by_payer else {"ended"}
+        if ours is not None and ours["state"] not in (over if one.ended else {"active"}):
             found.add(("consent_lost", one.reference))
     made = {(one.tenant, one.reference): one.ended for one in given}
     for row in kept:
@@ -40,6 +45,8 @@ def audit_consents(run: Run) -> frozenset[tuple[str, str]]:
             continue
         ended = made.get((answer.tenant, answer.gateway_reference))
         if answer.state.value == "closed" and ended is not None:
+            if ended and answer.gateway_reference in by_payer:
+                continue
             found.add(("consent_denied", answer.gateway_reference))
         if answer.state.value == "active" and ended is None:
             found.add(("consent_phantom", answer.gateway_reference))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from vextrus_payments.testing.simulation.network import Exchange
-from vextrus_payments.testing.simulation.shop import Told
+from vextrus_payments.testing.simulation.shop import PAYING_OUT, Told
 from vextrus_payments.testing.simulation.simulation import Run
 from vextrus_payments.testing.simulation.world import WireFact
 
@@ -75,6 +75,8 @@ def _pictures(run: Run, wrong: set[Wrong]) -> dict[str, Seen]:
     for _, exchange, fact in _stream(run):
         picture = pictures.get(fact.reference)
         if fact.kind == "created":
+            if picture is not None:
+                continue  # shown again: where the gateway collects by itself, by every look
             pictures[fact.reference] = Seen(
                 tenant=fact.tenant,
                 gateway=exchange.world.gateway,
@@ -204,6 +206,8 @@ def _words(pictures: dict[str, Seen], ledger: dict[str, Booked], run: Run, wrong
     claims: dict[str, str] = {}
     denied = _denied_by_people(run)
     for told in run.told:
+        if told.verb in PAYING_OUT:
+            continue
         outcome = getattr(told.answer, "outcome", told.answer)
         match type(outcome).__name__:
             case "Declined" if (told.tenant, outcome.operation_id) in denied:

@@ -10,11 +10,13 @@ from typing import Final
 from vextrus_payments.testing.simulation.audit_books import BooksAudit
 from vextrus_payments.testing.simulation.audit_consents import audit_consents
 from vextrus_payments.testing.simulation.audit_inbox import audit_inbox
+from vextrus_payments.testing.simulation.audit_payouts import audit_payouts
 from vextrus_payments.testing.simulation.audit_wire import replay
 from vextrus_payments.testing.simulation.faults import Weather
 from vextrus_payments.testing.simulation.process import Deaths
 from vextrus_payments.testing.simulation.replay_consents import replay_consents
 from vextrus_payments.testing.simulation.replay_doors import replay_doors
+from vextrus_payments.testing.simulation.replay_payouts import replay_payouts
 from vextrus_payments.testing.simulation.simulation import Run, Setting, Simulation
 
 #: What both checkers look for, each in its own sources: here they have to agree.
@@ -27,6 +29,7 @@ SHARED: Final = frozenset(
         "contradiction",
         "double_consent",
         "double_charge",
+        "double_payout",
         "doubled",
         "lost",
         "mixed",
@@ -68,8 +71,8 @@ class Verdict:
 
 def judge(run: Run) -> Verdict:
     """Ask both checkers."""
-    books = BooksAudit(run).findings() | audit_consents(run) | audit_inbox(run)
-    wire = replay(run) | replay_consents(run) | replay_doors(run)
+    books = BooksAudit(run).findings() | audit_consents(run) | audit_inbox(run) | audit_payouts(run)
+    wire = replay(run) | replay_consents(run) | replay_doors(run) | replay_payouts(run)
     extra = set()
     if run.dead_writes:
         extra.add(("dead_effect", f"{run.dead_writes} writes"))

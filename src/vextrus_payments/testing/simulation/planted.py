@@ -10,9 +10,13 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
 
-from vextrus_payments import consenting, judging, signing, states
+from vextrus_payments import consenting, judging, paying_out, signing, states
+from vextrus_payments.consent_pages import cancel_id
 from vextrus_payments.engine import Engine, epochs, refund_looking
+from vextrus_payments.engine.collecting import Collecting
 from vextrus_payments.engine.tending import Tending
+from vextrus_payments.errors import DeclinedError
+from vextrus_payments.gateways.bkash import payouts as bkash_payouts
 from vextrus_payments.gateways.bkash import refunds as bkash_refunds
 from vextrus_payments.gateways.registry import Registry
 from vextrus_payments.outcomes import Pending
@@ -21,7 +25,7 @@ from vextrus_payments.reasons import Reason, ReasonCode
 from vextrus_payments.recording import answers, drafting, pictures
 from vextrus_payments.recording import refunds as refund_plans
 from vextrus_payments.records import OperationKind, OperationState
-from vextrus_payments.snapshots import SnapshotState
+from vextrus_payments.snapshots import AgreementSnapshot, AgreementState, SnapshotState
 from vextrus_payments.stores.sqlite import SqliteStore
 from vextrus_payments.token_budget import GrantReserved
 from vextrus_payments.transport.failures import Trial
@@ -243,6 +247,59 @@ def _lost_consent_denied() -> AbstractContextManager[None]:
     return _everywhere(consenting.plan_agreed_lost, plan_agreed_lost)
 
 
+def _payout_freed_on_unknown() -> AbstractContextManager[None]:
+    unsent = paying_out.plan_payout_unsent
+    # Another function than the one that takes its place here: that one has places of its own to come back to.
+    return _everywhere(paying_out.plan_payout_lost, lambda *given: unsent(*given))
+
+
+def _payout_checkpoint_ignored() -> AbstractContextManager[None]:
+    original = paying_out.plan_payout_abandoned
+
+    def plan_payout_abandoned(payout: Any, settle_s: int, now: Any) -> Any:
+        bare = replace(payout, operation=replace(payout.operation, evidence=()))
+        return original(bare, settle_s, now)
+
+    return _everywhere(original, plan_payout_abandoned)
+
+
+def _payout_absence_trusted() -> AbstractContextManager[None]:
+    original = bkash_payouts._after
+
+    def after(api: Any, call: Any, payout_id: str) -> Any:
+        seen = yield from original(api, call, payout_id)
+        if seen is None:
+            reason = Reason(code=ReasonCode.UNKNOWN_ERROR)
+            raise DeclinedError("It does not show as made.", reason=reason, final=True)
+        return seen
+
+    return _everywhere(original, after)
+
+
+def _list_unread() -> AbstractContextManager[None]:
+    async def sweep(self: Collecting, agreement: Any) -> Any:
+        return agreement
+
+    return _member(Collecting, "sweep", sweep)
+
+
+def _end_assumed() -> AbstractContextManager[None]:
+    original = consenting.plan_agreed_lost
+
+    def plan_agreed_lost(agreement: Any, operation_id: str, fence: int, now: Any) -> Any:
+        if operation_id != cancel_id(agreement.agreement_key):
+            return original(agreement, operation_id, fence, now)
+        over = AgreementSnapshot(
+            state=AgreementState.CANCELLED,
+            raw_state="",
+            agreement_id=agreement.agreement_id,
+            gateway_reference=agreement.gateway_reference,
+        )
+        return consenting.plan_agreed_seen(agreement, over, now, 0, now, absence_is_proof=False)
+
+    return _everywhere(original, plan_agreed_lost)
+
+
 #: By name.
 PLANTED: Final[Mapping[str, PlantedBug]] = MappingProxyType(
     {
@@ -303,6 +360,25 @@ PLANTED: Final[Mapping[str, PlantedBug]] = MappingProxyType(
                 "A consent whose execute got no answer counts as never given",
                 _lost_consent_denied,
             ),
+            PlantedBug(
+                "payout_freed_on_unknown",
+                "A payout whose answer got lost is sent again when it is asked for again",
+                _payout_freed_on_unknown,
+            ),
+            PlantedBug(
+                "payout_checkpoint_ignored",
+                "A payout whose process left it counts as not sent, whatever it wrote down before",
+                _payout_checkpoint_ignored,
+            ),
+            PlantedBug(
+                "payout_absence_trusted",
+                "A payout that the gateway does not show as made counts as declined",
+                _payout_absence_trusted,
+            ),
+            PlantedBug(
+                "list_unread", "What was collected is believed to be told, and never read", _list_unread
+            ),
+            PlantedBug("end_assumed", "A subscription whose end got no answer counts as ended", _end_assumed),
         )
     }
 )

@@ -1,11 +1,13 @@
 """What a person reads in a gateway's own portal: which line of its books an operation of ours made."""
 
 from vextrus_payments.app import Payments
+from vextrus_payments.errors import ConflictError
 from vextrus_payments.money import Money
 from vextrus_payments.payment import Intent, RefundCall
-from vextrus_payments.records import Operation, OperationKind, PaymentFacts, ResolutionVerdict
+from vextrus_payments.payouts import PayoutKind
+from vextrus_payments.records import Operation, OperationKind, PaymentFacts, Payout, ResolutionVerdict
 from vextrus_payments.resolving import ResolveRequest
-from vextrus_payments.testing.simulation.world import Movement, NamesRefunds, World
+from vextrus_payments.testing.simulation.world import Disbursement, Movement, NamesRefunds, PaysOut, World
 
 
 async def answer_by_books(
@@ -28,6 +30,42 @@ async def answer_by_books(
         amount=None if made is None else Money.from_minor(made.amount_minor, "BDT"),
     )
     await payments.for_tenant(operation.tenant).resolve(request)
+
+
+async def answer_payout_by_books(payments: Payments, payout: Payout, world: PaysOut) -> None:
+    """Answer an unknown payout or transfer as the gateway's statement has it. A line that is another's is passed over:
+    one looks further down, as for transfers, which carry no name of ours.
+
+    Raises: as `Payments.resolve_payout`.
+    """
+    for line in (*_lines_of(payout, world), None):
+        request = ResolveRequest(
+            payment_id=payout.payout_id,
+            verdict=ResolutionVerdict.NOT_MADE if line is None else ResolutionVerdict.MADE,
+            actor="accountant@shop.test",
+            reason="It is so in the gateway's statement.",
+            evidence=("the statement of today",),
+            reviewed_version=payout.version,
+            operation_id=payout.operation_id,
+            transaction_id=None if line is None else line.transaction_id,
+            amount=None if line is None else Money.from_minor(line.amount_minor, "BDT"),
+        )
+        try:
+            await payments.for_tenant(payout.tenant).resolve_payout(request)
+        except ConflictError as error:
+            if error.code != "receipt_elsewhere":
+                raise
+            continue
+        return
+
+
+def _lines_of(payout: Payout, world: PaysOut) -> list[Disbursement]:
+    """The lines that it may have made, as far as the statement lets a person tell."""
+    mine = [line for line in world.paid_out() if line.tenant == payout.tenant]
+    if payout.kind is not PayoutKind.TRANSFER:
+        return [line for line in mine if line.order_id == payout.payout_id]
+    amount_minor, way = payout.amount.amount_minor, payout.direction
+    return [line for line in mine if (line.kind, line.amount_minor) == (way, amount_minor)]
 
 
 def is_shown_in_books(facts: PaymentFacts, operation: Operation) -> bool:

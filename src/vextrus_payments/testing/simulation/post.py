@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from vextrus_payments.app import Payments
 from vextrus_payments.testing.simulation.loop import SimLoop
 from vextrus_payments.testing.simulation.process import ProcessDiedError, SimProcess
-from vextrus_payments.testing.simulation.world import Notice, SignsBodies, World
+from vextrus_payments.testing.simulation.world import Notice, SignsBodies, SignsWhenSent, World
 
 _TRIES: Final = 3
 _BETWEEN_S: Final = 20.0
@@ -118,7 +118,8 @@ class Post:
         await asyncio.sleep(after_s)
         for number in range(_TRIES):
             await asyncio.sleep(_BETWEEN_S if number else 0.0)
-            if await self._knock(world, notice.tenant, notice, genuine=True) // 100 == 2:
+            sent = world.sent_now(notice) if isinstance(world, SignsWhenSent) else notice
+            if await self._knock(world, notice.tenant, sent, genuine=True) // 100 == 2:
                 return
 
     async def _strangers(self, world: World, notice: Notice) -> None:
@@ -146,12 +147,12 @@ class Post:
             await self._knock(world, door, forged, genuine=False)
 
     async def _knock(self, world: World, tenant: str, notice: Notice, *, genuine: bool) -> int:
-        at_s, town = self._outside.time(), self._town
+        at_s, town, gateway = self._outside.time(), self._town, notice.door or world.gateway
         middle = "" if town.tenants == ("default",) else f"/t/{tenant}"
         peer = GENUINE_PEER if genuine else STRANGER_PEER
         ask = partial_request(
             "POST",
-            f"{_MOUNT}{middle}/{world.gateway}/webhook",
+            f"{_MOUNT}{middle}/{gateway}/webhook",
             headers=notice.headers,
             body=notice.body,
             peer=peer,
@@ -162,7 +163,7 @@ class Post:
             status = (await process.call(ask)).status
         except ProcessDiedError:
             status = None
-        self.knocks.append(Knock(at_s, world.gateway, tenant, notice, genuine, status))
+        self.knocks.append(Knock(at_s, gateway, tenant, notice, genuine, status))
         town.note(f"post: {notice.event_id} {'' if genuine else 'forged '}answered {status}")
         return status or 0
 

@@ -21,15 +21,17 @@ from vextrus_payments.records import (
     OutboxKind,
     PaymentState,
 )
-from vextrus_payments.testing.simulation.portal import answer_by_books
+from vextrus_payments.testing.simulation.portal import answer_by_books, answer_payout_by_books
 from vextrus_payments.testing.simulation.process import ProcessDiedError, SimProcess, Stage
-from vextrus_payments.testing.simulation.world import finds_refunds
+from vextrus_payments.testing.simulation.world import PaysOut, finds_refunds
 
 _ROUNDS_MAX: Final = 60
 _PATIENT_ROUNDS: Final = 20
 """After so many, more than a day, what is still unknown stays unknown: a person has to look."""
 _READS_THE_PANEL: Final = 8
 """From this round on, hours after the story, a person answers what no question to the gateway can."""
+_READS_LISTS: Final = 9
+"""Until this round, eleven hours after the story, something is left to read where a gateway collects by itself."""
 _PAUSES_S: Final = (1.0, 60.0, 120.0, 300.0, 1200.0, 3600.0, 7200.0, 14400.0)
 _PAGE: Final = 1000
 _OPEN: Final = (OperationState.SUBMITTING, OperationState.PENDING, OperationState.UNKNOWN)
@@ -76,6 +78,8 @@ async def _round(stage: Stage, process: SimProcess, number: int, payments: Payme
     left += inbox.waiting + inbox.parked
     for agreement in (await store.list_agreements(None, limit=_PAGE)).rows:
         left += agreement.state in _UNDECIDED
+        # What was collected and never told is read every few hours: that has to come round once.
+        left += agreement.terms is not None and number < _READS_LISTS
         left += sum(operation.state in _OPEN for operation in agreement.operations)
     quarantined: set[tuple[str, str]] = set()
     for state in _WAITING:
@@ -93,6 +97,10 @@ async def _round(stage: Stage, process: SimProcess, number: int, payments: Payme
             for_people += 1
         else:
             left += 1
+    for payout in (await store.list_payouts(None, unsettled=True, limit=_PAGE)).rows:
+        # What is reserved waits for its caller, and what is unknown for a person, who reads the statement in the end.
+        left += payout.state in (OperationState.SUBMITTING, OperationState.PENDING)
+        for_people += payout.state is OperationState.UNKNOWN
     for kind in (OutboxKind.LEDGER, OutboxKind.EVENT):
         left += (await store.backlog(kind)).waiting
     return left or -for_people
@@ -119,7 +127,7 @@ async def _ask_what_people_know(stage: Stage, payments: Payments) -> None:
 
 
 async def _read_the_panel(stage: Stage, payments: Payments) -> None:
-    """Unknown refunds of gateways that cannot be asked for them: somebody reads how they ended, and says so."""
+    """Refunds and payouts of which a gateway cannot be asked: somebody reads how they ended, and says so."""
     rows = (await payments.store.list_operations(None, states=(OperationState.UNKNOWN,), limit=_PAGE)).rows
     for operation in rows:
         facts = await payments.store.get(operation.tenant, operation.payment_id)
@@ -130,6 +138,11 @@ async def _read_the_panel(stage: Stage, payments: Payments) -> None:
         world = next(one for one in stage.worlds if (one.gateway, one.mode) == where)
         if not finds_refunds(world):
             await answer_by_books(payments, facts, current, world)
+    for payout in (await payments.store.list_payouts(None, unsettled=True, limit=_PAGE)).rows:
+        place = (payout.gateway, payout.mode.value)
+        bank = next(one for one in stage.worlds if (one.gateway, one.mode) == place)
+        if payout.state is OperationState.UNKNOWN and isinstance(bank, PaysOut):
+            await answer_payout_by_books(payments, payout, bank)
 
 
 def is_sending(store: Path) -> bool:

@@ -16,6 +16,13 @@ class Given:
     agreement_ids: set[str]
     at_s: float | None = None
     ended_at_s: float | None = None
+    by_payer: bool = False
+    """His own click makes it hold: he can have ended it before anybody asked, and then it is over, both ways."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether calling it closed says nothing wrong."""
+        return self.by_payer and self.ended_at_s is not None
 
 
 def replay_consents(run: Run) -> set[tuple[str, str]]:
@@ -35,7 +42,7 @@ def replay_consents(run: Run) -> set[tuple[str, str]]:
                 wrong.add(("consent_phantom", reference))
             case "ended" if session.ended_at_s is None or session.ended_at_s > told.told_at_s:
                 wrong.add(("consent_phantom", reference))
-            case "closed" if session.at_s is not None:
+            case "closed" if session.at_s is not None and not session.is_over:
                 wrong.add(("consent_denied", reference))
     heard = {
         (taken.entry.kind.value, reference_of.get(taken.entry.agreement_key or ""))
@@ -44,6 +51,8 @@ def replay_consents(run: Run) -> set[tuple[str, str]]:
     }
     for reference in set(reference_of.values()):
         session = sessions.get(reference, Given(set()))
+        if session.is_over and ("agreement.closed", reference) in heard:
+            continue
         if session.at_s is not None and ("agreement.active", reference) not in heard:
             wrong.add(("consent_lost", reference))
         if session.ended_at_s is not None and ("agreement.ended", reference) not in heard:
@@ -60,14 +69,14 @@ def _sessions(run: Run, wrong: set[tuple[str, str]]) -> dict[str, Given]:
     sessions: dict[str, Given] = {}
     of_id: dict[str, str] = {}
     facts = [
-        (exchange.done_at_s, fact)
+        (exchange.done_at_s, fact, exchange.world.payer_completes)
         for exchange in run.wire
         if exchange.answer is not None and exchange.done_at_s is not None
         for fact in exchange.world.facts(exchange.ask, exchange.answer)
     ]
-    for at_s, fact in sorted(facts, key=lambda one: one[0]):
+    for at_s, fact, by_payer in sorted(facts, key=lambda one: one[0]):
         if fact.kind == "consented":
-            session = sessions.setdefault(fact.reference, Given(set()))
+            session = sessions.setdefault(fact.reference, Given(set(), by_payer=by_payer))
             session.agreement_ids.add(fact.agreement_id)
             session.at_s = at_s if session.at_s is None else session.at_s
             of_id[fact.agreement_id] = fact.reference

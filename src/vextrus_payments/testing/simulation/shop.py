@@ -33,7 +33,14 @@ VERBS: Final = (
     "execute_agreement",
     "agreement_status",
     "cancel_agreement",
+    "payout",
+    "transfer",
+    "payout_status",
+    "withdraw_payout",
+    "resolve_payout",
 )
+#: Those of money that leaves: their answers are about no payment.
+PAYING_OUT: Final = frozenset({"payout", "transfer", "payout_status", "withdraw_payout", "resolve_payout"})
 _HANGS_S: Final = 3_600.0
 
 

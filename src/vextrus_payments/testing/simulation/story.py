@@ -8,7 +8,7 @@ from vextrus_payments.money import Money
 from vextrus_payments.outcomes import Authorized, Declined, Paid, Pending, Refunded, Review, Unknown
 from vextrus_payments.payment import Intent, PaymentRequest, PaymentSession, RefundRequest
 from vextrus_payments.testing.simulation.town import Town
-from vextrus_payments.testing.simulation.world import World, can_hold
+from vextrus_payments.testing.simulation.world import World, can_hold, opens_payments
 
 _AMOUNTS: Final = ("100", "49.50", "1", "1250.75")
 
@@ -34,7 +34,7 @@ class Plot:
 
 def draw(rng: Random, town: Town, number: int) -> Plot:
     """A plot for the order of that number."""
-    gateways = list(town.worlds)
+    gateways = [world for world in town.worlds if opens_payments(world)]
     tabs = rng.choice((1, 1, 1, 2, 2, 3))
     payer = rng.choice(("success",) * 8 + ("cancel", "failure", "poor", "never"))
     amount = Money(rng.choice(_AMOUNTS), "BDT")
@@ -71,7 +71,8 @@ async def hard_story(town: Town) -> None:
     plots = [draw(town.rng, town, number + 1) for number in range(3)]
     for place, plot in enumerate(plots):
         half = str(Money.from_minor(max(1, plot.amount.amount_minor // 2), "BDT").amount)
-        tabs = (*plot.gateways, town.rng.choice(town.worlds))[: town.rng.choice((1, 2, 2))]
+        other = town.rng.choice([world for world in town.worlds if opens_payments(world)])
+        tabs = (*plot.gateways, other)[: town.rng.choice((1, 2, 2))]
         refunds = town.rng.choice(((half, half), (half, half, half), (None, half)))
         payer = plot.payer if plot.payer == "success" or town.rng.random() < 0.2 else "success"
         plots[place] = replace(plot, payer=payer, gateways=tabs, refunds=refunds)

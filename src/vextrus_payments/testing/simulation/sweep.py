@@ -51,6 +51,8 @@ class Tally:
     """The time that processors spent on the runs."""
     worlds: dict[str, int] = field(default_factory=dict)
     """In how many runs a gateway took part."""
+    stories: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    """Of each story: its runs, the kills in them, the faults in them."""
     awaits: dict[tuple[str, int], int] = field(default_factory=dict)
     failures: list[tuple[str, Verdict]] = field(default_factory=list)
 
@@ -66,6 +68,9 @@ class Tally:
             self.awaits[place] = self.awaits.get(place, 0) + times
         for name, runs in other.worlds.items():
             self.worlds[name] = self.worlds.get(name, 0) + runs
+        for name, counts in other.stories.items():
+            before = self.stories.get(name, (0, 0, 0))
+            self.stories[name] = (before[0] + counts[0], before[1] + counts[1], before[2] + counts[2])
         self.failures += other.failures[: max(0, _KEPT_MAX - len(self.failures))]
 
     def took(self, name: str, verdict: Verdict) -> None:
@@ -84,14 +89,22 @@ class Tally:
                 lines.setdefault(one.file, []).append(str(one.line))
         return [f"{file}: {' '.join(numbers)}" for file, numbers in lines.items()]
 
+    def of_stories(self) -> str:
+        """What each story came to."""
+        return "; ".join(
+            f"{name}: {runs:,} runs, {kills:,} kills, {faults:,} faults"
+            for name, (runs, kills, faults) in sorted(self.stories.items())
+        )
+
     def summary(self) -> str:
-        """Three lines for a test's output."""
+        """Four lines for a test's output."""
         hit = covered(self.awaits)
         took_part = ", ".join(f"{name} in {runs:,}" for name, runs in sorted(self.worlds.items()))
         return (
             f"{self.runs:,} runs over {self.seeds:,} seeds: {self.kills:,} kills, {self.faults:,} faults, "
             f"{len(self.failures)} failures, {self.elapsed_s:.0f} s\n"
             f"gateways: {took_part}\n"
+            f"stories: {self.of_stories()}\n"
             f"killed at {sum(hit.values())} of {len(hit)} awaits of {', '.join(AREAS)}"
         )
 
@@ -110,6 +123,8 @@ def play_task(task: Task, known: dict[tuple[str, int], int] | None = None) -> Ta
             tally.took(task.name, verdict)
     tally.awaits = deaths.awaits
     tally.worlds = {getattr(world, "__name__", "unnamed"): tally.runs for world in task.setting.worlds}
+    story = getattr(task.setting.story, "__name__", "unnamed").removesuffix("_story")
+    tally.stories = {story: (tally.runs, tally.kills, tally.faults)}
     tally.elapsed_s = time.perf_counter() - started
     tally.cpu_s = time.process_time() - cpu
     return tally

@@ -8,8 +8,9 @@ from urllib.parse import urlencode
 
 from vextrus_payments.app import Payments, TenantPayments
 from vextrus_payments.errors import PaymentsError
-from vextrus_payments.outcomes import Outcome, RefundOutcome
+from vextrus_payments.outcomes import Outcome, PayoutOutcome, RefundOutcome, TransferOutcome
 from vextrus_payments.payment import ConsentRequest, PaymentRequest, PaymentSession, RefundRequest
+from vextrus_payments.payouts import PayoutRequest, TransferRequest
 from vextrus_payments.records import Agreement
 from vextrus_payments.testing.simulation.post import partial_request
 from vextrus_payments.testing.simulation.process import ProcessDiedError, Stage
@@ -152,6 +153,39 @@ class Town:
     async def cancel_agreement(self, key: str, *, tenant: str | None = None) -> Agreement | None:
         """End an agreement; None when it raised or the process died."""
         return await self._quietly(lambda payments: self._handle(payments, tenant).cancel_agreement(key))
+
+    async def pay_out(
+        self,
+        request: PayoutRequest | TransferRequest,
+        *,
+        tenant: str | None = None,
+        wait_s: float | None = None,
+    ) -> PayoutOutcome | TransferOutcome | None:
+        """Pay out or transfer; None when it raised or the process died."""
+
+        async def work(payments: Payments) -> PayoutOutcome | TransferOutcome:
+            handle = self._handle(payments, tenant)
+            if isinstance(request, TransferRequest):
+                return await handle.transfer(request, wait_s=wait_s)
+            return await handle.payout(request, wait_s=wait_s)
+
+        return await self._quietly(work)
+
+    async def payout_status(
+        self, operation_id: str, *, tenant: str | None = None
+    ) -> PayoutOutcome | TransferOutcome | None:
+        """Ask how a payout or transfer stands; None when it raised or the process died."""
+        return await self._quietly(
+            lambda payments: self._handle(payments, tenant).payout_status(operation_id)
+        )
+
+    async def withdraw_payout(
+        self, operation_id: str, *, tenant: str | None = None
+    ) -> PayoutOutcome | TransferOutcome | None:
+        """Take a payout back that was not let out; None when it raised or the process died."""
+        return await self._quietly(
+            lambda payments: self._handle(payments, tenant).withdraw_payout(operation_id)
+        )
 
     async def give_back(
         self, world: World, reference: str, amount_minor: int, payment_id: str, *, tenant: str | None = None

@@ -62,6 +62,23 @@ class Movement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Disbursement:
+    """One line of a gateway's books: money left a merchant's account there for somebody else's wallet (`payout`), or
+    went between two accounts of his own (`to_disbursement`, `to_collection`)."""
+
+    kind: str
+    gateway: str
+    mode: str
+    tenant: str
+    order_id: str
+    """What we called it there; empty where the gateway takes no name of ours."""
+    amount_minor: int
+    transaction_id: str
+    fee_minor: int = 0
+    """What the gateway took for it, on top."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Consent:
     """One payer's agreement in a gateway's books."""
 
@@ -84,6 +101,8 @@ class Notice:
     transaction_id: str
     is_stray: bool = False
     """Money that names no order of ours."""
+    door: str = ""
+    """The gateway at whose door it is delivered, where that is not its sender's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +111,9 @@ class WireFact:
 
     `kind`: `created`, `executed`, `captured`, `refunded`: it was done by this exchange. `execute_asked`,
     `refund_asked`: it was asked for, whatever came of it. `granted`: a token was given out. `refund_listed`: a refund
-    was shown, whoever made it. `consent_created`, `consented`, `consent_ended`: of an agreement.
+    was shown, whoever made it. `consent_created`, `consented`, `consent_ended`: of an agreement. `payout_asked`,
+    `paid_out`: the same of money that leaves, by our order id. `transfer_asked`, `transferred`: of money that goes
+    between two accounts of one merchant; `reference` is then which way (as `Disbursement.kind`).
     """
 
     kind: str
@@ -237,6 +258,41 @@ class KeepsFees(Protocol):
         ...
 
 
+@runtime_checkable
+class PaysOut(Protocol):
+    """A world from which money can leave: payouts, and transfers between a merchant's own accounts."""
+
+    def paid_out(self) -> Sequence[Disbursement]:
+        """What left, in order."""
+        ...
+
+
+@runtime_checkable
+class CollectsByItself(Protocol):
+    """A world that collects by itself under what payers have agreed to, on days that have passed after four minutes."""
+
+    def terms(self, rng: Random) -> Any:
+        """What a payer is asked to agree to: the `params` of a ConsentRequest."""
+        ...
+
+    def collect(self) -> None:
+        """What has fallen due by now is collected, whether or not anybody asks."""
+        ...
+
+    def leave(self, reference: str) -> bool:
+        """The payer ends what he agreed to, at the gateway. False: there is nothing to end."""
+        ...
+
+
+@runtime_checkable
+class SignsWhenSent(Protocol):
+    """A world whose messages carry the time at which they are sent: each try to deliver one is another message."""
+
+    def sent_now(self, notice: Notice) -> Notice:
+        """The same news, dated and signed anew."""
+        ...
+
+
 def finds_refunds(world: World) -> bool:
     """Whether a refund whose answer was lost is ever found again by asking: not where a world says so by an attribute
     `refunds_are_found` (absent: it is). Then a person reads the gateway's panel in the end."""
@@ -247,6 +303,12 @@ def can_hold(world: World) -> bool:
     """Whether money can be held there and captured later: not where the payer completes, nor where a world says so by
     an attribute `holds_money` (absent: it can)."""
     return not world.payer_completes and bool(getattr(world, "holds_money", True))
+
+
+def opens_payments(world: World) -> bool:
+    """Whether a shop can ask for a payment there: not where a world says so by an attribute `opens_payments` (absent:
+    it can)."""
+    return bool(getattr(world, "opens_payments", True))
 
 
 @dataclass(frozen=True, slots=True)
