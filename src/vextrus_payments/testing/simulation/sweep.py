@@ -192,10 +192,10 @@ def sweep(
 
 def _spread(tasks: Iterator[Task], tally: Tally, workers: int) -> None:
     # Spawned, not forked: what a parent has open is nobody's business here, and its hash seed is another one.
-    with multiprocessing.get_context("spawn").Pool(workers, initializer=_settle_in) as pool:
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
         waiting = []
         for task in tasks:
-            waiting.append(pool.apply_async(play_task, (task, tally.awaits)))
+            waiting.append(pool.apply_async(_play_settled, (task, tally.awaits)))
             while len(waiting) > workers:
                 ready = [one for one in waiting if one.ready()]
                 for one in ready or waiting[:1]:
@@ -205,9 +205,19 @@ def _spread(tasks: Iterator[Task], tally: Tally, workers: int) -> None:
             tally.add(one.get())
 
 
-def _settle_in() -> None:
-    gc.collect()
-    gc.freeze()
+_settled = False
+
+
+def _play_settled(task: Task, known: dict[tuple[str, int], int]) -> Tally:
+    """Play it. What the first one has brought with it (the modules, their models) is here to stay: the collector of
+    every later run need not look through it."""
+    global _settled
+    tally = play_task(task, known)
+    if not _settled:
+        _settled = True
+        gc.collect()
+        gc.freeze()
+    return tally
 
 
 def told(name: str, verdict: Verdict, *, command: str, commit: str) -> str:
