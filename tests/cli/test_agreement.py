@@ -115,3 +115,10 @@ def test_without_credentials_it_says_what_is_missing(here: Here, plans: Plans) -
     asked = plans.asked()
     done = here.run("agreement", "status", asked.agreement_key, "--store", plans.store)
     assert done.code == 2 and "BKASH_RECURRING_API_KEY" in done.error
+
+
+def test_terms_are_shown_as_a_person_says_them(here: Here, plans: Plans) -> None:
+    asked = plans.asked()
+    shown = " ".join(here.run("agreement", "show", asked.agreement_key, "--store", plans.store).out.split())
+    assert "Term: amount " in shown and ".00 BDT" in shown
+    assert "_minor" not in shown and "CALENDAR_" not in shown

@@ -263,6 +263,19 @@ async def test_tenants_never_meet(tmp_path: Path) -> None:
                 )
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("merchant_reference", "PLAN-7"), ("params", BkashCheckout(agreement_id="Tokenized01"))],
+)
+async def test_what_belongs_to_a_subscription_is_refused_by_its_name(
+    shop: Shop, field: str, value: object
+) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        await shop.payments.create_agreement(consent(**{field: value}))
+    assert caught.value.field == field and field in caught.value.what
+    assert shop.calls() == 0
+
+
 async def test_an_agreement_key_beside_an_agreement_id_is_refused(shop: Shop) -> None:
     given = await active(shop)
     with pytest.raises(InvalidRequestError):

@@ -15,6 +15,7 @@ from vextrus_payments.errors import ConfigurationError, InvalidRequestError
 from vextrus_payments.events import collected_order_id
 from vextrus_payments.gateways.base import PaymentGateway
 from vextrus_payments.mode import Mode
+from vextrus_payments.money import Money
 from vextrus_payments.recording import collected_payment_id
 from vextrus_payments.records import Agreement, PaymentFacts
 from vextrus_payments.secret import mask_account
@@ -232,6 +233,17 @@ def told(agreement: Agreement) -> Iterable[tuple[str, object]]:
         yield "Page until", moment(agreement.expires_at)
     for name, value in sorted((agreement.terms or {}).items()):
         if value is not None:
-            yield f"Term {name}", value
+            yield _term(name, value)
     for operation in agreement.operations:
         yield "Operation", f"{operation.operation_id}: {operation.state.value}"
+
+
+def _term(name: str, value: object) -> tuple[str, str]:
+    """A term in words: `amount_minor` 15000 is "amount" 150.00 BDT, CALENDAR_MONTH is "calendar month"."""
+    if name.endswith("_minor") and type(value) is int:
+        name, value = name.removesuffix("_minor"), Money.from_minor(value, "BDT")
+    elif type(value) is bool:
+        value = "yes" if value else "no"
+    elif isinstance(value, str) and value.isupper():
+        value = value.replace("_", " ").lower()
+    return f"Term: {name.replace('_', ' ')}", str(value)

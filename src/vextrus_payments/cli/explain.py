@@ -81,7 +81,7 @@ def command(name: str, tenant: str, app: str | None, store: str | None, as_json:
             f"There is no payment of that name in {' or '.join(dict.fromkeys(looked_in)) or 'any store here'}.",
             field="NAME",
             rule="a payment id, a merchant reference or a transaction id",
-            next_step="Check the name, --tenant, and --app or --store.",
+            next_step="Check the name, --tenant, and --app or --store. Subscriptions: vextrus-pay agreement list",
         )
 
     return asyncio.run(run())

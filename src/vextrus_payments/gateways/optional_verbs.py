@@ -116,8 +116,16 @@ class OptionalVerbs:
             InvalidRequestError: the parameters are not this gateway's, or break a rule.
             ConfigurationError: something is not configured without which it cannot be asked for.
         """
-        if request.params is not None or request.merchant_reference is not None:
-            raise self.unsupported("terms of an agreement")
+        for field in ("params", "merchant_reference"):
+            if getattr(request, field) is not None:
+                raise UnsupportedOperationError(
+                    f"{self.name} collects nothing by itself under an agreement, so it takes no {field} with one.",
+                    field=field,
+                    rule=f"no {field} in an agreement with {self.name}",
+                    gateway=self.name,
+                    tenant=self._tenant,
+                    next_step=f"Leave {field} out; name it with each payment that is charged under the agreement.",
+                )
         return None
 
     def agreed_amounts(self, terms: Mapping[str, JsonValue]) -> tuple[Money, ...]:
