@@ -13,7 +13,7 @@ the look-up was not sent) must not make the whole call look harmless. `_Trail` r
 
 import hmac
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Protocol, TypeVar
 
@@ -192,10 +192,7 @@ class Driver:
             return await self._steps(call, trail, context, on_checkpoint)
         except PaymentsError as error:
             told = trail.honest(error)
-            told.context = {
-                name: self._conceal(value) if isinstance(value, str) else value
-                for name, value in told.context.items()
-            }
+            self._conceal_in(told)
             told.about(
                 gateway=self._gateway,
                 tenant=self._tenant,
@@ -207,6 +204,16 @@ class Driver:
         finally:
             call.close()
         raise told
+
+    def _conceal_in(self, error: PaymentsError) -> None:
+        """Mask our own secrets in what an error quotes of the gateway's words."""
+        error.context = {
+            name: self._conceal(value) if isinstance(value, str) else value
+            for name, value in error.context.items()
+        }
+        if isinstance(error, DeclinedError) and error.reason.own_words:
+            words = {locale: self._conceal(text) for locale, text in error.reason.own_words.items()}
+            error.reason = replace(error.reason, own_words=words)
 
     async def _steps(
         self, call: WireCall[T], trail: _Trail, context: CallContext, on_checkpoint: OnCheckpoint | None
