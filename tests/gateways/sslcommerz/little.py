@@ -6,7 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from tests.gateways.sslcommerz.hand import STORE, notified, row, sign, unpaid
+from tests.gateways.sslcommerz.hand import PASSWORD, ROOT, STORE, notified, row, sign, unpaid
+from vextrus_payments import Payments
+from vextrus_payments.gateways.sslcommerz import SslcommerzConfig
+from vextrus_payments.secret import Secret
+from vextrus_payments.testing import FakeClock, FakeEntropy, FakeSleeper, ScriptedTransport
 from vextrus_payments.testing.scripted import Line, answer, lost
 from vextrus_payments.wire import WireRequest
 
@@ -89,3 +93,24 @@ class Little:
         found = [one for one in self.attempts if one["tran_id"] == said["tran_id"]]
         rows = found or [{"tran_id": said["tran_id"], "status": "INVALID"}]
         return "query", {"APIConnect": "DONE", "no_of_trans_found": len(found), "element": rows}
+
+
+def little_config() -> SslcommerzConfig:
+    """The store at a little SSLCommerz."""
+    return SslcommerzConfig(store_id=STORE, store_password=Secret(PASSWORD), api_url=ROOT)
+
+
+def payments_over(little: Little, clock: FakeClock, **changes: Any) -> Payments:
+    """A whole `Payments` whose SSLCommerz is this little one; nothing of it is real but the code."""
+    known: dict[str, Any] = {
+        "store": "memory://",
+        "public_url": "https://shop.example/payments",
+        "workers": False,
+        "transport": ScriptedTransport(then=little, clock=clock),
+        "clock": clock,
+        "sleeper": FakeSleeper(clock),
+        "entropy": FakeEntropy(11),
+    }
+    if "credentials" not in changes:
+        known["gateways"] = {"sslcommerz": little_config()}
+    return Payments(**{**known, **changes})

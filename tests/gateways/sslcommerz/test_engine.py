@@ -6,14 +6,13 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.gateways.sslcommerz.hand import NOW, PASSWORD, STORE, posted, refund_call
-from tests.gateways.sslcommerz.little import Little
+from tests.gateways.sslcommerz.hand import NOW, posted, refund_call
+from tests.gateways.sslcommerz.little import Little, payments_over
 from vextrus_payments import (
     Declined,
     Money,
     Paid,
     PaymentRequest,
-    Payments,
     PaymentSession,
     Pending,
     Refunded,
@@ -23,13 +22,12 @@ from vextrus_payments import (
 )
 from vextrus_payments.errors import AlreadyPaidError
 from vextrus_payments.events import PaymentEvent
-from vextrus_payments.gateways.sslcommerz import SslcommerzConfig
 from vextrus_payments.gateways.sslcommerz.refunds import refund_number
 from vextrus_payments.ledger import LedgerEntry
 from vextrus_payments.records import Flag, PaymentState, ReceiptKind, ResolutionVerdict
 from vextrus_payments.resolving import ResolveRequest
-from vextrus_payments.secret import MASK, Secret
-from vextrus_payments.testing import FakeClock, FakeEntropy, FakeSleeper, ScriptedTransport
+from vextrus_payments.secret import MASK
+from vextrus_payments.testing import FakeClock
 
 
 class Shop:
@@ -39,21 +37,11 @@ class Shop:
         self.little, self.clock = Little(), FakeClock(NOW)
         self.entries: list[LedgerEntry] = []
         self.events: list[PaymentEvent] = []
-        self.payments = Payments(
-            store="memory://",
-            gateways={
-                "sslcommerz": SslcommerzConfig(
-                    store_id=STORE, store_password=Secret(PASSWORD), api_url="http://127.0.0.1:28700"
-                )
-            },
+        self.payments = payments_over(
+            self.little,
+            self.clock,
             ledger=self._entry,
             on_event=self._event,
-            public_url="https://shop.example/payments",
-            workers=False,
-            transport=ScriptedTransport(then=self.little, clock=self.clock),
-            clock=self.clock,
-            sleeper=FakeSleeper(self.clock),
-            entropy=FakeEntropy(11),
         )
 
     async def _entry(self, entry: LedgerEntry) -> None:

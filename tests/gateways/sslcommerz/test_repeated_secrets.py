@@ -14,12 +14,10 @@ import httpx
 import pytest
 
 from tests.gateways.sslcommerz.hand import NOW, PASSWORD, STORE, notified, posted, sign
-from tests.gateways.sslcommerz.little import Little
-from vextrus_payments import Money, PaymentRequest, Payments, PaymentsError, RefundRequest
-from vextrus_payments.gateways.sslcommerz import SslcommerzConfig
+from tests.gateways.sslcommerz.little import Little, payments_over
+from vextrus_payments import Money, PaymentRequest, PaymentsError, RefundRequest
 from vextrus_payments.redaction import is_card_number
-from vextrus_payments.secret import Secret
-from vextrus_payments.testing import FakeClock, FakeEntropy, FakeSleeper, ScriptedTransport
+from vextrus_payments.testing import FakeClock
 
 #: Every text of an attempt that decides nothing; the last one nobody has documented.
 OF_AN_ATTEMPT = """
@@ -87,21 +85,12 @@ class Listening:
             return operation, {**body, **self._repeated(operation)}
 
         self.little._answer = repeating  # type: ignore[method-assign]
-        self.payments = Payments(
+        self.payments = payments_over(
+            self.little,
+            self.clock,
             store=f"sqlite:///{folder / 'shop.db'}",
-            gateways={
-                "sslcommerz": SslcommerzConfig(
-                    store_id=STORE, store_password=Secret(PASSWORD), api_url="http://127.0.0.1:28700"
-                )
-            },
             ledger=self._told,
             on_event=self._told,
-            public_url="https://shop.example/payments",
-            workers=False,
-            transport=ScriptedTransport(then=self.little, clock=self.clock),
-            clock=self.clock,
-            sleeper=FakeSleeper(self.clock),
-            entropy=FakeEntropy(11),
         )
 
     async def _told(self, news: Any) -> None:

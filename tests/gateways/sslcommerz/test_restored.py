@@ -10,8 +10,8 @@ from typing import Literal
 import pytest
 
 from tests.backups import Backups, backups_on
-from tests.gateways.sslcommerz.hand import NOW, PASSWORD, STORE
-from tests.gateways.sslcommerz.little import Little
+from tests.gateways.sslcommerz.hand import NOW
+from tests.gateways.sslcommerz.little import Little, payments_over
 from vextrus_payments import (
     Money,
     Paid,
@@ -24,9 +24,7 @@ from vextrus_payments import (
     Unknown,
 )
 from vextrus_payments.epoch import FileEpochMark
-from vextrus_payments.gateways.sslcommerz import SslcommerzConfig
-from vextrus_payments.secret import Secret
-from vextrus_payments.testing import FakeClock, FakeEntropy, FakeSleeper, ScriptedTransport
+from vextrus_payments.testing import FakeClock
 
 
 class Machine:
@@ -39,19 +37,10 @@ class Machine:
         self.payment_id = ""
 
     def payments(self, late_payment: Literal["keep", "refund"] = "keep") -> Payments:
-        return Payments(
+        return payments_over(
+            self.little,
+            self.clock,
             store=self._backups.url,
-            gateways={
-                "sslcommerz": SslcommerzConfig(
-                    store_id=STORE, store_password=Secret(PASSWORD), api_url="http://127.0.0.1:28700"
-                )
-            },
-            public_url="https://shop.example/payments",
-            workers=False,
-            transport=ScriptedTransport(then=self.little, clock=self.clock),
-            clock=self.clock,
-            sleeper=FakeSleeper(self.clock),
-            entropy=FakeEntropy(11),
             epoch=FileEpochMark(self.folder / "epoch"),
             late_payment=late_payment,
         )

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.backups import Backups, backups_on
-from tests.gateways.sslcommerz.hand import NOW, PASSWORD, STORE, posted
-from tests.gateways.sslcommerz.little import Little
+from tests.gateways.sslcommerz.hand import NOW, posted
+from tests.gateways.sslcommerz.little import Little, payments_over
 from tests.gateways.sslcommerz.test_webhook import delivery
 from vextrus_payments import (
     Declined,
@@ -28,11 +28,9 @@ from vextrus_payments import (
 )
 from vextrus_payments.epoch import FileEpochMark
 from vextrus_payments.events import PaymentEvent
-from vextrus_payments.gateways.sslcommerz import SslcommerzConfig
 from vextrus_payments.ledger import LedgerEntry
 from vextrus_payments.records import Flag, PaymentFacts, ReceiptKind
-from vextrus_payments.secret import Secret
-from vextrus_payments.testing import FakeClock, FakeEntropy, FakeSleeper, ScriptedTransport
+from vextrus_payments.testing import FakeClock, FakeEntropy
 
 
 class Machine:
@@ -53,24 +51,16 @@ class Machine:
         async def event(one: PaymentEvent) -> None:
             self.events.append(one)
 
-        known: dict[str, Any] = {
-            "store": self.backups.url,
-            "gateways": {
-                "sslcommerz": SslcommerzConfig(
-                    store_id=STORE, store_password=Secret(PASSWORD), api_url="http://127.0.0.1:28700"
-                )
-            },
-            "ledger": entry,
-            "on_event": event,
-            "public_url": "https://shop.example/payments",
-            "workers": False,
-            "transport": ScriptedTransport(then=self.little, clock=self.clock),
-            "clock": self.clock,
-            "sleeper": FakeSleeper(self.clock),
-            "entropy": FakeEntropy(self.lives),
-            "epoch": FileEpochMark(self.folder / "epoch"),
-        }
-        return Payments(**{**known, **changes})
+        return payments_over(
+            self.little,
+            self.clock,
+            store=self.backups.url,
+            ledger=entry,
+            on_event=event,
+            entropy=FakeEntropy(self.lives),
+            epoch=FileEpochMark(self.folder / "epoch"),
+            **changes,
+        )
 
     async def open(self, payments: Payments, reference: str = "INV-1") -> PaymentSession:
         return await payments.initialize(

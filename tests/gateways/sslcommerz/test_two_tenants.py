@@ -10,13 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.gateways.sslcommerz.hand import NOW, PASSWORD, STORE, posted
-from tests.gateways.sslcommerz.little import Little
+from tests.gateways.sslcommerz.hand import NOW, posted
+from tests.gateways.sslcommerz.little import Little, little_config, payments_over
 from vextrus_payments import (
     Money,
     Paid,
     PaymentRequest,
-    Payments,
     PaymentSession,
     Pending,
     Refunded,
@@ -26,11 +25,9 @@ from vextrus_payments import (
 from vextrus_payments.config import GatewayConfig
 from vextrus_payments.errors import InvalidRequestError
 from vextrus_payments.events import PaymentEvent
-from vextrus_payments.gateways.sslcommerz import SslcommerzConfig
 from vextrus_payments.ledger import LedgerEntry
 from vextrus_payments.records import Flag, PaymentFacts
-from vextrus_payments.secret import Secret
-from vextrus_payments.testing import FakeClock, FakeEntropy, FakeSleeper, ScriptedTransport
+from vextrus_payments.testing import FakeClock
 
 
 class Mall:
@@ -40,24 +37,18 @@ class Mall:
         self.little, self.clock = Little(), FakeClock(NOW)
         self.entries: list[LedgerEntry] = []
         self.events: list[PaymentEvent] = []
-        self.payments = Payments(
-            store="memory://",
+        self.payments = payments_over(
+            self.little,
+            self.clock,
             credentials=self._credentials,
             ledger=self._entry,
             on_event=self._event,
             public_url="https://mall.example/payments",
-            workers=False,
-            transport=ScriptedTransport(then=self.little, clock=self.clock),
-            clock=self.clock,
-            sleeper=FakeSleeper(self.clock),
-            entropy=FakeEntropy(11),
         )
 
     async def _credentials(self, tenant: str, gateway: str) -> GatewayConfig:
         assert tenant in ("a", "b") and gateway == "sslcommerz"
-        return SslcommerzConfig(
-            store_id=STORE, store_password=Secret(PASSWORD), api_url="http://127.0.0.1:28700"
-        )
+        return little_config()
 
     async def _entry(self, entry: LedgerEntry) -> None:
         self.entries.append(entry)
