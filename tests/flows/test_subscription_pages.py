@@ -15,6 +15,7 @@ from tests.flows.shop import Shop
 from tests.flows.test_restored import backed_up, restored
 from tests.flows.test_subscription_doubts import order
 from tests.flows.test_subscriptions import DAY_S, NAME, Club, club_open, recurring_config
+from vextrus_payments import Money, Refunded, RefundRequest
 from vextrus_payments.cli.doctor_agreements import agreement_findings
 from vextrus_payments.engine import Verdict
 from vextrus_payments.epoch import FileEpochMark
@@ -374,6 +375,9 @@ async def test_an_older_backup_on_postgresql_learns_again_what_was_collected(
             club.pass_days(1.1)
             for message in club.deliveries():
                 assert await club.told(message) is Verdict.DONE
+            back = (await club.paid())[0].payment.payment_id
+            await club.payments.refund(RefundRequest(operation_id="r-1", payment_id=back, amount=Money("5")))
+            assert isinstance(await club.payments.refund_status("r-1"), Refunded)
             before = await club.paid()
             assert len(before) == 4
             await club.payments.cancel_agreement(asked.agreement_key)
@@ -394,6 +398,8 @@ async def test_an_older_backup_on_postgresql_learns_again_what_was_collected(
             # What was collected under the other page is booked too, though its consent had ended before it was known.
             after = await again.paid()
             assert {f.payment.payment_id for f in after} == {f.payment.payment_id for f in before}
+            assert {r.key for f in after for r in f.receipts} == {r.key for f in before for r in f.receipts}
+            assert "refund.adopted" in await again.shop.fired()  # its operation's id is forgotten
             await again.payments.deliver()
             assert {entry.id for entry in again.shop.entries} <= entries
 
