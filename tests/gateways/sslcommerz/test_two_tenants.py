@@ -104,6 +104,8 @@ async def both(mall: Mall) -> tuple[PaymentSession, PaymentSession]:
     ours, theirs = await mall.open("a"), await mall.open("b")
     assert ours.gateway_order_id == theirs.gateway_order_id == "INV-1"
     assert ours.gateway_reference != theirs.gateway_reference
+    doors = [form["ipn_url"] for form in mall.little.forms]
+    assert doors == [f"https://mall.example/payments/t/{tenant}/sslcommerz/webhook" for tenant in "ab"]
     return ours, theirs
 
 
