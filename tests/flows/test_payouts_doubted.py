@@ -53,12 +53,20 @@ async def test_what_was_taken_back_and_moved_money_all_the_same_is_for_a_person(
     assert (await shop.fired()).count("payout.review") == reviews + 1
 
 
-async def test_the_gateways_word_for_what_an_operator_said_changes_nothing(shop: PayingShop) -> None:
+async def test_the_gateways_word_for_what_an_operator_said_is_kept(shop: PayingShop) -> None:
+    """It books nothing; but from then on both of them say so, and another transaction is a second one."""
     await said_made(shop, "T1")
-    version = (await kept(shop)).version
-    assert await told(shop, news(await kept(shop), "T1")) is Verdict.DONE
-    assert (await kept(shop)).version == version and isinstance(await shop.pay(), Sent)
+    before, fired = await kept(shop), await shop.fired()
+    for _ in range(2):
+        assert await told(shop, news(await kept(shop), "T1")) is Verdict.DONE
+    after = await kept(shop)
+    assert (after.version, after.receipts) == (before.version + 1, before.receipts)
+    assert isinstance(await shop.pay(), Sent) and await shop.fired() == fired
     await shop.check_accounts(AccountMap())
+    await told(shop, news(await kept(shop), "T2"))
+    assert isinstance(await shop.pay(), Review)
+    assert [r.transaction_id for r in (await kept(shop)).standing] == ["T1", "T2"]
+    assert shop.account("accounts_payable") == 25050
 
 
 async def test_money_that_a_receiver_pays_back_is_no_payout(shop: PayingShop) -> None:

@@ -22,12 +22,16 @@ from vextrus_payments import (
     Review,
     Sent,
     StaleStateError,
+    TransferDirection,
+    Transferred,
+    TransferRequest,
     Unknown,
 )
 from vextrus_payments.engine import Verdict
 from vextrus_payments.mode import Mode
-from vextrus_payments.paying_out import plan_payout
+from vextrus_payments.paying_out import plan_payout, plan_payout_declined, plan_payout_unsent
 from vextrus_payments.plans import Committed
+from vextrus_payments.reasons import Reason, ReasonCode
 from vextrus_payments.records import OperationState, Payout, ReceiptKind
 
 MADE, NOT_MADE, CLEARED = ResolutionVerdict.MADE, ResolutionVerdict.NOT_MADE, ResolutionVerdict.CLEARED
@@ -267,6 +271,34 @@ async def test_the_transaction_is_the_first_ones_indeed(shop: PayingShop) -> Non
     await shop.payments.resolve_payout(answer(await kept(shop, "salary-2"), NOT_MADE))
     assert isinstance(await shop.pay("salary-2"), Declined)
     assert await waiting(shop) == []
+
+
+async def test_nobodys_word_lets_it_out_while_the_gateway_says_that_it_was_made(shop: PayingShop) -> None:
+    """Whoever had it in hand may say that nothing left: then a person decides, and it is not sent again."""
+    _, second = await swapped(shop)
+    fence, now = second.operation.fence, shop.payments.store.now()
+    assert plan_payout_unsent(second, fence, now) is None
+    assert plan_payout_declined(second, fence, Reason(code=ReasonCode.UNKNOWN_ERROR), now) is None
+
+
+async def test_a_transfer_is_corrected_in_its_own_accounts(tmp_path: Path) -> None:
+    accounts = AccountMap(disbursement="PAID_FROM")
+    async with paying_shop(tmp_path, store="memory://", accounts=accounts) as shop:
+        wanted = TransferRequest(
+            operation_id="fund",
+            gateway="bkash",
+            amount=Money("80"),
+            direction=TransferDirection.TO_COLLECTION,
+        )
+        made = await shop.payments.transfer(wanted)
+        assert isinstance(made, Transferred)
+        await told(shop, news(await kept(shop, "fund"), made.transaction_id, "70"))
+        assert isinstance(await shop.payments.payout_status("fund"), Review)
+        await shop.payments.resolve_payout(found(await kept(shop, "fund"), made.transaction_id, "70"))
+        done = await shop.payments.payout_status("fund")
+        assert isinstance(done, Transferred) and done.amount == Money("70")
+        await shop.payments.deliver()
+        assert shop.account("gateway_clearing:bkash:sandbox") == 7000 == -shop.account("PAID_FROM")
 
 
 async def test_while_it_is_in_doubt_nobody_sends_it(shop: PayingShop) -> None:

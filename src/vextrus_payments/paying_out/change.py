@@ -38,6 +38,18 @@ _RECEIPT_KINDS: Final = {
 }
 
 
+def confirmed(receipt: Receipt) -> Evidence:
+    """The evidence that the gateway has said what an operator had said before."""
+    return Evidence("payout.confirmed", {"transaction_id": receipt.transaction_id})
+
+
+def is_only_said(payout: Payout, receipt: Receipt) -> bool:
+    """Whether nobody but an operator has said that this receipt is so."""
+    if Flag.BY_OPERATOR not in receipt.flags or receipt.kind is ReceiptKind.CORRECTION:
+        return False
+    return confirmed(receipt) not in payout.operation.evidence
+
+
 class Change:
     """Collects what one transaction changes on one payout, with the entries and the news that go with it."""
 

@@ -21,7 +21,7 @@ from vextrus_payments.errors import ConflictError, InvalidRequestError
 from vextrus_payments.events import EventKind
 from vextrus_payments.ledger import AccountMap
 from vextrus_payments.money import Money
-from vextrus_payments.paying_out.change import Change, receipt_of, retract
+from vextrus_payments.paying_out.change import Change, is_only_said, receipt_of, retract
 from vextrus_payments.payment import Evidence
 from vextrus_payments.payouts import PayoutSnapshot
 from vextrus_payments.plans import PayoutPlan
@@ -88,7 +88,7 @@ def plan_payout_disputed(
 ) -> PayoutPlan | None:
     """A transaction of this payout is another's, says the gateway. None: that is known, or was its own word here."""
     theirs = next((r for r in payout.standing if r.transaction_id == transaction_id), None)
-    if theirs is None or Flag.BY_OPERATOR not in theirs.flags:
+    if theirs is None or not is_only_said(payout, theirs):
         return None
     return _disputed(payout, transaction_id, theirs.amount, other, now)
 
@@ -145,7 +145,7 @@ def _made(change: Change, wanted: ResolveRequest, accounts: AccountMap) -> None:
         _take_back(change, stands, accounts)
     elif not known:
         for wrong in payout.standing:
-            if Flag.BY_OPERATOR in wrong.flags:
+            if is_only_said(payout, wrong):
                 _take_back(change, wrong, accounts)
     receipt = receipt_of(payout, transaction_id, amount, change.now, flags=_BY_OPERATOR)
     if known:
@@ -164,7 +164,7 @@ def _made(change: Change, wanted: ResolveRequest, accounts: AccountMap) -> None:
 
 def _not_made(change: Change, accounts: AccountMap) -> None:
     payout = change.payout
-    if disputed_with(payout) is None or not all(Flag.BY_OPERATOR in r.flags for r in payout.standing):
+    if disputed_with(payout) is None or not all(is_only_said(payout, r) for r in payout.standing):
         raise ConflictError(
             "The gateway says that money left, and its word outranks everybody's: it is not called declined.",
             code="gateway_says_made",

@@ -9,7 +9,7 @@ from vextrus_payments.events import EventKind
 from vextrus_payments.ledger import DEFAULT_ACCOUNTS, AccountMap
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
-from vextrus_payments.paying_out.change import Change, declined, receipt_of, unknown
+from vextrus_payments.paying_out.change import Change, confirmed, declined, is_only_said, receipt_of, unknown
 from vextrus_payments.payment import Evidence
 from vextrus_payments.payouts import (
     PayoutKind,
@@ -29,7 +29,6 @@ from vextrus_payments.records import (
     OperationState,
     Payout,
     Receipt,
-    ReceiptKind,
     SubjectKind,
 )
 from vextrus_payments.states import claim_is_over
@@ -226,7 +225,7 @@ def _made(
         fee=snapshot.fee if snapshot.fee is not None and snapshot.fee.is_positive else None,
     )
     for known in standing:
-        if Flag.BY_OPERATOR in known.flags and known.kind is not ReceiptKind.CORRECTION:
+        if is_only_said(payout, known):
             # The gateway's word outranks an operator's: what he had booked is taken back, then booked anew.
             change.take_back(known, accounts)
     if change.payout.standing:
@@ -243,7 +242,12 @@ def _known(payout: Payout, known: Receipt, amount: Money | None, now: datetime) 
     booked twice, so a person decides.
     """
     if known in payout.standing and amount in (None, known.amount):
-        return None
+        if not is_only_said(payout, known):
+            return None
+        # From here on it is the gateway's word too: another transaction is a second one, and takes not its place.
+        change = Change(payout, now)
+        change.keep(confirmed(known))
+        return change.plan()
     shown = None if amount is None else amount.amount_minor
     told = Evidence(PAYOUT_CONTRADICTED, {"transaction_id": known.transaction_id, "amount_minor": shown})
     if told in payout.operation.evidence:
