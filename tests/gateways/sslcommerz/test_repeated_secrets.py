@@ -209,6 +209,24 @@ async def test_nor_is_what_a_notification_repeats(
     assert shop.found(logged(caplog)) == {}
 
 
+@pytest.mark.parametrize("number", ["4111111111111111", "4111 1111 1111 1111", "4111-1111-1111-1111"])
+async def test_a_notification_with_the_whole_card_number_in_its_own_field(
+    number: str, tmp_path: Path
+) -> None:
+    shop = Listening(tmp_path, "pin")
+    async with shop.payments:
+        payment_id = await shop.open("INV-1")
+        made = shop.little.pay(card_no=number)
+        assert await shop.post(shop.little.notification(made)) == 200
+        await shop.payments.process_inbox()
+        await shop.everything_kept(payment_id)
+        facts = await shop.payments.get(payment_id)
+        assert facts is not None and facts.receipts[0].payer_account is None
+    kept = b"".join(file.read_bytes() for file in tmp_path.glob("shop.db*")).decode("utf-8", "replace")
+    for form in (number, number.replace(" ", "+"), "4111111111111111"):
+        assert form not in kept and form not in repr(shop.left)
+
+
 async def test_a_notification_that_repeats_nothing_is_kept_as_it_came(tmp_path: Path) -> None:
     shop = Listening(tmp_path, "card")
     async with shop.payments:
