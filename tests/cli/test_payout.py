@@ -196,3 +196,11 @@ def test_an_application_with_live_credentials_needs_live_too(
     assert refused.code == 2 and "--live was not given" in refused.error
     not_live = here.run(*command, "--live", env={**kept, **sandbox.variables()})
     assert not_live.code == 2 and "BKASH_MODE is sandbox" in not_live.error
+
+
+@pytest.mark.parametrize("arguments", [("status", "x"), ("list",), ("resolve", "x"), ("withdraw", "x")])
+def test_without_a_place_to_ask_every_way_to_name_one_is_told(here: Here, arguments: tuple[str, ...]) -> None:
+    done = here.run("payout", *arguments)
+    assert done.code == 2 and "No money moved." in done.error
+    for way in ("--sandbox URL", "--app", "BKASH_APP_KEY"):
+        assert way in done.error

@@ -53,7 +53,7 @@ async def payouts_of(
         return
     from vextrus_payments.app import Payments
 
-    target = required(named_target(gateway, sandbox=sandbox, live=live), gateway)
+    target = required(named_target(gateway, sandbox=sandbox, live=live), gateway, or_app=True)
     home = Home.find(store)
     payments = Payments(
         store=home.store(target.config.mode),

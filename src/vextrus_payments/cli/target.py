@@ -149,8 +149,11 @@ def named_target(gateway: str, *, sandbox: str | None, live: bool | None) -> Tar
     return None
 
 
-def required(target: Target | None, gateway: str) -> Target:
+def required(target: Target | None, gateway: str, *, or_app: bool = False) -> Target:
     """The target, for a command that has no sandbox of its own to fall back on.
+
+    Args:
+        or_app: whether the command takes an application as well, so that its error may say so.
 
     Raises:
         CredentialsMissingError: none was named.
@@ -159,7 +162,7 @@ def required(target: Target | None, gateway: str) -> Target:
         needed = ", ".join(row.name for row in load_adapter(gateway).config_class.env_rows() if row.required)
         raise CredentialsMissingError(
             f"Nothing says where to ask {gateway}: neither --sandbox nor the environment.",
-            next_step=f"Give --sandbox URL, or set {needed}.",
+            next_step=f"Give --sandbox URL{', or the shop by --app' if or_app else ''}, or set {needed}.",
             gateway=gateway,
         )
     return target
