@@ -7,7 +7,8 @@ ROOT = Path(__file__).resolve().parent.parent
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
-from tests.flows.fault_matrix import GATEWAYS, faults_of, steps_of, words  # noqa: E402
+from tests.flows.fault_matrix import GATEWAYS, Step, faults_of, steps_of, words  # noqa: E402
+from tests.flows.leaving_matrix import MORE  # noqa: E402
 from vextrus_payments.testing.faulty import Fault  # noqa: E402
 
 TARGET = ROOT / "docs" / "fault-matrix.md"
@@ -15,8 +16,8 @@ _HEAD = """\
 # The fault matrix
 
 What the engine makes of every fault at every step of a gateway. Written by `scripts/fault_matrix.py` from the table
-that `tests/flows/test_fault_matrix.py` plays against the sandbox, cell by cell; a step or fault without words fails
-there. Which steps and faults a gateway has follows from its capabilities.
+that `tests/flows/test_fault_matrix.py` and `test_leaving_matrix.py` play against the sandbox, cell by cell; a step or
+fault without words fails there. Which steps and faults a gateway has follows from its capabilities.
 
 Two things hold in every cell: what may move money is not sent again after its bytes have left, unless it is proven not
 done; and by the gateway's own books everything is done at most once. A step that may move money is tried with look-ups
@@ -39,12 +40,21 @@ def document() -> str:
             lines += [f"- {step.name}" for step in steps_of(gateway)]
             continue
         for step in steps_of(gateway):
-            lines += ["", f"### {gateway.title}: {step.name}", "", f"Safety: {step.safety.value}.", ""]
-            lines += ["| fault | the caller is told | once the line works again |", "|---|---|---|"]
-            for fault in faults_of(gateway):
-                now, later = words(step, fault)
-                lines.append(f"| {fault.value} | {now} | {later} |")
+            lines += _table(gateway.title, step, faults_of(gateway))
+    for more in MORE:
+        lines += ["", f"## {more.title}"]
+        for step in more.steps:
+            lines += _table(more.title, step, more.faults)
     return "\n".join(lines) + "\n"
+
+
+def _table(title: str, step: Step, faults: tuple[Fault, ...]) -> list[str]:
+    lines = ["", f"### {title}: {step.name}", "", f"Safety: {step.safety.value}.", ""]
+    lines += ["| fault | the caller is told | once the line works again |", "|---|---|---|"]
+    for fault in faults:
+        now, later = words(step, fault)
+        lines.append(f"| {fault.value} | {now} | {later} |")
+    return lines
 
 
 def _about(fault: Fault) -> str:

@@ -29,6 +29,7 @@ class Now(StrEnum):
     UNKNOWN = "unknown: nothing is resent"
     NOT_SENT = "pending, not sent"
     NO_SESSION = "an error with effect NONE: there is no session"
+    NO_ANSWER = "an error: nothing is known, and nothing moved by asking"
     AS_KNOWN = "what was known before; an unanswered question proves nothing"
 
 
@@ -38,6 +39,7 @@ class Later(StrEnum):
     DONE = "done, once"
     FOUND = "the look-up finds it done, once"
     AGAIN = "proven not done; the same call does it, once"
+    STATEMENT = "unknown until the gateway shows it, or a person reads its statement and answers"
     PERSON = "unknown until a person reads the gateway's panel and answers; its amount stays reserved"
 
 
@@ -240,7 +242,7 @@ GATEWAYS: Final = (
     Played("sslcommerz", "SSLCommerz", SSLCOMMERZ, accepts_refunds=True),
 )
 ELSEWHERE: Final[Mapping[str, str]] = {
-    "bkash_recurring": "it collects by itself; nothing of ours opens a payment there (tests/gateways/bkash/recurring)",
+    "bkash_recurring": "it collects by itself; nothing of ours opens a payment there (leaving_matrix.py)",
 }
 """Installed, and without a matrix of payments: why, and where it is proven."""
 _TOKENS: Final = frozenset({Fault.TOKEN_ONCE, Fault.TOKEN_ALWAYS})

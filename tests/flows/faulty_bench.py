@@ -12,6 +12,7 @@ from tests.in_process import AppTransport
 from vextrus_payments import Money, Paid, PaymentRequest, Payments, PaymentSession, Pending, RefundRequest
 from vextrus_payments.config import GatewayConfig
 from vextrus_payments.gateways.bkash import BkashConfig
+from vextrus_payments.gateways.bkash.recurring import BkashRecurringConfig
 from vextrus_payments.gateways.nagad import NagadConfig
 from vextrus_payments.gateways.sslcommerz import SslcommerzConfig
 from vextrus_payments.payment import ConsentRequest, Intent
@@ -21,6 +22,7 @@ from vextrus_payments.testing import FakeClock, FakeEntropy, FakeSleeper
 from vextrus_payments.testing.faulty import FaultyTransport
 from vextrus_payments.wire import WireRequest, WireResponse
 from vextrus_payments_sandbox.app import create_app
+from vextrus_payments_sandbox.books import TRANSFER
 
 URL = "http://127.0.0.1:28600"
 _MONEY = frozenset({"debit", "hold", "capture", "release", "refund"})
@@ -173,7 +175,53 @@ class SslcommerzBench(Bench):
         )
 
 
-BENCHES = {"bkash": BkashBench, "bkash-v2": BkashV2Bench, "nagad": NagadBench, "sslcommerz": SslcommerzBench}
+class PayingBench(BkashBench):
+    """bKash's payouts, below the root of the checkout product."""
+
+    def config(self, told: dict[str, str]) -> GatewayConfig:
+        credentials = {name: Secret(told[name]) for name in ("app_key", "app_secret", "username", "password")}
+        fields: dict[str, Any] = {
+            "api_url": told["base_url"],
+            "callback_url": "http://127.0.0.1:9/return",
+            "payout_api_url": told["base_url"] + "/checkout",
+            **credentials,
+            **{f"payout_{name}": value for name, value in credentials.items()},
+        }
+        return BkashConfig(**fields)
+
+    def moved(self) -> int:
+        """How often money left, or went between two accounts of the merchant's own."""
+        return sum(entry.kind in ("payout", TRANSFER) for entry in self.world.books.movements)
+
+
+class RecurringBench(Bench):
+    """bKash's recurring platform: it collects by itself."""
+
+    name = "bkash_recurring"
+
+    def config(self, told: dict[str, str]) -> GatewayConfig:
+        return BkashRecurringConfig(
+            api_url=told["base_url"],
+            callback_url="http://127.0.0.1:9/return",
+            api_key=Secret(told["api_key"]),
+            service_id=int(told["service_id"]),
+        )
+
+    def moved(self) -> int:
+        """What went back, and subscriptions that were ended."""
+        ended = sum(one.cancelled_at is not None for one in self.gateway.rules.subscriptions.values())
+        given_back = sum(entry.kind == "refund" for entry in self.world.books.movements)
+        return int(ended + given_back)
+
+
+BENCHES: dict[str, Callable[[Any, httpx.AsyncClient, FakeClock], Bench]] = {
+    "bkash": BkashBench,
+    "bkash-v2": BkashV2Bench,
+    "bkash-payouts": PayingBench,
+    "bkash-recurring": RecurringBench,
+    "nagad": NagadBench,
+    "sslcommerz": SslcommerzBench,
+}
 
 
 @asynccontextmanager
