@@ -1,6 +1,7 @@
 """gateways/registry.py: from names to ready gateways, made once, closed together, tenants apart."""
 
 import asyncio
+from functools import cache
 from importlib.metadata import EntryPoint, EntryPoints
 from typing import Any
 
@@ -32,6 +33,7 @@ def a_registry(**parts: Any) -> Registry:
 def entry_points(monkeypatch: pytest.MonkeyPatch, *points: tuple[str, str]) -> None:
     found = EntryPoints(EntryPoint(name, value, GROUP) for name, value in points)
     monkeypatch.setattr(module, "entry_points", lambda group: found.select(group=group))
+    monkeypatch.setattr(module, "_points", cache(module._points.__wrapped__))
 
 
 def test_an_installed_adapter_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,6 +46,28 @@ def test_an_unknown_name_is_told_what_is_installed(monkeypatch: pytest.MonkeyPat
     entry_points(monkeypatch, ("toy", "tests.unit.toy:ADAPTER"), ("nagad", "x:y"))
     with pytest.raises(UnknownGatewayError, match="nagad, toy"):
         load_adapter("bikash")
+
+
+def test_what_is_installed_is_looked_through_once_and_again_for_a_name_that_is_new(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def installed(group: str) -> list[EntryPoint]:
+        asked.append(group)
+        names = ("toy",) if len(asked) == 1 else ("toy", "late")
+        return [EntryPoint(name, "tests.unit.toy:ADAPTER", GROUP) for name in names]
+
+    entry_points(monkeypatch)
+    monkeypatch.setattr(module, "entry_points", installed)
+    for _ in range(3):
+        assert load_adapter("toy") is ADAPTER
+    assert len(asked) == 1
+    with pytest.raises(ConfigurationError, match="late"):
+        load_adapter("late")  # it is found; that it names itself toy is another matter
+    with pytest.raises(UnknownGatewayError):
+        load_adapter("never")
+    assert len(asked) == 3
 
 
 def test_with_nothing_installed_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

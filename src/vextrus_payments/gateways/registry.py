@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final, NamedTuple, Unpack
 
@@ -43,7 +43,7 @@ class _Ready(NamedTuple):
 
 def installed_gateways() -> tuple[str, ...]:
     """The names of all installed gateways, sorted. Imports none of them."""
-    return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
+    return tuple(sorted({point.name for point in _points()}))
 
 
 def load_adapter(name: str) -> Adapter:
@@ -53,7 +53,10 @@ def load_adapter(name: str) -> Adapter:
         UnknownGatewayError: none is installed under this name; the message lists what is.
         ConfigurationError: two packages claim the name, or the adapter cannot be loaded.
     """
-    found = {(point.value, point.name): point for point in entry_points(group=GROUP) if point.name == name}
+    found = _claims(name)
+    if not found:
+        _points.cache_clear()  # a package may have come meanwhile
+        found = _claims(name)
     if not found:
         raise UnknownGatewayError(
             f"No gateway named {name!r} is installed; there is {_listed(installed_gateways())}.",
@@ -68,6 +71,18 @@ def load_adapter(name: str) -> Adapter:
             gateway=name,
         )
     return _load(name, *found.values())
+
+
+@cache
+def _points() -> tuple[EntryPoint, ...]:
+    """Of all installed gateways. Kept: to look through all that is installed holds up the loop for milliseconds, and
+    each tenant's first call would do it again."""
+    return tuple(entry_points(group=GROUP))
+
+
+def _claims(name: str) -> dict[tuple[str, str], EntryPoint]:
+    """Who claims this name; a package that is on the path twice, once."""
+    return {(point.value, point.name): point for point in _points() if point.name == name}
 
 
 class Registry:
