@@ -5,6 +5,7 @@ them apart is the reference that each session carries.
 """
 
 from collections.abc import AsyncIterator
+from random import Random
 from typing import Any
 
 import httpx
@@ -56,9 +57,10 @@ class Mall:
     async def _event(self, event: PaymentEvent) -> None:
         self.events.append(event)
 
-    async def open(self, tenant: str, amount: str = "100.00") -> PaymentSession:
+    async def open(self, tenant: str, amount: str = "100.00", operation: str = "INV-1/pay") -> PaymentSession:
         request = PaymentRequest(
-            operation_id="INV-1/pay",
+            operation_id=operation,
+            allow_repeat=operation != "INV-1/pay",
             gateway="sslcommerz",
             amount=Money(amount),
             merchant_reference="INV-1",
@@ -253,3 +255,45 @@ async def test_a_row_of_the_others_without_its_reference_is_not_taken_for_ours(m
     facts = await mall.facts("b", theirs)
     assert facts.receipts == () or Flag.QUARANTINED in facts.payment.flags
     assert await mall.booked("b") == {}
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_whatever_comes_to_whichever_door_in_whatever_order(mall: Mall, seed: int) -> None:
+    """Each payment is booked by the tenant whose page it was made on, once; the other's ledger never hears of it."""
+    random = Random(seed)
+    pages: list[tuple[str, PaymentSession]] = []
+    posts: list[dict[str, str]] = []
+    owner: dict[str, str] = {}
+    for step in range(40):
+        deed = random.choice(("open", "pay", "fail", "post", "post", "look", "execute", "return", "wait"))
+        if deed == "open" and len(pages) < 6:
+            tenant = random.choice("ab")
+            pages.append((tenant, await mall.open(tenant, operation=f"{tenant}{step}")))
+        elif not pages:
+            continue
+        elif deed in ("pay", "fail"):
+            index = random.randrange(len(pages))
+            made = mall.little.pay(index=index, status="VALID" if deed == "pay" else "FAILED")
+            posts.append(mall.little.notification(made))
+            if deed == "pay":
+                owner[made["bank_tran_id"]] = pages[index][0]
+        elif deed in ("post", "return") and posts:
+            await mall.knock(
+                random.choice("ab"), random.choice(posts), "webhook" if deed == "post" else "return"
+            )
+        elif deed == "wait":
+            mall.clock.advance(random.choice((20, 600, 7200)))
+            await mall.payments.reconcile_due()
+        else:
+            tenant, session = random.choice(pages)
+            verb = mall.payments.for_tenant(tenant)
+            await (verb.status if deed == "look" else verb.execute)(session.payment_id)
+    for _ in range(40):
+        mall.clock.advance(3600)
+        await mall.payments.process_inbox()
+        await mall.payments.reconcile_due()
+    for tenant in "ab":
+        mine = {bank for bank, whose in owner.items() if whose == tenant}
+        assert set(await mall.booked(tenant)) == mine
+        ids = [entry.transaction_id for entry in mall.entries if entry.tenant == tenant]
+        assert len(ids) == len(set(ids)), "once each"
