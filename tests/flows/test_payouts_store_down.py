@@ -88,9 +88,11 @@ async def test_who_stops_waiting_is_not_told_that_nothing_will_leave(
     shop, store = place
     store.held = asyncio.Event()
     patient = asyncio.create_task(shop.pay())
-    while await shop.payments.find_payout("salary-1") is None:
-        await asyncio.sleep(0)
-    waiting = await shop.payments.payout(shop.wanted(), wait_s=0.01)
-    assert isinstance(waiting, Pending) and waiting.sent
-    store.held.set()
+    try:
+        while await shop.payments.find_payout("salary-1") is None:
+            await asyncio.sleep(0)
+        waiting = await shop.payments.payout(shop.wanted(), wait_s=0.01)
+        assert isinstance(waiting, Pending) and waiting.sent
+    finally:
+        store.held.set()
     assert isinstance(await patient, Sent) and shop.sent == 1
