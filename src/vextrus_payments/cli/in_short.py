@@ -60,6 +60,8 @@ def _money(facts: PaymentFacts) -> str:
         text += f", {back} went back." if back.is_positive else "."
         if Flag.QUARANTINED not in facts.payment.flags:
             text += f" {refundable(facts)} can still be refunded."
+    elif any(o.kind is not OperationKind.REFUND for o in open_charge):
+        return "Money may have moved: an answer is still missing, and the gateway has confirmed nothing yet."
     else:
         text = "No money has moved, as far as the gateway has said."
     if any(o.kind is OperationKind.REFUND for o in open_charge):

@@ -8,7 +8,7 @@ from typing import Final, Protocol, TypeVar
 from vextrus_payments.capabilities import Capabilities
 from vextrus_payments.clock import Clock, Sleeper
 from vextrus_payments.engine import hearing
-from vextrus_payments.errors import ConfigurationError, GatewayError, PaymentsError
+from vextrus_payments.errors import ConfigurationError, Effect, GatewayError, PaymentsError
 from vextrus_payments.gateways.base import PaymentGateway
 from vextrus_payments.ids import Entropy
 from vextrus_payments.mode import Mode
@@ -119,7 +119,7 @@ class _Doing:
     def failed(self, error: GatewayError) -> None:
         """No answer came: it proves nothing, and it is asked again later."""
         self.lane.failed(error)
-        self.problems.append(Problem(code=error.code, what=str(error)))
+        self.problems.append(Problem(code=error.code, what=_said(error)))
 
     async def run(self, work: Awaitable[T]) -> T | None:
         """Do it; None where it failed. One payment's failure, whatever it is, is no other's."""
@@ -134,6 +134,14 @@ class _Doing:
             what = f"Something unforeseen went wrong ({type(error).__name__}); it is tried again later."
             self.problems.append(Problem(code="bug", what=what))
         return None
+
+
+def _said(error: GatewayError) -> str:
+    """Its sentences. "No money moved" is said of the call that failed, and beside a payment nobody knows the end of it
+    would be read as said of the payment."""
+    if error.effect is not Effect.NONE:
+        return str(error)
+    return f"{error.what} This call moved nothing, and tells nothing of how it stands. {error.next_step}"
 
 
 class Looker:
