@@ -267,12 +267,12 @@ async def test_a_busy_reference_takes_one_connection_of_a_process(dsn: str) -> N
 
 async def test_a_queue_that_does_not_move_is_left(dsn: str) -> None:
     """Where the first one waits in vain, those behind it do not wait for each other's waiting, one after the other."""
-    store = PostgresStore(dsn, lock_timeout_s=0.3)
+    store = PostgresStore(dsn, lock_timeout_s=1.0)
     await store.open()
     blocker = await asyncpg.connect(dsn)
     await blocker.execute(f"SELECT pg_advisory_lock({store._sql.lock('reference', 'acme', 'INV-1')})")
     callers = [trial_of(store).reserve("INV-1", payment_id=f"pay_{n}") for n in range(20)]
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(15):  # 20 if it were one after the other
         answers = await asyncio.gather(*callers, return_exceptions=True)
     for answer in answers:
         assert isinstance(answer, StorageError)

@@ -22,7 +22,7 @@ from vextrus_payments.testing import FakeClock, FakeEntropy
 #: Longer than any pause after a failed hand-over.
 PAUSE_S = 600
 #: Nothing here takes a real second; whoever hangs fails by this instead of for ever.
-PATIENCE_S = 5
+PATIENCE_S = 60
 
 
 class FlakyStore(MemoryStore):

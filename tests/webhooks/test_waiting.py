@@ -85,11 +85,11 @@ async def test_many_at_once_and_every_kind_of_waiting() -> None:
         async with lock:
             await asyncio.sleep(0)
         await asyncio.gather(asyncio.sleep(0.001), asyncio.sleep(0))
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(60):
             await asyncio.wait({asyncio.ensure_future(asyncio.sleep(0))})
         return number
 
-    assert await asyncio.gather(*(within(5, work(n)) for n in range(50))) == list(range(50))
+    assert await asyncio.gather(*(within(60, work(n)) for n in range(50))) == list(range(50))
 
 
 async def test_a_task_that_is_closed_closes_the_work() -> None:

@@ -15,7 +15,7 @@ from vextrus_payments import Money, PaymentRequest, Payments, PaymentSession
 from vextrus_payments.records import PaymentState
 from vextrus_payments_sandbox.serve import SandboxServer
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 class Street:
