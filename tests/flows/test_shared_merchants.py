@@ -7,6 +7,7 @@ both may come to the door of one. SSLCommerz, whose posts name each session, has
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from vextrus_payments import Money, Paid, PaymentRequest, PaymentSession, Pendin
 from vextrus_payments.app import TenantPayments
 from vextrus_payments.config import GatewayConfig
 from vextrus_payments.engine import Verdict
-from vextrus_payments.errors import InvalidRequestError
+from vextrus_payments.errors import InvalidRequestError, PaymentsError
 from vextrus_payments.events import GatewayEvent
 from vextrus_payments.gateways.bkash.webhook import Notification, event_of
 from vextrus_payments.mode import Mode
@@ -211,3 +212,71 @@ async def test_nagad_tells_two_tenants_apart(mall: Mall) -> None:
     assert not set(await mall.booked("a")) & set(await mall.booked("b"))
     assert await mall.announced("a") == await mall.announced("b") == ["payment.paid", "refund.succeeded"]
     await mall.check_books()
+
+
+# --- in any order -----------------------------------------------------------------------------------------------------
+
+
+class Street:
+    """Tenants a and b open pages of one invoice, and bKash's news of either comes to any door."""
+
+    def __init__(self, mall: Mall, seed: int) -> None:
+        self.mall, self.random = mall, Random(seed)
+        self.pages: list[tuple[str, PaymentSession]] = []
+        self.news: list[GatewayEvent] = []
+        self.owner: dict[str, str] = {}
+
+    async def step(self, number: int) -> None:
+        mall, random = self.mall, self.random
+        deed = random.choice(("open", "open", "click", "execute", "news", "news", "look", "wait"))
+        if deed == "open" and len(self.pages) < 6:
+            await self._open(number)
+        elif not self.pages:
+            return
+        elif deed == "news" and self.news:
+            await mall.told(random.choice("ab"), random.choice(self.news), patient=random.random() < 0.5)
+        elif deed == "click":
+            mall.click("bkash", random.choice(self.pages)[1])
+        elif deed == "wait":
+            mall.clock.advance(random.choice((30, 400)))
+            await mall.payments.reconcile_due()
+        else:
+            tenant, session = random.choice(self.pages)
+            verbs = mall.of(tenant)
+            outcome = await (verbs.status if deed == "look" else verbs.execute)(session.payment_id)
+            if isinstance(outcome, Paid) and outcome.transaction_id not in self.owner:
+                self.owner[outcome.transaction_id] = tenant
+                told = Notification(
+                    transaction_id=outcome.transaction_id,
+                    amount=outcome.amount,
+                    status="Completed",
+                    channel="api",
+                    invoice=session.gateway_order_id,
+                )
+                self.news.append(event_of(told, f"message-{outcome.transaction_id}"))
+
+    async def _open(self, number: int) -> None:
+        tenant = self.random.choice("ab")
+        if self.random.random() < 0.5:
+            self.mall.fault("create", "drop_after")  # the page never reaches us, and another one is opened
+        amount = Money(100 + self.random.choice((0, len(self.pages))))
+        request = PaymentRequest(
+            operation_id=f"{tenant}{number}",
+            gateway="bkash",
+            amount=amount,
+            merchant_reference="INV-1",
+            allow_repeat=True,
+        )
+        self.pages.append((tenant, await self.mall.of(tenant).initialize(request)))
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_no_tenants_ledger_ever_hears_of_the_others_money(mall: Mall, seed: int) -> None:
+    street = Street(mall, seed)
+    for number in range(30):
+        try:
+            await street.step(number)
+        except PaymentsError:
+            continue  # a conflict, a quarantine: whoever asked is told
+    for tenant in "ab":
+        assert {street.owner.get(transaction_id) for transaction_id in await mall.booked(tenant)} <= {tenant}
