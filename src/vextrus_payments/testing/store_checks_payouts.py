@@ -157,6 +157,12 @@ async def payouts_are_listed(trial: StoreTrial) -> None:
         )
     mine = await all_pages(partial(store.list_payouts, "acme", limit=2))
     expect([p.payout_id for p in mine] == [key for key in everybody if key != "pyo_7"], "of one tenant")
+    odd = replace(payout_receipt(store.now(), "TRX-ODD"), mismatched=True)
+    made = payout_plan(store.now(), "pyo_odd", operation_id="op-odd", state=OperationState.SUCCEEDED)
+    under_review = replace(made, payout=replace(made.payout, receipts=(odd,)), receipts=(odd,))
+    expect_type(await store.commit_payout(under_review), Committed, "a payout under review")
+    waiting = await all_pages(partial(store.list_payouts, unsettled=True, limit=100))
+    expect("pyo_odd" in [p.payout_id for p in waiting], "one that waits for a person is not settled")
     for wrong in (0, -1, 10**9):
         await expect_raises(ValueError, store.list_payouts(limit=wrong), f"a page of {wrong}")
     await expect_raises(ValueError, store.list_payouts(cursor="x"), "a cursor that no page gave")
