@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 #: At most so many payments are named where books differ.
 _NAMED = 20
+_UNEXPLAINED = (
+    "No single payment explains it: hold the gateway's statement against the records (vextrus-pay settle)."
+)
 
 
 @click.group(
@@ -223,9 +226,7 @@ async def _look_at(place: Place, clearing: Clearing, held: Held, tenant: str) ->
         for o in page.rows
         if o.kind is not OperationKind.INITIALIZE
     ]
-    return found or [
-        "No single payment explains it: hold the gateway's statement against the records (settlement)."
-    ]
+    return found or [_UNEXPLAINED]
 
 
 def _show(accounts: list[dict[str, Any]], *, as_json: bool) -> int:
@@ -267,7 +268,7 @@ def _show(accounts: list[dict[str, Any]], *, as_json: bool) -> int:
         if row["not_compared"]:
             line(out, (f"{row['gateway']}, {row['mode']}: {row['not_compared']}", "hint"))
         for each in row["look_at"]:
-            whole_line(out, f"Look at {each}")
+            whole_line(out, each if each == _UNEXPLAINED else f"Look at {each}")
     return exit_code
 
 

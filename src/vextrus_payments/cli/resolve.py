@@ -134,7 +134,7 @@ def command(
                 transaction_id=None if made in (None, "-") else made,
                 amount=None if amount is None else Money(amount, currency),
             )
-            if not (yes or _confirmed(facts, request)):
+            if not (yes or _confirmed(facts, request, as_json=as_json)):
                 say("Nothing was recorded.")
                 return Exit.NOT_SENT
             return _resolved(await mine.resolve(request), as_json=as_json)
@@ -182,7 +182,9 @@ def _reviewed(facts: PaymentFacts, reviewed: int | None, *, yes: bool, as_json: 
     return version
 
 
-def _confirmed(facts: PaymentFacts, request: ResolveRequest) -> bool:
+def _confirmed(facts: PaymentFacts, request: ResolveRequest, *, as_json: bool) -> bool:
+    if as_json or not sys.stdin.isatty():
+        _missing("--yes", "nobody is here to be asked whether this is meant, so nothing was recorded.")
     _show_known(facts)
     what = f"{request.operation_id}: " if request.operation_id else ""
     moved = f", {request.amount} under {request.transaction_id}" if request.amount is not None else ""
