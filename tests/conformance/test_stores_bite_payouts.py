@@ -12,6 +12,7 @@ from vextrus_payments.errors import StorageError
 from vextrus_payments.paging import Page
 from vextrus_payments.plans import OperationTaken, PayoutAnswer, PayoutPlan
 from vextrus_payments.records import Payout
+from vextrus_payments.states import SETTLED_STATES
 from vextrus_payments.store import PaymentStore
 from vextrus_payments.stores import MemoryStore
 from vextrus_payments.testing import FakeClock, check_store
@@ -92,6 +93,16 @@ class ListsEverybodys(MemoryStore):
         return await super().list_payouts(None, **more)
 
 
+class ForgetsReviews(MemoryStore):
+    """What succeeded is over, it thinks."""
+
+    async def list_payouts(self, tenant: str | None = None, **more: Any) -> Page[Payout]:
+        page = await super().list_payouts(tenant, **more)
+        if not more.get("unsettled"):
+            return page
+        return replace(page, rows=tuple(one for one in page.rows if one.state not in SETTLED_STATES))
+
+
 class WatchesNone(MemoryStore):
     async def commit_payout(self, plan: PayoutPlan) -> PayoutAnswer:
         return await super().commit_payout(replace(plan, watch_at=None))
@@ -126,6 +137,7 @@ BROKEN: Sequence[tuple[Callable[..., PaymentStore], str]] = [
     (BooksTwice, "payout_receipts_are_booked_once"),
     (ListsAll, "payouts_are_listed"),
     (ListsEverybodys, "payouts_are_listed"),
+    (ForgetsReviews, "payouts_are_listed"),
     (WatchesNone, "payouts_are_watched"),
     (SweepsNone, "payouts_are_watched"),
     (WritesHalf, "payouts_whole_or_not_at_all"),
