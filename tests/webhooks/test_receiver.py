@@ -331,17 +331,25 @@ async def test_a_failed_commit_fails_everybody_in_it_and_nobody_else(
     store, calls = town.payments.store, []
     accept = store.accept_events
 
+    go_on = asyncio.Event()
+
     async def fails_once(events: Sequence[NewInboxEvent]) -> tuple[bool, ...]:
         calls.append(len(events))
-        await asyncio.sleep(0.01)
         if len(calls) == 2:
             raise StorageError("The disk is full.")
+        await go_on.wait()
         return await accept(events)
+
+    async def turns() -> None:
+        for _ in range(500):  # more than a delivery needs to stand in line
+            await asyncio.sleep(0)
 
     monkeypatch.setattr(store, "accept_events", fails_once)
     first = asyncio.create_task(town.deliver(news(0)))
-    await asyncio.sleep(0.002)
+    await turns()
     second = [asyncio.create_task(town.deliver(news(number))) for number in range(1, 20)]
+    await turns()
+    go_on.set()
     assert (await first).status == 200
     assert {(await task).status for task in second} == {503}
     again = await asyncio.gather(*(town.deliver(news(number)) for number in range(20)))
