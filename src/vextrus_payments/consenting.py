@@ -164,10 +164,15 @@ def plan_agreed_unsent(
 def plan_agreed_refused(
     agreement: Agreement, operation_id: str, fence: int, reason: Reason, *, final: bool, now: datetime
 ) -> AgreementPlan | None:
-    """The gateway said no, under the latest fence. Final, of asking or executing: the agreement was never given."""
+    """The gateway said no, under the latest fence. Final, of asking or executing: the agreement was never given.
+
+    A subscription's execute is a look, and its no may come after the payer had consented, had paid, and had taken it
+    back: only the look that shows by which id to read what was collected may close it.
+    """
     operation = _held(agreement, operation_id, fence)
     if operation is None:
         return None
+    final = final and not (agreement.terms and operation_id == execute_id(agreement.agreement_key))
     change = Change(agreement, now).to(operation, _O.DECLINED if final else _O.RESERVED, reason=reason)
     ended = operation_id == cancel_id(agreement.agreement_key)
     if final and not ended and agreement.state in (_L.CREATED, _L.AWAITING_PAYER):
@@ -193,7 +198,9 @@ def plan_agreed_seen(
     if _of_another(agreement, snapshot):
         return None
     change = Change(agreement, now)
-    over = absence_is_proof and execute is not None and claim_is_over(execute, settle_s, asked_at)
+    # A subscription's execute lets nothing hold: one that its process left behind is over, whatever a look-up proves.
+    proven = absence_is_proof or agreement.terms is not None
+    over = proven and execute is not None and claim_is_over(execute, settle_s, asked_at)
     unanswered = execute is not None and execute.state in (_O.SUBMITTING, _O.UNKNOWN)
     if snapshot.state is AgreementState.ACTIVE and agreement.state is not _L.ENDED:
         change.holds(snapshot, execute)
@@ -210,6 +217,9 @@ def plan_agreed_seen(
             # He may have consented before he took it back: what was collected until then is read by the gateway's id.
             change.agreement = replace(change.agreement, agreement_id=snapshot.agreement_id)
             _never_given(change, Reason(code=snapshot.ended_by or ReasonCode.INVALID_AGREEMENT))
+        left = change.agreement.operation(execute_id(agreement.agreement_key))
+        if left is not None and left.state is _O.SUBMITTING and over:
+            change.to(left, _O.DECLINED, reason=Reason(code=ReasonCode.INVALID_AGREEMENT))
     elif snapshot.state is AgreementState.CANCELLED and execute is not None and unanswered and over:
         reason = Reason(code=ReasonCode.INVALID_AGREEMENT, gateway_code=snapshot.raw_state)
         change.to(execute, _O.DECLINED, reason=reason)

@@ -29,6 +29,7 @@ from vextrus_payments.errors import (
 from vextrus_payments.gateways.base import PaymentGateway
 from vextrus_payments.payment import AgreementRequest, ConsentRequest, PaymentRequest, digest_of
 from vextrus_payments.plans import Committed, OperationTaken
+from vextrus_payments.reasons import ReasonCode
 from vextrus_payments.records import Agreement, AgreementLife, OperationState
 from vextrus_payments.snapshots import AgreementSession, AgreementSnapshot
 from vextrus_payments.states import OPEN_STATES, claim_is_over
@@ -212,6 +213,13 @@ class Agreeing:
 
         await self._context.guard()
         after = await self._run(agreement, execute_id(agreement.agreement_key), send, gateway)
+        if payer_completes(after) and after.state is AgreementLife.AWAITING_PAYER:
+            looked = after.operation(execute_id(after.agreement_key))
+            no = None if looked is None or looked.reason is None else looked.reason.code
+            if no not in (None, ReasonCode.PAYER_NOT_FINISHED):
+                after, _ = await self._desk.ask(
+                    after, gateway
+                )  # it is over: this look names what to read it by
         if payer_completes(after) and after.state is AgreementLife.AWAITING_PAYER:
             after, _ = await self._pages.look(after, gateway)
         return after
