@@ -21,8 +21,10 @@ from vextrus_payments.events import EventKind
 from vextrus_payments.money import Money
 from vextrus_payments.payment import Evidence, digest_of
 from vextrus_payments.plans import AgreementPlan
+from vextrus_payments.reasons import Reason, ReasonCode
 from vextrus_payments.records import AGREEMENT_TERMS, Agreement, AgreementLife, OperationState
 from vextrus_payments.snapshots import AgreementSnapshot, AgreementState
+from vextrus_payments.states import claim_is_over
 
 _WAITING: Final = frozenset({AgreementLife.CREATED, AgreementLife.AWAITING_PAYER, AgreementLife.CLOSED})
 
@@ -86,6 +88,31 @@ def plan_consent_beside(
     change.put(replace(operation, state=OperationState.SUCCEEDED, evidence=evidence))
     change.announce(EventKind.AGREEMENT_DUPLICATE, None, None)
     return change.plan()
+
+
+def plan_left_behind(agreement: Agreement, settle_s: int, now: datetime) -> AgreementPlan | None:
+    """What a dead process left under its claim, once the subscription no longer waits: nothing is asked for any more.
+
+    Asking for a page and looking whether it was consented on move nothing, so nothing has to be found out about them.
+    """
+    if agreement.terms is None or agreement.state in (AgreementLife.CREATED, AgreementLife.AWAITING_PAYER):
+        return None
+    key, holds = agreement.agreement_key, agreement.state is AgreementLife.ACTIVE
+    kept = (cancel_id(key), found_id(key), *((execute_id(key),) if holds else ()))
+    change = Change(agreement, now)
+    for operation in agreement.operations:
+        if operation.operation_id in kept:
+            continue
+        if operation.state is OperationState.SUBMITTING and claim_is_over(operation, settle_s, now):
+            change.to(operation, OperationState.RESERVED)
+            left = change.agreement.operation(operation.operation_id)
+            assert left is not None, "it was put there a moment ago"
+            change.to(left, OperationState.CANCELLED)
+        elif operation.state is OperationState.RESERVED:
+            change.to(operation, OperationState.CANCELLED)
+        elif operation.state is OperationState.UNKNOWN:
+            change.to(operation, OperationState.DECLINED, reason=Reason(code=ReasonCode.INVALID_AGREEMENT))
+    return change.plan() if change.changed else None
 
 
 def plan_pages_over(agreement: Agreement, fence: int, now: datetime) -> AgreementPlan | None:

@@ -200,6 +200,21 @@ async def test_nothing_is_given_up_while_nobody_answers_about_a_page(club: Club)
     assert len(await club.paid()) == 1
 
 
+async def test_one_that_was_taken_back_and_given_again_elsewhere_has_collected_on_both(club: Club) -> None:
+    asked, lost, own = await two_pages(club)
+    club.approve(asked)
+    club.platform.portal(own, "void", None)
+    club.platform.approve(lost, "success", None)
+    club.deliveries()
+    for _ in range(4):
+        club.shop.clock.advance(LIFE_S)
+        await club.payments.reconcile_due()
+    held = (await kept(club))[asked.agreement_key]
+    assert (held.state, held.gateway_reference) == (AgreementLife.ACTIVE, lost)
+    assert len(await club.paid()) == 2
+    await club.shop.check_books()
+
+
 async def test_every_page_got_lost_and_its_payer_found_one_late(club: Club) -> None:
     order(club, "create", "drop_after", times=3)
     with pytest.raises(AnswerLostError):
@@ -218,14 +233,17 @@ async def test_every_page_got_lost_and_its_payer_found_one_late(club: Club) -> N
     assert not holding(club)
 
 
-async def test_what_was_collected_before_the_payer_took_it_back_is_booked(club: Club) -> None:
+@pytest.mark.parametrize("first", ["status", "execute"])
+async def test_what_was_collected_before_the_payer_took_it_back_is_booked(club: Club, first: str) -> None:
     """Consented, collected and cancelled between two looks, and every message got lost."""
     asked = await club.asked()
     club.approve(asked)
     club.platform.portal(asked.gateway_reference or "", "void", None)
     club.deliveries()
     order(club, "payments", "html_before")
-    closed = await club.payments.agreement_status(asked.agreement_key)
+    ask = club.payments.agreement_status if first == "status" else club.payments.execute_agreement
+    closed = await ask(asked.agreement_key)
+    club.shop.server.app.state.faults.reset()
     assert closed.state is AgreementLife.CLOSED and not await club.paid()
     club.shop.clock.advance(7 * 3600)
     await club.payments.reconcile_due()

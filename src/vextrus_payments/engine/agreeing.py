@@ -33,6 +33,7 @@ from vextrus_payments.reasons import ReasonCode
 from vextrus_payments.records import Agreement, AgreementLife, OperationState
 from vextrus_payments.snapshots import AgreementSession, AgreementSnapshot
 from vextrus_payments.states import OPEN_STATES, claim_is_over
+from vextrus_payments.subscribing import plan_left_behind
 from vextrus_payments.wire import CallContext
 
 
@@ -92,9 +93,12 @@ class Agreeing:
         gateway = await self._desk.gateway_of(agreement)
         if restored:
             agreement, _ = await self._pages.look(agreement, gateway, restored=True)
-        if agreement.state not in (AgreementLife.CREATED, AgreementLife.AWAITING_PAYER):
-            return agreement
         capabilities = gateway.capabilities
+        if agreement.state not in (AgreementLife.CREATED, AgreementLife.AWAITING_PAYER):
+            settle_s = context.terms(capabilities).settle_s
+            return await self._desk.record(
+                agreement, lambda now: plan_left_behind(now, settle_s, context.store.now())
+            )
         ends = last_page_over_at(agreement, capabilities.session_life)
         if context.store.now() < ends + timedelta(seconds=capabilities.polling.end_margin_s):
             return agreement

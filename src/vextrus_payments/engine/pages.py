@@ -61,7 +61,7 @@ class Pages:
             return agreement, True
         context, asked = self._context, asking(agreement)
         assert asked is not None, "where there are pages, they were asked for"
-        asked_at = context.store.now()
+        asked_at, went_by = context.store.now(), agreement.gateway_reference
         for page in pages:
             try:
                 shown = await gateway.look_up_agreement(page)
@@ -78,6 +78,9 @@ class Pages:
                 held = replace(agreement, gateway_reference=page, agreement_id=shown.agreement_id)
                 if not await self._read(held):
                     return agreement, False
+        if agreement.gateway_reference != went_by:
+            # It goes by another page from now on; the one that it went by may have collected, and is asked about next.
+            return agreement, True
         ends = last_page_over_at(agreement, gateway.capabilities.session_life)
         if asked_at >= ends + timedelta(seconds=gateway.capabilities.polling.end_margin_s):
             agreement = await self._desk.record(
