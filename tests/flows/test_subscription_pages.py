@@ -143,6 +143,16 @@ async def test_the_first_has_ended_and_the_second_still_holds(club: Club) -> Non
     assert not holding(club)
 
 
+async def test_what_holds_on_both_pages_is_ended_at_once_by_whoever_heard_of_neither(club: Club) -> None:
+    """The lost page is found first, and the agreement goes by it: the one it went by holds as well."""
+    asked, lost, own = await two_pages(club)
+    for page in (lost, own):
+        club.platform.approve(page, "success", None)
+    ended = await club.payments.cancel_agreement(asked.agreement_key)
+    assert ended.state is AgreementLife.ENDED and not holding(club)
+    assert {one.state for one in (await kept(club)).values()} == {AgreementLife.ENDED}
+
+
 async def test_pages_are_asked_about_until_all_are_over_and_no_longer(club: Club) -> None:
     asked, _, _ = await two_pages(club)
     club.approve(asked)

@@ -79,8 +79,11 @@ class Pages:
                 if not await self._read(held):
                     return agreement, False
         if agreement.gateway_reference != went_by:
-            # It goes by another page from now on; the one that it went by may have collected, and is asked about next.
-            return agreement, True
+            # It goes by another page from now on. The one that it went by may hold as well, or have collected: it is
+            # asked about at once, so that whoever ends the agreement ends what holds by it, too.
+            if went_by is None:
+                return agreement, True
+            return await self.look(agreement, gateway, restored=restored)
         ends = last_page_over_at(agreement, gateway.capabilities.session_life)
         if asked_at >= ends + timedelta(seconds=gateway.capabilities.polling.end_margin_s):
             agreement = await self._desk.record(
