@@ -604,3 +604,34 @@ async def test_what_cannot_be_worked_off_for_an_hour_is_told_once_and_still_trie
     assert (await town.row()).state is InboxState.DONE
     assert isinstance(await town.payments.status(session.payment_id), Paid)
     assert (await town.fired()).count("webhook.stuck") == 1
+
+
+async def test_what_only_waits_for_its_turn_after_hours_without_a_worker_is_not_stuck(town: Town) -> None:
+    names = [f"e-{number}" for number in range(12)]
+    for name in names:
+        await paid_and_told(town, f"INV-{name}", name)
+    town.clock.advance(2 * 3600)
+    limits = InboxLimits(at_once=8, at_once_per_gateway=2, poll_s=0.01)
+    worker = InboxWorker(ports(town), limits)
+    running = asyncio.create_task(worker.run())
+
+    async def done() -> bool:
+        return all([(await town.row(name)).state is InboxState.DONE for name in names])
+
+    await until(done, 60)
+    worker.stop()
+    await running
+    assert set(await town.fired()) == {"payment.paid"}
+
+
+async def test_an_error_s_broken_characters_keep_no_alarm_in(town: Town) -> None:
+    class Refuses:
+        async def apply_event(self, *args: Any, **named: Any) -> Applied:
+            raise ConfigurationError("It said \ud800 and \0.")
+
+    await paid_and_told(town)
+    town.clock.advance(2 * 3600)
+    await InboxWorker(ports(town, Refuses())).process()
+    row = await town.row()
+    assert (row.state, row.leased_until) == (InboxState.WAITING, None)
+    assert await town.fired() == ["webhook.stuck"]

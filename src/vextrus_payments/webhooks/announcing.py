@@ -51,9 +51,14 @@ def stuck_of(row: InboxRow, payment_id: str | None, note: str | None, now: datet
         occurred_at=now,
         before=None,
         after="waiting",
-        metadata={"inbox_event_id": row.event_id, **({"note": note} if note else {})},
+        metadata={"inbox_event_id": row.event_id, **({"note": _text(note)} if note else {})},
     )
     return told.id, to_json(told)
+
+
+def _text(note: str) -> str:
+    """As an event can keep it: it may quote somebody's error text, and broken characters must not keep the news in."""
+    return note.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")
 
 
 def _id_of(what: str, row: InboxRow) -> str:

@@ -259,7 +259,7 @@ class InboxWorker:
             end = self._again(row, f"Something unforeseen went wrong ({type(error).__name__}).")
         finally:
             lane.in_hand -= 1
-        self._end(end)
+        self._end(self._alarmed(end))
 
     async def _apply(self, row: InboxRow, lane: _Lane) -> InboxEnd:
         event = from_json(GatewayEvent, row.document)
@@ -335,12 +335,15 @@ class InboxWorker:
         return longest * (0.5 + share / 2)
 
     def _end(self, end: InboxEnd) -> None:
-        self._ends.append(self._alarmed(end))
+        self._ends.append(end)
         if self._ending is None:
             self._ending = asyncio.create_task(self._write_ends())
 
     def _alarmed(self, end: InboxEnd) -> InboxEnd:
-        """With the news that the row cannot be worked off, where that has lasted for long; the store tells it once."""
+        """With the news that the row cannot be worked off, where that has lasted for long; the store tells it once.
+
+        Only of what was tried: after hours without a worker, what waits for its turn is not stuck.
+        """
         row, now = end.row, self._ports.store.now()
         lasted = (now - row.received_at).total_seconds() >= self._limits.alarm_s
         if end.state is not InboxState.WAITING or not lasted or not _is_about_money(row):
