@@ -146,4 +146,8 @@ async def test_a_tenant_that_is_left_out_sends_nothing_again(tmp_path: Path, bac
             report = await again.payments.reconcile_since(began, leave_out=("default",))
             assert report.accepted_restored
             await again.payments.clear_payouts()
+            for name in ("reserved", "new"):
+                with pytest.raises(ReconciliationRequiredError, match="left out"):
+                    await again.pay(name, "20")
+            assert (await again.payments.reconcile_since(began)).accepted_restored
             assert isinstance(await again.pay("reserved", "20"), Unknown) and shop.sent == 1

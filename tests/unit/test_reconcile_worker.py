@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -92,7 +92,7 @@ class Engine:
     async def restored_wait_s(self, capabilities: Capabilities) -> float:
         return 0.0
 
-    async def accept_restored(self) -> None:
+    async def accept_restored(self, leave_out: Collection[str] = ()) -> None:
         self.accepted += 1
 
 

@@ -246,7 +246,8 @@ class Payments(SingleTenantVerbs):
 
         Args:
             since: a time before the backup was taken; earlier by as much as refunds may come late.
-            leave_out: tenants about whom nobody can ask any more, and whose payments are left as they are.
+            leave_out: tenants about whom nobody can ask any more, and whose payments are left as they are. What moves
+                money of theirs stays refused, until a later run, with their credentials back, takes them in.
             on_each: told of each payment as soon as it has been looked at.
 
         Raises:

@@ -304,6 +304,7 @@ class TenantPayments:
 
         Raises:
             ConflictError: it has been let out.
+            ReconciliationRequiredError: the store was restored: what it calls not sent may have been sent since.
             InvalidRequestError: there is no such operation.
             StorageError: see its message.
         """

@@ -227,15 +227,26 @@ async def epoch_findings(store: PaymentStore, payments: "Payments | None") -> li
     """Whether the store is a restored backup that nobody has reconciled."""
     if payments is not None:
         state = await payments.epoch()
-        restored, number = state.restored, state.number
+        restored, number, left_out = state.restored, state.number, state.left_out
     else:
         restored, number = _epoch_in(await store.get_mark("epoch"))
+        left_out = _left_out_in(await store.get_mark("epoch.left_out"))
     if restored is not None:
         return [
             fail(
                 "epoch",
                 f"The store was restored from a backup: {restored}. Nothing that moves money is sent.",
                 "Run vextrus-pay reconcile --since with a time before the backup.",
+            )
+        ]
+    if left_out:
+        others = f" and {len(left_out) - 1} more" if left_out[1:] else ""
+        return [
+            warn(
+                "epoch",
+                f"A restored backup was reconciled without {left_out[0]}{others}: nothing of theirs that moves money "
+                "is sent.",
+                "With their credentials back, run vextrus-pay reconcile --since without leaving them out.",
             )
         ]
     if payments is not None and not payments.setup.epoch_marked:
@@ -261,6 +272,15 @@ def _epoch_in(mark: str | None) -> tuple[str | None, int | None]:
         return found.get("restored"), found.get("number")
     except (ValueError, AttributeError):
         return "its epoch cannot be read", None
+
+
+def _left_out_in(mark: str | None) -> tuple[str, ...]:
+    """Whom a restored store was reconciled without, as the store alone tells."""
+    try:
+        found = json.loads(mark) if mark is not None else []
+    except ValueError:
+        return ("a tenant whose name cannot be read",)
+    return tuple(str(name) for name in found) if isinstance(found, list) else ()
 
 
 async def watch_findings(store: PaymentStore, payments: "Payments | None") -> list[Finding]:

@@ -6,7 +6,7 @@ engine owns (flights.py); callers only wait for it. Adapters raise; here their e
 and evidence becomes outcomes (states.py). The store decides every race.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from vextrus_payments.capabilities import Capabilities
@@ -353,14 +353,16 @@ class Engine:
             return 0.0
         return await self.context.epochs.unsettled_s(terms.send_window_s + terms.settle_s)
 
-    async def accept_restored(self) -> None:
+    async def accept_restored(self, leave_out: Collection[str] = ()) -> None:
         """The store has been reconciled after a restore: what moves money may leave again. Else it does nothing.
+
+        `leave_out`: what of these tenants moves money stays refused, until a run has taken them in as well.
 
         Raises:
             StorageError: it could not be written; nothing is accepted.
         """
         if self.context.epochs is not None:
-            await self.context.epochs.accept()
+            await self.context.epochs.accept(leave_out)
 
     async def drain(self) -> None:
         """Wait until everything that was claimed has been recorded."""

@@ -167,7 +167,7 @@ class Agreeing:
                 return agreement  # an earlier page of it, whose answer got lost, was consented on
             if payer_completes(agreement):
                 # The payer's own click lets money move: what pages are out has to be known.
-                await context.guard()
+                await context.guard(tenant)
             answer = await self._sending.claim(agreement, request.operation_id, gateway)
             if isinstance(answer, NoClaim):
                 return answer.agreement
@@ -215,7 +215,7 @@ class Agreeing:
             assert now.gateway_reference is not None, "it awaits its payer, so its session reached us"
             return await gateway.execute_agreement(now.gateway_reference, context=call)
 
-        await self._context.guard()
+        await self._context.guard(agreement.tenant)
         after = await self._run(agreement, execute_id(agreement.agreement_key), send, gateway)
         if payer_completes(after) and after.state is AgreementLife.AWAITING_PAYER:
             looked = after.operation(execute_id(after.agreement_key))

@@ -113,16 +113,17 @@ class Context:
             ).about(gateway=payment.gateway, tenant=payment.tenant, payment_id=payment.payment_id)
         return gateway
 
-    async def guard(self) -> None:
-        """Before anything that may move money is let out.
+    async def guard(self, tenant: str | None) -> None:
+        """Before anything that may move money is let out; None: what is no tenant's.
 
         Raises:
-            ReconciliationRequiredError: the store was restored, and has not been reconciled since.
+            ReconciliationRequiredError: the store was restored, and has not been reconciled since, or without the
+                tenant.
         """
         if self.epochs is not None:
-            await self.epochs.check()
+            await self.epochs.check(tenant)
 
-    async def order_skip(self, capabilities: Capabilities) -> int:
+    async def order_skip(self, tenant: str, capabilities: Capabilities) -> int:
         """How many gateway order ids an initialize has to skip.
 
         Raises:
@@ -130,7 +131,9 @@ class Context:
         """
         if self.epochs is None:
             return 0
-        return await self.epochs.order_skip(moves_money=capabilities.completion is Completion.PAYER_COMPLETES)
+        return await self.epochs.order_skip(
+            tenant, moves_money=capabilities.completion is Completion.PAYER_COMPLETES
+        )
 
     def terms(self, capabilities: Capabilities) -> ClaimTerms:
         """A claim's terms at this gateway."""

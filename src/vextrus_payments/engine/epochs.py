@@ -8,11 +8,14 @@ order the outside can only be older than the store, however many processes roll 
 What is refused: execute, capture, void, refund, agreement execute; and initialize where the payer's own click moves the
 money. Initialize where we execute moves nothing, and is let through; its gateway order ids skip ahead, because the
 restored counter does not know which ones the gateway has seen.
+
+A tenant that was left out when a restored store was reconciled stays as the whole store was: refused, until a run takes
+it in. Its name is in a mark of its own, written before the store is accepted.
 """
 
 import asyncio
 import json
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
@@ -24,6 +27,8 @@ from vextrus_payments.observe import Observer
 from vextrus_payments.store import PaymentStore
 
 MARK: Final = "epoch"
+LEFT_OUT_MARK: Final = "epoch.left_out"
+"""The tenants about whom nobody has asked since the store was restored: a JSON list of names."""
 _SKIP: Final = 100
 """By how much gateway order ids skip ahead per restore: more than any reference has had submissions."""
 _ROUNDS: Final = 50
@@ -38,6 +43,8 @@ class EpochState:
     number: int | None = None
     restored: str | None = None
     """Why calls that move money are refused; None while they are not."""
+    left_out: tuple[str, ...] = ()
+    """The tenants whose calls that move money are refused, because a restored store was reconciled without them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +92,7 @@ class EpochGuard:
         self._rolled_at: float | None = None
         self._rolled: _Epoch | None = None
         self._noticed_at: float | None = None
+        self._left_out_noticed_at: float | None = None
         self._moved = asyncio.Event()
         self._stopping = asyncio.Event()
         self._rolling = asyncio.Lock()
@@ -94,11 +102,12 @@ class EpochGuard:
         """Whether there is a mark outside to compare with."""
         return self._mark is not None
 
-    async def check(self) -> None:
-        """Before a call that may move money.
+    async def check(self, tenant: str | None = None) -> None:
+        """Before a call that may move money; `tenant`: whose.
 
         Raises:
-            ReconciliationRequiredError: the store was restored, and has not been reconciled since.
+            ReconciliationRequiredError: the store was restored, and has not been reconciled since, or without the
+                tenant.
             StorageError: nobody can tell.
         """
         if self._mark is not None:
@@ -114,15 +123,38 @@ class EpochGuard:
                 "was sent.",
                 next_step="Run `vextrus-pay reconcile --since` with a time before the backup; then call again.",
             )
+        if tenant is not None and tenant in await self._left_out(epoch):
+            raise ReconciliationRequiredError(
+                "The store was restored from a backup, and this tenant was left out when it was reconciled: what "
+                "happened since the backup is not in it, so nothing was sent.",
+                next_step="With its credentials back, run `vextrus-pay reconcile --since` with a time before the "
+                "backup, and without leaving it out; then call again.",
+            ).about(tenant=tenant)
 
-    async def is_restored(self) -> bool:
-        """Whether the store was restored and has not been reconciled since: what it has as reserved may have been sent.
+    async def is_restored(self, tenant: str) -> bool:
+        """Whether the store was restored and has not been reconciled since, or without this tenant: what it has as
+        reserved may have been sent.
 
         Raises:
             StorageError: nobody can tell.
         """
         epoch = await self._now()
-        return epoch is not None and epoch.restored is not None
+        if epoch is not None and epoch.restored is not None:
+            return True
+        return tenant in await self._left_out(epoch)
+
+    async def may_be_restored(self, tenant: str) -> bool:
+        """As `is_restored`; also true where nothing outside the store can tell: there, whoever asks says so.
+
+        Raises:
+            StorageError: nobody can tell.
+        """
+        return not self.configured or await self.is_restored(tenant)
+
+    async def _left_out(self, epoch: "_Epoch | None") -> tuple[str, ...]:
+        if self.configured and epoch is not None and epoch.restored is None and not epoch.skip:
+            return ()  # never restored, as the marks know: there was nothing to leave anybody out of
+        return _names(await self._store.get_mark(LEFT_OUT_MARK))
 
     async def _now(self) -> "_Epoch | None":
         epoch = _Epoch.read(await self._store.get_mark(MARK))
@@ -133,14 +165,14 @@ class EpochGuard:
         self._notice(epoch)
         return epoch
 
-    async def order_skip(self, *, moves_money: bool) -> int:
-        """How many gateway order ids to skip; before an initialize.
+    async def order_skip(self, tenant: str, *, moves_money: bool) -> int:
+        """How many gateway order ids to skip; before an initialize of this tenant.
 
         Raises:
             ReconciliationRequiredError: as `check`, where opening a session lets the payer move money.
         """
         if moves_money:
-            await self.check()
+            await self.check(tenant)
         epoch = _Epoch.read(await self._store.get_mark(MARK))
         if epoch is None:
             return 0
@@ -197,12 +229,14 @@ class EpochGuard:
         ours = outside is not None and outside.split(" ")[0] == known.lineage
         return replace(known, number=known.number + 1, fresh=known.fresh and not ours)
 
-    async def accept(self) -> None:
-        """The store has been reconciled: a new lineage begins, and what moves money may leave again.
+    async def accept(self, left_out: Collection[str] = ()) -> None:
+        """The store has been reconciled: a new lineage begins, and what moves money may leave again, except of the
+        tenants that were left out now. Those that an earlier run left out, and this one did not, may go on.
 
         Raises:
             StorageError: it could not be written; nothing is accepted.
         """
+        await self._leave_out(left_out)
         for _ in range(_ROUNDS):
             outside = await self._mark.read() if self._mark is not None else None
             stored = await self._store.get_mark(MARK)
@@ -221,17 +255,40 @@ class EpochGuard:
                 return
         raise StorageError("The epoch is changed by others all the time.", code="epoch_mark")
 
+    async def _leave_out(self, names: Collection[str]) -> None:
+        """Before the store is accepted, so that no call comes between."""
+        for _ in range(_ROUNDS):
+            epoch = _Epoch.read(await self._store.get_mark(MARK))
+            stored = await self._store.get_mark(LEFT_OUT_MARK)
+            after = set(names)
+            if self.configured and (epoch is None or epoch.restored is None):
+                after &= set(_names(stored))  # nothing has been lost: nobody needs to be left out of it anew
+            if after == set(_names(stored)):
+                return
+            if await self._store.put_mark(LEFT_OUT_MARK, json.dumps(sorted(after)), expected=stored):
+                self._left_out_noticed_at = None
+                return
+        raise StorageError(
+            "The mark of the tenants left out is changed by others all the time.", code="epoch_mark"
+        )
+
     async def unsettled_s(self, needed_s: float) -> float:
         """How long to wait until `needed_s` seconds have passed since this process noticed that the store was restored,
-        in seconds; 0 where nothing has been restored.
+        or that tenants were left out of its reconciliation, in seconds; 0 where nothing has been restored.
 
         What was sent in the last moments before the loss may take effect at its gateway yet, and no record tells of it.
         Counted by this process's own monotonic clock: no clock that was set can shorten it.
         """
-        self._notice(_Epoch.read(await self._store.get_mark(MARK)))
-        if self._noticed_at is None:
+        epoch = _Epoch.read(await self._store.get_mark(MARK))
+        self._notice(epoch)
+        noticed_at = self._noticed_at
+        if noticed_at is None and await self._left_out(epoch):
+            if self._left_out_noticed_at is None:
+                self._left_out_noticed_at = self._clock.monotonic()
+            noticed_at = self._left_out_noticed_at
+        if noticed_at is None:
             return 0.0
-        return max(0.0, self._noticed_at + needed_s - self._clock.monotonic())
+        return max(0.0, noticed_at + needed_s - self._clock.monotonic())
 
     def _notice(self, epoch: _Epoch | None) -> None:
         if epoch is None or epoch.restored is None:
@@ -251,9 +308,12 @@ class EpochGuard:
     async def state(self) -> EpochState:
         """What is known now."""
         epoch = _Epoch.read(await self._store.get_mark(MARK))
+        left_out = await self._left_out(epoch)
         if epoch is None:
-            return EpochState(configured=self.configured)
-        return EpochState(configured=self.configured, number=epoch.number, restored=epoch.restored)
+            return EpochState(configured=self.configured, left_out=left_out)
+        return EpochState(
+            configured=self.configured, number=epoch.number, restored=epoch.restored, left_out=left_out
+        )
 
     # --- as a job of the workers --------------------------------------------------------------------------------
 
@@ -312,6 +372,10 @@ def _is_put_back(epoch: _Epoch | None, rolled: _Epoch | None) -> bool:
     if rolled is None or rolled.restored is not None:
         return False
     return epoch is None or epoch.lineage != rolled.lineage or epoch.number < rolled.number
+
+
+def _names(stored: str | None) -> tuple[str, ...]:
+    return () if stored is None else tuple(json.loads(stored))
 
 
 def _number_of(outside: str | None) -> int:

@@ -26,14 +26,14 @@ def can_be_lost(capabilities: Capabilities) -> bool:
     )
 
 
-async def guard_refund(context: Context, capabilities: Capabilities) -> None:
+async def guard_refund(context: Context, tenant: str, capabilities: Capabilities) -> None:
     """Before a refund leaves.
 
     Raises:
         ReconciliationRequiredError: the store was restored, and was not reconciled since; or it was, and nobody has
             said that the refunds made meanwhile are accounted for, where the gateway cannot be asked for them.
     """
-    await context.guard()
+    await context.guard(tenant)
     if context.epochs is None or not can_be_lost(capabilities):
         return
     lineage = await context.epochs.restored_lineage()
@@ -65,7 +65,7 @@ async def doubt_reserved(
         return facts
     epochs = context.epochs
     # Where nothing outside the store can tell, whoever asks this way says so.
-    if epochs is not None and epochs.configured and (await epochs.state()).restored is None:
+    if epochs is not None and not await epochs.may_be_restored(facts.payment.tenant):
         return facts
     return await context.recorder.record(
         facts.payment.tenant,

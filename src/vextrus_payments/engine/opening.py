@@ -87,7 +87,7 @@ class Opening:
     async def _reserve(self, tenant: str, request: PaymentRequest, gateway: PaymentGateway) -> PaymentFacts:
         payment_id = self._context.ids.new("pay")
         answer: ReserveAnswer = OrderIdTaken()
-        first = await self._context.order_skip(gateway.capabilities)
+        first = await self._context.order_skip(tenant, gateway.capabilities)
         for skip in range(first, first + _MAX_SKIPS):
             answer = await self._context.store.reserve(
                 ReservePayment(
@@ -292,7 +292,7 @@ class Opening:
     ) -> None:
         """Supersede the current submission by a fresh one with an order id of its own."""
         context = self._context
-        first = await context.order_skip(gateway.capabilities)
+        first = await context.order_skip(tenant, gateway.capabilities)
         for skip in range(first, first + _MAX_SKIPS):
             facts = await context.payment(tenant, payment_id)
             payment = facts.payment

@@ -37,7 +37,7 @@ class PayoutAnswers:
     async def withdraw(self, tenant: str, operation_id: str) -> PayoutOutcome | TransferOutcome:
         """See Payments.withdraw_payout."""
         context = self._context
-        await context.guard()  # what a restored store calls not sent may have been sent since
+        await context.guard(tenant)  # what a restored store calls not sent may have been sent since
         payout_id = (await self._desk.of_operation(tenant, operation_id)).payout_id
         flight = context.flights.start(
             ("payout.withdraw", tenant, payout_id),
@@ -51,7 +51,7 @@ class PayoutAnswers:
     async def clear_restored(self) -> None:
         """See Payments.clear_payouts."""
         context = self._context
-        await context.guard()
+        await context.guard(None)
         lineage = await self._desk.restored_lineage()
         if lineage is None:
             return

@@ -118,7 +118,7 @@ class Payouts:
         context = self._context
         epochs = context.epochs
         # Where nothing outside the store can tell, whoever asks this way says so.
-        if epochs is not None and epochs.configured and (await epochs.state()).restored is None:
+        if epochs is not None and not await epochs.may_be_restored(tenant):
             return await self._desk.get(tenant, payout_id)
         return await self._desk.record(
             tenant, payout_id, lambda payout: plan_payout_doubted(payout, context.store.now())
@@ -185,13 +185,13 @@ class Payouts:
     ) -> tuple[Payout, Pending | None]:
         """Reserve, claim and send; where somebody else has, wait for it or look it up."""
         context, waited_s = self._context, 0.0
-        await self._guard()  # before the intent is written
+        await self._guard(tenant)  # before the intent is written
         payout = await self._reserved(tenant, request, gateway)
         check_mode(payout, gateway)
         terms = context.terms(gateway.capabilities)
         for _ in range(MAX_ROUNDS):
             if payout.state is OperationState.RESERVED:
-                await self._guard()
+                await self._guard(tenant)
             deadline = context.deadline()
             plan, answer = plan_claim_payout(payout, terms, context.store.now())
             if isinstance(answer, PayoutClaim):
@@ -243,7 +243,7 @@ class Payouts:
             raise _conflict(tenant, request)
         return known
 
-    async def _guard(self) -> None:
+    async def _guard(self, tenant: str) -> None:
         """Before money leaves.
 
         Raises:
@@ -251,7 +251,7 @@ class Payouts:
                 said that the payouts made meanwhile are accounted for, which no gateway can be asked about.
         """
         context = self._context
-        await context.guard()
+        await context.guard(tenant)
         lineage = await self._desk.restored_lineage()
         if lineage is not None and await context.store.get_mark(CLEARED_MARK) != lineage:
             raise ReconciliationRequiredError(

@@ -75,7 +75,7 @@ class Refunding:
             )
         if await context.store.get_operation(tenant, request.operation_id) is None:
             # Before the intent is written, so that nothing carries on what was refused here.
-            await guard_refund(context, gateway.capabilities)
+            await guard_refund(context, tenant, gateway.capabilities)
         operation = await self._reserve(facts, request)
         return await self.drive(tenant, operation.operation_id, gateway)
 
@@ -167,7 +167,7 @@ class Refunding:
         while True:
             facts, operation = await self._looking.operation(tenant, operation_id)
             if operation.state is OperationState.RESERVED:
-                await guard_refund(context, gateway.capabilities)
+                await guard_refund(context, tenant, gateway.capabilities)
             deadline = context.deadline()
             answer = await context.store.claim(tenant, operation_id, terms)
             match answer:

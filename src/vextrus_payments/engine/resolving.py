@@ -66,6 +66,7 @@ class Resolving:
     async def withdraw(self, tenant: str, operation_id: str) -> Outcome | RefundOutcome:
         """See Payments.withdraw."""
         context = self._context
+        await context.guard(tenant)  # what a restored store calls not sent may have been sent since
         found = await context.store.get_operation(tenant, operation_id)
         if found is None or found[1].kind not in _WITHDRAWABLE:
             raise InvalidRequestError(

@@ -59,15 +59,14 @@ class Submitting:
         context, waited_s, looked_up = self._context, 0.0, False
         terms = context.terms(gateway.capabilities)
         facts = await context.payment(tenant, payment_id)
-        await (
-            context.guard()
-        )  # before the intent is written, so that nothing carries on what was refused here
+        # Before the intent is written, so that nothing carries on what was refused here.
+        await context.guard(tenant)
         # Fixed before the first claim: whoever waits for another's refusal must not answer it by a further try.
         operation_id = await self._reserve(facts, verb)
         if operation_id is None:
             return outcome_of(await context.payment(tenant, payment_id))
         while True:
-            await context.guard()
+            await context.guard(tenant)
             deadline = context.deadline()
             answer = await context.store.claim(tenant, operation_id, terms)
             match answer:

@@ -125,7 +125,7 @@ class Tending:
         if facts.payment.state not in (PaymentState.CREATED, PaymentState.AWAITING_PAYER):
             return facts
         # Restored records may call a session open that was paid since: what would close it early is asked first.
-        await context.guard()
+        await context.guard(tenant)
         gateway = await context.gateway_of(facts)
         capabilities = gateway.capabilities
         over_at = session_over_at(facts, capabilities)
@@ -216,7 +216,7 @@ class Tending:
             return facts
         if not restored and context.epochs is not None:
             # News may come before anybody has reconciled: booked as nobody's, it would be sent once more afterwards.
-            restored = await context.epochs.is_restored()
+            restored = await context.epochs.is_restored(tenant)
         flight = context.flights.start(
             ("adopt, restored" if restored else "adopt", tenant, payment_id),
             lambda: self._refunds.adopt(facts, gateway, restored=restored),

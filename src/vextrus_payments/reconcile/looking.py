@@ -1,6 +1,6 @@
 """One payment or agreement: what is due about it is done, and what came of it is told."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeVar
@@ -80,8 +80,8 @@ class Recovery(Protocol):
         """How long to wait before questions about a restored store prove anything at this gateway, in seconds."""
         ...
 
-    async def accept_restored(self) -> None:
-        """The store has been reconciled after a restore: go on with it."""
+    async def accept_restored(self, leave_out: Collection[str] = ()) -> None:
+        """The store has been reconciled after a restore: go on with it, except for these tenants."""
         ...
 
 

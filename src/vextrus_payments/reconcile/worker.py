@@ -246,7 +246,8 @@ class Reconciler:
 
         Args:
             moment: an aware time, before the backup was taken; so long before as refunds may come late.
-            leave_out: tenants whose payments nobody can ask about any more. They are not looked at.
+            leave_out: tenants whose payments nobody can ask about any more. They are not looked at, and nothing of
+                theirs that moves money is let out until a run has looked at them.
 
         Raises:
             InvalidRequestError: `moment` has no zone.
@@ -277,7 +278,7 @@ class Reconciler:
             return tally.report()
         async for payout in payouts_left_out(ports, leave_out):
             await ports.engine.doubt_payout(payout.tenant, payout.payout_id)
-        await ports.engine.accept_restored()
+        await ports.engine.accept_restored(leave_out)
         return tally.report(accepted_restored=True)
 
     async def _restored(self, subject: Subject, tally: Tally) -> bool:

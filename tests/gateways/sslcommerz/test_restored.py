@@ -83,8 +83,9 @@ async def test_a_forgotten_refund_is_not_made_twice(machine: Machine, again: str
         assert isinstance(await payments.refund(machine.refund("r3")), Pending)
 
 
+@pytest.mark.parametrize("leave_out", [(), ("default",)])
 async def test_what_the_backup_calls_reserved_is_carried_on_by_nobody(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, leave_out: tuple[str, ...]
 ) -> None:
     await machine.paid()
     async with machine.payments() as payments:
@@ -104,11 +105,15 @@ async def test_what_the_backup_calls_reserved_is_carried_on_by_nobody(
     await machine.restore()
     async with machine.payments() as payments:
         machine.clock.advance(7200)
-        assert (await payments.reconcile_since(NOW)).accepted_restored
+        assert (await payments.reconcile_since(NOW, leave_out=leave_out)).accepted_restored
         await payments.clear_payouts()
         for _ in range(3):
             machine.clock.advance(7200)
             await payments.reconcile_due()
+        if leave_out:
+            # Its credentials are back, and it is asked about at last.
+            assert machine.little.calls("refund") == 1
+            assert (await payments.reconcile_since(NOW)).accepted_restored
         assert isinstance(await payments.refund(machine.refund()), Unknown)
     assert machine.little.calls("refund") == 1
 
