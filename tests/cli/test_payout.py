@@ -204,3 +204,37 @@ def test_without_a_place_to_ask_every_way_to_name_one_is_told(here: Here, argume
     assert done.code == 2 and "No money moved." in done.error
     for way in ("--sandbox URL", "--app", "BKASH_APP_KEY"):
         assert way in done.error
+
+
+def test_a_store_that_is_typed_counts_for_more_than_the_environment_s_application(
+    here: Here, sandbox: Gateway, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store knows that it was paid out; the application's would pay once more."""
+    (tmp_path / "other_shop.py").write_text(
+        "import os\n"
+        "from vextrus_payments import Payments\n"
+        "payments = Payments(store=os.environ['SHOP_STORE'], workers=False)\n",
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    mine = ("--store", f"sqlite:///{tmp_path / 'mine.db'}")
+    asked = ("payout", "send", WALLET, "--amount", "3", "--reference", name, "--operation-id", name, "--json")
+    made = here.run(*asked, *mine, env=sandbox.variables())
+    assert made.document["outcome"] == "sent"
+    app = "other_shop:payments"
+    shop = {**sandbox.variables(), "SHOP_STORE": f"sqlite:///{tmp_path / 'shop.db'}", "VEXTRUS_PAY_APP": app}
+    again = here.run(*asked, *mine, env=shop).document
+    assert (again["made_before"], again["transaction_id"]) == (True, made.document["transaction_id"])
+    both = here.run(*asked, *mine, "--app", app, env=shop)
+    assert both.code == 2 and "not both" in both.error and "No money moved." in both.error
+
+
+def test_one_tenant_s_payouts_are_no_other_s(here: Here, sandbox: Gateway, name: str) -> None:
+    assert send(here, sandbox, name).code == 0
+    asked = ("--sandbox", sandbox.url, "--tenant", "acme")
+    assert here.run("payout", "list", *asked, "--json").document["payouts"] == []
+    assert here.run("payout", "resolve", name, *asked).code == 2
+    held_before = held(here, sandbox)
+    refused = send(here, sandbox, f"{name}-b", "--tenant", "acme")
+    assert refused.code == 2 and "acme" in refused.error
+    assert held(here, sandbox) == held_before

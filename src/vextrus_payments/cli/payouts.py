@@ -12,6 +12,7 @@ from vextrus_payments.cli.home import Home
 from vextrus_payments.cli.look import line
 from vextrus_payments.cli.output import console, emit_json, say
 from vextrus_payments.cli.target import check_meant, named_target, required
+from vextrus_payments.errors import InvalidRequestError
 from vextrus_payments.gateways.registry import DEFAULT_TENANT
 from vextrus_payments.money import Money
 from vextrus_payments.printable import one_line
@@ -34,7 +35,10 @@ async def payouts_of(
     store: str | None = None,
     tenant: str = DEFAULT_TENANT,
 ) -> "AsyncIterator[Payments | TenantPayments]":
-    """The verbs, open: the application's where one was named, else with the store of the home folder.
+    """The verbs, open: the application's where one was named, else with the named store or that of the home folder.
+
+    A store that is typed counts for more than an application that the environment names, as for every other command:
+    whoever repeats a payout with the store that knows it must not have it paid out by another one that does not.
 
     Args:
         live: whether real money was asked for; None: a command that moves none does not ask.
@@ -42,7 +46,13 @@ async def payouts_of(
     Raises:
         ConfigurationError, CredentialsMissingError, InvalidRequestError: see their messages.
     """
-    if app_name(app) is not None and sandbox is None:
+    if app is not None and store is not None:
+        raise InvalidRequestError(
+            "An application has a store of its own: give --app or --store, not both. Nothing was sent.",
+            field="--store",
+            rule="not beside --app",
+        )
+    if app_name(app) is not None and store is None and sandbox is None:
         payments = required_app(app, "payout")
         async with opened(payments):
             plain = tenant == DEFAULT_TENANT and not payments.setup.has_tenants
@@ -62,7 +72,8 @@ async def payouts_of(
         workers=False,
     )
     async with payments:
-        yield payments
+        # Of a tenant whose credentials are not here nothing is sent, and nobody else's payouts are shown as his.
+        yield payments if tenant == DEFAULT_TENANT else payments.for_tenant(tenant)
 
 
 def payout_document(payout: Payout) -> dict[str, Any]:
