@@ -16,7 +16,13 @@ from vextrus_payments.stores import PostgresStore, SqliteStore
 from vextrus_payments.stores.migrations import Migration, migrations
 from vextrus_payments.stores.sqlite import file, schema
 
-NAMES = ["0001_first", "0002_watches_agreements_settlements", "0003_inbox", "0004_payouts"]
+NAMES = [
+    "0001_first",
+    "0002_watches_agreements_settlements",
+    "0003_inbox",
+    "0004_payouts",
+    "0005_payouts_in_review",
+]
 
 
 def password_of(dsn: str) -> str:

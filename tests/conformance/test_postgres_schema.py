@@ -11,6 +11,7 @@ import pytest
 
 from tests.conformance.former_postgres import FormerStore
 from tests.conformance.postgres_database import emptied, script, sql, trial_of
+from tests.payouts_aside import put_payouts_aside
 from vextrus_payments.errors import StorageError
 from vextrus_payments.mode import Mode
 from vextrus_payments.payment import Evidence
@@ -82,6 +83,7 @@ def test_a_released_migration_is_never_changed() -> None:
         (2, "0002_watches_agreements_settlements", 1),
         (3, "0003_inbox", 1),
         (4, "0004_payouts", 1),
+        (5, "0005_payouts_in_review", 1),
     ]
 
 
@@ -93,7 +95,7 @@ async def test_open_changes_nothing_and_says_what_to_do(dsn: str) -> None:
     error = await refused(store, "storage_not_migrated")
     assert "vextrus-pay migrate" in error.next_step
     assert await sql(dsn, "SELECT 1 FROM pg_namespace WHERE nspname = 'vextrus_payments'") == []
-    assert [m.number for m in await store.migrate()] == [1, 2, 3, 4]
+    assert [m.number for m in await store.migrate()] == [1, 2, 3, 4, 5]
     assert await store.migrate() == ()
     await store.open()
     await trial_of(store).reserved("INV-1")
@@ -106,14 +108,14 @@ async def test_a_schema_behind_this_release_is_refused(dsn: str, monkeypatch: py
         known(patch, *migrations("postgres")[:1])
         await store.migrate()
     error = await refused(store, "storage_not_migrated")
-    assert "schema 1 of 4" in str(error)
-    assert [m.number for m in await store.pending()] == [2, 3, 4]
+    assert "schema 1 of 5" in str(error)
+    assert [m.number for m in await store.pending()] == [2, 3, 4, 5]
 
 
 async def test_a_newer_schema_serves_where_it_says_so(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = migrations("postgres")
-    friendly = Migration(5, "0005_more", "-- compatible: 3\nCREATE TABLE more (a integer);\n")
-    breaking = Migration(6, "0006_other", "ALTER TABLE payments RENAME COLUMN state TO condition;\n")
+    friendly = Migration(6, "0006_more", "-- compatible: 3\nCREATE TABLE more (a integer);\n")
+    breaking = Migration(7, "0007_other", "ALTER TABLE payments RENAME COLUMN state TO condition;\n")
     store = PostgresStore(dsn)
     with monkeypatch.context() as patch:
         known(patch, *ours, friendly)
@@ -126,9 +128,27 @@ async def test_a_newer_schema_serves_where_it_says_so(dsn: str, monkeypatch: pyt
         known(patch, *ours, friendly, breaking)
         await store.migrate()
     error = await refused(store, "storage_newer_schema")
-    assert "schema is 6" in str(error)
+    assert "schema is 7" in str(error)
     with pytest.raises(StorageError):
         await store.migrate()
+
+
+async def test_payouts_under_review_that_an_older_release_put_aside_are_found(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        known(patch, *migrations("postgres")[:4])
+        store = PostgresStore(dsn)
+        await store.migrate()
+        await store.open()
+        await put_payouts_aside(store)
+        await script(dsn, "UPDATE vextrus_payments.payouts SET is_settled = true")
+        await store.close()
+    await store.migrate()
+    await store.open()
+    waiting = await store.list_payouts(unsettled=True)
+    assert [payout.payout_id for payout in waiting.rows] == ["pyo_odd", "pyo_told"]
+    await store.close()
 
 
 async def test_another_migration_of_the_same_number_is_refused(
@@ -255,7 +275,7 @@ async def test_a_failing_migration_changes_nothing(dsn: str, monkeypatch: pytest
 
 async def test_four_migrate_at_once(dsn: str) -> None:
     done = await asyncio.gather(*(PostgresStore(dsn).migrate() for _ in range(4)))
-    assert sorted(len(applied) for applied in done) == [0, 0, 0, 4]
+    assert sorted(len(applied) for applied in done) == [0, 0, 0, 5]
     rows = await sql(dsn, "SELECT number, name, compatible FROM vextrus_payments.migrations ORDER BY number")
     assert rows == [(m.number, m.name, m.compatible) for m in migrations("postgres")]
 
@@ -271,7 +291,7 @@ async def test_a_migration_that_is_kept_waiting_gives_up(dsn: str, monkeypatch: 
         await store.migrate()
     assert caught.value.code == "storage_locked"
     await busy.close()
-    assert [m.number for m in await store.migrate()] == [2, 3, 4]
+    assert [m.number for m in await store.migrate()] == [2, 3, 4, 5]
 
 
 async def test_the_printed_sql_does_what_the_command_does(
@@ -299,7 +319,7 @@ async def test_the_printed_sql_does_what_the_command_does(
 async def test_with_a_pool_of_the_callers(dsn: str) -> None:
     async with asyncpg.create_pool(dsn, min_size=1, max_size=2) as pool:
         store = PostgresStore(pool=pool)
-        assert len(await store.migrate()) == 4
+        assert len(await store.migrate()) == 5
         assert await store.pending() == ()
         await store.open()
         await trial_of(store).reserved("INV-1")
@@ -397,7 +417,7 @@ async def test_rows_of_schema_1_are_brought_along(
     former, clock = rows_of_schema_1
     before = {i: await former.get("acme", i) for i in ("pay_INV-1", "pay_INV-2")}
     store = PostgresStore(dsn, clock=clock)
-    assert [m.number for m in await store.migrate()] == [2, 3, 4]
+    assert [m.number for m in await store.migrate()] == [2, 3, 4, 5]
     await store.open()
     assert {i: await store.get("acme", i) for i in before} == before
     watches = await store.lease_watches(limit=10, lease_s=60)

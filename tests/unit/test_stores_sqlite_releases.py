@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.payouts_aside import put_payouts_aside
 from tests.unit.sqlite_file import refused, sql, trial_of
 from vextrus_payments.mode import Mode
 from vextrus_payments.plans import Claim, Committed
@@ -161,6 +162,22 @@ def _document(connection: sqlite3.Connection) -> str:
     return str(text)
 
 
+async def test_payouts_under_review_that_an_older_release_put_aside_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(file, "migrations", lambda kind: migrations(kind)[:4])
+        store = SqliteStore(tmp_path / "payments.db")
+        await store.open()
+        await put_payouts_aside(store)
+        await sql(store, "UPDATE payouts SET is_settled = 1")
+        await store.close()
+    await store.open()
+    waiting = await store.list_payouts(unsettled=True)
+    assert [payout.payout_id for payout in waiting.rows] == ["pyo_odd", "pyo_told"]
+    await store.close()
+
+
 async def test_receipts_stay_as_they_are_with_a_time_of_the_old_release(tmp_path: Path) -> None:
     store, _ = await opened(tmp_path / "payments.db")
     await trial_of(store).paid("INV-1")
@@ -199,10 +216,10 @@ async def test_receipts_stay_as_they_are_with_a_time_of_the_old_release(tmp_path
 def later(compatible: int | None) -> tuple[Migration, ...]:
     known = migrations("sqlite")
     line = "" if compatible is None else f"-- compatible: {compatible}\n"
-    return (*known, Migration(len(known) + 1, "0005_later", f"{line}CREATE TABLE later (a);\n"))
+    return (*known, Migration(len(known) + 1, "0006_later", f"{line}CREATE TABLE later (a);\n"))
 
 
-@pytest.mark.parametrize(("compatible", "opens"), [(1, True), (4, True), (5, False), (None, False)])
+@pytest.mark.parametrize(("compatible", "opens"), [(1, True), (5, True), (6, False), (None, False)])
 async def test_a_newer_schema_says_who_may_go_on_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compatible: int | None, opens: bool
 ) -> None:
@@ -216,22 +233,22 @@ async def test_a_newer_schema_says_who_may_go_on_with_it(
     store = SqliteStore(path)
     if not opens:
         error = await refused(store, "storage_newer_schema")
-        assert "schema is 5, this one knows 4" in error.what
+        assert "schema is 6, this one knows 5" in error.what
         return
     await store.open()
     await trial_of(store).paid("INV-2")
-    assert await sql(store, "SELECT count(*) FROM migrations") == [(5,)]
+    assert await sql(store, "SELECT count(*) FROM migrations") == [(6,)]
     await store.close()
 
 
 async def test_what_a_newer_schema_says_counts_only_for_itself(tmp_path: Path) -> None:
     """A migration that did not say anything, run by whoever: what an earlier one said does not speak for it."""
     store, _ = await opened(tmp_path / "payments.db")
-    await sql(store, "INSERT INTO migrations VALUES (5, '0005_by_hand', 'x', 0)")
+    await sql(store, "INSERT INTO migrations VALUES (6, '0006_by_hand', 'x', 0)")
     await store.close()
     await refused(store, "storage_newer_schema")
     raw = sqlite3.connect(tmp_path / "payments.db")
-    raw.execute("UPDATE meta SET value = '5' WHERE key = 'schema_version'")
+    raw.execute("UPDATE meta SET value = '6' WHERE key = 'schema_version'")
     raw.execute("UPDATE meta SET value = 'anything' WHERE key = 'schema_compatible'")
     raw.commit()
     raw.close()

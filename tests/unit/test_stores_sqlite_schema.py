@@ -32,6 +32,7 @@ def test_a_released_migration_is_never_changed() -> None:
         (2, "0002_watches", 1),
         (3, "0003_inbox", 1),
         (4, "0004_payouts", 1),
+        (5, "0005_payouts_in_review", 1),
     ]
 
 
