@@ -80,6 +80,8 @@ def test_an_unknown_one_is_answered_by_a_person(here: Here, sandbox: Gateway, na
     )
     early = here.run("payout", "resolve", name, "--made", "ABC1234567", "--amount", "20.50", *answer, *asked)
     assert early.code == 4 and "may still be at work" in early.error
+    nameless = here.run("payout", "resolve", name, "--made", "-", "--amount", "20.50", *answer, *asked)
+    assert nameless.code == 2 and "--transaction-id" in nameless.error
     for wrong in (
         ("--made", "ABC1234567"),
         ("--not-made", "--made", "ABC1234567", "--amount", "1"),

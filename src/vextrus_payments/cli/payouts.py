@@ -172,7 +172,8 @@ def answer_of(
         evidence=evidence,
         reviewed_version=reviewed,
         operation_id=None if verdict is ResolutionVerdict.CLEARED else payout.operation_id,
-        transaction_id=made,
+        # "-" is what `resolve` takes where a void has none; here a transaction of that name would be booked.
+        transaction_id=None if made == "-" else made,
         amount=amount,
     )
 
