@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, NamedTuple, Self
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, quote_plus, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -93,10 +93,13 @@ class GatewayConfig(BaseModel):
 
     def concealer(self) -> Callable[[str], str]:
         """What masks every secret of this configuration in a text: a gateway may repeat what it was sent, and under
-        any name. Secrets of less than six characters are left alone, for they are part of innocent words."""
+        any name. Where one is a list, each of its parts is one; escaped as in an address it is the same secret. Those
+        of less than six characters are left alone, for they are part of innocent words."""
         found = (getattr(self, name) for name in type(self).model_fields)
-        texts = tuple(one.reveal() for one in found if isinstance(one, Secret))
-        hidden = tuple(text for text in texts if len(text) >= _CONCEALED_MIN)
+        texts = {each for one in found if isinstance(one, Secret) for each in _secrets_in(one.reveal())}
+        forms = {form for text in texts for form in _forms_of(text)}
+        # The longest first: a shorter one may be its beginning, and must not leave the rest of it.
+        hidden = sorted(forms, key=len, reverse=True)
 
         def conceal(text: str) -> str:
             for each in hidden:
@@ -325,6 +328,19 @@ def _problems_of(error: ValidationError) -> dict[str, str]:
             rule = "is no field of this configuration"
         problems.setdefault(field, rule)
     return problems
+
+
+def _forms_of(text: str) -> tuple[str, ...]:
+    """A text as it is, and as it stands in an address or a form."""
+    escaped = (quote(text, errors="replace"), quote(text, safe="", errors="replace"))
+    return (text, *escaped, quote_plus(text, errors="replace"))
+
+
+def _secrets_in(text: str) -> Iterator[str]:
+    """The secret, and the parts of one that is a list by commas, as far as they are long enough to be told apart."""
+    yield from (
+        each for each in (text, *(part.strip() for part in text.split(","))) if len(each) >= _CONCEALED_MIN
+    )
 
 
 def _configuration_error(subject: str, problems: dict[str, str]) -> ConfigurationError:

@@ -89,6 +89,8 @@ _DIGITS: Final = re.compile(r"[0-9০-৯]+")
 _CARD: Final = re.compile(
     r"4[0-9]{12}(?:[0-9]{3}){0,2}|3[47][0-9]{13}|3[0689][0-9]{12}|[25][0-9]{15}|6[0-9]{15,18}", re.ASCII
 )
+_CARD_MIN: Final = 13
+_CARD_BEGINS: Final = frozenset("23456২৩৪৫৬")
 _CARD_MAX: Final = 19
 _USER_INFO: Final = re.compile(r"://[^\s/@]*@")
 _CREDENTIALS_NAME: Final = (
@@ -170,14 +172,14 @@ def _without_cards(found: re.Match[str]) -> str:
     text, kept, shown = found[0], 0, []
     groups = list(_DIGITS.finditer(text))
     for first, begin in enumerate(groups):
-        if begin.start() < kept:
+        if begin.start() < kept or begin[0][0] not in _CARD_BEGINS:
             continue
         digits = ""
         for end in groups[first:]:
             digits += end[0]
             if len(digits) > _CARD_MAX:
                 break
-            if is_card_number(digits):
+            if len(digits) >= _CARD_MIN and is_card_number(digits):
                 shown += [text[kept : begin.start()], mask_account(digits) or ""]
                 kept = end.end()
                 break

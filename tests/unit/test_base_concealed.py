@@ -62,3 +62,22 @@ def test_short_secrets_are_left_alone_for_they_stand_in_innocent_words() -> None
         password=Secret("paid"), proxy=Secret("http://user:pw@proxy.example:3128")
     ).concealer()
     assert conceal("paid by http://user:pw@proxy.example:3128") == f"paid by {MASK}"
+
+
+def test_each_key_of_a_list_is_a_secret_of_its_own() -> None:
+    conceal = ToyConfig(password=Secret("first-live-key, second-live-key")).concealer()
+    assert conceal("It was first-live-key, not second-live-key.") == f"It was {MASK}, not {MASK}."
+
+
+def test_an_escaped_secret_is_one_too() -> None:
+    conceal = ToyConfig(password=Secret("p@ss/ word!")).concealer()
+    for escaped in ("p@ss/ word!", "p%40ss/%20word%21", "p%40ss%2F%20word%21", "p%40ss%2F+word%21"):
+        assert conceal(f"pw={escaped}.") == f"pw={MASK}."
+
+
+def test_a_secret_that_begins_like_another_leaves_nothing_of_it() -> None:
+    proxy = Secret("http://proxy.example:3128/the-longer-one")
+    conceal = ToyConfig(password=Secret("http://proxy.example:3128"), proxy=proxy).concealer()
+    assert (
+        conceal("the-longer-one at http://proxy.example:3128/the-longer-one") == f"the-longer-one at {MASK}"
+    )
