@@ -262,6 +262,29 @@ async def test_the_wrong_answer_is_answered_anew(shop: PayingShop, under: str | 
     assert await shop.pay("salary-2") == made
 
 
+async def test_a_transaction_that_was_taken_back_elsewhere_can_be_booked_where_it_belongs(
+    shop: PayingShop,
+) -> None:
+    """A person mixed two up; the gateway set one of them right, and tells nothing of the other."""
+    for name in ("first", "second"):
+        shop.fault("payout", "drop_after")
+        assert isinstance(await shop.pay(name), Unknown)
+    shop.clock.advance(LONG_S)
+    await shop.payments.resolve_payout(found(await kept(shop, "first"), "T2", "250.50"))
+    with pytest.raises(ConflictError, match="booked to something else"):
+        await shop.payments.resolve_payout(found(await kept(shop, "second"), "T2", "250.50"))
+    assert await told(shop, news(await kept(shop, "first"), "T1")) is Verdict.DONE
+    done = await shop.payments.resolve_payout(found(await kept(shop, "second"), "T2", "250.50"))
+    assert [r.kind for r in done.receipts] == [ReceiptKind.CORRECTION] and await waiting(shop) == []
+    for name, under in (("first", "T1"), ("second", "T2")):
+        made = await shop.pay(name)
+        assert isinstance(made, Sent) and made.transaction_id == under
+    assert await booked(shop) == {"accounts_payable": 50100, "suspense": 0}
+    # The gateway's word for it, when it comes, changes nothing.
+    assert await told(shop, news(done, "T2")) is Verdict.DONE
+    assert await kept(shop, "second") == done and shop.calls("payout") == 2
+
+
 async def test_the_transaction_is_the_first_ones_indeed(shop: PayingShop) -> None:
     first, second = await swapped(shop)
     await shop.payments.resolve_payout(cleared(first))

@@ -13,6 +13,7 @@ from vextrus_payments.engine.payout_desk import (
 from vextrus_payments.errors import ConflictError, StaleStateError, StorageError
 from vextrus_payments.outcomes import PayoutOutcome, TransferOutcome
 from vextrus_payments.paying_out import plan_resolve_payout, plan_withdraw_payout
+from vextrus_payments.paying_out.change import receipt_of
 from vextrus_payments.plans import Committed, ReceiptElsewhere
 from vextrus_payments.records import Payout, Receipt, ReceiptKind
 from vextrus_payments.resolving import ResolveRequest
@@ -70,7 +71,10 @@ class PayoutAnswers:
         check_mode(payout, gateway)
         settle_s = context.terms(gateway.capabilities).settle_s
         about = {"tenant": tenant, "gateway": payout.gateway, "operation_id": payout.operation_id}
-        plan = plan_resolve_payout(payout, request, settle_s, context.store.now(), context.accounts)
+        freed = await self._is_freed(payout, request.transaction_id)
+        plan = plan_resolve_payout(
+            payout, request, settle_s, context.store.now(), context.accounts, freed=freed
+        )
         if plan is None:
             return payout  # said before, in the same words
         await self._check_free(plan.receipts)
@@ -88,6 +92,16 @@ class PayoutAnswers:
             ).about(**about)
         context.recorder.on_commit()
         return plan.payout
+
+    async def _is_freed(self, payout: Payout, transaction_id: str | None) -> bool:
+        """Whether the transaction was booked to another payout, and taken back there: its key stays taken."""
+        if transaction_id is None:
+            return False
+        key = receipt_of(payout, transaction_id, payout.amount, self._context.store.now()).key
+        theirs = await self._desk.booked_to(key)
+        if theirs is None or theirs.payout_id == payout.payout_id:
+            return False
+        return all(stands.transaction_id != transaction_id for stands in theirs.standing)
 
     async def _check_free(self, receipts: Sequence[Receipt]) -> None:
         """Refuse to book a transaction for one payout that stands in the books for another.

@@ -30,10 +30,13 @@ def plan_resolve_payout(
     settle_s: int,
     now: datetime,
     accounts: AccountMap = DEFAULT_ACCOUNTS,
+    *,
+    freed: bool = False,
 ) -> PayoutPlan | None:
     """Write an operator's answer down, with what follows from it. None: this very answer is written down already.
 
-    It is about a payout whose end nobody knows, or about one that is under review: see reviewing.py.
+    It is about a payout whose end nobody knows, or about one that is under review: see reviewing.py. `freed`: the
+    transaction that it names was booked to another payout, and was taken back there.
 
     Raises:
         StaleStateError: the payout is not the one that was reviewed any more.
@@ -60,7 +63,7 @@ def plan_resolve_payout(
     if wanted.verdict is ResolutionVerdict.MADE:
         _check_said(payout, wanted)
     if payout.in_review and payout.state is _O.SUCCEEDED:
-        answer_review(change, wanted, accounts)
+        answer_review(change, wanted, accounts, freed=freed)
     elif wanted.verdict is ResolutionVerdict.CLEARED:
         if not payout.in_review:
             raise ConflictError(
@@ -70,7 +73,7 @@ def plan_resolve_payout(
             )
         close_review(change, wanted)
     else:
-        _settle(change, wanted, settle_s, accounts)
+        _settle(change, wanted, settle_s, accounts, freed=freed)
     change.announce(
         EventKind.RESOLVED,
         before=before.state,
@@ -95,7 +98,9 @@ def _check_about(payout: Payout, wanted: ResolveRequest) -> None:
         )
 
 
-def _settle(change: Change, wanted: ResolveRequest, settle_s: int, accounts: AccountMap) -> None:
+def _settle(
+    change: Change, wanted: ResolveRequest, settle_s: int, accounts: AccountMap, *, freed: bool
+) -> None:
     """Say how one ended that nobody knows the end of."""
     payout, operation = change.payout, change.payout.operation
     contradicted = payout.contradicted
@@ -122,7 +127,7 @@ def _settle(change: Change, wanted: ResolveRequest, settle_s: int, accounts: Acc
         declined(change, Reason(code=ReasonCode.UNKNOWN_ERROR))
         return
     assert wanted.transaction_id is not None and wanted.amount is not None, "_check_said() has"
-    receipt = booked_for(payout, wanted.transaction_id, wanted.amount, change.now)
+    receipt = booked_for(payout, wanted.transaction_id, wanted.amount, change.now, freed=freed)
     change.succeed(receipt, accounts)
     if contradicted and not receipt.mismatched:
         close_review(change, wanted)

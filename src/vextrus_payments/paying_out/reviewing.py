@@ -44,7 +44,7 @@ _BY_OPERATOR: Final = frozenset({Flag.BY_OPERATOR})
 _OTHER: Final = "payout"
 
 
-def answer_review(change: Change, wanted: ResolveRequest, accounts: AccountMap) -> None:
+def answer_review(change: Change, wanted: ResolveRequest, accounts: AccountMap, *, freed: bool) -> None:
     """Write down what a person found out about a payout that succeeded and is under review.
 
     Raises:
@@ -53,7 +53,7 @@ def answer_review(change: Change, wanted: ResolveRequest, accounts: AccountMap) 
     payout = change.payout
     before = payout.state
     if wanted.verdict is ResolutionVerdict.MADE:
-        _made(change, wanted, accounts)
+        _made(change, wanted, accounts, freed=freed)
     elif wanted.verdict is ResolutionVerdict.NOT_MADE:
         _not_made(change, accounts)
     elif payout.standing and payout.standing[0].mismatched:
@@ -112,10 +112,15 @@ def _disputed(
     return change.plan()
 
 
-def booked_for(payout: Payout, transaction_id: str, amount: Money, now: datetime) -> Receipt:
-    """The receipt of what a person says was made, under a kind that leaves room for what others have booked of it."""
+def booked_for(
+    payout: Payout, transaction_id: str, amount: Money, now: datetime, *, freed: bool = False
+) -> Receipt:
+    """The receipt of what a person says was made, under a kind that leaves room for what others have booked of it.
+
+    `freed`: another payout had the transaction, and it was taken back there.
+    """
     receipt = receipt_of(payout, transaction_id, amount, now, flags=_BY_OPERATOR)
-    if any(
+    if freed or any(
         e.step == PAYOUT_CONTRADICTED and e.data.get("transaction_id") == transaction_id
         for e in payout.operation.evidence
     ):
@@ -124,7 +129,7 @@ def booked_for(payout: Payout, transaction_id: str, amount: Money, now: datetime
     return receipt
 
 
-def _made(change: Change, wanted: ResolveRequest, accounts: AccountMap) -> None:
+def _made(change: Change, wanted: ResolveRequest, accounts: AccountMap, *, freed: bool) -> None:
     payout, before = change.payout, change.payout.state
     transaction_id, amount = wanted.transaction_id, wanted.amount
     assert transaction_id is not None and amount is not None, "the caller checked it"
@@ -151,6 +156,8 @@ def _made(change: Change, wanted: ResolveRequest, accounts: AccountMap) -> None:
     if known:
         fee = next((r.fee for r in payout.receipts if r.transaction_id == transaction_id and r.fee), None)
         receipt = replace(receipt, kind=ReceiptKind.CORRECTION, corrects=receipt.kind, fee=fee)
+    elif freed:
+        receipt = replace(receipt, kind=ReceiptKind.CORRECTION, corrects=receipt.kind)
     if change.payout.standing:
         # Money left a second time under one payout: nobody asked for it.
         receipt = replace(receipt, flags=receipt.flags | {Flag.DUPLICATE}, mismatched=True)
