@@ -153,6 +153,24 @@ async def test_what_holds_on_both_pages_is_ended_at_once_by_whoever_heard_of_nei
     assert {one.state for one in (await kept(club)).values()} == {AgreementLife.ENDED}
 
 
+@pytest.mark.parametrize("first", ["holds", "ended"])
+async def test_nothing_is_called_over_while_nobody_answers_about_another_page(club: Club, first: str) -> None:
+    asked, lost, own = await two_pages(club)
+    club.platform.approve(own, "success", None)
+    await club.payments.execute_agreement(asked.agreement_key)
+    if first == "ended":
+        club.platform.portal(own, "void", None)
+        await club.payments.agreement_status(asked.agreement_key)
+    club.platform.approve(lost, "success", None)
+    order(club, "query", "html_before", times=9)
+    with pytest.raises(ConflictError, match="another page"):
+        await club.payments.cancel_agreement(asked.agreement_key)
+    club.shop.server.app.state.faults.reset()
+    club.shop.clock.advance(3600)
+    assert (await club.payments.cancel_agreement(asked.agreement_key)).state is AgreementLife.ENDED
+    assert not holding(club)
+
+
 async def test_pages_are_asked_about_until_all_are_over_and_no_longer(club: Club) -> None:
     asked, _, _ = await two_pages(club)
     club.approve(asked)

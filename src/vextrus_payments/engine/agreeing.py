@@ -230,6 +230,7 @@ class Agreeing:
 
     async def _end(self, agreement: Agreement, gateway: PaymentGateway) -> Agreement:
         """End it, and what the payer consented to beside it on other pages of it."""
+        answered = True
         if payer_completes(agreement):
             agreement, answered = await self._pages.look(agreement, gateway)
             if not answered and agreement.state in (AgreementLife.CREATED, AgreementLife.AWAITING_PAYER):
@@ -248,6 +249,12 @@ class Agreeing:
                 f"It is over, and what its payer consented to beside it still holds: {', '.join(holding)}.",
                 code="beside_holds",
                 next_step="Cancel it again: what has ended stays ended.",
+            ).about(tenant=agreement.tenant, gateway=agreement.gateway)
+        if not answered and ended.state is not AgreementLife.ACTIVE:
+            raise ConflictError(
+                "It is over, and nobody answers whether its payer has consented on another page of it.",
+                code="page_open",
+                next_step="Cancel it again later: what has ended stays ended.",
             ).about(tenant=agreement.tenant, gateway=agreement.gateway)
         return ended
 
