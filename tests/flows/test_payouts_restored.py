@@ -150,4 +150,10 @@ async def test_a_tenant_that_is_left_out_sends_nothing_again(tmp_path: Path, bac
                 with pytest.raises(ReconciliationRequiredError, match="left out"):
                     await again.pay(name, "20")
             assert (await again.payments.reconcile_since(began)).accepted_restored
+            # Its statement was compared by nobody when the others' were.
+            for name in ("reserved", "new"):
+                with pytest.raises(ReconciliationRequiredError, match="clear-restored"):
+                    await again.pay(name, "20")
+            await again.payments.clear_payouts()
             assert isinstance(await again.pay("reserved", "20"), Unknown) and shop.sent == 1
+            assert isinstance(await again.pay("new", "20"), Sent)

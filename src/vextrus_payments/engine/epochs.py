@@ -154,7 +154,7 @@ class EpochGuard:
     async def _left_out(self, epoch: "_Epoch | None") -> tuple[str, ...]:
         if self.configured and epoch is not None and epoch.restored is None and not epoch.skip:
             return ()  # never restored, as the marks know: there was nothing to leave anybody out of
-        return _names(await self._store.get_mark(LEFT_OUT_MARK))
+        return names_in(await self._store.get_mark(LEFT_OUT_MARK))
 
     async def _now(self) -> "_Epoch | None":
         epoch = _Epoch.read(await self._store.get_mark(MARK))
@@ -262,8 +262,10 @@ class EpochGuard:
             stored = await self._store.get_mark(LEFT_OUT_MARK)
             after = set(names)
             if self.configured and (epoch is None or epoch.restored is None):
-                after &= set(_names(stored))  # nothing has been lost: nobody needs to be left out of it anew
-            if after == set(_names(stored)):
+                after &= set(
+                    names_in(stored)
+                )  # nothing has been lost: nobody needs to be left out of it anew
+            if after == set(names_in(stored)):
                 return
             if await self._store.put_mark(LEFT_OUT_MARK, json.dumps(sorted(after)), expected=stored):
                 self._left_out_noticed_at = None
@@ -374,7 +376,8 @@ def _is_put_back(epoch: _Epoch | None, rolled: _Epoch | None) -> bool:
     return epoch is None or epoch.lineage != rolled.lineage or epoch.number < rolled.number
 
 
-def _names(stored: str | None) -> tuple[str, ...]:
+def names_in(stored: str | None) -> tuple[str, ...]:
+    """The tenants that a mark names."""
     return () if stored is None else tuple(json.loads(stored))
 
 

@@ -7,7 +7,7 @@ give the money back twice. So there a person compares with the gateway's stateme
 
 from vextrus_payments.capabilities import Capabilities, Feature, IdempotencyScope, RefundCorrelation
 from vextrus_payments.engine.context import Context
-from vextrus_payments.engine.payout_desk import CLEARED_MARK
+from vextrus_payments.engine.payout_desk import waits_for_comparison
 from vextrus_payments.errors import ReconciliationRequiredError
 from vextrus_payments.recording import plan_refunds_forgotten
 from vextrus_payments.records import PaymentFacts
@@ -36,8 +36,7 @@ async def guard_refund(context: Context, tenant: str, capabilities: Capabilities
     await context.guard(tenant)
     if context.epochs is None or not can_be_lost(capabilities):
         return
-    lineage = await context.epochs.restored_lineage()
-    if lineage is not None and await context.store.get_mark(CLEARED_MARK) != lineage:
+    if await waits_for_comparison(context, tenant):
         raise ReconciliationRequiredError(
             "The store was restored from a backup, and refunds made since the backup are in no record here: "
             f"{capabilities.gateway} cannot be asked for them, so a repeated call could pay twice. Nothing was sent.",

@@ -1,14 +1,17 @@
 """What people decide about payouts: an operator's answer, a withdrawal, a restored store that was compared."""
 
+import json
 from collections.abc import Sequence
 
 from vextrus_payments.engine.context import Context
 from vextrus_payments.engine.payout_desk import (
     CLEARED_MARK,
+    CLEARED_WITHOUT_MARK,
     MAX_ROUNDS,
     PayoutDesk,
     check_mode,
     outcome_of_either,
+    restored_lineage,
 )
 from vextrus_payments.errors import ConflictError, StaleStateError, StorageError
 from vextrus_payments.outcomes import PayoutOutcome, TransferOutcome
@@ -53,12 +56,19 @@ class PayoutAnswers:
         """See Payments.clear_payouts."""
         context = self._context
         await context.guard(None)
-        lineage = await self._desk.restored_lineage()
-        if lineage is None:
+        lineage = await restored_lineage(context)
+        if lineage is None or context.epochs is None:
             return
+        # Theirs nobody could compare: it is said of them once they are no longer left out.
+        left_out = (await context.epochs.state()).left_out
+        await self._mark(CLEARED_WITHOUT_MARK, json.dumps(left_out))
+        await self._mark(CLEARED_MARK, lineage)
+
+    async def _mark(self, name: str, value: str) -> None:
+        store = self._context.store
         for _ in range(MAX_ROUNDS):
-            known = await context.store.get_mark(CLEARED_MARK)
-            if known == lineage or await context.store.put_mark(CLEARED_MARK, lineage, expected=known):
+            known = await store.get_mark(name)
+            if known == value or await store.put_mark(name, value, expected=known):
                 return
         raise StorageError("The mark of cleared payouts is changed by others all the time.")
 

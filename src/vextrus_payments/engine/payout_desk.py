@@ -5,6 +5,7 @@ from typing import Final
 
 from vextrus_payments.capabilities import Feature
 from vextrus_payments.engine.context import Context
+from vextrus_payments.engine.epochs import names_in
 from vextrus_payments.errors import (
     ConfigurationError,
     InvalidRequestError,
@@ -27,6 +28,8 @@ DisputePlanner = Callable[[Payout, Payout], PayoutPlan | None]
 MAX_ROUNDS: Final = 200
 #: The mark under which a person has said that the payouts of a restored store were compared with the gateway's.
 CLEARED_MARK: Final = "payouts.cleared"
+CLEARED_WITHOUT_MARK: Final = "payouts.cleared.without"
+"""The tenants that were left out of the store's reconciliation when it was cleared: nobody has compared theirs."""
 _STORAGE_WAITS_S: Final = (0.05, 0.2, 0.5, 1.0, 2.0)
 #: For what is told once and can perhaps never be asked for again.
 _LAST_WAITS_S: Final = (5.0, 10.0)
@@ -125,17 +128,28 @@ class PayoutDesk:
                 return plan.payout
         raise StorageError("The payout is changed by others all the time.", tenant=tenant)
 
-    async def restored_lineage(self) -> str | None:
-        """Which backup the store was restored from; None where it was not, or nobody can tell."""
-        epochs = self._context.epochs
-        return None if epochs is None else await epochs.restored_lineage()
-
     async def booked_to(self, key: ReceiptKey) -> Payout | None:
         """The payout that a receipt is booked to; None where it is none's, or there is no such receipt."""
         store = self._context.store
         found = await store.receipts(key.tenant, key.gateway, key.mode, [key.transaction_id])
         named = next((r.operation_id for r in found if r.kind is key.kind), None)
         return None if named is None else await store.find_payout(key.tenant, named)
+
+
+async def restored_lineage(context: Context) -> str | None:
+    """Which backup the store was restored from; None where it was not, or nobody can tell."""
+    return None if context.epochs is None else await context.epochs.restored_lineage()
+
+
+async def waits_for_comparison(context: Context, tenant: str) -> bool:
+    """Whether the store was restored, and nobody has said since that what left of this tenant's money meanwhile, where
+    no gateway tells of it, is accounted for."""
+    lineage = await restored_lineage(context)
+    if lineage is None:
+        return False
+    if await context.store.get_mark(CLEARED_MARK) != lineage:
+        return True
+    return tenant in names_in(await context.store.get_mark(CLEARED_WITHOUT_MARK))
 
 
 def outcome_of_either(payout: Payout) -> PayoutOutcome | TransferOutcome:

@@ -10,12 +10,12 @@ from dataclasses import replace
 from vextrus_payments.capabilities import Feature
 from vextrus_payments.engine.context import AttemptLog, Context, in_doubt
 from vextrus_payments.engine.payout_desk import (
-    CLEARED_MARK,
     MAX_ROUNDS,
     PayoutDesk,
     call_of,
     check_mode,
     outcome_of_either,
+    waits_for_comparison,
 )
 from vextrus_payments.errors import (
     ConflictError,
@@ -252,8 +252,7 @@ class Payouts:
         """
         context = self._context
         await context.guard(tenant)
-        lineage = await self._desk.restored_lineage()
-        if lineage is not None and await context.store.get_mark(CLEARED_MARK) != lineage:
+        if await waits_for_comparison(context, tenant):
             raise ReconciliationRequiredError(
                 "The store was restored from a backup, and payouts made since the backup are in no record here: the "
                 "gateway cannot be asked for them, so a repeated call could pay twice. Nothing was sent.",

@@ -114,6 +114,9 @@ async def test_what_the_backup_calls_reserved_is_carried_on_by_nobody(
             # Its credentials are back, and it is asked about at last.
             assert machine.little.calls("refund") == 1
             assert (await payments.reconcile_since(NOW)).accepted_restored
+            with pytest.raises(ReconciliationRequiredError, match="clear-restored"):
+                await payments.refund(machine.refund("r2"))
+            await payments.clear_payouts()
         assert isinstance(await payments.refund(machine.refund()), Unknown)
     assert machine.little.calls("refund") == 1
 
