@@ -34,14 +34,16 @@ async def club(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[
         yield opened
 
 
-def message(club: Club, due: Collection, amount: str = "51.00", named: bool = True) -> Delivery:
+def message(
+    club: Club, due: Collection, amount: str = "51.00", named: bool = True, word: object = "SUCCEEDED_PAYMENT"
+) -> Delivery:
     """bKash's word that a payment was collected, signed."""
     key = base64.urlsafe_b64decode(str(club.shop.server.info["gateways"][NAME]["api_key"]))
     fields = {
         "timeStamp": m.stamp(club.shop.clock.now()),
         "subscriptionRequestId": due.request_id if named else None,
         "paymentId": due.number,
-        "paymentStatus": "SUCCEEDED_PAYMENT",
+        "paymentStatus": word,
         "trxId": due.trx_id,
         "amount": "AMOUNT",
     }
@@ -104,6 +106,17 @@ async def test_a_message_that_cannot_be_read_changes_nothing_of_what_is_booked(c
     assert await club.told(told) is Verdict.DONE
     (paid,) = await club.paid()
     assert paid.payment.flags and len(paid.receipts) == 1
+
+
+@pytest.mark.parametrize("word", ["succeeded_payment", "SETTLED_PAYMENT", None, 7])
+async def test_a_word_that_no_source_has_is_looked_up_and_never_dropped(club: Club, word: object) -> None:
+    await club.subscribed()
+    club.deliveries()  # lost
+    assert await club.told(message(club, first(club), word=word)) is Verdict.DONE
+    (paid,) = await club.paid()
+    assert [r.amount for r in paid.receipts] == [Money("51.00")]
+    nobodys = message(club, first(club), named=False, word=word)
+    assert await club.told(nobodys) is Verdict.FOREIGN  # for a person
 
 
 async def test_a_message_without_a_name_keeps_no_other_out(club: Club) -> None:

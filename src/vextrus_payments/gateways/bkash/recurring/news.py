@@ -60,6 +60,9 @@ def recurring_event(verified: Verified) -> GatewayEvent | Ignored:
         return _not_collected(found, verified, collected)
     if collected is not None and status in _REFUND_ENDED_BADLY:
         return _not_refunded(found, verified, collected)
+    if status is None and _is_of_a_payment(found):
+        # A word that no source has, or none at all: it may be about money, so it must not be dropped.
+        return _unreadable(verified.message_id, collected)
     if status is None and collected is not None:
         told = read_subscription_status(_text(found.get("subscriptionStatus")))
         if told is not None and told is not SubscriptionStatus.INITIALIZED:
@@ -73,6 +76,13 @@ def recurring_event(verified: Verified) -> GatewayEvent | Ignored:
                 ),
             )
     return Ignored("recurring payments: it tells of nothing that ended and of no money that moved")
+
+
+def _is_of_a_payment(found: Mapping[str, Any]) -> bool:
+    """Whether it names a payment, and is no message about the subscription: one of those may name its first payment."""
+    named = any(found.get(name) for name in ("paymentId", "trxId", "reverseTrxId"))
+    told = read_subscription_status(_text(found.get("subscriptionStatus")))
+    return named and (found.get("paymentStatus") is not None or told is None)
 
 
 def _collected(found: Mapping[str, Any]) -> Collected | None:
