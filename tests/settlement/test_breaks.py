@@ -323,6 +323,27 @@ async def test_what_an_operator_was_wrong_about_is_neither_settled_nor_missed(de
     assert (await balances(desk.store))[CLEARING] == 0
 
 
+async def test_what_was_settled_before_it_was_corrected_is_not_settled_again(desk: Desk) -> None:
+    """A person booked it to the wrong payout: it stands for another one now, and left the bank's account once."""
+    paid = receipt(kind=ReceiptKind.PAYOUT, fee="2.00")
+    await recorded(desk.store, paid)
+    line = "AB12,payout,100.00,2.00,2026-01-21"
+    assert (await desk.settle(desk.statement(line))).booked == 1
+    before = await balances(desk.store)
+    back = replace(paid, kind=ReceiptKind.REVERSAL, reverses=ReceiptKind.PAYOUT, occurred_at=None)
+    correction = replace(paid, kind=ReceiptKind.CORRECTION, corrects=ReceiptKind.PAYOUT)
+    await recorded(desk.store, *(replace(one, payment_id="pay_2") for one in (back, correction)))
+    month = Days(date(2026, 1, 1), date(2026, 1, 31))
+    report = await desk.settle(desk.statement(line), covers=month)
+    assert (report.booked, report.already, desk.breaks) == (0, 1, [])
+    assert await balances(desk.store) == before and before[CLEARING] == 0
+    # Anything else that a statement says of it now is for a person.
+    for other, field in (("110.00,2.00", "amount"), ("100.00,3.00", "fee")):
+        report = await desk.settle(desk.statement(f"AB12,payout,{other},2026-01-22"))
+        assert [one[1] for one in desk.breaks] == [field] and report.booked == report.adjusted == 0
+    assert await balances(desk.store) == before
+
+
 async def test_a_corrected_payout_is_settled_as_what_it_is_now(desk: Desk) -> None:
     """The statement knows one transaction; of the three receipts of it the correction is what stands."""
     paid = receipt(kind=ReceiptKind.PAYOUT, fee="2.00")

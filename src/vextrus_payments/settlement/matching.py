@@ -92,6 +92,8 @@ def judge(
         return _taken_back(line, receipt)
     if line.unsettled_status is not None:
         return _reported(_say(line, BreakKind.STATUS, "status", "moved", line.unsettled_status, receipt))
+    if known.settlement is not None and known.settlement.kind is not receipt.kind:
+        return _settled_before(line, receipt, known.settlement)
     found = [
         *_money_breaks(line, receipt),
         *_reference_breaks(line, receipt, known, reference_is_ours=reference_is_ours),
@@ -195,6 +197,19 @@ def _taken_back(line: Line, receipt: Receipt) -> Verdict:
     theirs = f"{line.amount} on {line.occurred_on or line.settled_on}"
     ours = f"{receipt.amount}, taken back"
     return _reported(_say(line, BreakKind.MISSING_HERE, "transaction_id", ours, theirs, receipt))
+
+
+def _settled_before(line: Line, receipt: Receipt, settlement: Settlement) -> Verdict:
+    """What stands is a correction, and what it stands in the place of was settled: the bank has it once, and once only.
+
+    Where the statement tells the same as then, there is nothing to do; else a person has to look.
+    """
+    ours = f"{settlement.amount} (statement {settlement.statement}, row {settlement.row})"
+    if line.amount != settlement.amount or line.amount != receipt.amount:
+        return _reported(_say(line, BreakKind.AMOUNT, "amount", ours, str(line.amount), receipt))
+    if line.fee is not None and line.fee != fee_booked(receipt, settlement):
+        return _reported(_restated(line, receipt, settlement))
+    return Verdict(Deed.ALREADY, (), receipt)
 
 
 def _money_breaks(line: Line, receipt: Receipt) -> list[Break]:

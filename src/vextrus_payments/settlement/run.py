@@ -290,9 +290,13 @@ class SettlementRun:
             # a correction stands where the statement has what it corrects
             found[receipt.transaction_id].receipts[receipt.corrects or receipt.kind] = receipt
         kinds = {r.key: kind for one in found.values() for kind, r in one.receipts.items()}
+        # what was settled before it was corrected stays settled
+        kinds |= {key._replace(kind=kind): kind for key, kind in kinds.items()}
         for keys_part in parts_of(list(kinds)):
             for settlement in await self._store.settlements(keys_part):
-                found[settlement.transaction_id].settlements[kinds[settlement.key]] = settlement
+                one, kind = found[settlement.transaction_id], kinds[settlement.key]
+                if kind not in one.settlements or settlement.key == one.receipts[kind].key:
+                    one.settlements[kind] = settlement
         unknown = [name for name in ids if not found[name].receipts]
         other = Mode.LIVE if self._mode is Mode.SANDBOX else Mode.SANDBOX
         for part in parts_of(unknown):
