@@ -214,7 +214,7 @@ async def test_a_recurring_refund() -> None:
     [
         {"paymentStatus": "INITIALIZED"},
         {"paymentStatus": "PROCESSING_PAYMENT"},
-        {"paymentStatus": "A_WORD_OF_TOMORROW"},
+        {"paymentStatus": "A_WORD_OF_TOMORROW", "trxId": None},
         {"paymentStatus": None, "subscriptionStatus": "INITIALIZED"},
         {"paymentStatus": "FAILED_PAYMENT", "subscriptionRequestId": None},
         {"paymentStatus": None, "subscriptionStatus": "SUCCEEDED", "subscriptionRequestId": "a b"},
@@ -224,7 +224,16 @@ async def test_what_moves_no_money_and_ends_nothing_of_ours_is_ignored(changes: 
     assert isinstance(await gateway().handle_webhook(by_recurring({**RECURRED, **changes})), Ignored)
 
 
-@pytest.mark.parametrize("changes", [{"amount": "1,5"}, {"amount": None}, {"trxId": None}, {"trxId": ["x"]}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"amount": "1,5"},
+        {"amount": None},
+        {"trxId": None},
+        {"trxId": ["x"]},
+        {"paymentStatus": "A_WORD_OF_TOMORROW"},
+    ],
+)
 async def test_recurring_money_that_cannot_be_read_is_for_a_person(changes: dict[str, Any]) -> None:
     event = await told(by_recurring({**RECURRED, **changes}))
     assert event.snapshot is not None and event.snapshot.state is SnapshotState.REVIEW

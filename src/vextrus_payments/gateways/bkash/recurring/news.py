@@ -60,8 +60,8 @@ def recurring_event(verified: Verified) -> GatewayEvent | Ignored:
         return _not_collected(found, verified, collected)
     if collected is not None and status in _REFUND_ENDED_BADLY:
         return _not_refunded(found, verified, collected)
-    if status is None and _is_of_a_payment(found):
-        # A word that no source has, or none at all: it may be about money, so it must not be dropped.
+    if status is None and _names_money(found):
+        # A word that no source has, or none at all, beside a transaction: money may have moved, so it is not dropped.
         return _unreadable(verified.message_id, collected)
     if status is None and collected is not None:
         told = read_subscription_status(_text(found.get("subscriptionStatus")))
@@ -78,11 +78,12 @@ def recurring_event(verified: Verified) -> GatewayEvent | Ignored:
     return Ignored("recurring payments: it tells of nothing that ended and of no money that moved")
 
 
-def _is_of_a_payment(found: Mapping[str, Any]) -> bool:
-    """Whether it names a payment, and is no message about the subscription: one of those may name its first payment."""
-    named = any(found.get(name) for name in ("paymentId", "trxId", "reverseTrxId"))
+def _names_money(found: Mapping[str, Any]) -> bool:
+    """Whether it names a transaction, and is no message about the subscription: one of those may name its first one."""
     told = read_subscription_status(_text(found.get("subscriptionStatus")))
-    return named and (found.get("paymentStatus") is not None or told is None)
+    return bool(found.get("trxId") or found.get("reverseTrxId")) and (
+        found.get("paymentStatus") is not None or told is None
+    )
 
 
 def _collected(found: Mapping[str, Any]) -> Collected | None:
