@@ -17,6 +17,7 @@ from tests.flows.test_subscription_doubts import order
 from tests.flows.test_subscriptions import DAY_S, NAME, Club, club_open, recurring_config
 from vextrus_payments import Money, Refunded, RefundRequest
 from vextrus_payments.cli.doctor_agreements import agreement_findings
+from vextrus_payments.cli.exit_codes import Exit, of_error
 from vextrus_payments.engine import Verdict
 from vextrus_payments.epoch import FileEpochMark
 from vextrus_payments.errors import AnswerLostError, ConflictError, InvalidRequestError, PaymentsError
@@ -163,8 +164,9 @@ async def test_nothing_is_called_over_while_nobody_answers_about_another_page(cl
         await club.payments.agreement_status(asked.agreement_key)
     club.platform.approve(lost, "success", None)
     order(club, "query", "html_before", times=9)
-    with pytest.raises(ConflictError, match="another page"):
+    with pytest.raises(ConflictError, match="another page") as caught:
         await club.payments.cancel_agreement(asked.agreement_key)
+    assert of_error(caught.value) is Exit.OPEN  # nobody takes it for "nothing was sent"
     club.shop.server.app.state.faults.reset()
     club.shop.clock.advance(3600)
     assert (await club.payments.cancel_agreement(asked.agreement_key)).state is AgreementLife.ENDED

@@ -59,12 +59,16 @@ def of_outcome(
             return Exit.OPEN
 
 
+#: An agreement was ended, and what its payer consented to beside it holds, or may hold.
+_HALF_ENDED: Final = frozenset({"beside_holds", "beside_unknown"})
+
+
 def of_error(error: PaymentsError) -> Exit:
     """The code of an error: settings and input first, then whether anything can have happened."""
     if isinstance(error, ConfigurationError | InvalidRequestError | AuthenticationRejectedError):
         return Exit.USAGE
     if isinstance(error, ConflictError):
-        return Exit.NOT_SENT
+        return Exit.OPEN if error.code in _HALF_ENDED else Exit.NOT_SENT
     if isinstance(error, GatewayError):
         by_effect = {Effect.NONE: Exit.NOT_SENT, Effect.REFUSED: Exit.DECLINED, Effect.UNKNOWN: Exit.OPEN}
         return by_effect[error.effect]

@@ -253,7 +253,7 @@ class Agreeing:
         if not answered and ended.state is not AgreementLife.ACTIVE:
             raise ConflictError(
                 "It is over, and nobody answers whether its payer has consented on another page of it.",
-                code="page_open",
+                code="beside_unknown",
                 next_step="Cancel it again later: what has ended stays ended.",
             ).about(tenant=agreement.tenant, gateway=agreement.gateway)
         return ended
