@@ -285,6 +285,27 @@ async def test_a_transaction_that_was_taken_back_elsewhere_can_be_booked_where_i
     assert await kept(shop, "second") == done and shop.calls("payout") == 2
 
 
+async def test_what_is_booked_as_something_else_is_no_payouts(shop: PayingShop) -> None:
+    """One transaction moved money once: the id of a payment, or of a transfer, was read from the wrong line."""
+    await shop.payments.deliver()
+    received = next(entry for entry in shop.entries if entry.kind is EntryKind.PAYMENT_RECEIVED)
+    transfer = (await kept(shop, "fund")).operation.transaction_id
+    assert transfer is not None
+    shop.fault("payout", "drop_after")
+    assert isinstance(await shop.pay(), Unknown)
+    shop.clock.advance(LONG_S)
+    payout = await kept(shop)
+    for wrong in (transfer, received.transaction_id):
+        with pytest.raises(ConflictError, match="in the books as a"):
+            await shop.payments.resolve_payout(found(payout, wrong, "250.50"))
+    assert await kept(shop) == payout
+    # What came in and could not be matched may be news of this very payout.
+    unmatched = news(payout, "T1", gateway_order_id=None)
+    await told(shop, unmatched)
+    done = await shop.payments.resolve_payout(found(payout, "T1", "250.50"))
+    assert done.state is OperationState.SUCCEEDED
+
+
 async def test_the_transaction_is_the_first_ones_indeed(shop: PayingShop) -> None:
     first, second = await swapped(shop)
     await shop.payments.resolve_payout(cleared(first))

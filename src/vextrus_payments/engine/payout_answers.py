@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from typing import Final
 
 from vextrus_payments.engine.context import Context
 from vextrus_payments.engine.payout_desk import (
@@ -20,6 +21,9 @@ from vextrus_payments.paying_out.change import receipt_of
 from vextrus_payments.plans import Committed, ReceiptElsewhere
 from vextrus_payments.records import Payout, Receipt, ReceiptKind
 from vextrus_payments.resolving import ResolveRequest
+
+#: They follow another receipt of the same transaction.
+_FOLLOWING: Final = (ReceiptKind.REVERSAL, ReceiptKind.CORRECTION)
 
 
 class PayoutAnswers:
@@ -88,6 +92,7 @@ class PayoutAnswers:
         if plan is None:
             return payout  # said before, in the same words
         await self._check_free(plan.receipts)
+        await self._check_kind(payout, request.transaction_id)
         # Committed once and never planned again: another version is another question.
         answer = await context.store.commit_payout(plan)
         if isinstance(answer, ReceiptElsewhere):
@@ -112,6 +117,30 @@ class PayoutAnswers:
         if theirs is None or theirs.payout_id == payout.payout_id:
             return False
         return all(stands.transaction_id != transaction_id for stands in theirs.standing)
+
+    async def _check_kind(self, payout: Payout, transaction_id: str | None) -> None:
+        """Refuse a transaction that is in the books as something else: a payment, a refund, a move the other way.
+
+        Raises:
+            ConflictError: it is. One transaction moved money once, whatever a person has read.
+        """
+        if transaction_id is None:
+            return
+        now = self._context.store.now()
+        own = receipt_of(payout, transaction_id, payout.amount, now).kind
+        found = await self._context.store.receipts(
+            payout.tenant, payout.gateway, payout.mode, [transaction_id]
+        )
+        back = {receipt.reverses for receipt in found}
+        # News of this very payout may have been booked as money that nobody could match.
+        matched = (r.kind for r in found if r.kind is not ReceiptKind.PAYMENT or r.payment_id is not None)
+        other = next((kind for kind in matched if kind not in (own, *_FOLLOWING, *back)), None)
+        if other is not None:
+            raise ConflictError(
+                f"That transaction is in the books as a {other.value.replace('_', ' ')}.",
+                code="receipt_elsewhere",
+                next_step="Check the transaction id; nothing was written.",
+            ).about(tenant=payout.tenant, gateway=payout.gateway, operation_id=payout.operation_id)
 
     async def _check_free(self, receipts: Sequence[Receipt]) -> None:
         """Refuse to book a transaction for one payout that stands in the books for another.
