@@ -240,3 +240,15 @@ def test_one_tenant_s_payouts_are_no_other_s(here: Here, sandbox: Gateway, name:
     refused = send(here, sandbox, f"{name}-b", "--tenant", "acme")
     assert refused.code == 2 and "acme" in refused.error
     assert held(here, sandbox) == held_before
+
+
+@pytest.mark.parametrize("option", ["--app", "--store", "--sandbox"])
+def test_what_is_named_by_a_variable_that_is_not_set_is_nobody_s(
+    here: Here, sandbox: Gateway, name: str, option: str
+) -> None:
+    """`--app "$SHOP"`: the home folder's store does not know what the shop has paid out."""
+    asked = ("payout", "send", WALLET, "--amount", "3", "--reference", name, "--operation-id", name)
+    before = held(here, sandbox)
+    refused = here.run(*asked, option, "", env=sandbox.variables())
+    assert refused.code == 2 and "No money moved." in refused.error
+    assert held(here, sandbox) == before

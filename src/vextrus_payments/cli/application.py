@@ -25,7 +25,16 @@ APP_HELP: Final = (
 
 
 def app_name(given: str | None) -> str | None:
-    """The application that was named, on the command line or in the environment; None: none was."""
+    """The application that was named, on the command line or in the environment; None: none was.
+
+    Raises:
+        ConfigurationError: it was named by nothing, as by a shell's variable that is not set: another one's store and
+            credentials are not what was meant.
+    """
+    if given is not None and not given.strip():
+        raise ConfigurationError(
+            "--app was given, and is empty.", code="app", next_step="Name the application, or leave --app out."
+        )
     return given or os.environ.get(APP_VARIABLE) or None
 
 

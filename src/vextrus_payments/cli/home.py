@@ -36,6 +36,12 @@ class Home:
         Raises:
             ConfigurationError: the folder cannot be made, or the URL is one that does not belong here.
         """
+        if store is not None and not store.strip():
+            raise ConfigurationError(
+                "--store was given, and is empty.",
+                code="store_not_named",
+                next_step="Name the store, or leave --store out.",
+            )
         if store is not None and _has_password(store):
             raise ConfigurationError(
                 "A store's password does not belong on a command line, where every user of the machine sees it.",
