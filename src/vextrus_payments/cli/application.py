@@ -33,7 +33,9 @@ def app_name(given: str | None) -> str | None:
     """
     if given is not None and not given.strip():
         raise ConfigurationError(
-            "--app was given, and is empty.", code="app", next_step="Name the application, or leave --app out."
+            "--app was given, and is empty.",
+            code="app",
+            next_step="Name the application, or leave --app out.",
         )
     return given or os.environ.get(APP_VARIABLE) or None
 
