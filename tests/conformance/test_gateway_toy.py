@@ -226,14 +226,13 @@ class TakesAnyRefund(ToyGateway):
 
 
 class TellsThePassword(ToyGateway):
-    """Puts a credential into an error."""
+    """Hangs a credential on an error: what it says itself is masked on its way out, what caused it is not."""
 
     def _read(self, operation: str, safety: Safety, response: WireResponse | None) -> dict[str, Any]:
         try:
             return super()._read(operation, safety, response)
         except OutcomeUnknownError as error:
-            error.context["sent"] = json.dumps({"password": PASSWORD})
-            raise
+            raise error from ValueError(json.dumps({"password": PASSWORD}))
 
 
 class RaisesAnything(ToyGateway):
