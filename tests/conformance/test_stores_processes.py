@@ -19,6 +19,7 @@ from vextrus_payments.plans import Claim, Plan
 from vextrus_payments.records import OutboxKind, OutboxRow, PaymentState
 from vextrus_payments.store import PaymentStore
 from vextrus_payments.stores import SqliteStore
+from vextrus_payments.stores.migrations import migrations
 from vextrus_payments.testing.store_trial import StoreTrial
 
 
@@ -178,7 +179,8 @@ async def test_four_processes_bring_one_old_file_up_to_date(
     assert len([kind for report in reports for kind in report["refunds"]]) == 120, json.dumps(reports)
     store = SqliteStore(path, clock=SystemClock())
     await store.open()
-    assert await sql(store, "SELECT number FROM migrations") == [(1,), (2,), (3,), (4,)]
+    known = [(migration.number,) for migration in migrations("sqlite")]
+    assert len(known) > 1 and await sql(store, "SELECT number FROM migrations") == known
     assert await store.get("acme", "pay_full") is not None, "what was there is still there"
     assert await store.find("acme", transaction_id="TRX1"), "all of it"
     await store.close()
