@@ -9,7 +9,7 @@ import ipaddress
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
@@ -113,6 +113,21 @@ def _stays_on_loopback() -> Iterator[None]:
     tried, _attempts[:] = list(_attempts), []
     if tried:
         pytest.fail(f"this test tried to reach {', '.join(sorted(set(tried)))}; tests stay on loopback")
+
+
+LOG_KEPT = 3_000
+"""How many characters of what a failed test printed or logged are shown: a flood of lines hides what failed."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep the end of a long log; the rest is seen by running the test alone with `-o log_cli=true`."""
+    report = yield
+    report.sections = [
+        (name, text if len(text) <= LOG_KEPT else f"[...]\n{text[-LOG_KEPT:]}")
+        for name, text in report.sections
+    ]
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -36,7 +36,7 @@ def paying_config(server: SandboxServer, root: str = CHECKOUT, **changes: Any) -
         "payout_app_secret": base.app_secret,
         "payout_username": base.username,
         "payout_password": base.password,
-        "timeout_s": 10.0,
+        "timeout_s": 30.0,
     }
     return bkash_config(server, **{**fields, **changes})
 

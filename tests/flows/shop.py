@@ -48,7 +48,7 @@ class Shop:
         self.entries: list[LedgerEntry] = []
         self.events: list[PaymentEvent] = []
         self.ledger_down = False
-        timeout_s = changes.pop("timeout_s", 5.0)
+        timeout_s = changes.pop("timeout_s", 30.0)
         version = changes.pop("api_version", "v1")
         self.payments = Payments(
             **{

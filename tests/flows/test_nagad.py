@@ -42,7 +42,7 @@ def config(server: SandboxServer) -> NagadConfig:
         merchant_id=told["merchant_id"],
         private_key=Secret(Path(told["merchant_private_key_file"]).read_text(encoding="ascii")),
         public_key=Path(told["gateway_public_key_file"]).read_text(encoding="ascii"),
-        timeout_s=5.0,
+        timeout_s=30.0,
     )
 
 

@@ -21,7 +21,7 @@ NAMES: Final = tuple(f"p-{number}" for number in range(5))
 
 
 def process(shop: PayingShop, path: Path, root: str, seed: int) -> PayingShop:
-    config = paying_config(shop.server, root, timeout_s=2.0)
+    config = paying_config(shop.server, root)
     return PayingShop(shop.server, f"sqlite:///{path}", shop.clock, gateways={"bkash": config}, seed=seed)
 
 

@@ -286,12 +286,12 @@ async def test_on_demand_says_what_did_not_answer(shop: Shop) -> None:
 
 
 @asynccontextmanager
-async def two_shops(tmp_path: Path) -> AsyncIterator[tuple[Shop, Shop]]:
-    """Two processes' worth of Payments over one store and one gateway."""
+async def two_shops(tmp_path: Path, **changes: Any) -> AsyncIterator[tuple[Shop, Shop]]:
+    """Two processes' worth of Payments over one store and one gateway. `changes`: to the first of them."""
     clock = FakeClock()
     async with SandboxServer(clock=clock, seed=1) as server:
         url = f"sqlite:///{tmp_path / 'shop.db'}"
-        one, other = Shop(server, url, clock), Shop(server, url, clock, seed=8)
+        one, other = Shop(server, url, clock, **changes), Shop(server, url, clock, seed=8)
         async with one.payments, other.payments:
             yield one, other
 
@@ -311,7 +311,7 @@ async def test_two_reconcilers_never_ask_at_once(tmp_path: Path) -> None:
 
 
 async def test_who_dies_in_mid_look_leaves_it_to_another(tmp_path: Path) -> None:
-    async with two_shops(tmp_path) as (one, other):
+    async with two_shops(tmp_path, timeout_s=3.0) as (one, other):
         payment_id = await unknown(one)
         one.clock.advance(25)
         one.fault("query", "delay;seconds=30")
@@ -339,7 +339,7 @@ async def test_a_tenant_whose_credentials_are_gone_is_skipped_and_named(tmp_path
         async def credentials(tenant: str, gateway: str) -> GatewayConfig:
             if tenant in gone:
                 raise CredentialsMissingError("This tenant has left.", gateway=gateway, tenant=tenant)
-            return bkash_config(server, timeout_s=5.0)
+            return bkash_config(server, timeout_s=30.0)
 
         shop = Shop(
             server, f"sqlite:///{tmp_path / 'shop.db'}", clock, gateways=None, credentials=credentials

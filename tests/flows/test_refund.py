@@ -287,7 +287,7 @@ async def test_a_refund_that_the_adapter_refuses_is_declined_and_frees_its_amoun
 async def test_a_refund_outside_the_window_is_declined_and_frees_its_amount(tmp_path: Path) -> None:
     clock = FakeClock()
     async with SandboxServer(clock=clock, seed=1) as server:
-        config = bkash_config(server, timeout_s=5.0, refund_window_days=1)
+        config = bkash_config(server, timeout_s=30.0, refund_window_days=1)
         shop = Shop(server, f"sqlite:///{tmp_path / 'shop.db'}", clock, gateways={"bkash": config})
         async with shop.payments:
             session = await paid(shop)

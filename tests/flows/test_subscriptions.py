@@ -45,7 +45,7 @@ def recurring_config(server: SandboxServer, **changes: Any) -> BkashRecurringCon
         "api_url": given["base_url"],
         "api_key": Secret(given["api_key"]),
         "service_id": int(given["service_id"]),
-        "timeout_s": 5.0,
+        "timeout_s": 30.0,
     }
     return BkashRecurringConfig(**{**fields, **changes})
 
@@ -139,7 +139,7 @@ async def club_open(tmp_path: Path, **changes: Any) -> AsyncIterator[Club]:
     async with SandboxServer(clock=clock, seed=1) as server:
         both = {
             "bkash": bkash_config(
-                server, recurring_api_key=Secret(server.info["gateways"][NAME]["api_key"]), timeout_s=5.0
+                server, recurring_api_key=Secret(server.info["gateways"][NAME]["api_key"]), timeout_s=30.0
             ),
             NAME: recurring_config(server),
         }
@@ -558,7 +558,7 @@ async def test_two_processes_learn_of_it_at_once(tmp_path: Path) -> None:
             store,
             club.shop.clock,
             gateways={
-                "bkash": bkash_config(club.shop.server, timeout_s=5.0),
+                "bkash": bkash_config(club.shop.server, timeout_s=30.0),
                 NAME: recurring_config(club.shop.server),
             },
             seed=8,

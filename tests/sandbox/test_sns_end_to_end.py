@@ -54,7 +54,7 @@ class Scene:
         self, server: SandboxServer, road: Road, pauses: Pauses, clock: FakeClock, store: str
     ) -> None:
         self.server, self.clock, self.pauses = server, clock, pauses
-        config = bkash_config(server, timeout_s=5.0, **trusting(server))
+        config = bkash_config(server, timeout_s=30.0, **trusting(server))
         self.shop = Shop(server, store, clock, gateways={"bkash": config})
         app = Starlette(routes=[Mount("/payments", app=self.shop.payments.asgi())])
         road.inner = httpx.ASGITransport(app)
