@@ -46,7 +46,8 @@ from vextrus_payments_sandbox.bkash.tokens import GRANTS_PER_WINDOW, GrantLog, M
 from vextrus_payments_sandbox.bkash_recurring.records import numbered
 from vextrus_payments_sandbox.exchange import Exchange
 from vextrus_payments_sandbox.faults import FaultPlans
-from vextrus_payments_sandbox.simulated_wire import GOOD, POOR, VirtualSleeper, carried, minor_of, read_object
+from vextrus_payments_sandbox.simulated_facts import DIRECTIONS, PAYOUT_READERS, READERS
+from vextrus_payments_sandbox.simulated_wire import GOOD, POOR, VirtualSleeper, carried, read_object
 from vextrus_payments_sandbox.world import SandboxClock, World, to_text
 
 _HARD_LIMIT_S: Final = 60.0
@@ -55,10 +56,6 @@ _LIVE_HOST: Final = "tokenized.pay.bka.sh"
 _PAYOUT_ROOTS: Final[Mapping[str, str]] = {
     "checkout": p.CHECKOUT_ROOT_PATH,
     "tokenized": p.TOKENIZED_ROOT_PATH,
-}
-_DIRECTIONS: Final[Mapping[str, str]] = {
-    p.COLLECTION_TO_DISBURSEMENT: "to_disbursement",
-    p.DISBURSEMENT_TO_COLLECTION: "to_collection",
 }
 
 
@@ -192,9 +189,9 @@ class SimulatedBkash:
         """What the exchange shows, read from its two JSON documents."""
         asked, said = read_object(ask.body), read_object(answer.body)
         tenant = self._tenants.get(ask.headers.get("x-app-key", "") or asked.get("app_key", ""), "")
-        reader = _READERS.get(ask.path)
+        reader = READERS.get(ask.path)
         if reader is None and self._payout_root is not None:
-            reader = _PAYOUT_READERS.get(ask.path)
+            reader = PAYOUT_READERS.get(ask.path)
         return () if reader is None else tuple(reader(asked, said, {"tenant": tenant, "mode": self.mode}))
 
     # --- payers and books -----------------------------------------------------------------------------------------
@@ -278,7 +275,7 @@ class SimulatedBkash:
         """The payouts, and the transfers between the two accounts of a merchant."""
         return [
             Disbursement(
-                kind=_DIRECTIONS.get(one.transfer_type, "payout"),
+                kind=DIRECTIONS.get(one.transfer_type, "payout"),
                 gateway=self.gateway,
                 mode=self.mode,
                 tenant=self._tenants[one.merchant.app_key],
@@ -324,147 +321,3 @@ def _merchant(tenant: str, mode: str) -> Merchant:
 
 def _relay_secret(tenant: str, mode: str) -> bytes:
     return f"simulated-relay-secret-of-{tenant}-in-{mode}".encode()
-
-
-def _granted(asked: dict[str, Any], said: dict[str, Any], who: dict[str, Any]) -> list[WireFact]:
-    return [WireFact(kind="granted", **who)] if said.get("id_token") else []
-
-
-def _created(asked: dict[str, Any], said: dict[str, Any], who: dict[str, Any]) -> list[WireFact]:
-    reference = said.get("paymentID") or said.get("paymentId")
-    if not reference:
-        return []
-    if asked.get("mode") == m.MODE_AGREEMENT:
-        return [WireFact(kind="consent_created", reference=reference, **who)]
-    order_id, amount = str(asked.get("merchantInvoiceNumber", "")), minor_of(asked.get("amount"))
-    return [WireFact(kind="created", reference=reference, order_id=order_id, amount_minor=amount, **who)]
-
-
-def _consent_created(asked: dict[str, Any], said: dict[str, Any], who: dict[str, Any]) -> list[WireFact]:
-    reference = said.get("agreementId")
-    return [WireFact(kind="consent_created", reference=reference, **who)] if reference else []
-
-
-def _consented(asked: dict[str, Any], said: dict[str, Any], who: dict[str, Any]) -> list[WireFact]:
-    """v2 names an agreement by its own id, before and after."""
-    reference = str(asked.get("agreementId", ""))
-    facts = [WireFact(kind="execute_asked", reference=reference, **who)]
-    if said.get("agreementStatus") == "Completed" and said.get("agreementId"):
-        facts.append(WireFact(kind="consented", reference=reference, agreement_id=said["agreementId"], **who))
-    return facts
-
-
-def _moved(kind: str, asks: str) -> Any:
-    def read(asked: dict[str, Any], said: dict[str, Any], who: dict[str, Any]) -> list[WireFact]:
-        reference = str(asked.get("paymentID") or asked.get("paymentId", ""))
-        facts = [WireFact(kind=asks, reference=reference, **who)]
-        transaction_id = said.get("trxID") or said.get("trxId")
-        if said.get("transactionStatus") == "Completed" and transaction_id:
-            amount = minor_of(said.get("amount"))
-            facts.append(
-                WireFact(
-                    kind=kind, reference=reference, amount_minor=amount, transaction_id=transaction_id, **who
-                )
-            )
-        if said.get("agreementStatus") == "Completed" and said.get("agreementID") and not said.get("trxID"):
-            facts.append(
-                WireFact(kind="consented", reference=reference, agreement_id=said["agreementID"], **who)
-            )
-        return facts
-
-    return read
-
-
-def _consent_ended(asked: dict[str, Any], said: dict[str, Any], who: dict[str, Any]) -> list[WireFact]:
-    if said.get("agreementStatus") != "Cancelled":
-        return []
-    agreement_id = str(said.get("agreementID") or said.get("agreementId", ""))
-    return [WireFact(kind="consent_ended", agreement_id=agreement_id, **who)]
-
-
-def _refunds_listed(asked: dict[str, Any], said: dict[str, Any], who: dict[str, Any]) -> list[WireFact]:
-    reference = str(asked.get("paymentId", ""))
-    return [
-        WireFact(
-            kind="refund_listed",
-            reference=reference,
-            amount_minor=minor_of(one.get("refundAmount")),
-            transaction_id=str(one.get("refundTrxId", "")),
-            **who,
-        )
-        for one in said.get("refundTransactions") or ()
-    ]
-
-
-def _refunded(asked: dict[str, Any], said: dict[str, Any], who: dict[str, Any]) -> list[WireFact]:
-    reference, amount = str(asked.get("paymentId", "")), minor_of(asked.get("refundAmount"))
-    facts = [WireFact(kind="refund_asked", reference=reference, amount_minor=amount, **who)]
-    if said.get("refundTrxId"):
-        given, transaction_id = minor_of(said.get("refundAmount")), said["refundTrxId"]
-        facts.append(
-            WireFact(
-                kind="refunded", reference=reference, amount_minor=given, transaction_id=transaction_id, **who
-            )
-        )
-    return facts
-
-
-def _paid_out(asked: dict[str, Any], said: dict[str, Any], who: dict[str, Any]) -> list[WireFact]:
-    order_id = str(asked.get("merchantInvoiceNumber", ""))
-    facts = [WireFact(kind="payout_asked", order_id=order_id, **who)] if order_id else []
-    if said.get("trxID") and said.get("transactionStatus") == p.STATUS_COMPLETED:
-        amount, transaction_id = minor_of(said.get("amount")), str(said["trxID"])
-        facts.append(
-            WireFact(
-                kind="paid_out",
-                order_id=order_id,
-                amount_minor=amount,
-                transaction_id=transaction_id,
-                **who,
-            )
-        )
-    return facts
-
-
-def _transferred(asked: dict[str, Any], said: dict[str, Any], who: dict[str, Any]) -> list[WireFact]:
-    way, amount = _DIRECTIONS.get(str(asked.get("transferType")), ""), minor_of(asked.get("amount"))
-    facts = [WireFact(kind="transfer_asked", reference=way, amount_minor=amount, **who)]
-    if said.get("trxID") and said.get("transactionStatus") == p.STATUS_COMPLETED:
-        given, transaction_id = minor_of(said.get("amount")), str(said["trxID"])
-        facts.append(
-            WireFact(
-                kind="transferred", reference=way, amount_minor=given, transaction_id=transaction_id, **who
-            )
-        )
-    return facts
-
-
-_PAYOUT_READERS: Final[Mapping[str, Any]] = {
-    p.CHECKOUT_ROOT_PATH + p.PATH_GRANT: _granted,
-    p.CHECKOUT_ROOT_PATH + p.PATH_REFRESH: _granted,
-    p.CHECKOUT_ROOT_PATH + p.PATH_B2C: _paid_out,
-    p.CHECKOUT_ROOT_PATH + p.PATH_B2B_BY_ID: _paid_out,
-    p.CHECKOUT_ROOT_PATH + p.PATH_TRANSFER: _transferred,
-    p.TOKENIZED_ROOT_PATH + p.TOKENIZED_PATH_B2C_BY_ID: _paid_out,
-    p.TOKENIZED_ROOT_PATH + p.TOKENIZED_PATH_B2B_BY_ID: _paid_out,
-    p.TOKENIZED_ROOT_PATH + p.TOKENIZED_PATH_TRANSFER: _transferred,
-}
-_READERS: Final[Mapping[str, Any]] = {
-    m.ROOT_PATH + m.PATH_GRANT: _granted,
-    m.ROOT_PATH + m.PATH_REFRESH: _granted,
-    m.ROOT_PATH + m.PATH_CREATE: _created,
-    m.ROOT_PATH + m.PATH_EXECUTE: _moved("executed", "execute_asked"),
-    m.ROOT_PATH + m.PATH_CAPTURE: _moved("captured", "capture_asked"),
-    m.ROOT_PATH + m.PATH_AGREEMENT_CANCEL: _consent_ended,
-    m.HOST_PATH_REFUND_V2: _refunded,
-    m.HOST_PATH_REFUND_STATUS_V2: _refunds_listed,
-    v2.ROOT_PATH + v2.PATH_GRANT: _granted,
-    v2.ROOT_PATH + v2.PATH_REFRESH: _granted,
-    v2.ROOT_PATH + v2.PATH_PAYMENT_CREATE: _created,
-    v2.ROOT_PATH + v2.PATH_CHARGE_CREATE: _created,
-    v2.ROOT_PATH + v2.PATH_PAYMENT_EXECUTE: _moved("executed", "execute_asked"),
-    v2.ROOT_PATH + v2.PATH_CHARGE_EXECUTE: _moved("executed", "execute_asked"),
-    v2.ROOT_PATH + v2.PATH_AGREEMENT_CREATE: _consent_created,
-    v2.ROOT_PATH + v2.PATH_AGREEMENT_EXECUTE: _consented,
-    v2.ROOT_PATH + v2.PATH_AGREEMENT_CANCEL: _consent_ended,
-}

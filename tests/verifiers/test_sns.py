@@ -38,7 +38,7 @@ from vextrus_payments.testing import FakeClock
 from vextrus_payments.verifier_port import VerifiedKind
 from vextrus_payments.verifiers import Topic
 from vextrus_payments.verifiers.shape import FUTURE_S, PAST_S
-from vextrus_payments.verifiers.sns import string_to_sign
+from vextrus_payments.verifiers.sns_envelope import string_to_sign
 
 
 async def refused(body: Any, expected: type[WebhookError] = SignatureError, **more: Any) -> WebhookError:

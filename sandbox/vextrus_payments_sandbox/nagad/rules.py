@@ -20,14 +20,13 @@ from vextrus_payments.gateways.nagad import models as m
 from vextrus_payments_sandbox.fault_kinds import Fault
 from vextrus_payments_sandbox.magic import ordered_outcome, outcome_of
 from vextrus_payments_sandbox.nagad import wallets
+from vextrus_payments_sandbox.nagad.asking import check_ours, info_of, is_callback_url, moment_of, needed
 from vextrus_payments_sandbox.nagad.records import GATEWAY, Ending, Merchant, Payment, Refund, Refusal, Rules
-from vextrus_payments_sandbox.nagad.sealing import encoded
 from vextrus_payments_sandbox.nagad.writing import amount_of, reference_of
 from vextrus_payments_sandbox.page_steps import noted
 from vextrus_payments_sandbox.world import BookRow, InsufficientFundsError, Wallet, World, merchant_account
 
 TRIES_MAX: Final = 3
-INFO_MAX: Final = 2_048
 API_VERSION_WITH_FEE: Final = "v-3.0.1"
 _CHALLENGE_DIGITS: Final = 20
 _ISSUER_REF_LENGTH: Final = 8
@@ -35,8 +34,6 @@ _HEX: Final = "0123456789abcdef"
 _BASE36: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _ORDER_ID: Final = re.compile(f"[{m.ORDER_ID_CHARACTERS}]{{{m.ORDER_ID_MIN},{m.ORDER_ID_MAX}}}", re.ASCII)
 _DAY: Final = re.compile(r"[0-9]{8}", re.ASCII)
-_COMPACT: Final = re.compile(r"[0-9]{14}", re.ASCII)
-_URL: Final = re.compile(r"https?://[^\s/?#\\\x00-\x1f\x7f]+(?:[/?#][^\s\\\x00-\x1f\x7f]*)?", re.ASCII)
 OPEN_STEPS: Final = frozenset({m.Status.READY, m.Status.OTP_SENT, m.Status.OTP_VERIFIED})
 """The states in which the payer still has something to do."""
 
@@ -108,12 +105,12 @@ class NagadRules:
         self, merchant: Merchant, order_id: str, outer_time: Any, inside: Mapping[str, Any], locale: str
     ) -> Payment:
         """A new payment reference from what a merchant sealed, and from the time in the body around it."""
-        moment, challenge = _needed(inside, "datetime"), _needed(inside, "challenge")
+        moment, challenge = needed(inside, "datetime"), needed(inside, "challenge")
         if outer_time is None or not challenge:
             raise Refusal("059", "dateTime, datetime and challenge are needed")
-        _check_ours(inside, merchant, order_id)
-        ordered_at = _compact(moment)
-        _compact(outer_time)
+        check_ours(inside, merchant, order_id)
+        ordered_at = moment_of(moment)
+        moment_of(outer_time)
         now = self.world.now()
         if abs((now - ordered_at).total_seconds()) > self.rules.window_s:
             raise Refusal("076", "datetime is not the time in Dhaka, or a clock is wrong")
@@ -142,8 +139,8 @@ class NagadRules:
         self, payment: Payment, inside: Mapping[str, Any], body: Mapping[str, Any], api_version: str
     ) -> None:
         """Price the payment; its page can be opened from now on."""
-        _check_ours(inside, payment.merchant, payment.order_id)
-        given = _needed(inside, "challenge")
+        check_ours(inside, payment.merchant, payment.order_id)
+        given = needed(inside, "challenge")
         if not hmac.compare_digest(given.encode("utf-8", "replace"), payment.challenge.encode("ascii")):
             raise Refusal("059", "challenge is not the one that this reference was given")
         currency = inside.get("currencyCode")
@@ -155,9 +152,9 @@ class NagadRules:
         if "otherAmount" in inside and api_version != API_VERSION_WITH_FEE:
             raise Refusal("059", "otherAmount belongs to v-3.0.1")
         callback = body.get("merchantCallbackURL", self.rules.default_callback_url or None)
-        if not isinstance(callback, str) or not _is_callback_url(callback):
+        if not isinstance(callback, str) or not is_callback_url(callback):
             raise Refusal("999", "merchantCallbackURL is an http address of 10 to 255 characters")
-        payment.info = _info(body.get("additionalMerchantInfo"))
+        payment.info = info_of(body.get("additionalMerchantInfo"))
         payment.amount_minor, payment.amount_text = priced
         payment.callback_url, payment.status = callback, m.Status.READY
         payment.completed_at = self.world.now()
@@ -311,13 +308,13 @@ class NagadRules:
 
     def refund(self, payment: Payment, inside: Mapping[str, Any]) -> Refund:
         """Give back part or all, never more than is left. The same call twice is two refunds (§8)."""
-        if _needed(inside, "merchantId") != payment.merchant.merchant_id:
+        if needed(inside, "merchantId") != payment.merchant.merchant_id:
             raise Refusal("059", "merchantId is not the one of this payment")
         if inside.get("orderId") not in (None, payment.order_id):
             raise Refusal("059", "orderId is not the one of this payment")
-        self._check_refund_day(payment, _needed(inside, "originalRequestDate"))
+        self._check_refund_day(payment, needed(inside, "originalRequestDate"))
         original, wanted = amount_of(inside.get("originalAmount")), amount_of(inside.get("cancelAmount"))
-        reference_no = _needed(inside, "referenceNo")
+        reference_no = needed(inside, "referenceNo")
         if original is None or wanted is None:
             raise Refusal("059", "originalAmount and cancelAmount are taka with up to two decimals")
         if original[0] != payment.amount_minor and payment.is_paid:
@@ -402,46 +399,3 @@ def _row(payment: Payment) -> BookRow:
         payment.settles_at,
         payment,
     )
-
-
-def _needed(inside: Mapping[str, Any], name: str) -> str:
-    """A member that has to be there, a number as its text (one real client sends a bare integer as challenge)."""
-    value = inside.get(name)
-    if value is None or isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-        raise Refusal("059", f"{name} is missing or no text")
-    return str(value)
-
-
-def _check_ours(inside: Mapping[str, Any], merchant: Merchant, order_id: str) -> None:
-    if _needed(inside, "merchantId") != merchant.merchant_id:
-        raise Refusal("059", "merchantId is not the one that was asked for")
-    if _needed(inside, "orderId") != order_id:
-        raise Refusal("059", "orderId is not the one that was asked for")
-
-
-def _compact(text: Any) -> datetime:
-    """``yyyyMMddHHmmss`` of Dhaka, or 081."""
-    try:
-        if isinstance(text, str) and _COMPACT.fullmatch(text):
-            return datetime.strptime(f"{text}+0600", "%Y%m%d%H%M%S%z")
-    except ValueError:
-        pass  # fourteen digits that no calendar has
-    raise Refusal("081", "a time is yyyyMMddHHmmss")
-
-
-def _info(given: Any) -> str | None:
-    """additionalMerchantInfo as verify gives it back: the object as compact JSON text."""
-    if given is None:
-        return None
-    if not isinstance(given, dict):
-        raise Refusal("999", "additionalMerchantInfo is an object")
-    text = encoded(given).decode("utf-8")
-    if len(text) > INFO_MAX:
-        raise Refusal("999", f"additionalMerchantInfo has at most {INFO_MAX} characters")
-    return text
-
-
-def _is_callback_url(text: str) -> bool:
-    """It becomes a Location header and a link, so nothing in it may be more than an address."""
-    fits = m.CALLBACK_URL_MIN <= len(text) <= m.CALLBACK_URL_MAX
-    return fits and _URL.fullmatch(text) is not None

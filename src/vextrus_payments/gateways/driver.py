@@ -8,12 +8,12 @@ business logic. The answer goes into the generator; a failure without an answer 
 protocol can look up what became of a request; what the generator then raises is what the caller gets.
 
 One thing a generator cannot take back: once a request that may move money has left, a later step that fails (say
-the look-up was not sent) must not make the whole call look harmless. `_Trail` remembers, and speaks up.
+the look-up was not sent) must not make the whole call look harmless. `Trail` (trail.py) remembers, and speaks up.
 """
 
 import hmac
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Final, Protocol, TypeVar
 
@@ -36,6 +36,7 @@ from vextrus_payments.errors import (
 )
 from vextrus_payments.gateways.exchanges import exchange_of
 from vextrus_payments.gateways.front_door import Authorization, FrontDoor, refused_at
+from vextrus_payments.gateways.trail import Trail
 from vextrus_payments.ids import Entropy
 from vextrus_payments.observe import GuardedObserver, NullObserver, Observer
 from vextrus_payments.retry import RetryPolicy, judge_status, send_with_retries
@@ -87,37 +88,6 @@ class Hooks(Protocol):
     def front_door(self, response: WireResponse) -> FrontDoor | None:
         """Which listed front-door body this is; None for everything else."""
         ...
-
-
-@dataclass(slots=True)
-class _Trail:
-    """What a run has left behind so far."""
-
-    doubt: GatewayError | None = None
-    """The first failure after which money may have moved."""
-    left: bool = False
-    """A ONCE or IDEMPOTENT request got past the front door."""
-    thrown: PaymentsError | None = None
-    """The last failure of ours that was thrown into the generator."""
-
-    def honest(self, error: PaymentsError) -> PaymentsError:
-        """The error to raise when the run ends with this one.
-
-        What a generator raises itself is its judgement. A failure of ours that it merely let through is not: if
-        something that may move money left before, the run's effect is unknown, whatever the later step's was.
-        """
-        judged = isinstance(error, GatewayError) and error is not self.thrown
-        if judged or error.effect is Effect.UNKNOWN:
-            return error
-        if self.doubt is not None:
-            return self.doubt
-        if self.left:
-            return OutcomeUnknownError(
-                "A request that may move money was sent, and a later step of the same call failed.",
-                code=error.code,
-                context={"cause_type": type(error).__name__},
-            )
-        return error
 
 
 class Driver:
@@ -187,7 +157,7 @@ class Driver:
                 gateway=self._gateway,
                 tenant=self._tenant,
             )
-        trail = _Trail()
+        trail = Trail()
         try:
             return await self._steps(call, trail, context, on_checkpoint)
         except PaymentsError as error:
@@ -216,7 +186,7 @@ class Driver:
             error.reason = replace(error.reason, own_words=words)
 
     async def _steps(
-        self, call: WireCall[T], trail: _Trail, context: CallContext, on_checkpoint: OnCheckpoint | None
+        self, call: WireCall[T], trail: Trail, context: CallContext, on_checkpoint: OnCheckpoint | None
     ) -> T:
         answer: WireResponse | None = None
         thrown: PaymentsError | None = None
@@ -249,7 +219,7 @@ class Driver:
                     trail.doubt = error
 
     async def _send(
-        self, send: Send, context: CallContext, trail: _Trail
+        self, send: Send, context: CallContext, trail: Trail
     ) -> tuple[WireResponse, Permit | None]:
         """One step: the answer from behind the front door, and the permit that waits for its judgement."""
         permit = self._breaker.admit(send.safety) if send.authorized else None

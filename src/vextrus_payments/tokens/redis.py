@@ -23,20 +23,19 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
-from urllib.parse import unquote, urlsplit
 from weakref import WeakKeyDictionary
 
 from vextrus_payments.clock import Sleeper, SystemSleeper
-from vextrus_payments.errors import ConfigurationError, MissingExtraError, StorageError
+from vextrus_payments.errors import MissingExtraError, StorageError
 from vextrus_payments.ids import Entropy, SystemEntropy
 from vextrus_payments.secret import Secret
 from vextrus_payments.token_budget import GrantAsk, GrantDecision, GrantEnd, GrantLog, from_millis
 from vextrus_payments.token_port import Token, TokenKey
 from vextrus_payments.tokens.document import token_document, token_from_document
+from vextrus_payments.tokens.redis_place import place_of, tls_settings
 
 T = TypeVar("T")
 
-_DEFAULT_PORT: Final = 6379
 _DAY_MS: Final = 86_400_000
 #: A refresh token outlives its access token by weeks, and a row that nobody asks for goes by itself in the end.
 _KEEP_TOKEN_MS: Final = 60 * _DAY_MS
@@ -44,16 +43,6 @@ _KEEP_GRANTS_MS: Final = 60 * _DAY_MS
 _TURNS: Final = 100
 _TRIES: Final = 2
 _LONGEST_WAIT_S: Final = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where the Redis is, as its client wants to be told."""
-
-    shown: str
-    """Without user, password and options: fit for messages."""
-    tls: bool
-    settings: dict[str, Any]
 
 
 @dataclass(slots=True, eq=False)
@@ -130,8 +119,8 @@ class RedisTokenCache:
         entropy: Entropy | None = None,
     ) -> None:
         self._redis = _redis_py()
-        place = _place_of(url.reveal() if isinstance(url, Secret) else url)
-        settings = {**place.settings, **_tls_settings(place.tls, ca_file, cert_file, key_file)}
+        place = place_of(url.reveal() if isinstance(url, Secret) else url)
+        settings = {**place.settings, **tls_settings(place.tls, ca_file, cert_file, key_file)}
         if password is not None:
             settings["password"] = password.reveal() if isinstance(password, Secret) else password
         settings |= {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
@@ -325,58 +314,6 @@ def _redis_py() -> Any:
             next_step='Install it: pip install "vextrus-payments[redis]"',
         )
     return exceptions
-
-
-def _place_of(url: str) -> _Place:
-    """Where a URL leads. Never shows what it was."""
-    rule = "redis://[user:password@]host[:port][/db], rediss://... for TLS, or unix:///path/to/socket[?db=1]"
-    try:
-        parts = urlsplit(url)
-        port = parts.port or _DEFAULT_PORT
-    except ValueError:
-        parts, port = None, 0
-    if parts is not None and not parts.fragment:
-        who = {
-            "username": unquote(parts.username or "") or None,
-            "password": unquote(parts.password or "") or None,
-        }
-        if parts.scheme == "unix" and parts.path and not parts.hostname:
-            wanted = parts.query.removeprefix("db=") if parts.query else "0"
-            if wanted.isdecimal() and wanted.isascii():
-                path = unquote(parts.path)
-                return _Place(f"unix://{path}", False, {**who, "path": path, "db": int(wanted)})
-        wanted = parts.path.strip("/") or "0"
-        if (
-            parts.scheme in ("redis", "rediss")
-            and parts.hostname
-            and not parts.query
-            and wanted.isdecimal()
-            and wanted.isascii()
-        ):
-            shown = f"{parts.scheme}://{parts.hostname}:{port}/{int(wanted)}"
-            settings = {**who, "host": parts.hostname, "port": port, "db": int(wanted)}
-            return _Place(shown, parts.scheme == "rediss", settings)
-    raise ConfigurationError(
-        "The URL names no Redis.",
-        code="redis_url",
-        next_step=f"Write {rule}; other options are arguments of RedisTokenCache.",
-    )
-
-
-def _tls_settings(
-    tls: bool, ca_file: str | Path | None, cert_file: str | Path | None, key_file: str | Path | None
-) -> dict[str, Any]:
-    files = {"ssl_ca_certs": ca_file, "ssl_certfile": cert_file, "ssl_keyfile": key_file}
-    named = {name: str(file) for name, file in files.items() if file is not None}
-    if not tls:
-        if named:
-            raise ConfigurationError(
-                "Certificates are given for a Redis that is reached without TLS.",
-                code="redis_tls",
-                next_step="Write rediss:// in the URL, or leave ca_file, cert_file and key_file out.",
-            )
-        return {}
-    return {**named, "ssl_cert_reqs": "required", "ssl_check_hostname": True}
 
 
 def _text(value: bytes | None) -> str | None:

@@ -7,13 +7,11 @@ asked to confirm; an address in the message either is exactly there or is never 
 picks the hash among two, both of which are then demanded of the same key.
 
 What is signed is a list of lines, `name`, `value`, ...: lines can be shifted between values that hold line breaks.
-No value but `Message` may hold one here, and then there is one reading only.
+No value but `Message` may hold one here, and then there is one reading only (sns_envelope.py).
 
 A repeat of a notification is the same message with the same `MessageId`, `Timestamp` and signature.
 """
 
-import base64
-import binascii
 import json
 import re
 import warnings
@@ -35,17 +33,22 @@ from vextrus_payments.errors import (
 )
 from vextrus_payments.events import Confirm, Delivery
 from vextrus_payments.signing import check_window, is_signed_rsa
-from vextrus_payments.strict_json import UnreadableJsonError, read_object
 from vextrus_payments.transport import Transport
 from vextrus_payments.verifier_port import Verified, VerifiedKind
 from vextrus_payments.verifiers.certificates import CertificateCache, CertificatePolicy
-from vextrus_payments.verifiers.shape import FUTURE_S, PAST_S, check_size, time_of
+from vextrus_payments.verifiers.shape import FUTURE_S, PAST_S, time_of
+from vextrus_payments.verifiers.sns_envelope import (
+    KINDS,
+    TOKEN,
+    read_envelope,
+    signature_bytes,
+    string_to_sign,
+)
 from vextrus_payments.wire import Safety, WireRequest
 
 if TYPE_CHECKING:
     from cryptography import x509
 
-SENDER: Final = "Amazon SNS"
 TYPE_HEADER: Final = "x-amz-sns-message-type"
 CONFIRM_TIMEOUT_S: Final = 10.0
 
@@ -56,28 +59,8 @@ _ARN: Final = re.compile(
 )
 _HOST: Final = re.compile(r"(?:[a-z0-9.-]{1,100}|\[[0-9a-f:]{2,39}\]):[0-9]{1,5}", re.ASCII)
 _SUFFIX: Final = {"aws": "amazonaws.com", "aws-us-gov": "amazonaws.com", "aws-cn": "amazonaws.com.cn"}
-_ID: Final = re.compile(r"[!-~]{1,200}", re.ASCII)
-_TOKEN: Final = re.compile(r"[A-Za-z0-9]{1,2048}", re.ASCII)
 _QUERY: Final = re.compile(r"[A-Za-z0-9=&%:._-]{1,4096}", re.ASCII)
-_SIGNATURE_MAX: Final = 2048
 _VERSIONS: Final = {"1": "sha1", "2": "sha256"}
-_KINDS: Final = {
-    "Notification": VerifiedKind.MESSAGE,
-    "SubscriptionConfirmation": VerifiedKind.CONFIRMATION,
-    "UnsubscribeConfirmation": VerifiedKind.FAREWELL,
-}
-_SIGNED_NOTIFICATION: Final = ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type")
-_SIGNED_ASKING: Final = ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")
-_ALWAYS: Final = (
-    "Type",
-    "MessageId",
-    "TopicArn",
-    "Message",
-    "Timestamp",
-    "SignatureVersion",
-    "Signature",
-    "SigningCertURL",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +153,7 @@ class SnsVerifier:
 
     async def verify(self, delivery: Delivery) -> Verified:
         """See WebhookVerifier. Whatever the headers say: only the body counts, for only the body is signed."""
-        envelope = _read(delivery.body)
+        envelope = read_envelope(delivery.body)
         known = self._topics.get(envelope["TopicArn"])
         if known is None:
             raise SignatureError("The message is of a topic that is not ours.", code="foreign_topic")
@@ -182,7 +165,7 @@ class SnsVerifier:
                 next_step="Nothing was recorded. Is only version 2 taken, and the topic signs with version 1?",
             )
         policy = known.policy_for(envelope["SigningCertURL"])
-        signature = _signature(envelope["Signature"])
+        signature = signature_bytes(envelope["Signature"])
         asking = envelope["Type"] != "Notification"
         confirm = known.confirmation(envelope) if asking else None
         signing = await self._certificates.signing(envelope["SigningCertURL"], policy)
@@ -192,7 +175,7 @@ class SnsVerifier:
         if signed_at is None:
             raise MalformedWebhookError("The message is signed, and its Timestamp is no time.")
         check_window(signed_at, self._clock.now(), past_s=self._past_s, future_s=self._future_s)
-        kind = _KINDS[envelope["Type"]]
+        kind = KINDS[envelope["Type"]]
         return Verified(
             kind=kind,
             message_id=envelope["MessageId"],
@@ -314,7 +297,7 @@ class _Known:
         if self.own is not None and self.own.fullmatch(url):
             return True
         start = f"{self._confirm_root}&TopicArn={quote(self.topic.arn, safe='')}&Token="
-        return url.startswith(start) and _TOKEN.fullmatch(url.removeprefix(start)) is not None
+        return url.startswith(start) and TOKEN.fullmatch(url.removeprefix(start)) is not None
 
     @property
     def _confirm_root(self) -> str:
@@ -334,77 +317,6 @@ def check_own_hosts(hosts: Sequence[str]) -> None:
                 code="sns_own_host",
                 next_step="Write it as 127.0.0.1:{port}; real certificates need no such entry.",
             )
-
-
-# --- the envelope -----------------------------------------------------------------------------------------------------
-
-
-def string_to_sign(envelope: Mapping[str, str]) -> bytes:
-    """The text that Amazon SNS signs (dossier §8.4): name and value of each signed field, a line each."""
-    names = _SIGNED_NOTIFICATION if envelope["Type"] == "Notification" else _SIGNED_ASKING
-    return "".join(f"{name}\n{envelope[name]}\n" for name in names if name in envelope).encode("utf-8")
-
-
-def _read(body: bytes) -> dict[str, str]:
-    """The envelope's fields as text, their forms checked; anything beside them is left out, for it is not signed.
-
-    Raises:
-        MalformedWebhookError: it is no message of Amazon SNS.
-    """
-    check_size(body, SENDER)
-    problem = ""
-    found: Mapping[str, object] = {}
-    try:
-        found = read_object(body)
-    except UnreadableJsonError as error:
-        problem = str(error)
-    if not problem:
-        envelope, problem = _fields(found)
-        if not problem:
-            return envelope
-    raise MalformedWebhookError(f"The delivery is no message of Amazon SNS: {problem}.")
-
-
-def _fields(found: Mapping[str, object]) -> tuple[dict[str, str], str]:
-    """(the fields, what is wrong with them)."""
-    asking = found.get("Type") in ("SubscriptionConfirmation", "UnsubscribeConfirmation")
-    names = (*_ALWAYS, "Token", "SubscribeURL") if asking else (*_ALWAYS, "Subject")
-    envelope: dict[str, str] = {}
-    for name in names:
-        value = found.get(name)
-        if value is None and name == "Subject":
-            continue
-        if not isinstance(value, str):
-            return {}, f"{name} is missing, or no text"
-        if name != "Message" and ("\n" in value or "\r" in value):
-            return {}, f"{name} holds a line break"
-        envelope[name] = value
-    if envelope["Type"] not in _KINDS:
-        return {}, "its Type is none of theirs"
-    if not _ID.fullmatch(envelope["MessageId"]):
-        return {}, "MessageId is not 1-200 visible characters"
-    if time_of(envelope["Timestamp"]) is None:
-        return {}, "Timestamp is no time"
-    if asking and not _TOKEN.fullmatch(envelope["Token"]):
-        return {}, "Token is not letters and digits"
-    try:
-        "".join(envelope.values()).encode("utf-8")
-    except UnicodeEncodeError:
-        return {}, "it holds half a character"
-    return envelope, ""
-
-
-def _signature(text: str) -> bytes:
-    raw = b""
-    if len(text) <= _SIGNATURE_MAX:
-        try:
-            raw = base64.b64decode(text.encode("ascii"), validate=True)
-        except (binascii.Error, ValueError):
-            raw = b""
-    # One way to write it: bits that nobody reads would let a changed message pass as the same.
-    if not raw or base64.b64encode(raw).decode("ascii") != text:
-        raise MalformedWebhookError("The delivery is no message of Amazon SNS: Signature is no base64.")
-    return raw
 
 
 @cache
