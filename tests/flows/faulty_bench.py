@@ -8,8 +8,19 @@ from typing import Any
 
 import httpx
 
+from tests.flows.fault_matrix import Step
+from tests.flows.shop import LONG_S
 from tests.in_process import AppTransport
-from vextrus_payments import Money, Paid, PaymentRequest, Payments, PaymentSession, Pending, RefundRequest
+from vextrus_payments import (
+    GatewayError,
+    Money,
+    Paid,
+    PaymentRequest,
+    Payments,
+    PaymentSession,
+    Pending,
+    RefundRequest,
+)
 from vextrus_payments.config import GatewayConfig
 from vextrus_payments.gateways.bkash import BkashConfig
 from vextrus_payments.gateways.bkash.recurring import BkashRecurringConfig
@@ -19,8 +30,8 @@ from vextrus_payments.payment import ConsentRequest, Intent
 from vextrus_payments.records import Agreement
 from vextrus_payments.secret import Secret
 from vextrus_payments.testing import FakeClock, FakeEntropy, FakeSleeper
-from vextrus_payments.testing.faulty import FaultyTransport
-from vextrus_payments.wire import WireRequest, WireResponse
+from vextrus_payments.testing.faulty import FOREVER, HARMLESS, Fault, FaultyTransport
+from vextrus_payments.wire import Safety, WireRequest, WireResponse
 from vextrus_payments_sandbox.app import create_app
 from vextrus_payments_sandbox.books import TRANSFER
 
@@ -103,6 +114,32 @@ class Bench(ABC):
 
     def refund(self, payment_id: str) -> RefundRequest:
         return RefundRequest(operation_id="r-1", payment_id=payment_id, amount=Money("30"))
+
+
+async def tried(act: Act) -> Any:
+    """What an act gives, or the gateway error that it raised."""
+    try:
+        return await act()
+    except GatewayError as error:
+        return error
+
+
+async def broken(bench: Bench, step: Step, fault: Fault, act: Act) -> Any:
+    """What the caller of `act` is told while the line breaks at this step; the line is whole again afterwards."""
+    bench.line.mend()
+    once_only = step.safety is Safety.ONCE and fault not in (Fault.NOT_SENT, Fault.TOKEN_ALWAYS)
+    times = 1 if once_only or fault is Fault.TOKEN_ONCE else FOREVER
+    bench.line.break_next(fault, step.safety, times=times, after=step.call - 1)
+    if step.safety is Safety.ONCE:
+        bench.line.blind_after_once()  # else the look-up right after finds it, and there is nothing to see
+    if step.safety is Safety.IDEMPOTENT:
+        bench.line.break_next(Fault.LOST_BEFORE, Safety.READ, times=FOREVER)
+    found = await tried(act)
+    left = [p for p in bench.line.passages if p.safety is Safety.ONCE and p.fault not in HARMLESS]
+    assert len(left) <= 1, "ONCE was repeated after bytes had left"
+    bench.line.mend()
+    bench.clock.advance(LONG_S)
+    return found
 
 
 class BkashBench(Bench):

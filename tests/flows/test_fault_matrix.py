@@ -6,7 +6,7 @@ import pytest
 
 from scripts.fault_matrix import TARGET, document
 from tests.flows.fault_matrix import ELSEWHERE, GATEWAYS, Later, Now, Played, Step, cells, steps_of, words
-from tests.flows.faulty_bench import CONSENT, Act, Bench, bench_open
+from tests.flows.faulty_bench import CONSENT, Act, Bench, bench_open, broken, tried
 from tests.flows.shop import LONG_S
 from vextrus_payments import (
     Declined,
@@ -25,7 +25,7 @@ from vextrus_payments.errors import Effect
 from vextrus_payments.gateways.registry import installed_gateways
 from vextrus_payments.payment import Intent
 from vextrus_payments.records import Agreement, AgreementLife, OperationState
-from vextrus_payments.testing.faulty import DONE, FOREVER, Fault
+from vextrus_payments.testing.faulty import DONE, Fault
 from vextrus_payments.wire import Safety
 
 
@@ -112,13 +112,6 @@ def told(step: Step, found: Any) -> Now:
     return Now.UNKNOWN if operation.state is OperationState.UNKNOWN else Now.NOT_SENT
 
 
-async def tried(act: Act) -> Any:
-    try:
-        return await act()
-    except GatewayError as error:
-        return error
-
-
 @pytest.mark.parametrize(
     ("gateway", "step", "fault"),
     [
@@ -131,23 +124,10 @@ async def test_cell(gateway: Played, step: Step, fault: Fault) -> None:
     now, later = step.expected[fault]
     async with bench_open(gateway.bench or gateway.name) as bench:
         act, look = await prepared(bench, step.verb)
-        bench.line.mend()
         before = bench.moved()
-        once_only = step.safety is Safety.ONCE and fault not in (Fault.NOT_SENT, Fault.TOKEN_ALWAYS)
-        times = 1 if once_only or fault is Fault.TOKEN_ONCE else FOREVER
-        bench.line.break_next(fault, step.safety, times=times, after=step.call - 1)
-        if step.safety is Safety.ONCE:
-            bench.line.blind_after_once()  # else the look-up right after finds it, and there is nothing to see
-        if step.safety is Safety.IDEMPOTENT:
-            bench.line.break_next(Fault.LOST_BEFORE, Safety.READ, times=FOREVER)
-        found = await tried(act)
+        found = await broken(bench, step, fault, act)
         said = told(step, found)
         assert said is now or (now is Now.RETRIED and said in (Now.DONE, Now.AS_KNOWN)), found
-        left = [p for p in bench.line.passages if p.safety is Safety.ONCE and p.fault is not Fault.NOT_SENT]
-        harmless = (Fault.TOKEN_ONCE, Fault.TOKEN_ALWAYS)
-        assert sum(p.fault not in harmless for p in left) <= 1, "ONCE was repeated after bytes had left"
-        bench.line.mend()
-        bench.clock.advance(LONG_S)
         await _later(step, fault, bench, act, look, before)
         assert now in Now and later in Later
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.flows.fault_matrix import Later, Now, Step, words
-from tests.flows.faulty_bench import Act, Bench, bench_open
+from tests.flows.faulty_bench import Act, Bench, bench_open, broken, tried
 from tests.flows.leaving_matrix import MORE, More
 from tests.flows.shop import LONG_S
 from vextrus_payments import (
@@ -31,7 +31,7 @@ from vextrus_payments.gateways.bkash.recurring import BkashSubscription, Frequen
 from vextrus_payments.payment import ConsentRequest
 from vextrus_payments.payouts import GatewayBalance
 from vextrus_payments.records import Agreement, AgreementLife, OperationState
-from vextrus_payments.testing.faulty import DONE, FOREVER, HARMLESS, Fault
+from vextrus_payments.testing.faulty import DONE, Fault
 from vextrus_payments.wire import Safety
 
 _ASKS = ("balance", "payout_status", "consented", "collected", "status", "refund_status")
@@ -159,13 +159,6 @@ def told(step: Step, found: Any) -> Now:
     return Now.NOT_SENT
 
 
-async def tried(act: Act) -> Any:
-    try:
-        return await act()
-    except GatewayError as error:
-        return error
-
-
 @pytest.mark.parametrize(
     ("more", "step", "fault"),
     [
@@ -179,22 +172,10 @@ async def test_cell(more: More, step: Step, fault: Fault) -> None:
     async with bench_open(more.bench) as bench:
         setting = leaving if step.verb in (*_PAYS_OUT, "balance") else subscribed
         act, look = await setting(bench, step.verb)
-        bench.line.mend()
         before = bench.moved()
-        once = step.safety is Safety.ONCE and fault not in (Fault.NOT_SENT, Fault.TOKEN_ALWAYS)
-        times = 1 if once or fault is Fault.TOKEN_ONCE else FOREVER
-        bench.line.break_next(fault, step.safety, times=times, after=step.call - 1)
-        if step.safety is Safety.ONCE:
-            bench.line.blind_after_once()
-        if step.safety is Safety.IDEMPOTENT:
-            bench.line.break_next(Fault.LOST_BEFORE, Safety.READ, times=FOREVER)
-        found = await tried(act)
+        found = await broken(bench, step, fault, act)
         said = told(step, found)
         assert said is now or (now is Now.RETRIED and said is Now.DONE), found
-        left = [p for p in bench.line.passages if p.safety is Safety.ONCE and p.fault not in HARMLESS]
-        assert len(left) <= 1, "ONCE was repeated after bytes had left"
-        bench.line.mend()
-        bench.clock.advance(LONG_S)
         await _later(step, fault, bench, act, look, before)
 
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from tests.gateways.sslcommerz.hand import PASSWORD, ROOT, STORE, notified, row, sign, unpaid
-from vextrus_payments import Payments
+import httpx
+
+from tests.gateways.sslcommerz.hand import NOW, PASSWORD, ROOT, STORE, notified, posted, row, sign, unpaid
+from vextrus_payments import LedgerEntry, PaymentEvent, Payments
 from vextrus_payments.gateways.sslcommerz import SslcommerzConfig
 from vextrus_payments.secret import Secret
 from vextrus_payments.testing import FakeClock, FakeEntropy, FakeSleeper, ScriptedTransport
@@ -114,3 +116,28 @@ def payments_over(little: Little, clock: FakeClock, **changes: Any) -> Payments:
     if "credentials" not in changes:
         known["gateways"] = {"sslcommerz": little_config()}
     return Payments(**{**known, **changes})
+
+
+class Stall:
+    """One Payments over a little SSLCommerz: its doors, its ledger and its news."""
+
+    def __init__(self, **changes: Any) -> None:
+        self.little, self.clock = Little(), FakeClock(NOW)
+        self.entries: list[LedgerEntry] = []
+        self.events: list[PaymentEvent] = []
+        self.payments = payments_over(
+            self.little, self.clock, ledger=self._entry, on_event=self._event, **changes
+        )
+
+    async def _entry(self, entry: LedgerEntry) -> None:
+        self.entries.append(entry)
+
+    async def _event(self, event: PaymentEvent) -> None:
+        self.events.append(event)
+
+    async def knock(self, address: str, fields: dict[str, str]) -> httpx.Response:
+        """A form posted at one of our doors, as SSLCommerz or a browser does it."""
+        transport = httpx.ASGITransport(self.payments.asgi())
+        async with httpx.AsyncClient(transport=transport, base_url="https://shop.example") as client:
+            kind = {"content-type": "application/x-www-form-urlencoded"}
+            return await client.post(address, content=posted(fields), headers=kind)

@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.gateways.sslcommerz.hand import NOW, posted, refund_call
-from tests.gateways.sslcommerz.little import Little, payments_over
+from tests.gateways.sslcommerz.hand import refund_call
+from tests.gateways.sslcommerz.little import Stall
 from vextrus_payments import (
     Declined,
     Money,
@@ -21,34 +21,14 @@ from vextrus_payments import (
     Unknown,
 )
 from vextrus_payments.errors import AlreadyPaidError
-from vextrus_payments.events import PaymentEvent
 from vextrus_payments.gateways.sslcommerz.refunds import refund_number
-from vextrus_payments.ledger import LedgerEntry
 from vextrus_payments.records import Flag, PaymentState, ReceiptKind, ResolutionVerdict
 from vextrus_payments.resolving import ResolveRequest
 from vextrus_payments.secret import MASK
-from vextrus_payments.testing import FakeClock
 
 
-class Shop:
-    """One Payments with SSLCommerz, its doors, its ledger and its news."""
-
-    def __init__(self) -> None:
-        self.little, self.clock = Little(), FakeClock(NOW)
-        self.entries: list[LedgerEntry] = []
-        self.events: list[PaymentEvent] = []
-        self.payments = payments_over(
-            self.little,
-            self.clock,
-            ledger=self._entry,
-            on_event=self._event,
-        )
-
-    async def _entry(self, entry: LedgerEntry) -> None:
-        self.entries.append(entry)
-
-    async def _event(self, event: PaymentEvent) -> None:
-        self.events.append(event)
+class Shop(Stall):
+    """One shop, without tenants."""
 
     async def open(self, reference: str = "INV-1", **changes: Any) -> PaymentSession:
         known: dict[str, Any] = {
@@ -61,12 +41,7 @@ class Shop:
         return await self.payments.initialize(PaymentRequest(**{**known, **changes}))
 
     async def post(self, fields: dict[str, str], door: str = "webhook", query: str = "") -> httpx.Response:
-        """A post at one of our doors, as SSLCommerz or a browser makes it."""
-        transport = httpx.ASGITransport(self.payments.asgi())
-        async with httpx.AsyncClient(transport=transport, base_url="https://shop.example") as client:
-            address = f"/sslcommerz/{door}" + (f"?{query}" if query else "")
-            kind = {"content-type": "application/x-www-form-urlencoded"}
-            return await client.post(address, content=posted(fields), headers=kind)
+        return await self.knock(f"/sslcommerz/{door}" + (f"?{query}" if query else ""), fields)
 
     async def notified(self, attempt: dict[str, Any]) -> int:
         """Its notification arrives, and the inbox is worked off; the door's answer."""

@@ -11,8 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.gateways.sslcommerz.hand import NOW, posted
-from tests.gateways.sslcommerz.little import Little, little_config, payments_over
+from tests.gateways.sslcommerz.little import Stall, little_config
 from vextrus_payments import (
     Money,
     Paid,
@@ -25,37 +24,18 @@ from vextrus_payments import (
 )
 from vextrus_payments.config import GatewayConfig
 from vextrus_payments.errors import InvalidRequestError
-from vextrus_payments.events import PaymentEvent
-from vextrus_payments.ledger import LedgerEntry
 from vextrus_payments.records import Flag, PaymentFacts
-from vextrus_payments.testing import FakeClock
 
 
-class Mall:
+class Mall(Stall):
     """One Payments for the tenants a and b, who share a store."""
 
     def __init__(self) -> None:
-        self.little, self.clock = Little(), FakeClock(NOW)
-        self.entries: list[LedgerEntry] = []
-        self.events: list[PaymentEvent] = []
-        self.payments = payments_over(
-            self.little,
-            self.clock,
-            credentials=self._credentials,
-            ledger=self._entry,
-            on_event=self._event,
-            public_url="https://mall.example/payments",
-        )
+        super().__init__(credentials=self._credentials, public_url="https://mall.example/payments")
 
     async def _credentials(self, tenant: str, gateway: str) -> GatewayConfig:
         assert tenant in ("a", "b") and gateway == "sslcommerz"
         return little_config()
-
-    async def _entry(self, entry: LedgerEntry) -> None:
-        self.entries.append(entry)
-
-    async def _event(self, event: PaymentEvent) -> None:
-        self.events.append(event)
 
     async def open(self, tenant: str, amount: str = "100.00", operation: str = "INV-1/pay") -> PaymentSession:
         request = PaymentRequest(
@@ -68,14 +48,9 @@ class Mall:
         )
         return await self.payments.for_tenant(tenant).initialize(request)
 
-    async def knock(self, tenant: str, fields: dict[str, str], door: str = "webhook") -> httpx.Response:
-        transport = httpx.ASGITransport(self.payments.asgi())
-        async with httpx.AsyncClient(transport=transport, base_url="https://mall.example") as client:
-            reply = await client.post(
-                f"/t/{tenant}/sslcommerz/{door}",
-                content=posted(fields),
-                headers={"content-type": "application/x-www-form-urlencoded"},
-            )
+    async def post(self, tenant: str, fields: dict[str, str], door: str = "webhook") -> httpx.Response:
+        """A post at one tenant's door, and the inbox is worked off."""
+        reply = await self.knock(f"/t/{tenant}/sslcommerz/{door}", fields)
         await self.payments.process_inbox()
         return reply
 
@@ -132,7 +107,7 @@ async def test_a_notification_at_the_others_door_books_nothing_there_and_is_told
     """The store has one IPN address, so the posts about both tenants' money may come to one door."""
     ours, theirs = await both(mall)
     notification = mall.little.notification(mall.little.pay(index=0))
-    assert (await mall.knock("b", notification)).status_code == 200, "it is signed, with b's own password"
+    assert (await mall.post("b", notification)).status_code == 200, "it is signed, with b's own password"
     for _ in range(30):
         mall.clock.advance(3600)
         await mall.payments.process_inbox()
@@ -140,7 +115,7 @@ async def test_a_notification_at_the_others_door_books_nothing_there_and_is_told
     assert (await mall.facts("b", theirs)).payment.flags == frozenset()
     assert await mall.announced("b") == ["receipt.unmatched"]
     # It takes nothing from a: the same post at its own door is news there.
-    assert (await mall.knock("a", notification)).status_code == 200
+    assert (await mall.post("a", notification)).status_code == 200
     assert isinstance(await mall.payments.for_tenant("a").status(ours.payment_id), Paid)
     assert await mall.booked("a") == {"bank1": "100.00"} and await mall.booked("b") == {}
 
@@ -149,7 +124,7 @@ async def test_a_notification_that_went_to_the_others_door_alone_is_made_up_for_
     mall: Mall,
 ) -> None:
     ours, _ = await both(mall)
-    await mall.knock("b", mall.little.notification(mall.little.pay(index=0)))
+    await mall.post("b", mall.little.notification(mall.little.pay(index=0)))
     mall.clock.advance(20)
     await mall.payments.reconcile_due()
     assert isinstance(await mall.payments.for_tenant("a").status(ours.payment_id), Paid)
@@ -160,7 +135,7 @@ async def test_a_failed_try_of_the_others_closes_nothing(mall: Mall) -> None:
     ours, theirs = await both(mall)
     cancelled = mall.little.pay(index=0, status="CANCELLED")
     for tenant in ("a", "b"):
-        await mall.knock(tenant, mall.little.notification(cancelled))
+        await mall.post(tenant, mall.little.notification(cancelled))
     assert isinstance(await mall.payments.for_tenant("b").status(theirs.payment_id), Pending)
     mall.little.pay(index=1)
     assert isinstance(await mall.payments.for_tenant("b").status(theirs.payment_id), Paid)
@@ -171,13 +146,13 @@ async def test_a_failed_try_of_the_others_closes_nothing(mall: Mall) -> None:
 async def test_a_browser_at_the_others_return_door_finds_no_payment(mall: Mall) -> None:
     ours, theirs = await both(mall)
     fields = {name: str(value) for name, value in mall.little.pay(index=0).items()}
-    reply = await mall.knock("b", fields, "return")
+    reply = await mall.post("b", fields, "return")
     assert reply.status_code == 400 or "location" not in reply.headers
     assert "b.example" not in reply.text and ours.payment_id not in reply.text
     with pytest.raises(InvalidRequestError):
         await mall.payments.for_tenant("b").handle_return("sslcommerz", fields)
     assert (await mall.facts("b", theirs)).receipts == () == (await mall.facts("a", ours)).receipts
-    reply = await mall.knock("a", fields, "return")
+    reply = await mall.post("a", fields, "return")
     assert reply.headers["location"].startswith("https://a.example/orders/1?payment_id=")
     assert await mall.booked("a") == {"bank1": "100.00"}
 
@@ -278,7 +253,7 @@ async def test_whatever_comes_to_whichever_door_in_whatever_order(mall: Mall, se
             if deed == "pay":
                 owner[made["bank_tran_id"]] = pages[index][0]
         elif deed in ("post", "return") and posts:
-            await mall.knock(
+            await mall.post(
                 random.choice("ab"), random.choice(posts), "webhook" if deed == "post" else "return"
             )
         elif deed == "wait":
