@@ -115,11 +115,12 @@ def _facts(one: Capabilities) -> dict[str, str]:
         if one.max_refunds
         else "as many as the amount allows",
         "order ids": _order_ids(one),
-        "looks at an open operation after": _pauses(one.polling.open_s) + ", and so on",
+        "pauses between looks at an open operation": _pauses(one.polling.open_s) + ", and so on",
         "a page that was paid": "may be paid once more, and is looked at again at its end"
         if one.pays_again
         else "is over",
-        "looks at an open page after": _pauses(one.polling.session_s) or "never: that is bad manners here",
+        "pauses between looks at an open page": _pauses(one.polling.session_s)
+        or "no look before its end: that is bad manners here",
     }
     return facts | {words: _can(one, feature) for feature, words in FEATURES.items()}
 

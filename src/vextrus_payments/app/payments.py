@@ -49,11 +49,12 @@ _TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 class Payments(SingleTenantVerbs):
     """Takes, refunds and accounts for payments.
 
-    Use it as `async with`: entering opens the store and starts the outbox worker, leaving lets everything that was
+    Use it as `async with`: entering opens the store and starts the workers, leaving lets everything that was
     claimed be recorded, and closes what was opened here.
 
     Args:
-        store: where payments live: "sqlite:///payments.db", "memory://" (sandbox only), or a PaymentStore.
+        store: where payments live: "sqlite:///payments.db", "postgresql://user@host/database", "memory://" (sandbox
+            only), or a PaymentStore.
         ledger: takes each balanced LedgerEntry, at least once, in order per payment: a coroutine function, or a sink
             (`vextrus_payments.sinks`). Without one, entries wait.
         on_event: takes each PaymentEvent, whoever settled the payment: a coroutine function, or an HttpSink.
@@ -73,10 +74,14 @@ class Payments(SingleTenantVerbs):
         epoch_interval_s: how often the mark is renewed while money moves: what was lost since is what it cannot see.
         workers: whether entering starts the workers, which deliver entries and news and reconcile what is open;
             without them call `deliver()` and `reconcile_due()`, or run `vextrus-pay worker` elsewhere.
+        limits: the engine's own, such as for how long a claim may send, and how long a caller waits for another.
         reconcile_limits: how many payments are looked at at once, and the like.
         outbox_limits: how many entries and events are handed over at once, and when one is set aside.
         inbox_limits: how many pieces of news from gateways are worked on at once, and how long one may wait.
         door_limits: what the doors take, how often and from whom; by default nothing is counted.
+        transport: what carries requests, in place of a shared one over httpx.
+        observer: told of every exchange and event, redacted; by default structlog's loggers are.
+        clock, sleeper, entropy: time, waiting and randomness, in place of this machine's: for tests.
 
     Raises:
         ConfigurationError: the arguments do not go together.
