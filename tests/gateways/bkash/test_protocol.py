@@ -35,6 +35,7 @@ from vextrus_payments.errors import (
 from vextrus_payments.gateways.bkash import models as m
 from vextrus_payments.gateways.bkash import protocol as p
 from vextrus_payments.gateways.bkash.steps import Api
+from vextrus_payments.gateways.endings import MADE
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
 from vextrus_payments.payment import Intent
@@ -306,7 +307,7 @@ def test_what_did_not_reach_the_business_logic_is_not_looked_up(fault: Any, kind
     "shown", [COMPLETED, INITIATED, AnswerTimeoutError, StorageError, code("2002")], ids=str
 )
 def test_a_resumed_attempt_only_looks(shown: Any) -> None:
-    played = play(p.look_only(API, CALL, p.MADE), shown)
+    played = play(p.look_only(API, CALL, MADE), shown)
     assert [send.safety for send in played.sends] == [Safety.READ]
     if shown is COMPLETED:
         assert played.result.state is SnapshotState.PAID

@@ -24,6 +24,7 @@ from vextrus_payments.gateways.bkash.manners import NAME, REGISTERING
 from vextrus_payments.gateways.bkash.merchant import BkashMerchant
 from vextrus_payments.gateways.bkash.payout_desk import PayoutDesk
 from vextrus_payments.gateways.bkash.returns import parse_return
+from vextrus_payments.gateways.endings import MADE
 from vextrus_payments.payment import (
     AgreementRequest,
     Evidence,
@@ -106,7 +107,7 @@ class BkashGateway(BkashMerchant):
         """
         check_call(call)
         if resume is not None:
-            return await self.drive(protocol.look_only(self._api, call, protocol.MADE), context=context)
+            return await self.drive(protocol.look_only(self._api, call, MADE), context=context)
         return await self.drive(protocol.execute_payment(self._api, call), context=context)
 
     async def get_payment_status(

@@ -13,7 +13,6 @@ from vextrus_payments.gateways.bkash.calls import CAPTURE, VOID
 from vextrus_payments.gateways.bkash.envelope import Call, error_of
 from vextrus_payments.gateways.bkash.errors import Operation, meaning_of
 from vextrus_payments.gateways.bkash.protocol import (
-    OVER,
     declined_as,
     judged,
     look_up,
@@ -22,6 +21,7 @@ from vextrus_payments.gateways.bkash.protocol import (
 )
 from vextrus_payments.gateways.bkash.steps import Api, ask, is_id, money_of, time_of
 from vextrus_payments.gateways.bodies import shown_word
+from vextrus_payments.gateways.endings import OVER
 from vextrus_payments.gateways.front_door import FrontDoor
 from vextrus_payments.gateways.readings import Unreadable
 from vextrus_payments.gateways.values import UnreadableValueError

@@ -18,7 +18,6 @@ that says nothing about the past. Everything else (no answer, an unreadable one,
 
 import re
 from dataclasses import dataclass, field
-from typing import Final
 from urllib.parse import urlsplit
 
 from vextrus_payments.config import is_loopback
@@ -47,6 +46,7 @@ from vextrus_payments.gateways.bkash.steps import (
     time_of,
 )
 from vextrus_payments.gateways.bodies import shown_word
+from vextrus_payments.gateways.endings import MADE, OPEN, OVER
 from vextrus_payments.gateways.readings import Unreadable
 from vextrus_payments.gateways.values import UnreadableValueError
 from vextrus_payments.judging import judge_snapshot
@@ -57,17 +57,6 @@ from vextrus_payments.payment import ExecuteCall, StatusCall, check_url
 from vextrus_payments.reasons import Reason, ReasonCode
 from vextrus_payments.snapshots import PaymentSnapshot, SnapshotState, TransactionSnapshot
 from vextrus_payments.wire import WireCall
-
-MADE: Final = frozenset({SnapshotState.PAID, SnapshotState.AUTHORIZED, SnapshotState.REVIEW})
-"""Money moved or is held."""
-OVER: Final = {
-    SnapshotState.CANCELLED: ReasonCode.PAYMENT_CANCELLED,
-    SnapshotState.VOIDED: ReasonCode.PAYMENT_CANCELLED,
-    SnapshotState.EXPIRED: ReasonCode.PAYMENT_EXPIRED,
-    SnapshotState.DECLINED: ReasonCode.INVALID_PAYMENT,
-}
-"""Ended without money, and what to tell the payer."""
-_OPEN: Final = frozenset({SnapshotState.INITIATED, SnapshotState.APPROVED})
 
 # -------------------------------------------------------------------------------------------------- create (§4.2)
 
@@ -201,7 +190,7 @@ def _not_executed(error: GatewayError, seen: PaymentSnapshot | None) -> GatewayE
     if not isinstance(error, DeclinedError):
         return error
     meaning = meaning_of(EXECUTE.operation, error.code)
-    settled = seen is not None and (seen.state in OVER or seen.state in _OPEN)
+    settled = seen is not None and (seen.state in OVER or seen.state in OPEN)
     if not settled or seen is None or meaning is None or meaning.kind is ErrorClass.DONE:
         # "Done already" that is not to be seen may be an execution still in flight.
         return still_open(error, "execute")

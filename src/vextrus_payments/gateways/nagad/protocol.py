@@ -33,6 +33,7 @@ from vextrus_payments.errors import (
     PaymentsError,
 )
 from vextrus_payments.gateways.bodies import UnreadableBodyError
+from vextrus_payments.gateways.endings import MADE, payers_click
 from vextrus_payments.gateways.nagad import models as m
 from vextrus_payments.gateways.nagad.config import CLASSIC_SANDBOX_HOST, NagadConfig
 from vextrus_payments.gateways.nagad.crypto import BrokenSealError
@@ -51,20 +52,10 @@ from vextrus_payments.halfway import halfway
 from vextrus_payments.mode import Mode
 from vextrus_payments.money import Money
 from vextrus_payments.payment import ExecuteCall, StatusCall, check_url
-from vextrus_payments.reasons import Locale, Reason, ReasonCode
-from vextrus_payments.snapshots import PaymentSnapshot, SnapshotState
+from vextrus_payments.reasons import Locale
+from vextrus_payments.snapshots import PaymentSnapshot
 from vextrus_payments.wire import Checkpoint, WireCall
 
-MADE: Final = frozenset({SnapshotState.PAID, SnapshotState.AUTHORIZED, SnapshotState.REVIEW})
-"""Money moved."""
-OVER: Final = {
-    SnapshotState.CANCELLED: ReasonCode.PAYMENT_CANCELLED,
-    SnapshotState.VOIDED: ReasonCode.PAYMENT_CANCELLED,
-    SnapshotState.EXPIRED: ReasonCode.PAYMENT_EXPIRED,
-    SnapshotState.DECLINED: ReasonCode.INVALID_PAYMENT,
-}
-"""Ended without money, and what to tell the payer."""
-_OPEN: Final = frozenset({SnapshotState.INITIATED, SnapshotState.APPROVED})
 _LOCALES: Final = {"en": "EN", "bn": "BN"}
 #: A reference so far ahead of us was made under a clock that ran before ours; further ahead it is last year's.
 _CLOCK_BEHIND_MAX: Final = timedelta(days=30)
@@ -321,28 +312,7 @@ def execute(
     seen = yield from _seen(api, call, now, step="verify")
     if isinstance(seen, PaymentsError):
         raise seen
-    if seen.state in MADE:
-        return seen
-    if resuming or (seen.state not in _OPEN and seen.state not in OVER):
-        raise OutcomeUnknownError(
-            f"Nagad shows the payment as {seen.raw_state or 'nothing'}, which settles nothing.",
-            code="not_settled",
-            effect=Effect.UNKNOWN,
-            step="verify",
-            next_step="Look it up again; do not open another payment for the same goods.",
-        )
-    over = OVER.get(seen.state)
-    raise DeclinedError(
-        f"Nagad shows the payment as {seen.raw_state}.",
-        reason=Reason(code=over or ReasonCode.PAYER_NOT_FINISHED, gateway_code=seen.raw_state),
-        final=over is not None,
-        code=seen.raw_state,
-        effect=Effect.REFUSED if over is not None else Effect.NONE,
-        step="verify",
-        next_step="Show the reason to the payer."
-        if over is not None
-        else "Wait for the payer; look it up again.",
-    )
+    return payers_click(seen, whose="Nagad", step="verify", resuming=resuming)
 
 
 def _seen(

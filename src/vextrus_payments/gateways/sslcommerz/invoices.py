@@ -8,6 +8,7 @@ for as any payment is: by its tran_id, and validated.
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from vextrus_payments.gateways.endings import OVER
 from vextrus_payments.gateways.readings import Unreadable
 from vextrus_payments.gateways.sslcommerz import models as m
 from vextrus_payments.gateways.sslcommerz import protocol
@@ -118,7 +119,7 @@ def look_up(api: Api, invoice: Invoice, now: datetime) -> WireCall[PaymentSnapsh
         return known
     seen = yield from protocol.look_up(api, invoice.call, now)
     # Its payer may have been on the page when it was withdrawn: over is only what shows no money.
-    nothing = seen.state is SnapshotState.INITIATED or seen.state in protocol.OVER
+    nothing = seen.state is SnapshotState.INITIATED or seen.state in OVER
     return known if status is m.Status.CANCELLED and nothing else seen
 
 

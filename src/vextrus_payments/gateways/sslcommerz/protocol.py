@@ -24,12 +24,10 @@ from urllib.parse import urlsplit
 
 from vextrus_payments.config import is_loopback
 from vextrus_payments.errors import (
-    DeclinedError,
-    Effect,
     InvalidRequestError,
-    OutcomeUnknownError,
     PaymentsError,
 )
+from vextrus_payments.gateways.endings import payers_click
 from vextrus_payments.gateways.readings import Unreadable
 from vextrus_payments.gateways.sslcommerz import models as m
 from vextrus_payments.gateways.sslcommerz.config import SslcommerzConfig
@@ -40,19 +38,8 @@ from vextrus_payments.gateways.sslcommerz.pictures import Pictured, picture_of, 
 from vextrus_payments.gateways.sslcommerz.steps import Api, Failed, ask, is_id, status_of
 from vextrus_payments.mode import Mode
 from vextrus_payments.payment import ExecuteCall, StatusCall, check_url
-from vextrus_payments.reasons import Reason, ReasonCode
-from vextrus_payments.snapshots import PaymentSnapshot, SnapshotState
+from vextrus_payments.snapshots import PaymentSnapshot
 from vextrus_payments.wire import WireCall
-
-MADE: Final = frozenset({SnapshotState.PAID, SnapshotState.REVIEW})
-"""Money moved."""
-OVER: Final = {
-    SnapshotState.CANCELLED: ReasonCode.PAYMENT_CANCELLED,
-    SnapshotState.EXPIRED: ReasonCode.PAYMENT_EXPIRED,
-    SnapshotState.DECLINED: ReasonCode.INVALID_PAYMENT,
-}
-"""Ended without money, and what to tell the payer."""
-_OPEN: Final = frozenset({SnapshotState.INITIATED, SnapshotState.APPROVED})
 
 #: More paid attempts of one session than this are not asked for one by one.
 _PAID_MAX: Final = 10
@@ -147,29 +134,7 @@ def execute(
     seen = yield from _seen(api, call, now)
     if isinstance(seen, PaymentsError):
         raise seen
-    if seen.state in MADE:
-        return seen
-    shown = seen.raw_state or "nothing"
-    if resuming or (seen.state not in _OPEN and seen.state not in OVER):
-        raise OutcomeUnknownError(
-            f"SSLCommerz shows the payment as {shown}, which settles nothing.",
-            code="not_settled",
-            effect=Effect.UNKNOWN,
-            step="query",
-            next_step="Look it up again; do not open another payment for the same goods.",
-        )
-    over = OVER.get(seen.state)
-    raise DeclinedError(
-        f"SSLCommerz shows the payment as {shown}.",
-        reason=Reason(code=over or ReasonCode.PAYER_NOT_FINISHED, gateway_code=seen.raw_state),
-        final=over is not None,
-        code=seen.raw_state or "no_attempt",
-        effect=Effect.REFUSED if over is not None else Effect.NONE,
-        step="query",
-        next_step="Show the reason to the payer."
-        if over is not None
-        else "Wait for the payer; look it up again.",
-    )
+    return payers_click(seen, whose="SSLCommerz", step="query", resuming=resuming, no_code="no_attempt")
 
 
 def look_up_session(api: Api, call: StatusCall, session_key: str) -> WireCall[PaymentSnapshot]:
