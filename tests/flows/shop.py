@@ -10,7 +10,18 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from vextrus_payments import LedgerEntry, Money, PaymentEvent, PaymentRequest, Payments, PaymentSession, Side
+from vextrus_payments import (
+    LedgerEntry,
+    Money,
+    Paid,
+    PaymentEvent,
+    PaymentFacts,
+    PaymentRequest,
+    Payments,
+    PaymentSession,
+    RefundRequest,
+    Side,
+)
 from vextrus_payments.engine import EngineLimits
 from vextrus_payments.gateways.bkash import BkashConfig
 from vextrus_payments.secret import Secret
@@ -141,6 +152,29 @@ class Shop:
         await self.payments.deliver()
         assert self.clearing() == self.gateway_holds()
         assert self.server.world.audit() == []
+
+
+async def paid(shop: Shop, reference: str = "INV-1", amount: str = "100") -> PaymentSession:
+    """A payment that was approved, and executed with success."""
+    session = await shop.approved(reference, amount)
+    assert isinstance(await shop.payments.execute(session.payment_id), Paid)
+    return session
+
+
+def refund(session: PaymentSession, name: str = "r-1", amount: str | None = None) -> RefundRequest:
+    """The wish to give that much of it back, or all that is left."""
+    return RefundRequest(
+        operation_id=name,
+        payment_id=session.payment_id,
+        amount=Money(amount, "BDT") if amount is not None else None,
+    )
+
+
+async def facts_of(shop: Shop, session: PaymentSession) -> PaymentFacts:
+    """Everything recorded of it."""
+    facts = await shop.payments.get(session.payment_id)
+    assert facts is not None
+    return facts
 
 
 def _minor(text: str) -> int:

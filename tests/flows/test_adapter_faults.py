@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.flows.shop import LONG_S, Shop, shop_open
+from tests.flows.shop import LONG_S, Shop, paid, shop_open
 from vextrus_payments import (
     AmountError,
     Money,
@@ -39,12 +39,6 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
     """A shop on one store: what goes wrong here lies above it."""
     async with shop_open(tmp_path) as opened:
         yield opened
-
-
-async def paid(shop: Shop) -> PaymentSession:
-    session = await shop.approved()
-    assert isinstance(await shop.payments.execute(session.payment_id), Paid)
-    return session
 
 
 def stumble(*_: object, **__: object) -> Any:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.flows.held import Held
-from tests.flows.shop import LONG_S, Shop, shop_open
-from vextrus_payments import Money, Paid, PaymentSession, Pending, Refunded, RefundRequest, Unknown
+from tests.flows.shop import LONG_S, Shop, paid, shop_open
+from vextrus_payments import Money, Paid, Pending, Refunded, RefundRequest, Unknown
 from vextrus_payments.errors import AnswerTimeoutError, NotSentError, StaleStateError
 from vextrus_payments.gateways.bkash import BkashGateway
 from vextrus_payments.gateways.front_door import Authorization
@@ -33,12 +33,6 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
     """A shop on one store: what a clock proves is decided above it."""
     async with shop_open(tmp_path) as opened:
         yield opened
-
-
-async def paid(shop: Shop, reference: str = "INV-1") -> PaymentSession:
-    session = await shop.approved(reference)
-    assert isinstance(await shop.payments.execute(session.payment_id), Paid)
-    return session
 
 
 async def test_a_clock_set_forward_makes_no_absence_of_an_execute_on_the_wire(

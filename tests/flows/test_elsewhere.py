@@ -7,18 +7,16 @@ from typing import Any
 
 import pytest
 
-from tests.flows.shop import LONG_S, Shop, shop_open
+from tests.flows.shop import LONG_S, Shop, facts_of, paid, refund, shop_open
 from vextrus_payments import (
     AmountError,
     ConflictError,
     Declined,
     EventKind,
     Money,
-    Paid,
     PaymentSession,
     ReasonCode,
     Refunded,
-    RefundRequest,
     Review,
     Unknown,
 )
@@ -38,26 +36,6 @@ from vextrus_payments.resolving import ResolveRequest
 from vextrus_payments.snapshots import RefundSnapshot
 from vextrus_payments.states import refundable
 from vextrus_payments.testing import FakeClock
-
-
-async def paid(shop: Shop, reference: str = "INV-1", amount: str = "100") -> PaymentSession:
-    session = await shop.approved(reference, amount)
-    assert isinstance(await shop.payments.execute(session.payment_id), Paid)
-    return session
-
-
-def refund(session: PaymentSession, name: str = "r-1", amount: str | None = None) -> RefundRequest:
-    return RefundRequest(
-        operation_id=name,
-        payment_id=session.payment_id,
-        amount=Money(amount, "BDT") if amount is not None else None,
-    )
-
-
-async def facts_of(shop: Shop, session: PaymentSession) -> PaymentFacts:
-    facts = await shop.payments.get(session.payment_id)
-    assert facts is not None
-    return facts
 
 
 async def adopt(shop: Shop, session: PaymentSession) -> PaymentFacts:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.flows.shop import LONG_S, Shop, bkash_config, shop_open
+from tests.flows.shop import LONG_S, Shop, bkash_config, paid, refund, shop_open
 from vextrus_payments import (
     AmountError,
     ConflictError,
@@ -16,8 +16,6 @@ from vextrus_payments import (
     InvalidRequestError,
     Money,
     OperationConflictError,
-    Paid,
-    PaymentSession,
     Pending,
     ReasonCode,
     Refunded,
@@ -33,20 +31,6 @@ from vextrus_payments.testing import FakeClock
 from vextrus_payments.token_port import Token, TokenKey
 from vextrus_payments.tokens import MemoryTokenBackend
 from vextrus_payments_sandbox.serve import SandboxServer
-
-
-async def paid(shop: Shop, reference: str = "INV-1", amount: str = "100") -> PaymentSession:
-    session = await shop.approved(reference, amount)
-    assert isinstance(await shop.payments.execute(session.payment_id), Paid)
-    return session
-
-
-def refund(session: PaymentSession, name: str = "r-1", amount: str | None = None) -> RefundRequest:
-    return RefundRequest(
-        operation_id=name,
-        payment_id=session.payment_id,
-        amount=Money(amount, "BDT") if amount is not None else None,
-    )
 
 
 async def test_parts_then_the_rest_then_nothing(shop: Shop) -> None:

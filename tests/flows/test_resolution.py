@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.flows.shop import LONG_S, Shop
+from tests.flows.shop import LONG_S, Shop, facts_of
 from vextrus_payments import (
     Authorized,
     ConflictError,
@@ -27,12 +27,6 @@ from vextrus_payments.resolving import ResolveRequest
 from vextrus_payments.states import captured, refundable, refunded
 
 WHO = {"actor": "rahim@shop.example", "reason": "Looked it up in the portal.", "evidence": ("ticket 7",)}
-
-
-async def facts_of(shop: Shop, session: PaymentSession) -> PaymentFacts:
-    facts = await shop.payments.get(session.payment_id)
-    assert facts is not None
-    return facts
 
 
 async def answer(shop: Shop, session: PaymentSession, verdict: str, **fields: Any) -> PaymentFacts:

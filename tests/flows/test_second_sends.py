@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.flows.shop import LONG_S, Shop, shop_open
+from tests.flows.shop import LONG_S, Shop, facts_of, refund, shop_open
 from vextrus_payments import (
     Authorized,
     Declined,
@@ -19,7 +19,6 @@ from vextrus_payments import (
     PaymentSession,
     ReconciliationRequiredError,
     Refunded,
-    RefundRequest,
     StorageError,
     Unknown,
 )
@@ -40,22 +39,12 @@ from vextrus_payments.testing import FakeClock, FakeEntropy, FakeSleeper
 WHO = {"actor": "rahim@shop.example", "reason": "Looked it up in the portal.", "evidence": ("ticket 7",)}
 
 
-async def facts_of(shop: Shop, session: PaymentSession) -> PaymentFacts:
-    facts = await shop.payments.get(session.payment_id)
-    assert facts is not None
-    return facts
-
-
 async def answer(shop: Shop, session: PaymentSession, verdict: str, **fields: Any) -> PaymentFacts:
     version = (await facts_of(shop, session)).payment.version
     given = {"reviewed_version": version, **WHO, **fields}
     return await shop.payments.resolve(
         ResolveRequest(payment_id=session.payment_id, verdict=verdict, **given)  # type: ignore[arg-type]
     )
-
-
-def refund(session: PaymentSession, name: str, amount: str) -> RefundRequest:
-    return RefundRequest(operation_id=name, payment_id=session.payment_id, amount=Money(amount, "BDT"))
 
 
 # --- carried on, and withdrawn at that moment ----------------------------------------------------------------------
