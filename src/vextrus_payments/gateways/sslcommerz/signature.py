@@ -1,15 +1,17 @@
 """The signatures of what SSLCommerz posts, and what they are worth (dossier §1.5).
 
 What is signed is `name=value` joined by `&`, sorted by name, **without escaping**; which names, the sender says himself
-in `verify_key`. So one signed text can be cut in several ways: whoever can put text of his own into one field (a note
-in `value_a`) can post the same text cut into other fields, and the digest still fits. Both digests, MD5 and SHA-256,
-have this flaw. What is done about it here:
+in `verify_key`. So one signed text can be cut in several ways: whoever has one true post, of a small payment of his
+own, can post the same text cut into other fields, and the digest still fits; what is then no longer signed he fills in
+as he likes. Both digests, MD5 and SHA-256, have this flaw. What is done about it here:
 
 * `verify_key` must name at least what a post of its status always signs, each name once, and none that nobody knows;
 * no signed value may contain `&name=` of a known field: so every border that was there when it was signed is still one;
 * each signed value must have its field's own form (times, amounts, ids);
 * only signed fields come out of here; whatever else was posted is not looked at;
-* both digests are compared in constant time, and each one that is there must fit.
+* both digests are compared in constant time, and one must fit: either proves the password, and whoever posts can
+  leave the other out. SSLCommerz's own test environment makes the SHA-256 of a cancelled payment with an empty
+  password (seen in May 2025, beside an MD5 that fits), so that a second digest that does not fit proves nothing.
 
 And above all a signed post is news and no proof: what it says of money is asked for at the validation API before
 anything is booked (webhook.py).
@@ -140,15 +142,15 @@ def _check_digests(fields: Mapping[str, str], signed: Mapping[str, str], passwor
     if not md5 and not sha256:
         raise _refused("it is not signed")
     secret = password.reveal().encode("utf-8")
-    fits = True
-    if sha256 is not None:
+    fits = False
+    if sha256:
         digest = hashlib.sha256(canonical(signed, hashlib.sha256(secret).hexdigest())).hexdigest()
-        fits &= bool(_SHA256.fullmatch(sha256)) and hmac.compare_digest(digest, sha256)
-    if md5 is not None:
+        fits |= bool(_SHA256.fullmatch(sha256)) and hmac.compare_digest(digest, sha256)
+    if md5:
         # MD5 is SSLCommerz's choice; a forger who has no password cannot make use of its collisions here.
         key = hashlib.md5(secret, usedforsecurity=False).hexdigest()
         digest = hashlib.md5(canonical(signed, key), usedforsecurity=False).hexdigest()
-        fits &= bool(_MD5.fullmatch(md5)) and hmac.compare_digest(digest, md5)
+        fits |= bool(_MD5.fullmatch(md5)) and hmac.compare_digest(digest, md5)
     if not fits:
         raise _refused("its signature does not fit")
 
