@@ -8,7 +8,7 @@ import pytest
 from starlette.applications import Starlette
 
 from tests.sandbox.shop import FakeClock, NoSleep, Page
-from tests.sandbox.sslcommerz_shop import BACK, Counter, SslcommerzShop, is_signed
+from tests.sandbox.sslcommerz_shop import BACK, Counter, SslcommerzShop, digest, is_signed
 from vextrus_payments_sandbox import create_app
 
 HOSTILE = "\"'}}{{7*7}}${7*7}</script><script>alert(1)</script>"
@@ -183,6 +183,18 @@ async def test_cancelled(shop: SslcommerzShop, counter: Counter) -> None:
     assert back.action == f"{BACK}/cancel" and back.fields == ipn and is_signed(ipn)
     assert (await shop.query("ORDER-1"))["element"][0]["status"] == "CANCELLED"
     assert "cancelled" in (await shop.page(key)).text.lower()
+
+
+async def test_the_sha256_of_a_cancelled_post_has_no_password_and_those_of_all_others_have(
+    shop: SslcommerzShop,
+) -> None:
+    """As SSLCommerz's test environment was seen to post it: who checks that digest alone takes anybody's word."""
+    for number, outcome in enumerate(("cancel", "failure", "unattempted", "expired", "success", "risky")):
+        post = (await shop.approve(await shop.open(tran_id=f"ORDER-{number}"), outcome))["form"]
+        assert (post["tran_id"], post["verify_sign"]) == (f"ORDER-{number}", digest("md5", post))
+        anybody, store = digest("sha256", post, ""), digest("sha256", post)
+        assert anybody != store
+        assert post["verify_sign_sha2"] == (anybody if outcome == "cancel" else store), outcome
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,23 @@ async def test_a_session_that_nobody_has_paid(shop: SslcommerzShop, clock: FakeC
         assert (await other.query("nope"))["no_of_trans_found"] == "0"
 
 
+async def test_a_row_that_nobody_has_paid_has_every_field_of_one_that_was(shop: SslcommerzShop) -> None:
+    """§1.7: the same fields. Typed clients read them all; that a store's amount is blank was seen (§1.4)."""
+    key = await shop.open()
+    unpaid, by_key = (await shop.query("ORDER-1"))["element"][0], await shop.by_key(key)
+    row = await shop.paid(tran_id="ORDER-2")
+    paid = (await shop.query("ORDER-2"))["element"][0]
+    assert paid["status"] == "VALID" and paid.keys() - {"bank_gw"} == unpaid.keys()
+    assert (await shop.by_key(row["sessionkey"])).keys() == by_key.keys()
+    assert {name: unpaid[name] for name in ("val_id", "bank_tran_id", "store_amount", "validated_on")} == {
+        "val_id": "",
+        "bank_tran_id": "",
+        "store_amount": "",
+        "validated_on": "",
+    }
+    assert (unpaid["risk_level"], unpaid["emi_instalment"], unpaid["discount_amount"]) == ("0", "0", "0.00")
+
+
 async def test_other_types(shop: SslcommerzShop) -> None:
     row = await shop.paid("100")
     found = await shop.query("ORDER-1", fault="other_types")

@@ -14,15 +14,21 @@ SIGN_SHA2: Final = "verify_sign_sha2"
 _PASSWORD: Final = "store_passwd"
 
 
-def signed(fields: Mapping[str, str], names: Iterable[str], password: str) -> dict[str, str]:
-    """The fields, and behind them which of them are signed and both signatures."""
+def signed(
+    fields: Mapping[str, str], names: Iterable[str], password: str, *, sha2_password: str | None = None
+) -> dict[str, str]:
+    """The fields, and behind them which of them are signed and both signatures.
+
+    Args:
+        sha2_password: what the SHA-256 is made with instead of the password.
+    """
     key = sorted(names)
     inside = {name: fields[name] for name in key}
     return {
         **fields,
         SIGN: _digest("md5", inside, password),
         KEY: ",".join(key),
-        SIGN_SHA2: _digest("sha256", inside, password),
+        SIGN_SHA2: _digest("sha256", inside, password if sha2_password is None else sha2_password),
     }
 
 
