@@ -407,9 +407,8 @@ class Courier:
 
     def _known(self, gateway: str) -> None:
         if gateway not in self._topics:
-            raise SandboxError(
-                f"unknown gateway; those that send webhooks are {', '.join(self._topics)}", 404
-            )
+            tellers = ", ".join([*self._topics, *self.direct])
+            raise SandboxError(f"unknown gateway; those that send webhooks are {tellers}", 404)
 
 
 def _name_of(notice: Notice) -> str:

@@ -12,7 +12,9 @@ from typing import Any, Final
 from starlette.routing import BaseRoute, Route
 
 from vextrus_payments_sandbox import openapi_shapes as shapes
-from vextrus_payments_sandbox.gateways import TOPICS
+from vextrus_payments_sandbox.fault_kinds import KINDS
+from vextrus_payments_sandbox.gateway_facts import WEBHOOK
+from vextrus_payments_sandbox.gateways import PLAYED
 from vextrus_payments_sandbox.openapi_answers import ANSWERS
 from vextrus_payments_sandbox.openapi_orders import orders
 from vextrus_payments_sandbox.openapi_shapes import Json
@@ -42,7 +44,9 @@ class Operation:
     """Whether a request without its body is refused."""
 
 
-_TELLING: Final = {"gateway": {"type": "string", "enum": list(TOPICS)}}
+#: Whose announcement can fail to come: those who announce at all.
+_TELLERS: Final = [name for name in PLAYED if KINDS["webhook_never"].can_strike(name, WEBHOOK)]
+_TELLING: Final = {"gateway": {"type": "string", "enum": _TELLERS}}
 _PAYMENT: Final = {
     "gateway": {"type": "string", "minLength": 1},
     "reference": {"type": "string", "minLength": 1},

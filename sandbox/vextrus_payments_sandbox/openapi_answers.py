@@ -280,7 +280,7 @@ ANSWERS: Final[Mapping[str, Json]] = {
             "confirmed": YES_OR_NO,
             "subscription_arn": or_null(TEXT),
             "signature_version": or_null(TEXT),
-            "topic_arn": TEXT,
+            "topic_arn": or_null(TEXT),
             "cert_url": or_null(TEXT),
             "held": COUNT,
             "deliveries": list_of(_TRY),

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from tests.sandbox.nagad_shop import NagadShop
 from tests.sandbox.shop import FakeClock, Shop
 from vextrus_payments_sandbox import SandboxServer
+from vextrus_payments_sandbox.gateways import PLAYED
 from vextrus_payments_sandbox.openapi import ASSETS, OPERATIONS, PREFIX, routes_of
 
 WITHOUT_END = "/_sandbox/events"
@@ -91,6 +92,16 @@ async def test_a_route_says_which_methods_it_takes(shop: Shop, method: str, path
     answer = await shop.http.request(method, path)
     assert (answer.status_code, answer.headers["allow"]) == (405, allow)
     assert allow in answer.json()["error"]
+
+
+async def test_it_names_every_gateway_that_announces_and_no_other(shop: Shop) -> None:
+    operations = (await document_of(shop.http))["paths"]["/_sandbox/webhooks/{gateway}"]
+    named = [operations[method]["parameters"][0]["schema"]["enum"] for method in ("get", "put", "delete")]
+    answers = {name: await shop.http.get(f"/_sandbox/webhooks/{name}") for name in PLAYED}
+    telling = [name for name, answer in answers.items() if answer.status_code == 200]
+    assert named == [telling] * 3 and set(PLAYED) - set(telling) == {"nagad"}
+    assert answers["nagad"].status_code == 404
+    assert all(name in answers["nagad"].json()["error"] for name in telling)
 
 
 # --- Schemathesis ----------------------------------------------------------------------------------------------------
