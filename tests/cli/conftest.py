@@ -1,6 +1,8 @@
 """A user with a home, and a sandbox that was started by the command itself."""
 
 import json
+import os
+import sys
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import Gateway, Here, User
+from tests.cli.shop_app import ShopApp
 
 _NUMBERS = count(1)
 
@@ -40,6 +43,17 @@ def sandbox(sandbox_process: Gateway) -> Iterator[Gateway]:
     sandbox_process.clear_faults()
     yield sandbox_process
     sandbox_process.clear_faults()
+
+
+@pytest.fixture
+def shop(tmp_path: Path, sandbox: Gateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[ShopApp]:
+    """A shop with an application, in the folder where its commands are run."""
+    made = ShopApp(tmp_path / "shop", sandbox, f"shop_{os.getpid()}_{next(_NUMBERS)}")
+    monkeypatch.chdir(made.folder)
+    path = list(sys.path)
+    yield made
+    sys.path[:] = path
+    sys.modules.pop(made.module, None)
 
 
 @pytest.fixture

@@ -1,36 +1,22 @@
 """`explain`, `reconcile`, `resolve`, `doctor`, `ledger balance`: the commands of whoever operates a shop."""
 
 import json
-import os
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from itertools import count
-from pathlib import Path
 
 import pytest
 
-from tests.cli.running import COMMAND, PATIENCE_S, Done, Gateway, Here, User
+from tests.cli.running import COMMAND, PATIENCE_S, Done, Here, User
 from tests.cli.shop_app import ShopApp, told_otherwise
 from vextrus_payments.money import Money
 from vextrus_payments.payouts import PayoutRequest
 
 _NUMBERS = count(1)
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for one process there")
-
-
-@pytest.fixture
-def shop(tmp_path: Path, sandbox: Gateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[ShopApp]:
-    """A shop with an application, in the folder where its commands are run."""
-    made = ShopApp(tmp_path / "shop", sandbox, f"shop_{os.getpid()}_{next(_NUMBERS)}")
-    monkeypatch.chdir(made.folder)
-    path = list(sys.path)
-    yield made
-    sys.path[:] = path
-    sys.modules.pop(made.module, None)
 
 
 def _run(here: Here, shop: ShopApp, *arguments: str, env: dict[str, str] | None = None) -> Done:

@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from vextrus_payments.errors import ConfigurationError
+from vextrus_payments.errors import ConfigurationError, InvalidRequestError
 
 if TYPE_CHECKING:
     from vextrus_payments.app import Payments
@@ -38,6 +38,32 @@ def app_name(given: str | None) -> str | None:
             next_step="Name the application, or leave --app out.",
         )
     return given or os.environ.get(APP_VARIABLE) or None
+
+
+def is_in_charge(given: str | None, *, store: str | None, sandbox: str | None) -> bool:
+    """Whether a command works for the application: with its store, its tenants and its gateways.
+
+    A store or sandbox that is typed counts for more than an application that only the environment names; beside one
+    that is typed, one of the two would be ignored.
+
+    Args:
+        given: what `--app` said.
+        store: what `--store` said.
+        sandbox: what `--sandbox` said.
+
+    Raises:
+        InvalidRequestError: `--store` or `--sandbox` beside `--app`.
+        ConfigurationError: the application is named by nothing.
+    """
+    name = app_name(given)
+    for option, typed, what in (("--store", store, "a store"), ("--sandbox", sandbox, "gateways")):
+        if given is not None and typed is not None:
+            raise InvalidRequestError(
+                f"An application has {what} of its own: give --app or {option}, not both. Nothing was sent.",
+                field=option,
+                rule="not beside --app",
+            )
+    return name is not None and store is None and sandbox is None
 
 
 def load_app(name: str) -> "Payments":

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
+from vextrus_payments.cli.declines import Mover, words_of
 from vextrus_payments.cli.exit_codes import Exit
 from vextrus_payments.cli.home import Home
 from vextrus_payments.cli.refund_log import SEND_WINDOW_S, Made, RefundLog
@@ -51,11 +52,22 @@ async def opened(target: Target, home: Home) -> AsyncIterator[PaymentGateway]:
 async def look_up(
     target: Target, home: Home, *, gateway_reference: str, order_id: str | None, amount: Money | None
 ) -> PaymentSnapshot:
-    """The payment as its gateway shows it, judged by what the caller says about it (order id, amount).
+    """The payment as the target's gateway shows it, judged by what the caller says about it (order id, amount).
 
     Raises:
         InvalidRequestError, GatewayError: see their messages.
     """
+    with advised(target):
+        async with opened(target, home) as gateway:
+            return await look_up_at(
+                gateway, gateway_reference=gateway_reference, order_id=order_id, amount=amount
+            )
+
+
+async def look_up_at(
+    gateway: PaymentGateway, *, gateway_reference: str, order_id: str | None, amount: Money | None
+) -> PaymentSnapshot:
+    """As `look_up`, of a gateway that is open already."""
     asked = StatusCall(
         gateway_reference=gateway_reference,
         gateway_order_id=order_id or "-",
@@ -63,12 +75,10 @@ async def look_up(
     )
     refusal: DeclinedError | None = None
     snapshot: PaymentSnapshot | None = None
-    with advised(target):
-        async with opened(target, home) as gateway:
-            try:
-                snapshot = await gateway.get_payment_status(asked)
-            except DeclinedError as error:
-                refusal = error
+    try:
+        snapshot = await gateway.get_payment_status(asked)
+    except DeclinedError as error:
+        refusal = error
     if refusal is not None:
         # A question was refused, not a payment: the id is one that the gateway does not know.
         raise InvalidRequestError(
@@ -76,7 +86,7 @@ async def look_up(
             field="gateway_reference",
             rule="an id that the gateway knows",
             code=refusal.code,
-            gateway=target.gateway,
+            gateway=gateway.name,
             next_step=refusal.next_step,
         )
     assert snapshot is not None, "a look-up that does not raise answers"
@@ -174,6 +184,10 @@ def _advised(error: PaymentsError, call: RefundCall) -> PaymentsError:
             "Run the same command again: it only looks, and never refunds twice "
             f"(--operation-id {call.operation_id})."
         )
+    elif isinstance(error, DeclinedError):
+        # The adapter's advice is for one who pays. Nothing is kept of a refused one: its id may be used again.
+        words = words_of(error.reason, Mover.REFUND)
+        error.next_step = f"{words.why} {words.todo}"
     return error.about(operation_id=call.operation_id)
 
 

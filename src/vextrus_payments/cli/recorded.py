@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from vextrus_payments.app import Payments
+from vextrus_payments.app import Payments, TenantPayments
 from vextrus_payments.cli.home import Home
 from vextrus_payments.cli.target import Target
 from vextrus_payments.engine import is_done
@@ -31,14 +31,30 @@ class Located:
     facts: PaymentFacts
 
 
-async def locate(
-    home: Home,
-    *,
-    payment_id: str | None = None,
-    gateway: str | None = None,
-    gateway_reference: str | None = None,
-) -> Located | None:
-    """The recorded payment of our id, or of the gateway's reference; None where there is none.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """A payment as a command line names it: by our id, or by the gateway's own reference of it."""
+
+    payment_id: str | None = None
+    gateway: str | None = None
+    gateway_reference: str | None = None
+    tenant: str = DEFAULT_TENANT
+
+
+async def find(store: PaymentStore, named: Named) -> PaymentFacts | None:
+    """The payment in a store that is open; None where it is not in it.
+
+    Raises:
+        StorageError: the store cannot be read.
+    """
+    if named.payment_id is not None:
+        return await store.get(named.tenant, named.payment_id)
+    found = await store.find(named.tenant, gateway=named.gateway, gateway_reference=named.gateway_reference)
+    return found[0] if found else None
+
+
+async def locate(home: Home, named: Named) -> Located | None:
+    """The recorded payment in the home's stores; None where it is in none.
 
     Raises:
         StorageError: a store cannot be read.
@@ -46,11 +62,7 @@ async def locate(
     for store in home.stores():
         await store.open()
         try:
-            if payment_id is not None:
-                facts = await store.get(DEFAULT_TENANT, payment_id)
-            else:
-                found = await store.find(DEFAULT_TENANT, gateway=gateway, gateway_reference=gateway_reference)
-                facts = found[0] if found else None
+            facts = await find(store, named)
         finally:
             await store.close()
         if facts is not None:
@@ -58,14 +70,15 @@ async def locate(
     return None
 
 
-def not_here(home: Home) -> InvalidRequestError:
-    """The error of a payment id that no store knows."""
+def not_here(*places: str) -> InvalidRequestError:
+    """The error of a payment id that no store knows; `places` is where it was looked for."""
     return InvalidRequestError(
-        f"There is no payment of that id in {home.place}.",
+        f"There is no payment of that id in {' or '.join(places)}.",
         field="payment_id",
         rule="an id that `vextrus-pay pay` showed",
-        next_step="Check the id, VEXTRUS_PAY_HOME and --store; `vextrus-pay explain` finds it by your invoice or the "
-        "transaction id, too. A payment made elsewhere is found by --gateway and --gateway-reference.",
+        next_step="Check the id, VEXTRUS_PAY_HOME and --store, or --app and --tenant; `vextrus-pay explain` finds it "
+        "by your invoice or the transaction id, too. A payment made elsewhere is found by --gateway and "
+        "--gateway-reference.",
     )
 
 
@@ -114,16 +127,26 @@ async def look_up(located: Located, target: Target, home: Home) -> StatusAnswer:
         ConfigurationError, StorageError: see their messages.
     """
     noted = Noted()
-    payment_id = located.facts.payment.payment_id
     async with _opened(located, target, home, observer=noted) as payments:
-        await payments.status(payment_id)
-        for operation in _refunds(located.facts):
-            if operation.state in OPEN_STATES:
-                await payments.refund_status(operation.operation_id)
-        facts = await payments.get(payment_id)
-    assert facts is not None, "it was there a moment ago"
-    answer = known(facts)
-    return StatusAnswer(answer.facts, answer.outcome, answer.refunds, tuple(noted.failed))
+        verbs = payments.for_tenant(located.facts.payment.tenant)
+        answer = await asked(verbs, located.facts)
+    return replace(answer, failed_look_ups=tuple(noted.failed))
+
+
+async def asked(verbs: TenantPayments, facts: PaymentFacts) -> StatusAnswer:
+    """Ask about everything of the payment that is open, by verbs that are open.
+
+    Raises:
+        ConfigurationError, StorageError: see their messages.
+    """
+    payment_id = facts.payment.payment_id
+    await verbs.status(payment_id)
+    for operation in _refunds(facts):
+        if operation.state in OPEN_STATES:
+            await verbs.refund_status(operation.operation_id)
+    after = await verbs.get(payment_id)
+    assert after is not None, "it was there a moment ago"
+    return known(after)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from vextrus_payments.cli import foreign, recorded
+from vextrus_payments.cli.declines import Mover
 from vextrus_payments.cli.exit_codes import of_outcome
 from vextrus_payments.cli.helping import Command
 from vextrus_payments.cli.home import STORE_VARIABLE, Home
@@ -19,17 +20,14 @@ from vextrus_payments.cli.views import View, outcome_view
 from vextrus_payments.cli.waiting import Waiting
 from vextrus_payments.errors import ConflictError, InvalidRequestError
 from vextrus_payments.money import Money
-from vextrus_payments.outcomes import Pending, Refunded, Unknown
+from vextrus_payments.outcomes import Declined, Pending, Refunded, RefundOutcome, Unknown
 from vextrus_payments.payment import RefundCall, RefundRequest, check_amount, check_operation_id
 
 _MADE_BEFORE = (
     "This refund was made before, under the same operation id: nothing was sent now. A second refund of the same "
     "amount needs an --operation-id of its own."
 )
-_ASKED_BEFORE = (
-    "It was asked for before, under the same operation id: nothing was sent now. Another refund needs an "
-    "--operation-id of its own."
-)
+_ASKED_BEFORE = "It was asked for before, under the same operation id: nothing was sent now."
 
 
 @click.command(
@@ -102,7 +100,8 @@ def command(
 
     async def run() -> int:
         located = await recorded.locate(
-            home, payment_id=payment_id, gateway=gateway, gateway_reference=gateway_reference
+            home,
+            recorded.Named(payment_id=payment_id, gateway=gateway, gateway_reference=gateway_reference),
         )
         if located is not None:
             _check_transaction(located, transaction_id)
@@ -122,7 +121,7 @@ def command(
                 answer = await recorded.refund(located, target, home, request)
             return _show_recorded(answer, as_json=as_json)
         if gateway is None or gateway_reference is None:
-            raise recorded.not_here(home)
+            raise recorded.not_here(home.place)
         call = _foreign_call(gateway_reference, transaction_id, asked, reason, sku, operation_id)
         target = required(named_target(gateway, sandbox=sandbox, live=live), gateway)
         with Waiting(f"Refunding at {gateway}", quiet=as_json):
@@ -130,6 +129,12 @@ def command(
         return _show_foreign(made, as_json=as_json)
 
     return asyncio.run(run())
+
+
+def _asked_before(outcome: RefundOutcome) -> str:
+    # A declined one says by itself what another one takes.
+    another = "" if isinstance(outcome, Declined) else " Another refund needs an --operation-id of its own."
+    return f"{_ASKED_BEFORE}{another}"
 
 
 def _own_key(subject: str, amount: Money | None) -> str:
@@ -190,21 +195,21 @@ def _show_recorded(answer: recorded.RefundAnswer, *, as_json: bool) -> int:
     outcome, payment = answer.outcome, payment_document(answer.facts)
     if as_json:
         document: dict[str, Any] = {
-            **outcome_document(outcome),
+            **outcome_document(outcome, of=Mover.REFUND),
             "payment": payment,
             "made_before": answer.made_before,
         }
         emit_json(document)
         return of_outcome(outcome)
     out = console()
-    view = outcome_view(outcome)
+    view = outcome_view(outcome, of=Mover.REFUND)
     if isinstance(outcome, Unknown):
         view.title = "Unknown: nobody can tell yet whether the refund was made"
         view.text = f"It is not sent again. Look again: vextrus-pay status {outcome.payment_id}"
     if isinstance(outcome, Pending) and outcome.sent:
         view.text = f"{view.text} Look again: vextrus-pay status {outcome.payment_id}"
     if answer.made_before:
-        view.text = _MADE_BEFORE if isinstance(outcome, Refunded) else f"{view.text} {_ASKED_BEFORE}"
+        view.text = _MADE_BEFORE if isinstance(outcome, Refunded) else f"{view.text} {_asked_before(outcome)}"
     view.facts = [*view.facts, ("Of payment", payment["payment_id"])]
     view.show(out)
     given = f"{payment['refunded']} of {payment['captured']} {payment['currency']}"

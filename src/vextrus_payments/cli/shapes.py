@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from vextrus_payments.cli.declines import Mover, in_bangla, next_of, words_of
 from vextrus_payments.cli.exit_codes import of_outcome
 from vextrus_payments.methods import PaymentMethod
 from vextrus_payments.money import Money
@@ -22,6 +23,7 @@ from vextrus_payments.outcomes import (
     Unknown,
 )
 from vextrus_payments.payment import PaymentSession
+from vextrus_payments.reasons import Reason
 from vextrus_payments.records import PaymentFacts
 from vextrus_payments.secret import mask_account
 from vextrus_payments.snapshots import PaymentSnapshot
@@ -71,10 +73,31 @@ def _sent_document(outcome: Sent | Transferred) -> dict[str, Any]:
     }
 
 
+def _declined_document(reason: Reason, of: Mover | None) -> dict[str, Any]:
+    """Why not; of a refund, payout or transfer in the words for a merchant, with what to do next."""
+    document: dict[str, Any] = {"reason": reason.code.value, "gateway_code": reason.gateway_code}
+    if of is None:
+        return document | {"text": reason.text("en"), "text_bn": reason.text("bn")}
+    return document | {
+        "text": words_of(reason, of).why,
+        "text_bn": in_bangla(reason, of),
+        "gateway_text": reason.own_words.get("en"),
+        "next_step": next_of(reason, of),
+    }
+
+
 def outcome_document(
-    outcome: Outcome | RefundOutcome | PayoutOutcome | TransferOutcome, *, looked: bool = False
+    outcome: Outcome | RefundOutcome | PayoutOutcome | TransferOutcome,
+    *,
+    looked: bool = False,
+    of: Mover | None = None,
 ) -> dict[str, Any]:
-    """An outcome: its word, what belongs to it, and the exit code it means."""
+    """An outcome: its word, what belongs to it, and the exit code it means.
+
+    Args:
+        looked: the command only asked.
+        of: what it is the outcome of, where that is no payment.
+    """
     if isinstance(outcome, Sent | Transferred):
         return _sent_document(outcome)
     document: dict[str, Any] = {"outcome": _WORDS[type(outcome)], "payment_id": outcome.payment_id}
@@ -103,13 +126,7 @@ def outcome_document(
                 "retry_after_s": outcome.retry_after_s,
             }
         case Declined():
-            document |= {
-                "operation_id": outcome.operation_id,
-                "reason": outcome.reason.code.value,
-                "gateway_code": outcome.reason.gateway_code,
-                "text": outcome.reason.text("en"),
-                "text_bn": outcome.reason.text("bn"),
-            }
+            document |= {"operation_id": outcome.operation_id, **_declined_document(outcome.reason, of)}
         case Unknown():
             document |= {"operation_id": outcome.operation_id, "since": moment(outcome.since)}
         case Review():

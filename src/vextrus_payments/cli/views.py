@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from vextrus_payments.cli.declines import TITLES, Mover, in_bangla, next_of, words_of
 from vextrus_payments.cli.exit_codes import Exit
 from vextrus_payments.cli.look import cell, facts, panel
 from vextrus_payments.outcomes import (
@@ -53,8 +54,14 @@ class View:
         out.print(panel(Group(*parts, *said), self.title, self.style))
 
 
-def outcome_view(outcome: Outcome | RefundOutcome | PayoutOutcome | TransferOutcome) -> View:
-    """The outcome in words."""
+def outcome_view(
+    outcome: Outcome | RefundOutcome | PayoutOutcome | TransferOutcome, *, of: Mover | None = None
+) -> View:
+    """The outcome in words.
+
+    Args:
+        of: what it is the outcome of, where that is no payment.
+    """
     view: View
     match outcome:
         case Paid():
@@ -89,9 +96,14 @@ def outcome_view(outcome: Outcome | RefundOutcome | PayoutOutcome | TransferOutc
             view.facts = _present(
                 ("Transaction", outcome.transaction_id), ("At", clock_time(outcome.made_at))
             )
+        case Declined() if of is not None:
+            view = _mover_declined(outcome.reason, of)
         case Declined():
             view = View("Declined", _BAD, text="Nothing moved.")
             view.facts = _declined(outcome.reason)
+        case Pending(sent=False) if of is Mover.REFUND:
+            view = View("Pending: the refund has not been made", _OPEN, text="No money moved.")
+            view.text += " The same command asks for it again; it is made once." + _retry(outcome)
         case Pending():
             view = _pending(outcome)
         case Unknown():
@@ -111,8 +123,23 @@ def _pending(outcome: Pending) -> View:
         return View("Pending", _OPEN, text="It is under way; the gateway has not settled it yet.")
     view = View("Pending: we have sent nothing that moves money", _OPEN)
     view.text = "Where payers pay on the gateway's own page, only a look-up tells whether this one has."
-    if outcome.retry_after_s is not None:
-        view.text += f" Try again in {outcome.retry_after_s} s."
+    view.text += _retry(outcome)
+    return view
+
+
+def _retry(outcome: Pending) -> str:
+    return "" if outcome.retry_after_s is None else f" Try again in {outcome.retry_after_s} s."
+
+
+def _mover_declined(reason: Reason, of: Mover) -> View:
+    """A declined refund, payout or transfer, for the merchant: why, that no money moved, what next."""
+    view = View(TITLES[of], _BAD, text=f"No money moved. {next_of(reason, of)}")
+    view.facts = _present(
+        ("Reason", words_of(reason, of).why),
+        ("The gateway says", reason.own_words.get("en")),
+        ("In Bangla", in_bangla(reason, of)),
+        ("Code", _code(reason)),
+    )
     return view
 
 
@@ -120,8 +147,12 @@ def _declined(reason: Reason) -> list[tuple[str, str]]:
     return _present(
         ("Reason", reason.text("en")),
         ("In Bangla", reason.text("bn")),
-        ("Code", " / ".join(part for part in (reason.code.value, reason.gateway_code) if part)),
+        ("Code", _code(reason)),
     )
+
+
+def _code(reason: Reason) -> str:
+    return " / ".join(part for part in (reason.code.value, reason.gateway_code) if part)
 
 
 def clock_time(at: datetime | None) -> str | None:
