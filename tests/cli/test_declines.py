@@ -109,3 +109,30 @@ def test_a_declined_refund_by_the_gateway_s_ids(here: Here, sandbox: Gateway, pa
     assert "Your account at the gateway does not hold enough" in done.error
     assert "The gateway refused it; no money moved." in done.error
     assert stranger.run(*asked).code == 0, "nothing is kept of a refused one"
+
+
+def test_a_declined_payout_says_why_and_what_next(here: Here, sandbox: Gateway) -> None:
+    name = "declined-salary"
+    asked = ("payout", "send", "01770618575", "--amount", "9999999", "--reference", "x")
+    done = here.run(*asked, "--operation-id", name, "--sandbox", sandbox.url)
+    shown = " ".join(done.out.replace("│", " ").split())
+    assert done.code == 1 and "Payout declined" in shown and "No money moved." in shown
+    assert "The account that it is taken from does not hold enough." in shown
+    assert "vextrus-pay payout transfer" in shown and "--operation-id of its own" in shown
+    story = here.run("explain", name)
+    text = " ".join(story.out.split())
+    assert "was declined. The account that it is taken from does not hold enough." in text
+    assert "Put money into it" in text and "Nothing: it is over." not in text
+    moved = ("payout", "transfer", "--amount", "99999999", "--to", "collection", "--operation-id", "too-much")
+    transfer = here.run(*moved, "--sandbox", sandbox.url)
+    assert transfer.code == 1 and "Transfer declined" in transfer.out
+
+
+def test_a_payout_that_was_withdrawn_says_so(here: Here, sandbox: Gateway) -> None:
+    name = "withdrawn-salary"
+    asked = ("payout", "send", "01770618575", "--amount", "5", "--reference", "x", "--operation-id", name)
+    sandbox.order("payout", "throttled")
+    here.run(*asked, "--sandbox", sandbox.url)
+    here.run("payout", "withdraw", name)
+    told = here.run("payout", "status", name)
+    assert told.code == 1 and "It was withdrawn before it was sent." in told.out

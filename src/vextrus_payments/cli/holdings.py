@@ -11,6 +11,7 @@ from vextrus_payments.cli.home import STORE_VARIABLE
 from vextrus_payments.cli.look import cell, line, right, rows
 from vextrus_payments.cli.output import console, emit_json
 from vextrus_payments.cli.params import GATEWAY
+from vextrus_payments.cli.payout_places import Wish, named_place
 from vextrus_payments.cli.payouts import payouts_of
 from vextrus_payments.cli.waiting import Waiting
 from vextrus_payments.gateways.registry import DEFAULT_TENANT
@@ -37,8 +38,8 @@ def command(
     """Say what GATEWAY holds for the merchant, account by account. Only asks."""
 
     async def run() -> int:
-        where = payouts_of(app, gateway=gateway, sandbox=sandbox, store=store, tenant=tenant)
-        async with where as payments:
+        wish = Wish(gateway=gateway, tenant=tenant, app=app, sandbox=sandbox, store=store)
+        async with payouts_of(wish, named_place(wish)) as payments:
             with Waiting(f"Asking {gateway}", quiet=as_json):
                 told = await payments.balance(gateway)
         if as_json:

@@ -69,6 +69,11 @@ class Home:
             )
         return cls(folder, url)
 
+    @classmethod
+    def as_it_is(cls) -> "Home":
+        """The home of this user, with the store that the environment names; makes nothing."""
+        return cls(state_home(), os.environ.get(STORE_VARIABLE) or None)
+
     def store(self, mode: Mode) -> PaymentStore:
         """The store for payments of this mode; not opened yet.
 
@@ -85,6 +90,10 @@ class Home:
         for mode in Mode:
             if self._file(mode).exists():
                 yield self.store(mode)
+
+    def existing_store(self, mode: Mode) -> PaymentStore | None:
+        """As `store`; None where the home folder has none yet."""
+        return self.store(mode) if self.store_url is not None or self._file(mode).exists() else None
 
     def tokens(self) -> FileTokenBackend:
         """The gateway tokens of this user."""

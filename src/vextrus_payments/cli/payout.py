@@ -1,25 +1,34 @@
 """`vextrus-pay payout`: send money away, move it between own accounts, and see what became of it."""
 
 import asyncio
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from vextrus_payments.cli.declines import Mover
 from vextrus_payments.cli.exit_codes import Exit, of_outcome
 from vextrus_payments.cli.helping import Group
 from vextrus_payments.cli.look import cell, commands, line, right, rows
 from vextrus_payments.cli.output import console, emit_json, say
 from vextrus_payments.cli.params import WholeNumber
 from vextrus_payments.cli.payout_answers import clear_restored, resolve
+from vextrus_payments.cli.payout_in_short import mover_of
 from vextrus_payments.cli.payout_options import OPERATION, Place, at_a_place
+from vextrus_payments.cli.payout_places import check_first_here, named_place, place_of, sandbox_of
 from vextrus_payments.cli.payouts import payout_document, said_of
 from vextrus_payments.cli.shapes import outcome_document
+from vextrus_payments.cli.target import Target
 from vextrus_payments.cli.views import View, outcome_view
 from vextrus_payments.cli.waiting import Waiting
 from vextrus_payments.money import Money
 from vextrus_payments.outcomes import Pending, Review, Unknown
 from vextrus_payments.payouts import PayoutKind, PayoutRequest, TransferDirection, TransferRequest
 from vextrus_payments.records import OperationState, Payout
+
+if TYPE_CHECKING:
+    from vextrus_payments.app import Payments, TenantPayments
 
 
 @click.group(
@@ -94,13 +103,15 @@ def send(
     )
 
     async def run() -> int:
-        async with place.verbs() as payments:
+        target = await place_of(place.wish, operation_id)
+        async with place.verbs(target) as payments:
+            await _check(place, target, payments, operation_id)
             before = await payments.find_payout(operation_id)
             with Waiting(f"Paying out at {place.gateway}", quiet=place.as_json):
-                outcome = await payments.payout(request)
+                outcome = await payments.payout(replace(request, metadata=_remembered(target)))
             made_before = before is not None and before.state is OperationState.SUCCEEDED
             payout = await payments.find_payout(operation_id)
-        return _show(outcome, payout, made_before=made_before, as_json=place.as_json)
+        return _show(outcome, payout, made_before=made_before, place=place)
 
     return asyncio.run(run())
 
@@ -145,11 +156,13 @@ def transfer(
     )
 
     async def run() -> int:
-        async with place.verbs() as payments:
+        target = await place_of(place.wish, operation_id)
+        async with place.verbs(target) as payments:
+            await _check(place, target, payments, operation_id)
             with Waiting(f"Transferring at {place.gateway}", quiet=place.as_json):
-                outcome = await payments.transfer(request)
+                outcome = await payments.transfer(replace(request, metadata=_remembered(target)))
             payout = await payments.find_payout(operation_id)
-        return _show(outcome, payout, as_json=place.as_json)
+        return _show(outcome, payout, place=place)
 
     return asyncio.run(run())
 
@@ -167,11 +180,11 @@ def status(
     """Say what became of a payout or transfer; the gateway is asked where it can be."""
 
     async def run() -> int:
-        async with place.verbs() as payments:
+        async with place.verbs(await place_of(place.wish, operation_id)) as payments:
             with Waiting(f"Asking {place.gateway}", quiet=place.as_json):
                 outcome = await payments.payout_status(operation_id)
             payout = await payments.find_payout(operation_id)
-        return _show(outcome, payout, as_json=place.as_json, looked=True)
+        return _show(outcome, payout, place=place, looked=True)
 
     return asyncio.run(run())
 
@@ -195,7 +208,7 @@ def list_payouts(
     """Payouts and transfers, oldest first."""
 
     async def run() -> int:
-        async with place.verbs() as payments:
+        async with place.verbs(named_place(place.wish)) as payments:
             page = await payments.list_payouts(unsettled=unsettled, cursor=cursor, limit=limit)
         if place.as_json:
             emit_json(
@@ -243,7 +256,8 @@ def withdraw(
     """Cancel a payout or transfer that was never let out."""
 
     async def run() -> int:
-        async with place.verbs() as payments:
+        target = await place_of(place.wish, operation_id, writes=True)
+        async with place.verbs(target) as payments:
             await payments.withdraw_payout(operation_id)
             payout = await payments.find_payout(operation_id)
         assert payout is not None, "it was there a moment ago"
@@ -260,12 +274,25 @@ command.add_command(resolve)
 command.add_command(clear_restored)
 
 
+async def _check(
+    place: Place, target: Target | None, payments: "Payments | TenantPayments", operation_id: str
+) -> None:
+    if target is None:
+        await check_first_here(place.wish, payments, operation_id)
+
+
+def _remembered(target: Target | None) -> Mapping[str, str]:
+    """What it keeps of where it was asked for; an application's keeps nothing: its name says where."""
+    return {} if target is None else target.metadata
+
+
 def _show(
-    outcome: Any, payout: Payout | None, *, as_json: bool, looked: bool = False, made_before: bool = False
+    outcome: Any, payout: Payout | None, *, place: Place, looked: bool = False, made_before: bool = False
 ) -> int:
     code = of_outcome(outcome, looked=looked)
-    if as_json:
-        document: dict[str, Any] = {**outcome_document(outcome, looked=looked)}
+    mover = Mover.PAYOUT if payout is None else mover_of(payout)
+    if place.as_json:
+        document: dict[str, Any] = {**outcome_document(outcome, looked=looked, of=mover)}
         if payout is not None:
             document["payout"] = payout_document(payout)
         if made_before:
@@ -273,17 +300,24 @@ def _show(
         emit_json(document)
         return code
     out = console()
-    view: View = outcome_view(outcome)
+    view: View = outcome_view(outcome, of=mover)
+    sandbox = None if payout is None else sandbox_of(payout)
     if isinstance(outcome, Unknown):
         view.title = "Unknown: nobody can tell yet whether money left"
         view.text = "It is not sent again. Look at the gateway's portal, then say how it ended."
     elif isinstance(outcome, Pending) and not outcome.sent:
         view.title, view.text = "Not sent", "Nothing left. Run the same command again, or withdraw it."
+        if sandbox is not None:
+            view.text += " Is that sandbox still running? Start one: vextrus-pay sandbox serve"
     if payout is not None:
         view.facts = [*view.facts, ("Operation", payout.operation_id), ("At the gateway", payout.payout_id)]
+    if sandbox is not None:
+        view.facts = [*view.facts, ("Where", f"the sandbox at {sandbox}")]
     if made_before:
         view.text = "It was made before, under the same operation id: nothing was sent now."
     view.show(out)
     if isinstance(outcome, Unknown | Review) and payout is not None:
-        commands(out, [("Say how it ended", f"vextrus-pay payout resolve {payout.operation_id}")])
+        commands(
+            out, [("Say how it ended", f"vextrus-pay payout resolve {payout.operation_id}{place.again}")]
+        )
     return code

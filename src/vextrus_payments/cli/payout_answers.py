@@ -10,6 +10,7 @@ from vextrus_payments.cli.exit_codes import Exit
 from vextrus_payments.cli.helping import Command
 from vextrus_payments.cli.output import emit_json, say
 from vextrus_payments.cli.payout_options import APP, JSON, OPERATION, Place, at_a_place
+from vextrus_payments.cli.payout_places import place_of
 from vextrus_payments.cli.payouts import answer_of, show_known, show_resolved, verdict_of
 from vextrus_payments.errors import InvalidRequestError
 from vextrus_payments.money import Money
@@ -81,7 +82,8 @@ def resolve(
         raise click.BadParameter("--made and --amount go together.", param_hint="--amount")
 
     async def run() -> int:
-        async with place.verbs() as payments:
+        target = await place_of(place.wish, operation_id, writes=verdict is not None)
+        async with place.verbs(target) as payments:
             payout = await payments.find_payout(operation_id)
             if payout is None:
                 raise InvalidRequestError(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from vextrus_payments.cli.declines import Mover, next_of, words_of
 from vextrus_payments.outcomes import (
     Declined,
     PayoutOutcome,
@@ -13,7 +14,6 @@ from vextrus_payments.outcomes import (
     Unknown,
 )
 from vextrus_payments.paying_out import payout_outcome_of
-from vextrus_payments.printable import one_line
 from vextrus_payments.records import OperationKind, Payout
 
 
@@ -27,6 +27,11 @@ class PayoutShort:
     outcome: PayoutOutcome | TransferOutcome
 
 
+def mover_of(payout: Payout) -> Mover:
+    """What it is called where it is declined."""
+    return Mover.TRANSFER if payout.operation.kind is OperationKind.TRANSFER else Mover.PAYOUT
+
+
 def payout_in_short(payout: Payout) -> PayoutShort:
     """The payout or transfer in three sentences."""
     outcome = payout_outcome_of(payout)
@@ -34,13 +39,13 @@ def payout_in_short(payout: Payout) -> PayoutShort:
 
 
 def _what(payout: Payout, outcome: PayoutOutcome | TransferOutcome) -> str:
-    kind = "transfer" if payout.operation.kind is OperationKind.TRANSFER else "payout"
-    name = f"{payout.operation_id}, a {kind} of {payout.amount} at {payout.gateway} ({payout.mode.value}),"
+    at = f"{payout.gateway} ({payout.mode.value})"
+    name = f"{payout.operation_id}, a {mover_of(payout).value} of {payout.amount} at {at},"
     match outcome:
         case Sent(transaction_id=trx) | Transferred(transaction_id=trx):
             return f"{name} was made, transaction {trx}."
         case Declined(reason=reason):
-            return f"{name} was declined: {one_line(reason.text('en'))}"
+            return f"{name} was declined. {words_of(reason, mover_of(payout)).why}"
         case Review(what=what):
             return f"{name} is under review. {what}"
         case Unknown():
@@ -74,6 +79,8 @@ def _todo(payout: Payout, outcome: PayoutOutcome | TransferOutcome) -> tuple[str
             step = f"Ask again: vextrus-pay payout status {name}"
         case Pending():
             step = f"Ask for it again with the same operation id, or: vextrus-pay payout withdraw {name}"
+        case Declined(reason=reason):
+            step = next_of(reason, mover_of(payout))
         case _:
             step = "Nothing: it is over."
     return (step,)

@@ -1,5 +1,6 @@
 """Where a command of `vextrus-pay payout` works and how it answers: the options that all of them take, in one place."""
 
+import shlex
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, fields
@@ -8,17 +9,34 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from vextrus_payments.cli.application import APP_HELP
+from vextrus_payments.cli.application import APP_HELP, app_name
 from vextrus_payments.cli.home import STORE_VARIABLE
 from vextrus_payments.cli.params import GATEWAY
+from vextrus_payments.cli.payout_places import Wish
 from vextrus_payments.cli.payouts import payouts_of
+from vextrus_payments.cli.target import Target
+from vextrus_payments.errors import InvalidRequestError
 from vextrus_payments.gateways.registry import DEFAULT_TENANT
+from vextrus_payments.payment import check_operation_id
 
 if TYPE_CHECKING:
     from vextrus_payments.app import Payments, TenantPayments
 
 _STORE_HELP: Final = f"Where payouts are kept; else {STORE_VARIABLE}, else the home folder."
-OPERATION: Final = click.argument("operation_id")
+
+
+def _checked(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
+    problem = None
+    try:
+        check_operation_id(value)
+    except InvalidRequestError as error:
+        problem = error.rule
+    if problem is not None:
+        raise click.BadParameter(f"is no name of a payout or transfer: {problem}.", ctx=ctx, param=parameter)
+    return value
+
+
+OPERATION: Final = click.argument("operation_id", callback=_checked)
 APP: Final = click.option("--app", metavar="MODULE:ATTRIBUTE", help=APP_HELP)
 JSON: Final = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 _LIVE: Final = click.option("--live", is_flag=True, help="Move real money: needed with live credentials.")
@@ -32,7 +50,9 @@ _AT: Final = (
     ),
     click.option("--tenant", default=DEFAULT_TENANT, show_default=True, help="Whose it is."),
     APP,
-    click.option("--sandbox", metavar="URL", help="In the sandbox that runs there."),
+    click.option(
+        "--sandbox", metavar="URL", help="In the sandbox that runs there; a payout remembers which it was."
+    ),
 )
 _KEPT: Final = (click.option("--store", metavar="URL", help=_STORE_HELP), JSON)
 
@@ -50,16 +70,31 @@ class Place:
     live: bool | None = None
     """Whether real money was asked for; None: the command moves none, and does not ask."""
 
-    def verbs(self) -> "AbstractAsyncContextManager[Payments | TenantPayments]":
-        """The verbs, to be opened; raises what `payouts_of` raises."""
-        return payouts_of(
-            self.app,
+    @property
+    def wish(self) -> Wish:
+        """What was typed about where to work."""
+        return Wish(
             gateway=self.gateway,
-            sandbox=self.sandbox,
-            live=self.live,
-            store=self.store,
             tenant=self.tenant,
+            app=self.app,
+            sandbox=self.sandbox,
+            store=self.store,
+            live=self.live,
         )
+
+    @property
+    def again(self) -> str:
+        """What the next command about the same payout has to be given, to work in the same place."""
+        typed = [("--app", self.app), ("--store", self.store)]
+        if self.tenant != DEFAULT_TENANT:
+            typed.append(("--tenant", self.tenant))
+        if app_name(None) is not None:
+            typed.append(("--sandbox", self.sandbox))  # else the application would be asked
+        return "".join(f" {name} {shlex.quote(value)}" for name, value in typed if value is not None)
+
+    def verbs(self, target: Target | None) -> "AbstractAsyncContextManager[Payments | TenantPayments]":
+        """The verbs, to be opened; raises what `payouts_of` raises."""
+        return payouts_of(self.wish, target)
 
 
 def at_a_place(*, moves_money: bool = False) -> Callable[[Callable[..., int]], Callable[..., int]]:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vextrus_payments.cli.application import app_name, opened, required_app
+from vextrus_payments.cli.application import opened, required_app
 from vextrus_payments.cli.exit_codes import Exit
 from vextrus_payments.cli.home import Home
 from vextrus_payments.cli.look import line
 from vextrus_payments.cli.output import console, emit_json, say
-from vextrus_payments.cli.target import check_meant, named_target, required
-from vextrus_payments.errors import InvalidRequestError
+from vextrus_payments.cli.payout_places import Wish, sandbox_of
+from vextrus_payments.cli.target import Target, check_meant
 from vextrus_payments.gateways.registry import DEFAULT_TENANT
 from vextrus_payments.money import Money
 from vextrus_payments.printable import one_line
@@ -26,45 +26,33 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def payouts_of(
-    app: str | None,
-    *,
-    gateway: str,
-    sandbox: str | None = None,
-    live: bool | None = None,
-    store: str | None = None,
-    tenant: str = DEFAULT_TENANT,
-) -> "AsyncIterator[Payments | TenantPayments]":
-    """The verbs, open: the application's where one was named, else with the named store or that of the home folder.
+async def payouts_of(wish: Wish, target: Target | None) -> "AsyncIterator[Payments | TenantPayments]":
+    """The verbs, open: the application's, or those of the target with the named store or that of the home folder.
 
     A store that is typed counts for more than an application that the environment names, as for every other command:
     whoever repeats a payout with the store that knows it must not have it paid out by another one that does not.
 
     Args:
-        live: whether real money was asked for; None: a command that moves none does not ask.
+        wish: what was typed.
+        target: what `named_place` or `place_of` made of it; None: the application is asked.
 
     Raises:
         ConfigurationError, CredentialsMissingError, InvalidRequestError: see their messages.
     """
-    if app is not None and store is not None:
-        raise InvalidRequestError(
-            "An application has a store of its own: give --app or --store, not both. Nothing was sent.",
-            field="--store",
-            rule="not beside --app",
-        )
-    if app_name(app) is not None and store is None and sandbox is None:
-        payments = required_app(app, "payout")
+    tenant = wish.tenant
+    if target is None:
+        payments = required_app(wish.app, "payout")
         async with opened(payments):
             plain = tenant == DEFAULT_TENANT and not payments.setup.has_tenants
             verbs = payments if plain else payments.for_tenant(tenant)
-            if live is not None:
-                check_meant((await payments.gateway_of(tenant, gateway)).mode, gateway, live=live)
+            if wish.live is not None:
+                mode = (await payments.gateway_of(tenant, wish.gateway)).mode
+                check_meant(mode, wish.gateway, live=wish.live)
             yield verbs
         return
     from vextrus_payments.app import Payments
 
-    target = required(named_target(gateway, sandbox=sandbox, live=live), gateway, or_app=True)
-    home = Home.find(store)
+    home = Home.find(wish.store)
     payments = Payments(
         store=home.store(target.config.mode),
         gateways={target.gateway: target.config},
@@ -84,6 +72,7 @@ def payout_document(payout: Payout) -> dict[str, Any]:
         "operation_id": operation.operation_id,
         "gateway": payout.gateway,
         "mode": payout.mode.value,
+        "sandbox": sandbox_of(payout),
         "kind": payout.kind.value,
         "direction": None if payout.direction is None else payout.direction.value,
         "amount": payout.amount.amount,
@@ -214,6 +203,9 @@ def show_known(payout: Payout, *, as_json: bool) -> int:
         return Exit.DONE
     out = console()
     line(out, f"{payout.kind.value} of {payout.amount}, {one_line(payout.reference)}: {said_of(payout)}")
+    sandbox = sandbox_of(payout)
+    if sandbox is not None:
+        line(out, f"It was asked for in the sandbox at {one_line(sandbox)}: no real money.")
     for sentence in (*told_otherwise(payout), *hints(payout)):
         line(out, sentence)
     if is_open and hints(payout):

@@ -1,5 +1,5 @@
 """Against which gateway a command works: a sandbox that is named, the environment's credentials, or a sandbox of its
-own. And how a payment remembers it, so that `status` and `refund` find the same one again.
+own. And how a payment or payout remembers it, so that later commands find the same one again.
 """
 
 import os
@@ -52,7 +52,7 @@ class Target:
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What a payment keeps of it."""
+        """What a payment or payout keeps of it."""
         url = {_URL_KEY: self.sandbox_url} if self.sandbox_url else {}
         return {_ORIGIN_KEY: self.origin.value, **url}
 
@@ -170,10 +170,18 @@ def required(target: Target | None, gateway: str, *, or_app: bool = False) -> Ta
 
 def origin_of(facts: PaymentFacts) -> tuple[Origin, str | None]:
     """Where a recorded payment was made, and the sandbox's address where it was one."""
-    metadata: Mapping[str, str] = facts.payment.metadata
+    metadata = facts.payment.metadata
+    return _origin(metadata), metadata.get(_URL_KEY)
+
+
+def remembered_sandbox(metadata: Mapping[str, str]) -> str | None:
+    """The running sandbox that `Target.metadata` was written for; None where it was none."""
+    return metadata.get(_URL_KEY) if _origin(metadata) is Origin.SANDBOX else None
+
+
+def _origin(metadata: Mapping[str, str]) -> Origin:
     known = metadata.get(_ORIGIN_KEY, "")
-    origin = Origin(known) if known in tuple(Origin) else Origin.ENVIRONMENT
-    return origin, metadata.get(_URL_KEY)
+    return Origin(known) if known in tuple(Origin) else Origin.ENVIRONMENT
 
 
 def recorded_target(facts: PaymentFacts, *, sandbox: str | None, live: bool | None) -> Target | None:
