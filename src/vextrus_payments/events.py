@@ -39,6 +39,8 @@ class EventKind(StrEnum):
     UNMATCHED_RECEIPT = "receipt.unmatched"
     WEBHOOK_STUCK = "webhook.stuck"
     """A signed message about money could not be worked off for an hour. It is still tried; a person should see why."""
+    WEBHOOK_UNSTUCK = "webhook.unstuck"
+    """What was announced as webhook.stuck has been worked off after all: nobody need look any more."""
     REFUND_ADOPTED = "refund.adopted"
     """Money went back that we did not send: in the gateway's portal for one."""
     RESOLVED = "operation.resolved"
@@ -177,6 +179,9 @@ class GatewayEvent:
     """What it says of a refund, which names its payment by the original transaction id."""
     collected: Collected | None = None
     """Under which subscription it came about; without snapshot and refund, how that stands is its news."""
+    sender: str | None = None
+    """Whose message it is, where the same one may come through several gateways' doors: what is said of it is said
+    once. None: the gateway's at whose door it came."""
 
 
 def payment_news_key(snapshot: PaymentSnapshot) -> str | None:

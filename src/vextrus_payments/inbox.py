@@ -95,6 +95,10 @@ class InboxEnd:
     """The id and the document of a PaymentEvent that goes into the outbox in the same transaction, once: an unmatched
     receipt, where the row is finished by it, or that it has WAITED for long. Nothing is told of what is parked. Its
     subject is `inbox/{gateway}/{mode}/{event_id}`, with `/waits` behind it where the row goes on waiting."""
+    relief: tuple[str, str, str] | None = None
+    """Of an end that finishes the row: the id of the announcement that it WAITED for long, and the id and the document
+    of the one that takes it back. That one goes into the outbox too, once, behind the first and under its subject,
+    where the first is there; else nothing does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,6 +154,22 @@ class AnnouncesOnlyWhatIsOver(MemoryStore):
         )
 
 
+class TakesBackWhatWasNeverTold(MemoryStore):
+    async def end_events(self, ends: Sequence[InboxEnd]) -> tuple[bool, ...]:
+        told = [
+            replace(each, announcement=each.announcement or each.relief[1:], relief=None)
+            if each.relief is not None
+            else each
+            for each in ends
+        ]
+        return await super().end_events(told)
+
+
+class TakesNothingBack(MemoryStore):
+    async def end_events(self, ends: Sequence[InboxEnd]) -> tuple[bool, ...]:
+        return await super().end_events([replace(each, relief=None) for each in ends])
+
+
 class ReplaysUnderTheOldFence(MemoryStore):
     async def replay_event(self, tenant: str, gateway: str, mode: Mode, event_id: str) -> bool:
         row = self._rows().inbox._rows.get((tenant, gateway, mode.value, event_id))
@@ -267,6 +283,8 @@ BROKEN: Sequence[tuple[Callable[..., PaymentStore], str]] = [
     (AnnouncesWhatItDoesNotEnd, "unmatched_is_announced"),
     (AnnouncesNothing, "unmatched_is_announced"),
     (AnnouncesOnlyWhatIsOver, "unmatched_is_announced"),
+    (TakesBackWhatWasNeverTold, "what_waited_is_taken_back"),
+    (TakesNothingBack, "what_waited_is_taken_back"),
     (ReplaysUnderTheOldFence, "replays_come_again"),
     (ReplaysWhatIsOverOnly, "replays_come_again"),
     (CountsParkedAsWaiting, "the_backlog_is_told"),

@@ -23,6 +23,7 @@ from vextrus_payments.gateways.bkash.recurring import models as m
 from vextrus_payments.gateways.bkash.recurring.models import PaymentStatus
 from vextrus_payments.outcomes import Declined, Paid, Pending, Unknown
 from vextrus_payments.records import AgreementLife, PaymentState
+from vextrus_payments.stores import PostgresStore
 from vextrus_payments_sandbox.bkash_recurring.records import Collection
 
 
@@ -133,6 +134,48 @@ async def test_a_message_without_a_name_keeps_no_other_out(club: Club) -> None:
     await club.shop.check_books()
 
 
+async def at_both_doors(club: Club, word: object) -> list[str]:
+    """News of two payments that names nothing of ours, each at both doors, twice; what is announced of it."""
+    await club.subscribed()
+    club.pass_days(1.1)
+    club.deliveries()
+    door = httpx.ASGITransport(app=club.payments.asgi())
+    async with httpx.AsyncClient(transport=door, base_url="http://shop.example") as client:
+        for _ in range(2):  # bKash repeats it under another date
+            for due in list(club.platform.rules.collections.values())[:2]:
+                told = message(club, due, named=False, word=word)
+                for name in ("bkash", NAME):
+                    answer = await client.post(
+                        f"/{name}/webhook", content=told.body, headers=dict(told.headers)
+                    )
+                    assert answer.status_code == 200
+            await club.payments.process_inbox()
+            club.shop.clock.advance(60)
+    await club.shop.fired()
+    return [
+        event.transaction_id or "" for event in club.shop.events if event.kind.value == "receipt.unmatched"
+    ]
+
+
+async def test_a_stray_message_at_both_doors_is_announced_once(club: Club) -> None:
+    told = await at_both_doors(club, "SUCCEEDED_PAYMENT")
+    assert len(told) == len(set(told)) == 2
+    rows = (await club.payments.store.list_inbox("default")).rows
+    assert {(row.gateway, row.state.value) for row in rows} == {("bkash", "unmatched"), (NAME, "unmatched")}
+
+
+async def test_one_that_nobody_can_read_is_announced_once_per_message(club: Club) -> None:
+    """It tells nothing by which a repeat could be known; the same bytes at another door are the same message."""
+    assert len(await at_both_doors(club, "SETTLED_PAYMENT")) == 4
+
+
+async def test_a_stray_message_at_both_doors_in_postgresql(tmp_path: Path, postgres_dsn: str) -> None:
+    await PostgresStore(postgres_dsn).migrate()
+    async with club_open(tmp_path, store=postgres_dsn) as opened:
+        opened.listen()
+        assert len(await at_both_doors(opened, "SUCCEEDED_PAYMENT")) == 2
+
+
 async def test_the_second_word_about_an_earlier_refund_ends_no_later_one(club: Club) -> None:
     """Called declined, its amount would be free again while it may still be on its way: it would go back twice."""
     agreement = await club.subscribed()
@@ -235,4 +278,5 @@ async def test_a_message_whose_payment_bkash_never_knows_is_told_to_a_person(clu
     club.platform.rules.collections[due.key] = due
     await club.payments.process_inbox()
     assert len(await club.paid()) == 1
+    assert (await club.shop.fired()).count("webhook.unstuck") == 1
     await club.shop.check_books()

@@ -122,6 +122,7 @@ _CHECKS_WITH_EVERY_STATEMENT = (
     "news_of_others_is_apart",
     "replays_come_again",
     "unmatched_is_announced",
+    "what_waited_is_taken_back",
     "the_backlog_is_told",
     "inbox_page_by_page",
     "what_is_over_is_pruned",

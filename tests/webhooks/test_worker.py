@@ -603,7 +603,18 @@ async def test_what_cannot_be_worked_off_for_an_hour_is_told_once_and_still_trie
     await town.payments.process_inbox()
     assert (await town.row()).state is InboxState.DONE
     assert isinstance(await town.payments.status(session.payment_id), Paid)
-    assert (await town.fired()).count("webhook.stuck") == 1
+    fired = await town.fired()
+    assert fired.count("webhook.stuck") == fired.count("webhook.unstuck") == 1
+    assert fired.index("webhook.stuck") < fired.index("webhook.unstuck")
+    back = next(event for event in town.events if event.kind.value == "webhook.unstuck")
+    assert (back.before, back.after, back.payment_id) == ("waiting", "done", session.payment_id)
+    assert back.metadata == {"inbox_event_id": "e-1"}
+    # Worked on again, it is neither stuck nor unstuck once more.
+    row = await town.row()
+    assert await town.payments.store.replay_event("default", row.gateway, row.mode, "e-1")
+    town.clock.advance(310)
+    await town.payments.process_inbox()
+    assert await town.fired() == fired
 
 
 async def test_what_only_waits_for_its_turn_after_hours_without_a_worker_is_not_stuck(town: Town) -> None:
@@ -621,7 +632,7 @@ async def test_what_only_waits_for_its_turn_after_hours_without_a_worker_is_not_
     await until(done, 60)
     worker.stop()
     await running
-    assert set(await town.fired()) == {"payment.paid"}
+    assert set(await town.fired()) == {"payment.paid"}, "and nobody is told that it is stuck no more"
 
 
 async def test_an_error_s_broken_characters_keep_no_alarm_in(town: Town) -> None:

@@ -47,6 +47,7 @@ _EVENTS: Final[Mapping[EventKind, str]] = {
     EventKind.QUARANTINED: "What the gateway showed contradicted our records, so a person has to look",
     EventKind.UNMATCHED_RECEIPT: "Money came that nobody asked for",
     EventKind.WEBHOOK_STUCK: "A signed message about it could not be worked off for a long time",
+    EventKind.WEBHOOK_UNSTUCK: "The message that could not be worked off for long has been, after all",
     EventKind.REFUND_ADOPTED: "A refund was found that was made elsewhere",
     EventKind.RESOLVED: "A person said how it had ended",
     EventKind.AGREEMENT_ACTIVE: "The agreement became active",

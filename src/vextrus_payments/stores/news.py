@@ -76,6 +76,8 @@ def check_ends(ends: Sequence[InboxEnd]) -> None:
             )
         if end.announcement is not None:
             documents.to_json(end.announcement)
+        if end.relief is not None:
+            documents.to_json(end.relief)
 
 
 def header_text(headers: Mapping[str, str]) -> str:
@@ -184,6 +186,23 @@ def announced(end: InboxEnd, now_us: int) -> OutboxRow | None:
         row_id=row_id,
         subject=f"inbox/{row.gateway}/{row.mode.value}/{row.event_id}{waits}",
         seq=1,
+        kind=OutboxKind.EVENT,
+        document=document,
+        created_at=from_micros(now_us),
+    )
+
+
+def relieved(end: InboxEnd, now_us: int) -> OutboxRow | None:
+    """The outbox row that takes back that a row had waited for long, to be written where `end.relief[0]` is there."""
+    if end.relief is None or end.state in OPEN_INBOX_STATES:
+        return None
+    _, row_id, document = end.relief
+    row = end.row
+    return OutboxRow(
+        tenant=row.tenant,
+        row_id=row_id,
+        subject=f"inbox/{row.gateway}/{row.mode.value}/{row.event_id}/waits",
+        seq=2,
         kind=OutboxKind.EVENT,
         document=document,
         created_at=from_micros(now_us),

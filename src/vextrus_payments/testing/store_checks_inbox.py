@@ -126,6 +126,49 @@ async def unmatched_is_announced(trial: StoreTrial) -> None:
     )
 
 
+async def what_waited_is_taken_back(trial: StoreTrial) -> None:
+    """That a row is worked off after all goes out behind the news that it waited, once, and only where that did."""
+    store = trial.store
+    await accepted(trial, *(news(trial, name) for name in ("e1", "e2", "e3")))
+    rows = {row.event_id: row for row in await leased_news(trial)}
+
+    def relief(row: InboxRow) -> tuple[str, str, str]:
+        return f"waits/{row.event_id}", f"over/{row.event_id}", '{"kind": "over"}'
+
+    waits = InboxEnd(
+        row=rows["e1"],
+        state=InboxState.WAITING,
+        due_at=store.now(),
+        announcement=("waits/e1", '{"kind": "waits"}'),
+    )
+    expect(await store.end_events([waits]) == (True,), "one waits on")
+    again = the_one(await leased_news(trial))
+    ends = [replace(done_with(row), relief=relief(row)) for row in (again, rows["e2"])]
+    ends.append(replace(done_with(replace(rows["e3"], fence=7)), relief=("waits/e1", "over/e3", "{}")))
+    expect(await store.end_events(ends) == (True, True, False), "two are over, and one is another's")
+    first = the_one(await store.lease(OutboxKind.EVENT, limit=10, lease_s=60))
+    expect(first.row_id == "waits/e1", "that it waited is handed over first")
+    await store.ack(first)
+    row = the_one(await store.lease(OutboxKind.EVENT, limit=10, lease_s=60))
+    expect(
+        (row.tenant, row.row_id, row.subject, row.document)
+        == ("acme", "over/e1", first.subject, '{"kind": "over"}'),
+        "then that it is over; of what never waited nothing is said",
+    )
+    await store.ack(row)
+    expect(await store.replay_event("acme", "bkash", Mode.SANDBOX, "e1"), "a replay")
+    once_more = the_one(await leased_news(trial))
+    over = replace(
+        done_with(once_more),
+        state=InboxState.UNMATCHED,
+        announcement=("evt/e1", "{}"),
+        relief=relief(once_more),
+    )
+    expect(await store.end_events([over]) == (True,), "that ends otherwise")
+    last = the_one(await store.lease(OutboxKind.EVENT, limit=10, lease_s=60))
+    expect(last.row_id == "evt/e1", "says what is new, and not once more that it is over")
+
+
 async def replays_come_again(trial: StoreTrial) -> None:
     """A replayed row is due at once, whatever its state, with fresh tries; whoever held it no longer does."""
     store = trial.store
@@ -284,6 +327,7 @@ CHECKS = (
     a_lease_excludes,
     ends_are_recorded,
     unmatched_is_announced,
+    what_waited_is_taken_back,
     replays_come_again,
     the_backlog_is_told,
     inbox_page_by_page,

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from vextrus_payments.documents import to_json
 from vextrus_payments.events import EventKind, GatewayEvent, PaymentEvent
-from vextrus_payments.inbox import InboxRow
+from vextrus_payments.inbox import InboxRow, InboxState
 
 
 def announcement_of(row: InboxRow, event: GatewayEvent, now: datetime) -> tuple[str, str]:
@@ -18,7 +18,9 @@ def announcement_of(row: InboxRow, event: GatewayEvent, now: datetime) -> tuple[
         amount, transaction_id = event.snapshot.amount, event.snapshot.transaction_id
         order_id = event.snapshot.gateway_order_id
     told = PaymentEvent(
-        id=_id_of("unmatched", row),
+        id=_id_of("unmatched", row)
+        if event.sender is None
+        else _id_of_message("unmatched", row, event.sender),
         kind=EventKind.UNMATCHED_RECEIPT,
         tenant=row.tenant,
         gateway=row.gateway,
@@ -56,11 +58,40 @@ def stuck_of(row: InboxRow, payment_id: str | None, note: str | None, now: datet
     return told.id, to_json(told)
 
 
+def unstuck_of(
+    row: InboxRow, state: InboxState, payment_id: str | None, now: datetime
+) -> tuple[str, str, str]:
+    """As `stuck_of`, of the news that takes that back, with the id of what it takes back before it."""
+    told = PaymentEvent(
+        id=_id_of("unstuck", row),
+        kind=EventKind.WEBHOOK_UNSTUCK,
+        tenant=row.tenant,
+        gateway=row.gateway,
+        mode=row.mode,
+        payment_id=payment_id,
+        merchant_reference=None,
+        occurred_at=now,
+        before="waiting",
+        after=state.value,
+        metadata={"inbox_event_id": row.event_id},
+    )
+    return _id_of("stuck", row), told.id, to_json(told)
+
+
 def _text(note: str) -> str:
     """As an event can keep it: it may quote somebody's error text, and broken characters must not keep the news in."""
     return note.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")
 
 
 def _id_of(what: str, row: InboxRow) -> str:
-    seed = "\x1f".join((what, row.tenant, row.gateway, row.mode.value, row.event_id))
+    return _digest(what, row.tenant, row.gateway, row.mode.value, row.event_id)
+
+
+def _id_of_message(what: str, row: InboxRow, sender: str) -> str:
+    """Fixed by what the message tells: the same at every door that it comes to, and when it is repeated."""
+    return _digest(what, row.tenant, sender, row.mode.value, row.news_key or row.event_id)
+
+
+def _digest(*parts: str) -> str:
+    seed = "\x1f".join(parts)
     return f"evt_{hashlib.sha256(seed.encode('utf-8')).hexdigest()[:40]}"

@@ -23,11 +23,11 @@ from vextrus_payments.engine import Applied, Verdict, tells_of_money
 from vextrus_payments.errors import PaymentsError, StorageError
 from vextrus_payments.events import GatewayEvent
 from vextrus_payments.ids import Entropy
-from vextrus_payments.inbox import InboxEnd, InboxRow, InboxState
+from vextrus_payments.inbox import OPEN_INBOX_STATES, InboxEnd, InboxRow, InboxState
 from vextrus_payments.inbox_port import InboxRows
 from vextrus_payments.mode import Mode
 from vextrus_payments.observe import Observer
-from vextrus_payments.webhooks.announcing import announcement_of, stuck_of
+from vextrus_payments.webhooks.announcing import announcement_of, stuck_of, unstuck_of
 from vextrus_payments.webhooks.inbox_limits import InboxLimits
 
 _PRUNE_AT_ONCE: Final = 1_000
@@ -259,7 +259,7 @@ class InboxWorker:
             end = self._again(row, f"Something unforeseen went wrong ({type(error).__name__}).")
         finally:
             lane.in_hand -= 1
-        self._end(self._alarmed(end))
+        self._end(self._relieved(self._alarmed(end)))
 
     async def _apply(self, row: InboxRow, lane: _Lane) -> InboxEnd:
         event = from_json(GatewayEvent, row.document)
@@ -350,6 +350,15 @@ class InboxWorker:
             return end
         return replace(end, announcement=stuck_of(row, end.payment_id or row.payment_id, end.note, now))
 
+    def _relieved(self, end: InboxEnd) -> InboxEnd:
+        """With the news that the row is worked off after all, where it may have been called stuck; the store tells it
+        only where it was."""
+        row, now = end.row, self._ports.store.now()
+        lasted = (now - row.received_at).total_seconds() >= self._limits.alarm_s
+        if end.state in OPEN_INBOX_STATES or not lasted or not _is_about_money(row):
+            return end
+        return replace(end, relief=unstuck_of(row, end.state, end.payment_id or row.payment_id, now))
+
     async def _write_ends(self) -> None:
         """Write down what came of rows, those together that ended while the last ones were written."""
         try:
@@ -370,7 +379,8 @@ class InboxWorker:
         except Exception as error:  # noqa: BLE001 - as above
             self._ports.observer.event("inbox.failed", error=type(error).__name__)
             return
-        if any(done and end.announcement is not None for done, end in zip(written, ends, strict=True)):
+        told = (end.announcement is not None or end.relief is not None for end in ends)
+        if any(done and news for done, news in zip(written, told, strict=True)):
             self._ports.on_commit()
 
     async def _settle(self) -> None:

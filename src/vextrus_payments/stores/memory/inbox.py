@@ -17,7 +17,15 @@ from vextrus_payments.paging import Page
 from vextrus_payments.records import OutboxRow
 from vextrus_payments.stores.columns import Position, from_micros, to_micros
 from vextrus_payments.stores.memory.queue import MemoryQueue
-from vextrus_payments.stores.news import AT_ONCE_US, announced, header_text, key_of, received_us, shown
+from vextrus_payments.stores.news import (
+    AT_ONCE_US,
+    announced,
+    header_text,
+    key_of,
+    received_us,
+    relieved,
+    shown,
+)
 
 _Key = tuple[str, str, str, str]
 
@@ -101,8 +109,11 @@ class MemoryInbox:
         now_us = to_micros(now)
         ready: list[tuple[InboxEnd, Callable[[], None] | None]] = []
         for each in ends:
-            told = announced(each, now_us)
-            ready.append((each, None if told is None else _adder(queue, told)))
+            told, relief = announced(each, now_us), relieved(each, now_us)
+            if each.relief is not None and not queue.has(each.row.tenant, each.relief[0]):
+                relief = None
+            rows = tuple(row for row in (told, relief) if row is not None)
+            ready.append((each, _adder(queue, rows) if rows else None))
         return tuple([self._end(each, tell, now) for each, tell in ready])
 
     def _end(self, end: InboxEnd, tell: Callable[[], None] | None, now: datetime) -> bool:
@@ -201,7 +212,7 @@ class MemoryInbox:
         return len(gone)
 
 
-def _adder(queue: MemoryQueue, row: OutboxRow) -> Callable[[], None]:
-    """Inserts the row where it is not there yet; made before anything is changed, as it may fail."""
-    ready = queue.prepared((row,))
+def _adder(queue: MemoryQueue, rows: tuple[OutboxRow, ...]) -> Callable[[], None]:
+    """Inserts the rows where they are not there yet; made before anything is changed, as it may fail."""
+    ready = queue.prepared(rows)
     return lambda: queue.add(ready)

@@ -110,6 +110,10 @@ class MemoryQueue:
             waiting.append(row)
             waiting.sort(key=lambda each: each.place)
 
+    def has(self, tenant: str, row_id: str) -> bool:
+        """Whether there is such a row, delivered or not."""
+        return (tenant, row_id) in self._rows
+
     def lease(self, kind: OutboxKind, limit: int, lease_s: int, now: datetime) -> tuple[OutboxRow, ...]:
         """See PaymentStore.lease."""
         now_us = to_micros(now)

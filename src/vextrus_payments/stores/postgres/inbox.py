@@ -33,6 +33,7 @@ from vextrus_payments.stores.news import (
     leased,
     received_us,
     record,
+    relieved,
     shown,
 )
 from vextrus_payments.stores.postgres.database import Database
@@ -64,9 +65,10 @@ SELECT {COLUMNS}, was_due, id FROM leased
 _END: Final = """
 WITH wanted AS MATERIALIZED (
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::text[], $7::bigint[],
-        $8::bigint[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[]) WITH ORDINALITY
+        $8::bigint[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
+        $16::text[], $17::text[]) WITH ORDINALITY
         AS w (tenant, gateway, mode, event_id, fence, state, due_at, finished_at, payment_id, note, row_id, subject,
-            document, place)
+            document, relief_of, relief_id, relief_subject, relief, place)
 ), ended AS (
     UPDATE {schema}.inbox SET state = wanted.state, due_at = wanted.due_at, leased_until = NULL,
         finished_at = wanted.finished_at, payment_id = coalesce(wanted.payment_id, inbox.payment_id),
@@ -77,8 +79,15 @@ WITH wanted AS MATERIALIZED (
     RETURNING wanted.place
 ), announced AS (
     INSERT INTO {schema}.outbox (tenant, row_id, kind, subject, seq, document, created_at, attempts, due_at, head)
-    SELECT tenant, row_id, 'event', subject, 1, document, $14, 0, 0, true
+    SELECT tenant, row_id, 'event', subject, 1, document, $18, 0, 0, true
     FROM wanted JOIN ended USING (place) WHERE row_id IS NOT NULL ORDER BY place
+    ON CONFLICT (tenant, row_id) DO NOTHING
+), relieved AS (
+    INSERT INTO {schema}.outbox (tenant, row_id, kind, subject, seq, document, created_at, attempts, due_at, head)
+    SELECT tenant, relief_id, 'event', relief_subject, 2, relief, $18, 0, 0, true
+    FROM wanted JOIN ended USING (place) WHERE relief_id IS NOT NULL AND EXISTS (
+        SELECT 1 FROM {schema}.outbox WHERE outbox.tenant = wanted.tenant AND outbox.row_id = wanted.relief_of
+    ) ORDER BY place
     ON CONFLICT (tenant, row_id) DO NOTHING
 )
 SELECT place FROM ended
@@ -143,14 +152,14 @@ async def lease(session: Session, limit: int, lease_s: int, now: datetime) -> tu
 async def end(session: Session, ends: Sequence[InboxEnd], now: datetime) -> tuple[bool, ...]:
     """See InboxRows.end_events."""
     now_us = to_micros(now)
-    columns: list[list[Any]] = [[] for _ in range(13)]
+    columns: list[list[Any]] = [[] for _ in range(17)]
     places: dict[tuple[Any, ...], int] = {}
     for number, each in enumerate(ends):
         held = (*key_of(each.row), each.row.fence)
         if held in places:  # a lease is ended once
             continue
         places[held] = number
-        told = announced(each, now_us)
+        told, relief = announced(each, now_us), relieved(each, now_us)
         values = (
             *held,
             each.state.value,
@@ -161,6 +170,10 @@ async def end(session: Session, ends: Sequence[InboxEnd], now: datetime) -> tupl
             None if told is None else told.row_id,
             None if told is None else told.subject,
             None if told is None else told.document,
+            None if each.relief is None else each.relief[0],
+            None if relief is None else relief.row_id,
+            None if relief is None else relief.subject,
+            None if relief is None else relief.document,
         )
         for column, value in zip(columns, values, strict=True):
             column.append(value)

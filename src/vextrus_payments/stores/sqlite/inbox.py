@@ -38,6 +38,7 @@ from vextrus_payments.stores.news import (
     leased,
     received_us,
     record,
+    relieved,
     shown,
 )
 from vextrus_payments.stores.sqlite.handle import SqliteHandle
@@ -70,6 +71,7 @@ _REPLAY: Final = (
     "UPDATE inbox SET state = 'waiting', due_at = 0, leased_until = NULL, finished_at = NULL, tries = 0,"  # noqa: S608
     f" fence = fence + 1, note = NULL WHERE {_KEY}"
 )
+_WAS_TOLD: Final = "SELECT 1 FROM outbox WHERE tenant = ? AND row_id = ?"
 _GET: Final = f"SELECT {COLUMNS} FROM inbox WHERE {_KEY}"  # noqa: S608 - from constants
 _OF_NUMBER: Final = f"SELECT {COLUMNS} FROM inbox WHERE id = ?"  # noqa: S608 - from constants
 _NEXT: Final = "SELECT due_at FROM inbox WHERE due_at IS NOT NULL ORDER BY due_at, id LIMIT 1"
@@ -181,8 +183,17 @@ def end(
         announcement = announced(each, now_us) if held else None
         if announcement is not None:
             add(announcement)
+        relief = relieved(each, now_us) if held else None
+        if relief is not None and _was_told(connection, each):
+            add(relief)
         answers.append(held)
     return tuple(answers)
+
+
+def _was_told(connection: sqlite3.Connection, end: InboxEnd) -> bool:
+    """Whether what its relief takes back was announced."""
+    known = "" if end.relief is None else end.relief[0]
+    return connection.execute(_WAS_TOLD, (end.row.tenant, known)).fetchone() is not None
 
 
 def listed(connection: sqlite3.Connection, wanted: Wanted, after: Position | None, length: int) -> Stretch:

@@ -43,7 +43,15 @@ _REFUND_ENDED_BADLY: Final = frozenset(
 
 
 def recurring_event(verified: Verified) -> GatewayEvent | Ignored:
-    """The news in a message. One that tells of money and cannot be read is news for a person."""
+    """The news in a message. One that tells of money and cannot be read is news for a person.
+
+    bKash may send it to its own door here, and to that of the wallet payments of the same merchant.
+    """
+    event = _event(verified)
+    return event if isinstance(event, Ignored) else replace(event, sender=NAME)
+
+
+def _event(verified: Verified) -> GatewayEvent | Ignored:
     found = verified.content
     if found is None:
         try:
