@@ -172,7 +172,8 @@ class Health:
             found.append(
                 Trouble(
                     code="payout_review",
-                    what=f"Of {self.payouts_in_review} payouts the gateway tells otherwise than they are booked.",
+                    what=f"Of {self.payouts_in_review} payouts the gateway tells otherwise than was asked, booked or "
+                    "said.",
                     next_step="Compare with its statement (vextrus-pay payout list --unsettled), then say what you "
                     "found (vextrus-pay payout resolve).",
                 )

@@ -125,7 +125,7 @@ DEFAULT_ACCOUNTS = AccountMap()
 
 def entry_id(key: ReceiptKey, kind: EntryKind) -> str:
     """The entry's id: a digest of the receipt's identity and the entry's kind."""
-    text = "\x1f".join((*key, kind))
+    text = "\x1f".join((key.tenant, key.gateway, key.mode, key.label, key.transaction_id, kind))
     return f"ent_{hashlib.sha256(text.encode('utf-8')).hexdigest()[:40]}"
 
 
@@ -176,7 +176,7 @@ def payout_entries(
     """
     gateway, mode, amount = receipt.gateway, receipt.mode, receipt.amount
     collection, disbursement = accounts.clearing_of(gateway, mode), accounts.disbursement_of(gateway, mode)
-    booked = receipt.reverses or receipt.corrects or receipt.kind
+    booked = receipt.reverses or receipt.moved_as
     if booked is ReceiptKind.TRANSFER:
         kind, debit, credit, paid_from = EntryKind.TRANSFER_MADE, disbursement, collection, collection
     elif booked is ReceiptKind.TRANSFER_BACK:

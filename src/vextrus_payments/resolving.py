@@ -23,7 +23,7 @@ class ResolveRequest:
 
     payment_id: str
     verdict: ResolutionVerdict
-    """MADE or NOT_MADE answer one operation; CLEARED ends a quarantine."""
+    """MADE or NOT_MADE answer one operation, TAKEN_BACK takes such an answer back; CLEARED ends a quarantine."""
     actor: str
     """Who says so: 1-200 characters."""
     reason: str
@@ -63,7 +63,7 @@ class ResolveRequest:
         if isinstance(version, bool) or not isinstance(version, int) or version < 1:
             _refuse("reviewed_version", "the version of the payment that was looked at")
         if (self.verdict is ResolutionVerdict.CLEARED) is not (self.operation_id is None):
-            _refuse("operation_id", "the operation that was made or not made; none for cleared")
+            _refuse("operation_id", "the operation that it is about; none for cleared")
         if self.operation_id is not None:
             check_text("operation_id", self.operation_id, _ID, "an operation id")
         if self.verdict is not ResolutionVerdict.MADE and (self.transaction_id or self.amount is not None):

@@ -148,8 +148,10 @@ class ShopApp:
         asyncio.run(run())
 
 
-async def told_otherwise(payments: Payments, operation_id: str, amount: str) -> None:
-    """The gateway's signed news of a payout that was made: that amount, which is not what is booked."""
+async def told_otherwise(
+    payments: Payments, operation_id: str, amount: str, transaction_id: str | None = None
+) -> None:
+    """The gateway's signed news of a payout: that amount left, under the transaction that is booked or this one."""
     payout = await payments.find_payout(operation_id)
     assert payout is not None
     snapshot = PaymentSnapshot(
@@ -158,7 +160,7 @@ async def told_otherwise(payments: Payments, operation_id: str, amount: str) -> 
         raw_state="Completed",
         gateway_order_id=payout.payout_id,
         amount=Money(amount),
-        transaction_id=payout.operation.transaction_id,
+        transaction_id=transaction_id or payout.operation.transaction_id,
     )
     event = GatewayEvent(event_id=f"news/{operation_id}", snapshot=snapshot)
     await payments._open_engine().apply_event(payout.tenant, payout.gateway, payout.mode, event)

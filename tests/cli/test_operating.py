@@ -602,6 +602,30 @@ def test_a_payout_under_review_is_seen_and_ended(here: Here, shop: ShopApp, refe
     assert "Sent: 25.00 BDT" in _run(here, shop, "payout", "status", name).out
     assert _run(here, shop, "payout", "list", "--unsettled", "--json").document["payouts"] == []
     assert "booked anew" in _run(here, shop, "explain", name).out
+    # His answer was a mistake: it is under review again, and what is booked stays booked.
+    version = str(done.document["payout"]["version"])
+    both = ("--taken-back", "--cleared", *said, "--reviewed", version)
+    assert _run(here, shop, "payout", "resolve", name, *both).code == 2
+    back = _run(here, shop, "payout", "resolve", name, "--taken-back", *said, "--reviewed", version, "--json")
+    assert (back.code, back.document["payout"]["in_review"]) == (0, True)
+    assert _run(here, shop, "payout", "status", name).code == 3
+    version = str(back.document["payout"]["version"])
+    again = _run(here, shop, "payout", "resolve", name, "--taken-back", *said, "--reviewed", version)
+    assert again.code == 4 and "none that could be taken back" in again.error
+
+
+def test_a_payout_that_left_late_is_seen(here: Here, shop: ShopApp, reference: str) -> None:
+    """The gateway refused it, and tells of it later: the shop may have paid again."""
+    name = f"{reference}/salary"
+    request = PayoutRequest(
+        operation_id=name, gateway="bkash", amount=Money("900000"), receiver="01770618575", reference="salary"
+    )
+    shop.did(lambda payments: payments.payout(request))
+    shop.did(lambda payments: told_otherwise(payments, name, "900000", "LATE1"))
+    found = _findings(_run(here, shop, "doctor", "--json"))["payout_review"]
+    assert found["level"] == "warn" and f"payout resolve {name}" in found["do"]
+    told = _run(here, shop, "payout", "resolve", name).out
+    assert "after it was called not made" in told and "under review" in told
 
 
 def test_a_gateway_that_tells_nothing_is_no_difference(

@@ -11,7 +11,7 @@ from tests.conformance.test_stores_bite import Wrapped
 from vextrus_payments.errors import StorageError
 from vextrus_payments.paging import Page
 from vextrus_payments.plans import OperationTaken, PayoutAnswer, PayoutPlan
-from vextrus_payments.records import Payout
+from vextrus_payments.records import Payout, Receipt
 from vextrus_payments.states import SETTLED_STATES
 from vextrus_payments.store import PaymentStore
 from vextrus_payments.stores import MemoryStore
@@ -83,6 +83,14 @@ class BooksTwice(Wrapped):
         return {"receipt_owner": nowhere}
 
 
+class CountsNoCorrections(MemoryStore):
+    """To it a transaction's corrections are one fact."""
+
+    async def receipts(self, *args: Any, **named: Any) -> tuple[Receipt, ...]:
+        found = await super().receipts(*args, **named)
+        return tuple({(one.kind, one.transaction_id): one for one in found}.values())
+
+
 class ListsAll(MemoryStore):
     async def list_payouts(self, tenant: str | None = None, **more: Any) -> Page[Payout]:
         return await super().list_payouts(tenant, **{**more, "unsettled": False})
@@ -135,6 +143,7 @@ BROKEN: Sequence[tuple[Callable[..., PaymentStore], str]] = [
     (IdsApart, "payouts_have_ids_of_their_own"),
     (LooksBeforeIt, "payout_ids_race"),
     (BooksTwice, "payout_receipts_are_booked_once"),
+    (CountsNoCorrections, "corrections_are_numbered"),
     (ListsAll, "payouts_are_listed"),
     (ListsEverybodys, "payouts_are_listed"),
     (ForgetsReviews, "payouts_are_listed"),

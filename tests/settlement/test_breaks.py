@@ -344,6 +344,65 @@ async def test_what_was_settled_before_it_was_corrected_is_not_settled_again(des
     assert await balances(desk.store) == before
 
 
+async def test_a_payout_that_was_corrected_twice_is_settled_as_the_last_one(desk: Desk) -> None:
+    paid = receipt(kind=ReceiptKind.PAYOUT, fee="2.00")
+    facts = [paid]
+    for no, amount in ((1, "110.00"), (2, "120.00")):
+        stood = facts[-1]
+        facts.append(
+            replace(
+                stood,
+                kind=ReceiptKind.REVERSAL,
+                reverses=ReceiptKind.PAYOUT,
+                corrects=None,
+                no=no,
+                occurred_at=None,
+            )
+        )
+        facts.append(
+            replace(
+                paid, kind=ReceiptKind.CORRECTION, corrects=ReceiptKind.PAYOUT, no=no, amount=Money(amount)
+            )
+        )
+    await recorded(desk.store, *facts)
+    month = Days(date(2026, 1, 1), date(2026, 1, 31))
+    await desk.settle(desk.statement("AB12,payout,110.00,2.00,2026-01-21"), covers=month)
+    assert [one[:2] for one in desk.breaks] == [(BreakKind.AMOUNT, "amount")]
+    right = desk.statement("AB12,payout,120.00,2.00,2026-01-21")
+    report = await desk.settle(right, covers=month)
+    assert report.agrees and (report.booked, desk.breaks) == (1, [])
+    assert (await balances(desk.store))[CLEARING] == 0
+    report = await desk.settle(right, covers=month)
+    assert (report.booked, report.already) == (0, 1)
+    # Taken back in its turn, and made under nothing else: the statement has what the books have not.
+    last = replace(
+        facts[-1],
+        kind=ReceiptKind.REVERSAL,
+        reverses=ReceiptKind.PAYOUT,
+        corrects=None,
+        no=3,
+        payment_id="pay_2",
+    )
+    await recorded(desk.store, last)
+    await desk.settle(right, covers=month)
+    assert [one[0] for one in desk.breaks] == [BreakKind.MISSING_HERE]
+
+
+async def test_what_was_settled_before_a_second_correction_is_not_settled_again(desk: Desk) -> None:
+    paid = receipt(kind=ReceiptKind.PAYOUT, fee="2.00")
+    await recorded(desk.store, paid)
+    line = "AB12,payout,100.00,2.00,2026-01-21"
+    assert (await desk.settle(desk.statement(line))).booked == 1
+    before = await balances(desk.store)
+    for no in (1, 2):
+        back = replace(paid, kind=ReceiptKind.REVERSAL, reverses=ReceiptKind.PAYOUT, no=no, occurred_at=None)
+        correction = replace(paid, kind=ReceiptKind.CORRECTION, corrects=ReceiptKind.PAYOUT, no=no)
+        await recorded(desk.store, *(replace(one, payment_id=f"pay_{no + 1}") for one in (back, correction)))
+        report = await desk.settle(desk.statement(line))
+        assert (report.booked, report.already, desk.breaks) == (0, 1, [])
+        assert await balances(desk.store) == before and before[CLEARING] == 0
+
+
 async def test_a_corrected_payout_is_settled_as_what_it_is_now(desk: Desk) -> None:
     """The statement knows one transaction; of the three receipts of it the correction is what stands."""
     paid = receipt(kind=ReceiptKind.PAYOUT, fee="2.00")

@@ -256,6 +256,9 @@ class TenantPayments:
         MADE books it (flagged BY_OPERATOR), NOT_MADE declines it. Look at the gateway's portal or statement first: a
         balance alone proves nothing. The gateway's own word, whenever it comes, outranks the answer.
 
+        CLEARED and MADE end a review. TAKEN_BACK says that the last answer was a mistake: what was booked on it alone
+        is taken back, and the payout is unknown, or under review, again.
+
         Raises: as `resolve`.
         """
         return await self._engine.resolve_payout(self.tenant, request)

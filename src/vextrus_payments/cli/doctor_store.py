@@ -200,7 +200,8 @@ async def review_findings(store: PaymentStore, payments: "Payments | None") -> l
     return [
         warn(
             "payout_review",
-            f"Of {len(found)} payouts the gateway tells otherwise than they are booked: {one_line(found[0])} first.",
+            f"Of {len(found)} payouts the gateway tells otherwise than was asked, booked or said: "
+            f"{one_line(found[0])} first.",
             f"Compare with its statement, then say what you found: vextrus-pay payout resolve {one_line(found[0])}",
         )
     ]

@@ -48,6 +48,7 @@ from vextrus_payments.money import Money
 @click.option("--currency", default="BDT", show_default=True)
 @click.option("--not-made", is_flag=True, help="It was not made, and cannot be made any more.")
 @click.option("--cleared", is_flag=True, help="One under review was looked into: the books have it right.")
+@click.option("--taken-back", is_flag=True, help="The answer that was given was a mistake: it is open again.")
 @click.option("--actor", help="Who says so: your name.")
 @click.option("--reason", help="Why: a sentence.")
 @click.option("--evidence", multiple=True, help="What it rests on: a ticket, a statement's line.")
@@ -61,6 +62,7 @@ def resolve(
     currency: str,
     not_made: bool,
     cleared: bool,
+    taken_back: bool,
     actor: str | None,
     reason: str | None,
     evidence: tuple[str, ...],
@@ -70,14 +72,17 @@ def resolve(
 ) -> int:
     """Say how a payout or transfer ended that no gateway tells, or what you found out about one under review.
 
-    Without --made, --not-made or --cleared it only shows what is known, and the version to pass. Look at the gateway's
-    portal or statement first; what the balances say is a hint, for others pay out too. Your answer is kept for ever
-    with your name, and announced; the gateway's own word, should it come later, outranks it.
+    Without --made, --not-made, --cleared or --taken-back it only shows what is known, and the version to pass. Look at
+    the gateway's portal or statement first; what the balances say is a hint, for others pay out too. Your answer is
+    kept for ever with your name, and announced; the gateway's own word, should it come later, outranks it.
 
     Under review is one of which the gateway tells otherwise than it is booked. --cleared: the books have it right.
-    --made: that is what left under the transaction; the books are corrected by it, once.
+    --made: that is what left under the transaction; the books are corrected by it.
+
+    --taken-back: the last answer was a mistake. What was booked on it alone is taken back, and nobody knows again how
+    the payout ended; a review that it ended is open again. Then answer anew. The gateway's own word stays as it is.
     """
-    verdict = verdict_of(made=made, not_made=not_made, cleared=cleared)
+    verdict = verdict_of(made=made, not_made=not_made, cleared=cleared, taken_back=taken_back)
     if (amount is None) is not (made is None):
         raise click.BadParameter("--made and --amount go together.", param_hint="--amount")
 

@@ -120,7 +120,9 @@ def hints(payout: Payout) -> list[str]:
 Said = tuple[str | None, str | None, tuple[str, ...], int | None]
 
 
-def verdict_of(*, made: str | None, not_made: bool, cleared: bool) -> ResolutionVerdict | None:
+def verdict_of(
+    *, made: str | None, not_made: bool, cleared: bool, taken_back: bool = False
+) -> ResolutionVerdict | None:
     """What is said by the options; None: nothing yet.
 
     Raises:
@@ -132,11 +134,12 @@ def verdict_of(*, made: str | None, not_made: bool, cleared: bool) -> Resolution
             (ResolutionVerdict.MADE, made is not None),
             (ResolutionVerdict.NOT_MADE, not_made),
             (ResolutionVerdict.CLEARED, cleared),
+            (ResolutionVerdict.TAKEN_BACK, taken_back),
         )
         if is_given
     ]
     if len(given) > 1:
-        raise click.UsageError("Give one of --made, --not-made and --cleared.")
+        raise click.UsageError("Give one of --made, --not-made, --cleared and --taken-back.")
     return given[0] if given else None
 
 
@@ -179,6 +182,7 @@ def told_otherwise(payout: Payout) -> list[str]:
     booked = [
         f"Booked: {r.amount} under {one_line(r.transaction_id)}"
         + (", on a person's word" if Flag.BY_OPERATOR in r.flags else "")
+        + (", after it was called not made: did somebody pay again?" if Flag.LATE in r.flags else "")
         for r in payout.standing
     ]
     told: list[str] = []

@@ -85,13 +85,13 @@ class PayoutAnswers:
         check_mode(payout, gateway)
         settle_s = context.terms(gateway.capabilities).settle_s
         about = {"tenant": tenant, "gateway": payout.gateway, "operation_id": payout.operation_id}
-        freed = await self._is_freed(payout, request.transaction_id)
+        taken_back = await self._taken_back(payout, request.transaction_id)
         plan = plan_resolve_payout(
-            payout, request, settle_s, context.store.now(), context.accounts, freed=freed
+            payout, request, settle_s, context.store.now(), context.accounts, taken_back=taken_back
         )
         if plan is None:
             return payout  # said before, in the same words
-        await self._check_free(plan.receipts)
+        await self._check_free(payout, plan.receipts)
         await self._check_kind(payout, request.transaction_id)
         # Committed once and never planned again: another version is another question.
         answer = await context.store.commit_payout(plan)
@@ -108,15 +108,17 @@ class PayoutAnswers:
         context.recorder.on_commit()
         return plan.payout
 
-    async def _is_freed(self, payout: Payout, transaction_id: str | None) -> bool:
-        """Whether the transaction was booked to another payout, and taken back there: its key stays taken."""
+    async def _taken_back(self, payout: Payout, transaction_id: str | None) -> int:
+        """How often the transaction was taken back, at whichever payout: its keys stay taken."""
         if transaction_id is None:
-            return False
-        key = receipt_of(payout, transaction_id, payout.amount, self._context.store.now()).key
-        theirs = await self._desk.booked_to(key)
-        if theirs is None or theirs.payout_id == payout.payout_id:
-            return False
-        return all(stands.transaction_id != transaction_id for stands in theirs.standing)
+            return 0
+        kind = receipt_of(payout, transaction_id, payout.amount, self._context.store.now()).kind
+        found = await self._receipts_of(payout, transaction_id)
+        return max((receipt.no for receipt in found if receipt.reverses is kind), default=0)
+
+    async def _receipts_of(self, payout: Payout, transaction_id: str) -> tuple[Receipt, ...]:
+        store = self._context.store
+        return await store.receipts(payout.tenant, payout.gateway, payout.mode, [transaction_id])
 
     async def _check_kind(self, payout: Payout, transaction_id: str | None) -> None:
         """Refuse a transaction that is in the books as something else: a payment, a refund, a move the other way.
@@ -128,9 +130,7 @@ class PayoutAnswers:
             return
         now = self._context.store.now()
         own = receipt_of(payout, transaction_id, payout.amount, now).kind
-        found = await self._context.store.receipts(
-            payout.tenant, payout.gateway, payout.mode, [transaction_id]
-        )
+        found = await self._receipts_of(payout, transaction_id)
         back = {receipt.reverses for receipt in found}
         # News of this very payout may have been booked as money that nobody could match.
         matched = (r.kind for r in found if r.kind is not ReceiptKind.PAYMENT or r.payment_id is not None)
@@ -142,19 +142,20 @@ class PayoutAnswers:
                 next_step="Check the transaction id; nothing was written.",
             ).about(tenant=payout.tenant, gateway=payout.gateway, operation_id=payout.operation_id)
 
-    async def _check_free(self, receipts: Sequence[Receipt]) -> None:
+    async def _check_free(self, payout: Payout, receipts: Sequence[Receipt]) -> None:
         """Refuse to book a transaction for one payout that stands in the books for another.
 
         Raises:
             ConflictError: it does. What was booked there is taken back first, and stays taken back.
         """
         for receipt in receipts:
-            if receipt.kind is not ReceiptKind.CORRECTION or receipt.corrects is None:
+            if receipt.kind is not ReceiptKind.CORRECTION:
                 continue
-            theirs = await self._desk.booked_to(receipt.key._replace(kind=receipt.corrects))
-            if theirs is None or theirs.operation_id == receipt.operation_id:
-                continue
-            if any(stands.transaction_id == receipt.transaction_id for stands in theirs.standing):
+            same = await self._receipts_of(payout, receipt.transaction_id)
+            for other in {r.operation_id: r for r in same if r.operation_id != receipt.operation_id}.values():
+                theirs = await self._desk.booked_to(other.key)
+                if theirs is None or all(r.transaction_id != receipt.transaction_id for r in theirs.standing):
+                    continue
                 raise ConflictError(
                     f"That transaction stands in the books for {theirs.operation_id}.",
                     code="receipt_elsewhere",

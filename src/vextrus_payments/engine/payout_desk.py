@@ -132,7 +132,7 @@ class PayoutDesk:
         """The payout that a receipt is booked to; None where it is none's, or there is no such receipt."""
         store = self._context.store
         found = await store.receipts(key.tenant, key.gateway, key.mode, [key.transaction_id])
-        named = next((r.operation_id for r in found if r.kind is key.kind), None)
+        named = next((r.operation_id for r in found if r.key == key), None)
         return None if named is None else await store.find_payout(key.tenant, named)
 
 

@@ -17,6 +17,7 @@ from vextrus_payments.payouts import (
 from vextrus_payments.plans import PayoutPlan
 from vextrus_payments.reasons import Reason
 from vextrus_payments.records import (
+    PAYOUT_CONTRADICTED,
     Flag,
     Operation,
     OperationState,
@@ -44,10 +45,20 @@ def confirmed(receipt: Receipt) -> Evidence:
 
 
 def is_only_said(payout: Payout, receipt: Receipt) -> bool:
-    """Whether nobody but an operator has said that this receipt is so."""
-    if Flag.BY_OPERATOR not in receipt.flags or receipt.kind is ReceiptKind.CORRECTION:
+    """Whether nobody but an operator has said that this receipt is so.
+
+    Of a correction he says how much left; that something left under its transaction the gateway has mostly said.
+    """
+    if Flag.BY_OPERATOR not in receipt.flags or confirmed(receipt) in payout.operation.evidence:
         return False
-    return confirmed(receipt) not in payout.operation.evidence
+    if receipt.kind is not ReceiptKind.CORRECTION:
+        return True
+    transaction_id, evidence = receipt.transaction_id, payout.operation.evidence
+    told = any(
+        e.step == PAYOUT_CONTRADICTED and e.data.get("transaction_id") == transaction_id for e in evidence
+    )
+    booked = (r for r in payout.receipts if r.transaction_id == transaction_id)
+    return not told and all(Flag.BY_OPERATOR in r.flags for r in booked)
 
 
 class Change:
@@ -93,7 +104,9 @@ class Change:
         back = replace(
             receipt,
             kind=ReceiptKind.REVERSAL,
-            reverses=receipt.kind,
+            reverses=receipt.moved_as,
+            corrects=None,
+            no=1 if receipt.corrects is None else receipt.no + 1,
             recorded_at=self.now,
             original_transaction_id=receipt.transaction_id,
             occurred_at=None,
@@ -188,6 +201,14 @@ def _announce_declined(change: Change, before: OperationState, reason: Reason) -
     is_transfer = change.payout.kind is PayoutKind.TRANSFER
     kind = EventKind.TRANSFER_DECLINED if is_transfer else EventKind.PAYOUT_DECLINED
     change.announce(kind, before=before, amount=change.payout.amount, reason=reason)
+
+
+def forget(change: Change) -> None:
+    """What ended only on an operator's word, which he takes back, is unknown again. No evidence takes that edge."""
+    payout, before = change.payout, change.payout.operation
+    assert not payout.standing, "what is booked is taken back first"
+    change.put(replace(before, state=_O.UNKNOWN, reason=None, transaction_id=None, updated_at=change.now))
+    change.announce(EventKind.PAYOUT_UNKNOWN, before=before.state, amount=payout.amount)
 
 
 def retract(change: Change, reason: Reason) -> None:

@@ -18,6 +18,9 @@ from vextrus_payments.states import OPEN_STATES
 
 _O = OperationState
 _NOT_AS_ASKED: Final = "Money moved, but not as it was asked; a person has to look."
+_CALLED_NOT_MADE: Final = (
+    "It was called not made, and left all the same: find out whether somebody paid again meanwhile."
+)
 _CONTRADICTED: Final = (
     "The gateway tells otherwise of it than it is booked: compare the entries with its statement."
 )
@@ -56,9 +59,11 @@ def _other_outcome(payout: Payout) -> Pending | Declined | Unknown | Review:
     payout_id, operation_id, state = payout.payout_id, payout.operation_id, payout.state
     if payout.in_review or state is _O.SUCCEEDED:
         odd = next((r for r in payout.standing if r.mismatched), None)
+        is_late = odd is not None and Flag.LATE in odd.flags
+        what = _CALLED_NOT_MADE if is_late else _NOT_AS_ASKED
         return Review(
             payment_id=payout_id,
-            what=_CONTRADICTED if payout.contradicted else _NOT_AS_ASKED,
+            what=_CONTRADICTED if payout.contradicted else what,
             amount=None if odd is None else odd.amount,
             transaction_id=None if odd is None else odd.transaction_id,
         )

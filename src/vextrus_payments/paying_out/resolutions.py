@@ -6,8 +6,14 @@ from datetime import datetime
 from vextrus_payments.errors import ConflictError, InvalidRequestError, StaleStateError
 from vextrus_payments.events import EventKind
 from vextrus_payments.ledger import DEFAULT_ACCOUNTS, AccountMap
-from vextrus_payments.paying_out.change import Change, declined
-from vextrus_payments.paying_out.reviewing import answer_review, booked_for, close_review
+from vextrus_payments.paying_out.change import Change, declined, forget, is_only_said
+from vextrus_payments.paying_out.reviewing import (
+    answer_review,
+    booked_for,
+    close_review,
+    reopen_review,
+    was_reviewed,
+)
 from vextrus_payments.payouts import look_up_of
 from vextrus_payments.plans import PayoutPlan
 from vextrus_payments.reasons import Reason, ReasonCode
@@ -31,12 +37,12 @@ def plan_resolve_payout(
     now: datetime,
     accounts: AccountMap = DEFAULT_ACCOUNTS,
     *,
-    freed: bool = False,
+    taken_back: int = 0,
 ) -> PayoutPlan | None:
     """Write an operator's answer down, with what follows from it. None: this very answer is written down already.
 
-    It is about a payout whose end nobody knows, or about one that is under review: see reviewing.py. `freed`: the
-    transaction that it names was booked to another payout, and was taken back there.
+    It is about a payout whose end nobody knows, or about one that is under review: see reviewing.py. `taken_back`: how
+    often the transaction that it names was taken back, here or at another payout.
 
     Raises:
         StaleStateError: the payout is not the one that was reviewed any more.
@@ -62,8 +68,10 @@ def plan_resolve_payout(
     change.answer(resolution)
     if wanted.verdict is ResolutionVerdict.MADE:
         _check_said(payout, wanted)
-    if payout.in_review and payout.state is _O.SUCCEEDED:
-        answer_review(change, wanted, accounts, freed=freed)
+    if wanted.verdict is ResolutionVerdict.TAKEN_BACK:
+        _take_back_answer(change, payout, wanted, accounts)
+    elif payout.in_review and payout.state is _O.SUCCEEDED:
+        answer_review(change, wanted, accounts, taken_back=taken_back)
     elif wanted.verdict is ResolutionVerdict.CLEARED:
         if not payout.in_review:
             raise ConflictError(
@@ -73,7 +81,7 @@ def plan_resolve_payout(
             )
         close_review(change, wanted)
     else:
-        _settle(change, wanted, settle_s, accounts, freed=freed)
+        _settle(change, wanted, settle_s, accounts, taken_back=taken_back)
     change.announce(
         EventKind.RESOLVED,
         before=before.state,
@@ -99,7 +107,7 @@ def _check_about(payout: Payout, wanted: ResolveRequest) -> None:
 
 
 def _settle(
-    change: Change, wanted: ResolveRequest, settle_s: int, accounts: AccountMap, *, freed: bool
+    change: Change, wanted: ResolveRequest, settle_s: int, accounts: AccountMap, *, taken_back: int
 ) -> None:
     """Say how one ended that nobody knows the end of."""
     payout, operation = change.payout, change.payout.operation
@@ -127,10 +135,35 @@ def _settle(
         declined(change, Reason(code=ReasonCode.UNKNOWN_ERROR))
         return
     assert wanted.transaction_id is not None and wanted.amount is not None, "_check_said() has"
-    receipt = booked_for(payout, wanted.transaction_id, wanted.amount, change.now, freed=freed)
+    receipt = booked_for(payout, wanted.transaction_id, wanted.amount, change.now, taken_back=taken_back)
     change.succeed(receipt, accounts)
     if contradicted and not receipt.mismatched:
         close_review(change, wanted)
+
+
+def _take_back_answer(change: Change, payout: Payout, wanted: ResolveRequest, accounts: AccountMap) -> None:
+    """The last answer was a mistake, and no gateway has said a word since.
+
+    What ended only by it is unknown again. A review that it ended is open again: what is booked stays, for the gateway
+    says that money left, until it is answered anew.
+    """
+    verdicts = [said.verdict for said in payout.resolutions if said.verdict is not ResolutionVerdict.CLEARED]
+    said_no = payout.state is _O.DECLINED and verdicts[-1:] == [ResolutionVerdict.NOT_MADE]
+    standing = payout.standing
+    said_made = bool(standing) and all(is_only_said(payout, receipt) for receipt in standing)
+    if not payout.contradicted and (said_no or (payout.state is _O.SUCCEEDED and said_made)):
+        for wrong in standing:
+            change.take_back(wrong, accounts)
+        forget(change)
+    elif payout.state is _O.SUCCEEDED and not payout.in_review and was_reviewed(payout):
+        reopen_review(change, wanted)
+    else:
+        raise ConflictError(
+            "No person's answer decides how it stands: there is none that could be taken back.",
+            code="nothing_to_take_back",
+            next_step="Read its state; what is unknown or under review is answered by made, not made or cleared. "
+            "Nothing was written.",
+        )
 
 
 def on_operators_word(payout: Payout) -> bool:

@@ -3,8 +3,9 @@
 What the gateway shows of a transaction that is booked already cannot be booked once more by itself: which of the two
 pictures is true, a statement tells, and a person reads it. He says one of two things: that the books have it right as
 they stand (cleared), or what really left under a transaction (made). Then the old receipt is taken back and a
-correction booked in its place, once; both, like everything here, are facts that only get added. That nothing left at
-all is no answer: the gateway says that money did.
+correction booked in its place; both, like everything here, are facts that only get added, and a correction that was
+wrong itself is taken back like anything else: a transaction's reversals and corrections are numbered. That nothing left
+at all is no answer: the gateway says that money did.
 
 Where the gateway names a transaction of one payout that is booked to another, on a person's word, both are under
 review. The one that was answered wrongly is answered anew, and may have been made under another transaction, or not at
@@ -44,7 +45,7 @@ _BY_OPERATOR: Final = frozenset({Flag.BY_OPERATOR})
 _OTHER: Final = "payout"
 
 
-def answer_review(change: Change, wanted: ResolveRequest, accounts: AccountMap, *, freed: bool) -> None:
+def answer_review(change: Change, wanted: ResolveRequest, accounts: AccountMap, *, taken_back: int) -> None:
     """Write down what a person found out about a payout that succeeded and is under review.
 
     Raises:
@@ -53,7 +54,7 @@ def answer_review(change: Change, wanted: ResolveRequest, accounts: AccountMap, 
     payout = change.payout
     before = payout.state
     if wanted.verdict is ResolutionVerdict.MADE:
-        _made(change, wanted, accounts, freed=freed)
+        _made(change, wanted, accounts, taken_back=taken_back)
     elif wanted.verdict is ResolutionVerdict.NOT_MADE:
         _not_made(change, accounts)
     elif payout.standing and payout.standing[0].mismatched:
@@ -66,6 +67,31 @@ def close_review(change: Change, wanted: ResolveRequest) -> None:
     seen = sorted({receipt.transaction_id for receipt in change.payout.standing})
     data: dict[str, JsonValue] = {"version": wanted.reviewed_version, "transactions": list(seen)}
     change.keep(Evidence(PAYOUT_REVIEWED, data))
+
+
+def was_reviewed(payout: Payout) -> bool:
+    """Whether a person has ended a review of it."""
+    return any(e.step == PAYOUT_REVIEWED for e in payout.operation.evidence)
+
+
+def reopen_review(change: Change, wanted: ResolveRequest) -> None:
+    """The answer that ended the review was a mistake: it is under review as it was."""
+    payout = change.payout
+    told = next((e for e in reversed(payout.operation.evidence) if e.step == PAYOUT_CONTRADICTED), None)
+    receipt = payout.standing[0]
+    data: dict[str, JsonValue] = {
+        "transaction_id": receipt.transaction_id,
+        "amount_minor": receipt.amount.amount_minor,
+    }
+    if told is not None:
+        data = dict(told.data)
+    change.keep(Evidence(PAYOUT_CONTRADICTED, {**data, "taken_back_at": wanted.reviewed_version}))
+    change.announce(
+        EventKind.PAYOUT_REVIEW,
+        before=payout.state,
+        amount=receipt.amount,
+        transaction_id=receipt.transaction_id,
+    )
 
 
 def disputed_with(payout: Payout) -> str | None:
@@ -113,23 +139,28 @@ def _disputed(
 
 
 def booked_for(
-    payout: Payout, transaction_id: str, amount: Money, now: datetime, *, freed: bool = False
+    payout: Payout, transaction_id: str, amount: Money, now: datetime, *, taken_back: int = 0
 ) -> Receipt:
-    """The receipt of what a person says was made, under a kind that leaves room for what others have booked of it.
+    """The receipt of what a person says was made, under a key that leaves room for what else was booked of it.
 
-    `freed`: another payout had the transaction, and it was taken back there.
+    `taken_back`: how often its transaction was taken back, at this payout or another one: as often its key is taken.
     """
     receipt = receipt_of(payout, transaction_id, amount, now, flags=_BY_OPERATOR)
-    if freed or any(
+    mine = (
+        r.no for r in payout.receipts if r.kind is ReceiptKind.REVERSAL and r.transaction_id == transaction_id
+    )
+    taken_back = max(taken_back, *mine, 0)
+    # A transaction that the gateway names for this payout and that stands for another one is taken back there first.
+    told = any(
         e.step == PAYOUT_CONTRADICTED and e.data.get("transaction_id") == transaction_id
         for e in payout.operation.evidence
-    ):
-        # Its own key is taken, by a receipt that was taken back.
-        return replace(receipt, kind=ReceiptKind.CORRECTION, corrects=receipt.kind)
-    return receipt
+    )
+    if not taken_back and not told:
+        return receipt
+    return replace(receipt, kind=ReceiptKind.CORRECTION, corrects=receipt.kind, no=max(taken_back, 1))
 
 
-def _made(change: Change, wanted: ResolveRequest, accounts: AccountMap, *, freed: bool) -> None:
+def _made(change: Change, wanted: ResolveRequest, accounts: AccountMap, *, taken_back: int) -> None:
     payout, before = change.payout, change.payout.state
     transaction_id, amount = wanted.transaction_id, wanted.amount
     assert transaction_id is not None and amount is not None, "the caller checked it"
@@ -142,23 +173,22 @@ def _made(change: Change, wanted: ResolveRequest, accounts: AccountMap, *, freed
             rule="one under which the gateway shows this payout",
         )
     stands = next((r for r in payout.standing if r.transaction_id == transaction_id), None)
-    if stands is not None and stands.amount == amount:
+    # What was called not made, and left all the same, is what was owed: nobody paid it again.
+    owed = stands is not None and Flag.LATE in stands.flags and amount == payout.amount
+    if stands is not None and stands.amount == amount and not owed:
         if stands.mismatched:
             change.announce_made(stands, before=before)
         return
     if stands is not None:
-        _take_back(change, stands, accounts)
+        change.take_back(stands, accounts)
     elif not known:
         for wrong in payout.standing:
             if is_only_said(payout, wrong):
-                _take_back(change, wrong, accounts)
-    receipt = receipt_of(payout, transaction_id, amount, change.now, flags=_BY_OPERATOR)
-    if known:
-        fee = next((r.fee for r in payout.receipts if r.transaction_id == transaction_id and r.fee), None)
-        receipt = replace(receipt, kind=ReceiptKind.CORRECTION, corrects=receipt.kind, fee=fee)
-    elif freed:
-        receipt = replace(receipt, kind=ReceiptKind.CORRECTION, corrects=receipt.kind)
-    if change.payout.standing:
+                change.take_back(wrong, accounts)
+    fee = next((r.fee for r in payout.receipts if r.transaction_id == transaction_id and r.fee), None)
+    receipt = booked_for(change.payout, transaction_id, amount, change.now, taken_back=taken_back)
+    receipt = replace(receipt, fee=fee)
+    if any(Flag.DUPLICATE not in r.flags for r in change.payout.standing):
         # Money left a second time under one payout: nobody asked for it.
         receipt = replace(receipt, flags=receipt.flags | {Flag.DUPLICATE}, mismatched=True)
         change.book(receipt, accounts)
@@ -178,15 +208,5 @@ def _not_made(change: Change, accounts: AccountMap) -> None:
             next_step="Say what left under its transaction (made), or that the books have it right (cleared).",
         )
     for wrong in payout.standing:
-        _take_back(change, wrong, accounts)
+        change.take_back(wrong, accounts)
     retract(change, Reason(code=ReasonCode.UNKNOWN_ERROR))
-
-
-def _take_back(change: Change, receipt: Receipt, accounts: AccountMap) -> None:
-    if receipt.kind is ReceiptKind.CORRECTION:
-        raise ConflictError(
-            "That transaction was corrected before, and a fact is corrected once.",
-            code="corrected_before",
-            next_step="Say that it is cleared, and set the books right by an entry of your own.",
-        )
-    change.take_back(receipt, accounts)

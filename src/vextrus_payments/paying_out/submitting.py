@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Final
 
 from vextrus_payments.errors import StaleStateError
 from vextrus_payments.events import EventKind
@@ -34,6 +35,8 @@ from vextrus_payments.records import (
 from vextrus_payments.states import claim_is_over
 
 _O = OperationState
+#: States in which the shop was told that nothing left, for good.
+_CALLED_NOT_MADE: Final = frozenset({_O.DECLINED, _O.CANCELLED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +234,9 @@ def _made(
     if change.payout.standing:
         # Money left a second time under one payout. It did, so it is booked; it was not asked, so a person decides.
         receipt = replace(receipt, flags=frozenset({Flag.DUPLICATE}), mismatched=True)
+    elif payout.state in _CALLED_NOT_MADE:
+        # Whoever was told so may have paid again: a person has to find out, and says where it belongs.
+        receipt = replace(receipt, flags=frozenset({Flag.LATE}), mismatched=True)
     change.succeed(receipt, accounts, reviewed=bool(standing))
     return change.plan()
 

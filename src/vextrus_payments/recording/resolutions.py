@@ -63,6 +63,12 @@ def plan_resolve(
         ConflictError: there is nothing to answer, or the gateway may still be at work.
         InvalidRequestError: the answer does not fit what it is about.
     """
+    if wanted.verdict is ResolutionVerdict.TAKEN_BACK:
+        raise InvalidRequestError(
+            "Only an answer about a payout is taken back. Nothing was written.",
+            field="verdict",
+            rule="made, not_made or cleared",
+        )
     if facts.payment.version != wanted.reviewed_version:
         raise StaleStateError(
             f"The payment was reviewed at version {wanted.reviewed_version} and is at {facts.payment.version} now."

@@ -58,11 +58,11 @@ class Payout:
     @property
     def standing(self) -> tuple[Receipt, ...]:
         """The receipts that were not taken back. More than one: money left more than once, for a person to look at."""
-        back = {(r.reverses, r.transaction_id) for r in self.receipts if r.kind is ReceiptKind.REVERSAL}
+        back = [r for r in self.receipts if r.kind is ReceiptKind.REVERSAL]
         return tuple(
             r
             for r in self.receipts
-            if r.kind is not ReceiptKind.REVERSAL and (r.kind, r.transaction_id) not in back
+            if r.kind is not ReceiptKind.REVERSAL and not any(one.takes_back(r) for one in back)
         )
 
     @property

@@ -30,6 +30,14 @@ class ReceiptKey(NamedTuple):
     mode: Mode
     kind: ReceiptKind
     transaction_id: str
+    no: int = 1
+    """See Receipt.no."""
+
+    @property
+    def label(self) -> str:
+        """Its kind and number as one text, which stores keep and entries' ids are made of: `correction`,
+        `correction/2`."""
+        return self.kind.value if self.no == 1 else f"{self.kind.value}/{self.no}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,13 +152,28 @@ class Receipt:
     an operator's word and the gateway's contradicts that. None: the gateway itself reversed a payment."""
     corrects: ReceiptKind | None = None
     """Of a correction: the kind of the receipt (of this very transaction id) in whose place it stands."""
+    no: int = 1
+    """Of a transaction that was corrected again: the n-th reversal takes back what stood, the n-th correction stands in
+    the place of that. All else is the first."""
     method: PaymentMethod | None = None
     """By what the payer paid, where the gateway says so."""
 
     @property
     def key(self) -> ReceiptKey:
         """The receipt's identity."""
-        return ReceiptKey(self.tenant, self.gateway, self.mode, self.kind, self.transaction_id)
+        return ReceiptKey(self.tenant, self.gateway, self.mode, self.kind, self.transaction_id, self.no)
+
+    @property
+    def moved_as(self) -> ReceiptKind:
+        """In which way money moved by it: a correction is what it stands in the place of."""
+        return self.corrects or self.kind
+
+    def takes_back(self, other: "Receipt") -> bool:
+        """Whether it is the reversal of that receipt: the first one of the first booking, the next of a correction."""
+        if self.kind is not ReceiptKind.REVERSAL or self.transaction_id != other.transaction_id:
+            return False
+        before = 0 if other.corrects is None else other.no
+        return self.reverses is other.moved_as and self.no == before + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,8 +31,10 @@ class Settlement:
     version: int
     outbox_seq: int = 0
     """The last sequence number given to an outbox row of this settlement."""
+    no: int = 1
+    """The receipt's."""
 
     @property
     def key(self) -> ReceiptKey:
         """The receipt it settles."""
-        return ReceiptKey(self.tenant, self.gateway, self.mode, self.kind, self.transaction_id)
+        return ReceiptKey(self.tenant, self.gateway, self.mode, self.kind, self.transaction_id, self.no)

@@ -100,6 +100,9 @@ class ResolutionVerdict(StrEnum):
     CLEARED = "cleared"
     """A quarantined payment has been looked into: it may be worked with again. Of a payout under review: the books
     have it right as they stand."""
+    TAKEN_BACK = "taken_back"
+    """Of a payout only: what a person said of it before was a mistake. What was booked on his word is taken back, and
+    nobody knows again how it ended."""
 
 
 class OutboxKind(StrEnum):

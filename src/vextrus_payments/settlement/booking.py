@@ -70,6 +70,7 @@ def plan_settlement(
         recorded_at=now,
         version=expected + 1,
         outbox_seq=0 if before is None else before.outbox_seq,
+        no=receipt.no,
     )
     names = _Names(receipt, accounts)
     entries = [
@@ -94,7 +95,7 @@ def plan_settlement(
 class _Names:
     def __init__(self, receipt: Receipt, accounts: AccountMap) -> None:
         # What a payout left, where that has a name of its own: the account that it was taken off.
-        paid_out = ReceiptKind.PAYOUT in (receipt.kind, receipt.corrects)
+        paid_out = receipt.moved_as is ReceiptKind.PAYOUT
         account_of = accounts.disbursement_of if paid_out else accounts.clearing_of
         self.clearing = account_of(receipt.gateway, receipt.mode)
         self.bank = accounts.bank.format(gateway=receipt.gateway, mode=receipt.mode.value)
@@ -137,7 +138,9 @@ def _entry_id(receipt: Receipt, settlement: Settlement, kind: EntryKind) -> str:
     fee_known_before = kind is EntryKind.PAYMENT_FEE and receipt.fee is not None
     if settlement.version == _FIRST and not fee_known_before:
         return entry_id(receipt.key, kind)
-    text = "\x1f".join((*receipt.key, kind, "settlement", str(settlement.version)))
+    key = receipt.key
+    whose = (key.tenant, key.gateway, key.mode, key.label, key.transaction_id)
+    text = "\x1f".join((*whose, kind, "settlement", str(settlement.version)))
     return f"ent_{hashlib.sha256(text.encode('utf-8')).hexdigest()[:40]}"
 
 
@@ -147,7 +150,7 @@ def _row(settlement: Settlement, entry: LedgerEntry, seq: int) -> OutboxRow:
         tenant=settlement.tenant,
         row_id=entry.id,
         # mode and kind too: two settlements that share a transaction id count their rows each for itself
-        subject=f"settlement/{key.gateway}/{key.mode.value}/{key.kind.value}/{key.transaction_id}",
+        subject=f"settlement/{key.gateway}/{key.mode.value}/{key.label}/{key.transaction_id}",
         seq=seq,
         kind=OutboxKind.LEDGER,
         document=to_json(entry),

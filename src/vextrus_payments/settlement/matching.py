@@ -149,19 +149,20 @@ def missing_there(receipt: Receipt) -> Break:
 
 
 def is_taken_back(receipt: Receipt, same_id: Mapping[ReceiptKind, Receipt]) -> bool:
-    """True for what was booked on an operator's word and taken back, and for the taking back itself.
+    """True for what was booked on an operator's word and taken back, and for the taking back itself; of each kind the
+    latest is asked about.
 
     Of both together the clearing account has nothing: there is nothing to settle, and nothing to be missed.
     """
     reversal = same_id.get(ReceiptKind.REVERSAL)
     if reversal is None or reversal.reverses is None:
         return False
-    return receipt.kind in (ReceiptKind.REVERSAL, reversal.reverses)
+    return receipt.kind is ReceiptKind.REVERSAL or reversal.takes_back(receipt)
 
 
 def corrections_last(receipts: Iterable[Receipt]) -> list[Receipt]:
     """The receipts in an order in which what was corrected comes before what stands in its place."""
-    return sorted(receipts, key=lambda receipt: receipt.corrects is not None)
+    return sorted(receipts, key=lambda receipt: (receipt.corrects is not None, receipt.no))
 
 
 def needs_order_ids(line: Line, receipt: Receipt | None, *, reference_is_ours: bool) -> bool:

@@ -84,7 +84,7 @@ class MissingSearch:
         same_id: dict[str, dict[ReceiptKind, Receipt]] = {}
         for part in parts_of(list(dict.fromkeys(name for name, _ in absent))):
             for receipt in corrections_last(await self._store.receipts(*self._account, part)):
-                stands_for = receipt.corrects or receipt.kind
+                stands_for = receipt.moved_as
                 receipts[receipt.transaction_id, stands_for.value] = receipt
                 same_id.setdefault(receipt.transaction_id, {})[stands_for] = receipt
         found: list[Break | Receipt] = []

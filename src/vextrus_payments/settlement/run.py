@@ -288,10 +288,9 @@ class SettlementRun:
             receipts += await self._store.receipts(self._tenant, self._gateway, self._mode, part)
         for receipt in corrections_last(receipts):
             # a correction stands where the statement has what it corrects
-            found[receipt.transaction_id].receipts[receipt.corrects or receipt.kind] = receipt
-        kinds = {r.key: kind for one in found.values() for kind, r in one.receipts.items()}
+            found[receipt.transaction_id].receipts[receipt.moved_as] = receipt
         # what was settled before it was corrected stays settled
-        kinds |= {key._replace(kind=kind): kind for key, kind in kinds.items()}
+        kinds = {receipt.key: receipt.moved_as for receipt in receipts}
         for keys_part in parts_of(list(kinds)):
             for settlement in await self._store.settlements(keys_part):
                 one, kind = found[settlement.transaction_id], kinds[settlement.key]

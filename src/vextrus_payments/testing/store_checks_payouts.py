@@ -9,6 +9,7 @@ from vextrus_payments.paging import Page
 from vextrus_payments.plans import Committed, Conflict, OperationTaken, ReceiptElsewhere, Reserved, Stale
 from vextrus_payments.records import OperationState, OutboxKind, ReceiptKind, SubjectKind
 from vextrus_payments.testing.store_checks_reading import all_pages
+from vextrus_payments.testing.store_records import settlement_plan
 from vextrus_payments.testing.store_records_agreements import agreement_plan
 from vextrus_payments.testing.store_records_payouts import full_payout_plan, payout_plan, payout_receipt
 from vextrus_payments.testing.store_trial import StoreTrial, count, expect, expect_raises, expect_type
@@ -135,6 +136,43 @@ async def payout_receipts_are_booked_once(trial: StoreTrial) -> None:
     expect(sorted(r.kind for r in listed.rows) == ["payout", "transfer"], "both stand among the receipts")
 
 
+async def corrections_are_numbered(trial: StoreTrial) -> None:
+    """The second correction of a transaction is a fact beside the first: booked once, found by its id, settled for
+    itself."""
+    store = trial.store
+    first = payout_receipt(store.now(), "TRX-OUT")
+    facts = [first]
+    for no in (1, 2):
+        facts += [
+            replace(first, kind=ReceiptKind.REVERSAL, reverses=ReceiptKind.PAYOUT, no=no),
+            replace(first, kind=ReceiptKind.CORRECTION, corrects=ReceiptKind.PAYOUT, no=no),
+        ]
+    plan = payout_plan(store.now(), "pyo_1", state=OperationState.SUCCEEDED)
+    expect_type(await store.commit_payout(replace(plan, receipts=tuple(facts))), Committed, "five facts")
+    found = await store.receipts("acme", "bkash", first.mode, ["TRX-OUT"])
+    expect(
+        sorted(r.key for r in found) == sorted(r.key for r in facts), "all are found by the transaction's id"
+    )
+    other = payout_plan(store.now(), "pyo_2", operation_id="op-2", state=OperationState.SUCCEEDED)
+    for known in facts:
+        answer = await store.commit_payout(replace(other, receipts=(known,)))
+        expect(answer == ReceiptElsewhere(known.key, None), "each of them is booked once")
+    last = facts[-1]
+    third = replace(last, no=3)
+    expect_type(
+        await store.commit_payout(replace(other, receipts=(third,))), Committed, "and the next is new"
+    )
+    settled = settlement_plan(last, store.now())
+    expect(await store.settle([settled]) == 1, "the last one is settled")
+    keys = [one.key for one in (*facts, third)]
+    expect(await store.settlements(keys) == (settled.settlement,), "and no other one with it")
+    listed = await store.list_receipts("acme", "bkash", first.mode, unsettled=True)
+    expect(
+        sorted(r.key for r in listed.rows) == sorted(key for key in keys if key != last.key),
+        "the others wait for their settlements",
+    )
+
+
 async def payouts_are_listed(trial: StoreTrial) -> None:
     """Oldest first, page after page, of one tenant or all, all or only what is not settled."""
     store, states = trial.store, tuple(OperationState)
@@ -218,6 +256,7 @@ CHECKS = (
     payouts_have_ids_of_their_own,
     payout_ids_race,
     payout_receipts_are_booked_once,
+    corrections_are_numbered,
     payouts_are_listed,
     payouts_are_watched,
     payouts_whole_or_not_at_all,

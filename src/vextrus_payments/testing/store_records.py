@@ -216,6 +216,7 @@ def settlement_plan(receipt: Receipt, now: datetime, *, version: int = 1, row: i
         recorded_at=now,
         version=version,
         outbox_seq=version,
+        no=receipt.no,
     )
     entry = OutboxRow(
         tenant=receipt.tenant,

@@ -227,7 +227,7 @@ class PostgresRows:
             [key.transaction_id for key in keys],
             [key.gateway for key in keys],
             [key.mode.value for key in keys],
-            [key.kind.value for key in keys],
+            [key.label for key in keys],
         )
         self._keep_versions(tenant, payments, rows)
         self._keep_owners(tenant, operations, rows)
@@ -316,7 +316,7 @@ class PostgresRows:
     async def receipt_owner(self, key: ReceiptKey) -> Booked | None:
         if key not in self._booked:
             row = await self._session.one(
-                _RECEIPT_OWNER, key.tenant, key.transaction_id, key.gateway, key.mode.value, key.kind.value
+                _RECEIPT_OWNER, key.tenant, key.transaction_id, key.gateway, key.mode.value, key.label
             )
             self._booked[key] = None if row is None else Booked(row[0])
         return self._booked[key]

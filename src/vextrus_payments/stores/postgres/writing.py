@@ -186,7 +186,7 @@ def _columns(rows: Iterable[Sequence[Any]], count: int) -> list[list[Any]]:
 
 def key_columns(keys: Iterable[ReceiptKey]) -> list[list[Any]]:
     """Tenants, transaction ids, gateways, modes and kinds of receipt keys."""
-    return _columns(((k.tenant, k.transaction_id, k.gateway, k.mode.value, k.kind.value) for k in keys), 5)
+    return _columns(((k.tenant, k.transaction_id, k.gateway, k.mode.value, k.label) for k in keys), 5)
 
 
 def _attempts(attempts: Sequence[Attempt]) -> list[list[Any]]:
@@ -334,7 +334,7 @@ async def write_payout(session: Session, plan: PayoutPlan) -> None:
 def _receipts(receipts: Sequence[Receipt]) -> list[list[Any]]:
     return _columns(
         (
-            (r.gateway, r.mode.value, r.kind.value, r.transaction_id, to_json(r), to_micros(r.recorded_at))
+            (r.gateway, r.mode.value, r.key.label, r.transaction_id, to_json(r), to_micros(r.recorded_at))
             for r in receipts
         ),
         6,

@@ -30,7 +30,7 @@ _MARK: Final = "mark/"
 
 
 def _values(key: ReceiptKey) -> tuple[str, ...]:
-    return (key.tenant, key.transaction_id, key.gateway, key.mode.value, key.kind.value)
+    return (key.tenant, key.transaction_id, key.gateway, key.mode.value, key.label)
 
 
 def receipts(

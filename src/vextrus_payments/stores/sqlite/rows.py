@@ -186,7 +186,7 @@ class SqliteRows:
 
     async def receipt_owner(self, key: ReceiptKey) -> Booked | None:
         row = self._execute(
-            _RECEIPT_OWNER, (key.tenant, key.transaction_id, key.gateway, key.mode.value, key.kind.value)
+            _RECEIPT_OWNER, (key.tenant, key.transaction_id, key.gateway, key.mode.value, key.label)
         ).fetchone()
         return None if row is None else Booked(row[0])
 
@@ -312,7 +312,7 @@ class SqliteRows:
                 receipt.tenant,
                 receipt.gateway,
                 receipt.mode.value,
-                receipt.kind.value,
+                receipt.key.label,
                 receipt.transaction_id,
                 receipt.payment_id,
                 self._recall.dump(receipt),
