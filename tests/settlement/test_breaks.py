@@ -372,6 +372,8 @@ async def test_a_payout_that_was_corrected_twice_is_settled_as_the_last_one(desk
     report = await desk.settle(right, covers=month)
     assert report.agrees and (report.booked, desk.breaks) == (1, [])
     assert (await balances(desk.store))[CLEARING] == 0
+    (settled,) = await desk.store.settlements([one.key for one in facts])
+    assert settled.key == facts[-1].key
     report = await desk.settle(right, covers=month)
     assert (report.booked, report.already) == (0, 1)
     # Taken back in its turn, and made under nothing else: the statement has what the books have not.
