@@ -104,6 +104,20 @@ def test_a_real_one_is_ended_only_where_that_was_said(here: Here, sandbox: Gatew
     assert len(sandbox.calls("cancel")) == before
 
 
+@pytest.mark.parametrize("option", ["--store", "--sandbox"])
+def test_what_would_be_ignored_beside_an_application_is_refused(
+    here: Here, sandbox: Gateway, plans: Plans, option: str
+) -> None:
+    """An agreement must not be ended in a place that was not meant."""
+    value = plans.store if option == "--store" else sandbox.url
+    before = len(sandbox.calls("cancel"))
+    for verb in (("cancel", "agr_1"), ("status", "agr_1"), ("compare", "bkash_recurring")):
+        refused = here.run("agreement", *verb, "--app", "shop.payments:payments", option, value)
+        assert refused.code == 2 and refused.error.startswith(f"{option}: ")
+        assert "not both" in refused.error and "No money moved." in refused.error
+    assert len(sandbox.calls("cancel")) == before
+
+
 @pytest.mark.parametrize("verb", ["show", "status", "payments", "cancel"])
 def test_one_that_is_not_there(here: Here, plans: Plans, verb: str) -> None:
     plans.asked()

@@ -136,3 +136,4 @@ def test_a_payout_that_was_withdrawn_says_so(here: Here, sandbox: Gateway) -> No
     here.run("payout", "withdraw", name)
     told = here.run("payout", "status", name)
     assert told.code == 1 and "It was withdrawn before it was sent." in told.out
+    assert "Payout withdrawn" in told.out and "declined" not in told.out

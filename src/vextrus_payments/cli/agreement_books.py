@@ -10,7 +10,7 @@ import click
 
 from vextrus_payments.cli.agreement_options import SANDBOX, where_options
 from vextrus_payments.cli.agreements import Where, own_payments
-from vextrus_payments.cli.application import app_name, opened, required_app
+from vextrus_payments.cli.application import is_in_charge, opened, required_app
 from vextrus_payments.cli.exit_codes import Exit
 from vextrus_payments.cli.helping import Command
 from vextrus_payments.cli.look import cell, line, prose, rows, whole
@@ -116,7 +116,7 @@ async def _at(
     where: Where, gateway: str, sandbox: str | None
 ) -> "AsyncIterator[tuple[Payments, PaymentGateway]]":
     async with AsyncExitStack() as stack:
-        if app_name(where.app) is not None and where.store is None and sandbox is None:
+        if is_in_charge(where.app, store=where.store, sandbox=sandbox):
             payments = await stack.enter_async_context(opened(required_app(where.app, "agreement")))
         else:
             payments = await stack.enter_async_context(own_payments(where, gateway, sandbox=sandbox))

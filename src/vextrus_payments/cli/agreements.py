@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vextrus_payments.cli.application import app_name, opened, required_app
+from vextrus_payments.cli.application import is_in_charge, opened, required_app
 from vextrus_payments.cli.explaining import moment
 from vextrus_payments.cli.home import Home
 from vextrus_payments.cli.output import one_line
@@ -94,7 +94,7 @@ async def asking(
         ConfigurationError, CredentialsMissingError: see their messages.
     """
     async with AsyncExitStack() as stack:
-        if app_name(where.app) is not None and where.store is None and sandbox is None:
+        if is_in_charge(where.app, store=where.store, sandbox=sandbox):
             payments = await stack.enter_async_context(opened(required_app(where.app, "agreement")))
             agreement = await payments.for_tenant(where.tenant).get_agreement(agreement_key)
             if agreement is None:

@@ -110,7 +110,9 @@ _OWN: Final[Mapping[Mover, Mapping[ReasonCode, Words]]] = {
     Mover.PAYOUT: _PAYOUT,
     Mover.TRANSFER: _PAYOUT,
 }
-_WITHDRAWN: Final = Words("It was withdrawn before it was sent.", "Nothing, if that was meant.")
+_WITHDRAWN: Final = Words(
+    "It was withdrawn before it was sent.", "If that was meant, there is nothing left to do."
+)
 _AGAIN: Final = "Another try takes an --operation-id of its own: under this one nothing is sent any more."
 
 _IN_BANGLA: Final[Mapping[Mover, str]] = {
@@ -121,16 +123,20 @@ _IN_BANGLA: Final[Mapping[Mover, str]] = {
 #: Their sentences are about refunds as they are.
 _ABOUT_REFUNDS: Final = frozenset({_R.REFUND_NOT_ALLOWED, _R.REFUND_AMOUNT_INVALID, _R.REFUND_WINDOW_CLOSED})
 
-TITLES: Final[Mapping[Mover, str]] = {
-    Mover.REFUND: "Refund declined",
-    Mover.PAYOUT: "Payout declined",
-    Mover.TRANSFER: "Transfer declined",
-}
+
+def title_of(reason: Reason, mover: Mover) -> str:
+    """What became of it, in two words."""
+    return f"{mover.value.capitalize()} {'withdrawn' if _is_withdrawn(reason) else 'declined'}"
+
+
+def _is_withdrawn(reason: Reason) -> bool:
+    # A gateway's own "cancelled" has the gateway's code.
+    return reason.code is _R.PAYMENT_CANCELLED and reason.gateway_code is None
 
 
 def words_of(reason: Reason, mover: Mover) -> Words:
     """Why it was declined and what to do, for the merchant. Whether money moved is not in it: none did."""
-    if reason.code is _R.PAYMENT_CANCELLED and reason.gateway_code is None:
+    if _is_withdrawn(reason):
         return _WITHDRAWN
     known = _OWN[mover].get(reason.code) or _ANY.get(reason.code)
     return known or Words(f"The gateway declined the {mover.value}.", _ASK_SUPPORT)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from vextrus_payments.cli.declines import TITLES, Mover, in_bangla, next_of, words_of
+from vextrus_payments.cli.declines import Mover, in_bangla, next_of, title_of, words_of
 from vextrus_payments.cli.exit_codes import Exit
 from vextrus_payments.cli.look import cell, facts, panel
 from vextrus_payments.outcomes import (
@@ -133,7 +133,7 @@ def _retry(outcome: Pending) -> str:
 
 def _mover_declined(reason: Reason, of: Mover) -> View:
     """A declined refund, payout or transfer, for the merchant: why, that no money moved, what next."""
-    view = View(TITLES[of], _BAD, text=f"No money moved. {next_of(reason, of)}")
+    view = View(title_of(reason, of), _BAD, text=f"No money moved. {next_of(reason, of)}")
     view.facts = _present(
         ("Reason", words_of(reason, of).why),
         ("The gateway says", reason.own_words.get("en")),
