@@ -144,6 +144,8 @@ class GatewayFacts:
     unseen: tuple[Unseen, ...] = ()
     seeds: frozenset[str] = frozenset({"open", "paid", "cancelled", "failed"})
     """What a scenario can make of its payments (``seeding/scenario.py``)."""
+    approvals: tuple[str, ...] = ("success", "cancel", "failure")
+    """What ``POST /_sandbox/approve`` takes as outcome."""
     takes_walk_ins: bool = False
     """Whether payers can pay its merchants past the API: by a QR code, by a short number."""
     order_id: tuple[str, str] = ("", "")

@@ -15,6 +15,7 @@ _ADDRESS: Final = r"^https?://(127\.0\.0\.1|localhost|\[::1\])(:[1-9][0-9]{0,3})
 _SECONDS: Final = r"(;seconds=((1[01][0-9]|[0-9]{1,2})(\.[0-9]{1,6})?|120))?"
 _SKEW: Final = r"(;seconds=-?[0-9]{1,4}(\.[0-9]{1,6})?)?"
 _OPTIONS: Final = r"(;code=([0-9]{3,4}|[0-9]{2}_[0-9]{4}_[0-9]{3}))?(;status=5[0-9]{2})?$"
+_APPROVALS: Final = list(dict.fromkeys(outcome for facts in FACTS.values() for outcome in facts.approvals))
 _WALKED_INTO: Final = [facts.name for facts in FACTS.values() if facts.takes_walk_ins]
 
 
@@ -38,7 +39,14 @@ def orders(gateways: Mapping[str, Sequence[str]]) -> dict[str, Json]:
             {"reference": reference},
             {
                 "gateway": gateway,
-                "outcome": {"type": "string", "enum": ["success", "cancel", "failure"], "default": "success"},
+                "outcome": {
+                    "type": "string",
+                    "enum": _APPROVALS,
+                    "default": "success",
+                    "description": "; ".join(
+                        f"{one.name}: {', '.join(one.approvals)}" for one in FACTS.values()
+                    ),
+                },
                 "wallet": or_null({"type": "string", "enum": [*wallet["enum"], None]}),
             },
         ),

@@ -17,8 +17,9 @@ from starlette.routing import Route
 
 from tests.sandbox.nagad_shop import NagadShop
 from tests.sandbox.shop import FakeClock, Shop
+from tests.sandbox.sslcommerz_shop import SslcommerzShop
 from vextrus_payments_sandbox import SandboxServer
-from vextrus_payments_sandbox.gateways import PLAYED
+from vextrus_payments_sandbox.gateways import FACTS, PLAYED
 from vextrus_payments_sandbox.openapi import ASSETS, OPERATIONS, PREFIX, routes_of
 
 WITHOUT_END = "/_sandbox/events"
@@ -44,6 +45,22 @@ def test_what_is_left_out_is_for_pages_alone(app: Starlette) -> None:
     assert sorted(ASSETS) == ["/_sandbox/live.js", "/_sandbox/style.css"]
     below = {route.path for route in app.routes if isinstance(route, Route) and route.path.startswith(PREFIX)}
     assert below >= {"/_sandbox/style.css"}
+
+
+async def test_it_names_every_outcome_that_a_gateway_approves(shop: Shop) -> None:
+    nagad = await NagadShop.of(shop.http, FakeClock())
+    opened = {
+        "bkash": (await shop.create())["paymentID"],
+        "nagad": (await nagad.ready())[0],
+        "sslcommerz": await SslcommerzShop(shop.http).open(),
+    }
+    for gateway, reference in opened.items():
+        wish = {"gateway": gateway, "reference": reference, "outcome": "no such outcome"}
+        answer = await shop.http.post("/_sandbox/approve", json=wish)
+        assert answer.json()["error"] == f"outcome is one of {', '.join(FACTS[gateway].approvals)}"
+    approval = (await document_of(shop.http))["components"]["schemas"]["Approval"]["properties"]
+    told = {outcome for facts in FACTS.values() for outcome in facts.approvals}
+    assert set(approval["outcome"]["enum"]) == told > {"success", "risky", "expired"}
 
 
 async def test_the_document_is_served_and_whole(shop: Shop) -> None:

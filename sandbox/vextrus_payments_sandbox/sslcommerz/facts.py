@@ -39,9 +39,22 @@ _KINDS: Final = (
     ),
 )
 
+ENDS: Final = (
+    "success",
+    "risky",
+    "no_ipn",
+    "ipn_twice",
+    "ipn_late",
+    "failure",
+    "cancel",
+    "unattempted",
+    "expired",
+)
+"""What the buttons below "How shall it end?" say, and what ``POST /_sandbox/approve`` takes as outcome."""
 FACTS: Final = GatewayFacts(
     name="sslcommerz",
     title="SSLCommerz",
+    approvals=ENDS,
     calls="/",
     states={
         Status.PROCESSING.value: "wait",

@@ -22,6 +22,7 @@ from vextrus_payments_sandbox.rendering import html
 from vextrus_payments_sandbox.sslcommerz import wallets
 from vextrus_payments_sandbox.sslcommerz.amounts import write_amount
 from vextrus_payments_sandbox.sslcommerz.channels import CHANNELS, GROUPS, masked
+from vextrus_payments_sandbox.sslcommerz.facts import ENDS
 from vextrus_payments_sandbox.sslcommerz.invoices import PATH_PAY, Invoices
 from vextrus_payments_sandbox.sslcommerz.ipn import IpnPost
 from vextrus_payments_sandbox.sslcommerz.records import GATEWAY, Session
@@ -41,18 +42,6 @@ _IPN_FAULTS: Final[Mapping[str, str]] = {
     "ipn_twice": "webhook_duplicate",
     "ipn_late": "webhook_delayed",
 }
-ENDS: Final = (
-    "success",
-    "risky",
-    "no_ipn",
-    "ipn_twice",
-    "ipn_late",
-    "failure",
-    "cancel",
-    "unattempted",
-    "expired",
-)
-"""What the buttons below "How shall it end?" say, and what ``POST /_sandbox/approve`` takes as outcome."""
 
 
 class SslcommerzPages:
