@@ -1,11 +1,31 @@
 """What is told of the inbox's rows: of money that names nothing of ours, and of what cannot be worked off."""
 
 import hashlib
+from dataclasses import replace
 from datetime import datetime
 
-from vextrus_payments.documents import to_json
+from vextrus_payments.documents import from_json, to_json
+from vextrus_payments.engine import tells_of_money
+from vextrus_payments.errors import PaymentsError
 from vextrus_payments.events import EventKind, GatewayEvent, PaymentEvent
-from vextrus_payments.inbox import InboxRow, InboxState
+from vextrus_payments.inbox import OPEN_INBOX_STATES, InboxEnd, InboxRow, InboxState
+
+
+def with_alarm(end: InboxEnd, now: datetime, alarm_s: int) -> InboxEnd:
+    """An end of what was tried, with the news that its row cannot be worked off, where that has lasted for long, or
+    that it is after all, where it may have been called stuck. The store tells each once, and the second only after
+    the first.
+
+    Only of what was tried: after hours without a worker, what waits for its turn is not stuck.
+    """
+    row, is_over = end.row, end.state not in OPEN_INBOX_STATES
+    lasted = (now - row.received_at).total_seconds() >= alarm_s
+    if not lasted or not (is_over or end.state is InboxState.WAITING) or not _is_about_money(row):
+        return end
+    payment_id = end.payment_id or row.payment_id
+    if is_over:
+        return replace(end, relief=unstuck_of(row, end.state, payment_id, now))
+    return replace(end, announcement=stuck_of(row, payment_id, end.note, now))
 
 
 def announcement_of(row: InboxRow, event: GatewayEvent, now: datetime) -> tuple[str, str]:
@@ -76,6 +96,14 @@ def unstuck_of(
         metadata={"inbox_event_id": row.event_id},
     )
     return _id_of("stuck", row), told.id, to_json(told)
+
+
+def _is_about_money(row: InboxRow) -> bool:
+    """Whether it tells of money, or cannot even be read."""
+    try:
+        return tells_of_money(from_json(GatewayEvent, row.document))
+    except PaymentsError:
+        return True
 
 
 def _text(note: str) -> str:

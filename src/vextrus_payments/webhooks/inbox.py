@@ -13,7 +13,7 @@ is looked through once in a `poll_s`, for news of other gateways behind it; in b
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
@@ -23,11 +23,11 @@ from vextrus_payments.engine import Applied, Verdict, tells_of_money
 from vextrus_payments.errors import PaymentsError, StorageError
 from vextrus_payments.events import GatewayEvent
 from vextrus_payments.ids import Entropy
-from vextrus_payments.inbox import OPEN_INBOX_STATES, InboxEnd, InboxRow, InboxState
+from vextrus_payments.inbox import InboxEnd, InboxRow, InboxState
 from vextrus_payments.inbox_port import InboxRows
 from vextrus_payments.mode import Mode
 from vextrus_payments.observe import Observer
-from vextrus_payments.webhooks.announcing import announcement_of, stuck_of, unstuck_of
+from vextrus_payments.webhooks.announcing import announcement_of, with_alarm
 from vextrus_payments.webhooks.inbox_limits import InboxLimits
 
 _PRUNE_AT_ONCE: Final = 1_000
@@ -259,7 +259,7 @@ class InboxWorker:
             end = self._again(row, f"Something unforeseen went wrong ({type(error).__name__}).")
         finally:
             lane.in_hand -= 1
-        self._end(self._relieved(self._alarmed(end)))
+        self._end(with_alarm(end, self._ports.store.now(), self._limits.alarm_s))
 
     async def _apply(self, row: InboxRow, lane: _Lane) -> InboxEnd:
         event = from_json(GatewayEvent, row.document)
@@ -339,26 +339,6 @@ class InboxWorker:
         if self._ending is None:
             self._ending = asyncio.create_task(self._write_ends())
 
-    def _alarmed(self, end: InboxEnd) -> InboxEnd:
-        """With the news that the row cannot be worked off, where that has lasted for long; the store tells it once.
-
-        Only of what was tried: after hours without a worker, what waits for its turn is not stuck.
-        """
-        row, now = end.row, self._ports.store.now()
-        lasted = (now - row.received_at).total_seconds() >= self._limits.alarm_s
-        if end.state is not InboxState.WAITING or not lasted or not _is_about_money(row):
-            return end
-        return replace(end, announcement=stuck_of(row, end.payment_id or row.payment_id, end.note, now))
-
-    def _relieved(self, end: InboxEnd) -> InboxEnd:
-        """With the news that the row is worked off after all, where it may have been called stuck; the store tells it
-        only where it was."""
-        row, now = end.row, self._ports.store.now()
-        lasted = (now - row.received_at).total_seconds() >= self._limits.alarm_s
-        if end.state in OPEN_INBOX_STATES or not lasted or not _is_about_money(row):
-            return end
-        return replace(end, relief=unstuck_of(row, end.state, end.payment_id or row.payment_id, now))
-
     async def _write_ends(self) -> None:
         """Write down what came of rows, those together that ended while the last ones were written."""
         try:
@@ -402,14 +382,6 @@ class InboxWorker:
         self._ports.observer.event(
             event, tenant=row.tenant, gateway=row.gateway, event_id=row.event_id, **fields
         )
-
-
-def _is_about_money(row: InboxRow) -> bool:
-    """Whether it tells of money, or cannot even be read."""
-    try:
-        return tells_of_money(from_json(GatewayEvent, row.document))
-    except PaymentsError:
-        return True
 
 
 def _over(
