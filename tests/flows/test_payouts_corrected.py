@@ -223,6 +223,22 @@ async def test_a_mistaken_made_is_taken_back_and_answered_anew(shop: PayingShop)
     assert shop.calls("payout") == 1, "nothing is sent again"
 
 
+async def test_what_was_taken_back_and_was_made_all_the_same_is_not_cleared_away(shop: PayingShop) -> None:
+    """He was right at first: the gateway tells of the transaction that he took back."""
+    await said_made(shop, "T8")
+    await shop.payments.resolve_payout(mistaken(await kept(shop)))
+    assert await told(shop, news(await kept(shop), "T8")) is Verdict.DONE
+    assert isinstance(await shop.pay(), Review) and await waiting(shop) == ["salary-1"]
+    payout = await kept(shop)
+    for no in (answer(payout, NOT_MADE), cleared(payout), mistaken(payout)):
+        with pytest.raises(ConflictError):
+            await shop.payments.resolve_payout(no)
+    assert await kept(shop) == payout and payout.state is OperationState.UNKNOWN
+    await shop.payments.resolve_payout(found(payout, "T8", "250.50"))
+    assert isinstance(await shop.pay(), Sent) and await waiting(shop) == []
+    assert await booked(shop) == {"accounts_payable": 25050, "suspense": 0}
+
+
 async def test_a_mistaken_not_made_is_taken_back(shop: PayingShop) -> None:
     shop.fault("payout", "drop_after")
     assert isinstance(await shop.pay(), Unknown)

@@ -11,6 +11,7 @@ from vextrus_payments.paying_out.reviewing import (
     answer_review,
     booked_for,
     close_review,
+    disputed_with,
     reopen_review,
     was_reviewed,
 )
@@ -79,6 +80,8 @@ def plan_resolve_payout(
                 code="not_in_review",
                 next_step="There is nothing to clear; an unknown one was made, or not made.",
             )
+        if not payout.standing and disputed_with(payout) is None:
+            raise _gateway_says_made()
         close_review(change, wanted)
     else:
         _settle(change, wanted, settle_s, accounts, taken_back=taken_back)
@@ -125,6 +128,8 @@ def _settle(
             next_step=f"Wait until {settle_s} seconds after it could last be sent, then answer.",
         )
     if wanted.verdict is ResolutionVerdict.NOT_MADE:
+        if contradicted and disputed_with(payout) is None:
+            raise _gateway_says_made()
         if contradicted:
             raise ConflictError(
                 "The gateway says that it was made, under a transaction that is booked to another payout.",
@@ -139,6 +144,16 @@ def _settle(
     change.succeed(receipt, accounts)
     if contradicted and not receipt.mismatched:
         close_review(change, wanted)
+
+
+def _gateway_says_made() -> ConflictError:
+    """Nothing of it is booked, for what was is taken back, and the gateway says that it left all the same."""
+    return ConflictError(
+        "The gateway says that it was made, and its word outranks everybody's: it is not called declined, nor right as "
+        "it stands.",
+        code="gateway_says_made",
+        next_step="Say what left under its transaction (made). Nothing was written.",
+    )
 
 
 def _take_back_answer(change: Change, payout: Payout, wanted: ResolveRequest, accounts: AccountMap) -> None:
