@@ -258,7 +258,9 @@ async def test_a_mistaken_correction_puts_it_under_review_again(shop: PayingShop
     wrong = await shop.payments.resolve_payout(found(payout, "T1", "2505"))
     await shop.payments.resolve_payout(mistaken(wrong))
     assert isinstance(await shop.pay(), Review) and await waiting(shop) == ["salary-1"]
-    assert (await kept(shop)).standing == wrong.standing, "the gateway says that money left"
+    open_again = await kept(shop)
+    assert open_again.standing == wrong.standing, "the gateway says that money left"
+    assert open_again.operation.evidence[-1].data["amount_minor"] == 25050, "and how much, as it did"
     await shop.payments.resolve_payout(found(await kept(shop), "T1", "250.50"))
     made = await shop.pay()
     assert isinstance(made, Sent) and made.amount == Money("250.50")
