@@ -18,7 +18,7 @@ from tests.flows.test_subscriptions import DAY_S, NAME, Club, club_open, recurri
 from vextrus_payments import Money, Refunded, RefundRequest
 from vextrus_payments.cli.doctor_agreements import agreement_findings
 from vextrus_payments.cli.exit_codes import Exit, of_error
-from vextrus_payments.engine import Verdict
+from vextrus_payments.engine import EngineLimits, Verdict
 from vextrus_payments.epoch import FileEpochMark
 from vextrus_payments.errors import AnswerLostError, ConflictError, InvalidRequestError, PaymentsError
 from vextrus_payments.events import Delivery
@@ -171,6 +171,30 @@ async def test_nothing_is_called_over_while_nobody_answers_about_another_page(cl
     club.shop.clock.advance(3600)
     assert (await club.payments.cancel_agreement(asked.agreement_key)).state is AgreementLife.ENDED
     assert not holding(club)
+
+
+async def test_it_is_not_called_over_while_the_second_is_still_being_ended(tmp_path: Path) -> None:
+    """A caller's wait ends before the second has ended, of a first that another process has ended meanwhile."""
+    store = f"sqlite:///{tmp_path / 'club.db'}"
+    async with club_open(tmp_path, store=store) as club:
+        asked, lost, _ = await two_pages(club)
+        club.approve(asked)
+        await club.payments.agreement_status(asked.agreement_key)
+        assert (await club.payments.cancel_agreement(asked.agreement_key)).state is AgreementLife.ENDED
+        club.platform.approve(lost, "success", None)
+        impatient = Shop(
+            club.shop.server,
+            store,
+            club.shop.clock,
+            gateways={NAME: recurring_config(club.shop.server)},
+            seed=8,
+            limits=EngineLimits(wait_s=0),
+        )
+        async with impatient.payments:
+            with pytest.raises(ConflictError, match="still being ended") as caught:
+                await impatient.payments.cancel_agreement(asked.agreement_key)
+            assert of_error(caught.value) is Exit.OPEN
+        assert not holding(club)  # what was begun came to its end all the same
 
 
 async def test_pages_are_asked_about_until_all_are_over_and_no_longer(club: Club) -> None:

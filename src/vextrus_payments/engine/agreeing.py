@@ -2,9 +2,11 @@
 
 import hmac
 from datetime import timedelta
+from typing import Final
 
 from vextrus_payments.consent_pages import (
     cancel_id,
+    every_page,
     execute_id,
     last_page_over_at,
     request_id_of,
@@ -35,6 +37,8 @@ from vextrus_payments.snapshots import AgreementSession, AgreementSnapshot
 from vextrus_payments.states import OPEN_STATES, claim_is_over
 from vextrus_payments.subscribing import plan_left_behind
 from vextrus_payments.wire import CallContext
+
+_OVER: Final = (AgreementLife.CLOSED, AgreementLife.ENDED)
 
 
 class Agreeing:
@@ -84,7 +88,17 @@ class Agreeing:
         flight = self._context.flights.start(
             ("agreement.cancel", tenant, agreement_key), lambda: self._end(agreement, gateway)
         )
-        return await self._desk.landed(flight, tenant, agreement_key)
+        known = await self._desk.landed(flight, tenant, agreement_key)
+        if flight.done():
+            return flight.result()
+        if known.state in _OVER and known.beside is None and len(every_page(known)) > 1:
+            # Said as it is, it would be heard as "both are", and that is not known before this has landed.
+            raise ConflictError(
+                "It is over, and what its payer may have consented to beside it is still being ended.",
+                code="beside_unknown",
+                next_step="Cancel it again later: what has ended stays ended.",
+            ).about(tenant=tenant, gateway=known.gateway)
+        return known
 
     async def look(self, tenant: str, agreement_key: str, *, restored: bool = False) -> Agreement:
         """See Engine.look_agreement."""
