@@ -9,6 +9,7 @@ from vextrus_payments.testing.simulation import ServicePorts, Setting, Weather, 
 from vextrus_payments.testing.simulation.story import hard_story, shop_story
 from vextrus_payments.testing.simulation.story_consent import consent_story
 from vextrus_payments.testing.simulation.story_payouts import payout_story
+from vextrus_payments.testing.simulation.story_payouts_restored import payout_restore_story
 from vextrus_payments.testing.simulation.story_people import people_story
 from vextrus_payments.testing.simulation.story_restore import restore_story
 from vextrus_payments.testing.simulation.story_subscriptions import subscription_story
@@ -53,6 +54,12 @@ def parted(ports: ServicePorts) -> Payments:
     return ports.payments(accounts=AccountMap(disbursement="gateway_disbursement:{gateway}:{mode}"))
 
 
+def marked_and_parted(ports: ServicePorts) -> Payments:
+    """Both."""
+    accounts = AccountMap(disbursement="gateway_disbursement:{gateway}:{mode}")
+    return ports.payments(accounts=accounts, epoch_interval_s=0.001)
+
+
 #: Their own stories, in every weather but the hard ones.
 PEOPLE = {
     "people": Setting(worlds=[bkash, raw], story=people_story, processes=2),
@@ -89,6 +96,23 @@ PAYING = {
         story=payout_story,
         service=parted,
         world_options={"payouts": "checkout", "payout_fee_minor": 500},
+    ),
+    "paying-restored": Setting(
+        worlds=[bkash],
+        story=payout_restore_story,
+        service=marked,
+        processes=2,
+        epoch=True,
+        world_options={"payouts": "checkout", "payout_fee_minor": 500},
+    ),
+    "paying-by-id-restored": Setting(
+        worlds=[bkash],
+        story=payout_restore_story,
+        service=marked_and_parted,
+        tenants=("acme", "zeta"),
+        processes=2,
+        epoch=True,
+        world_options={"payouts": "tokenized"},
     ),
 }
 
@@ -157,6 +181,9 @@ STEPPED = Weather(
     wire=0.3, clock=0.5, latency_s=2.0, only=(WireFault.SILENT_AFTER, WireFault.ZOMBIE, WireFault.DRIP)
 )
 
+#: Connections are hard to get, so that much has not left when somebody gives up; the finance system is mostly down.
+UNREACHED = Weather(connect=0.2, ledger=0.8, outages=1)
+
 #: What can be played again by name: a setting, and a weather (None: drawn from the seed).
 CASES: dict[str, tuple[Setting, Weather | None]] = {
     **{name: (setting, None) for name, setting in SETTINGS.items()},
@@ -165,6 +192,8 @@ CASES: dict[str, tuple[Setting, Weather | None]] = {
     **{f"{name}-lossy": (setting, LOSSY) for name, setting in (PEOPLE | PAYING | CLUBS | DOORS).items()},
     "paying-by-id-late": (PAYING["paying-by-id"], LATE),
     "paying-stepped": (PAYING["paying"], STEPPED),
+    "paying-restored-books": (PAYING["paying-restored"], BOOKS),
+    "paying-restored-unreached": (PAYING["paying-restored"], UNREACHED),
     "restored-late": (PEOPLE["restored"], LATE),
     "doors-disk": (DOORS["doors"], FULL),
     **{f"{name}-lossy": (replace(setting, story=hard_story), LOSSY) for name, setting in SETTINGS.items()},
@@ -194,6 +223,10 @@ HUNTS = {
     "payout_freed_on_unknown": ("paying-lossy", 60),
     "payout_checkpoint_ignored": ("paying-stepped", 120),
     "payout_absence_trusted": ("paying-by-id-late", 120),
+    "payouts_not_compared": ("paying-restored-books", 30),
+    "payout_not_doubted": ("paying-restored-unreached", 40),
     "list_unread": ("club-lossy", 60),
     "end_assumed": ("club-lossy", 60),
+    "pages_unasked": ("club-unheard-lossy", 60),
+    "second_left": ("club-unheard-lossy", 120),
 }

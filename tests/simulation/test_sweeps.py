@@ -96,6 +96,7 @@ def test_faults_lose_and_double_nothing(part: int, record_property: Told) -> Non
         min(tally.worlds[name] for name in ("bkash", "nagad", "sslcommerz", "raw", "page")) > 100 // R2_PARTS
     )
     assert min(tally.stories[name][0] for name in ("payout", "subscription")) > 80 // R2_PARTS
+    assert tally.stories["payout_restore"][0] > 60 // R2_PARTS
 
 
 def test_the_parts_are_the_whole() -> None:

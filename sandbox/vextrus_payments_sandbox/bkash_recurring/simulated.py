@@ -119,7 +119,8 @@ class SimulatedRecurring:
         self._world = World(SandboxClock(ports.clock), Random(f"{ports.seed}/bkash_recurring/world"))
         self._rules = _ShortDays(self._world)
         self._rules.tell = self._tell
-        self._held: set[str] = set()
+        self._held: dict[str, datetime] = {}
+        """When what was agreed to began to hold, by request id."""
         self._strays = 0
         exchange = Exchange(self._world, FaultPlans(), VirtualSleeper())
         self._pages = RecurringPages(self._rules)
@@ -154,7 +155,7 @@ class SimulatedRecurring:
 
     def _tell(self, kind: str, one: Subscription, due: Collection | None, why: str | None) -> None:
         if due is None and one.holds:
-            self._held.add(one.key)
+            self._held.setdefault(one.key, self._ports.clock.now())
         if due is None:
             fields, subject = news_of_subscription(one, why), one.key
         elif kind == "REFUND":
@@ -299,6 +300,8 @@ class SimulatedRecurring:
                 reference=one.key,
                 agreement_id=str(one.number),
                 ended=not one.holds,
+                given_at=self._held[one.key],
+                ended_at=None if one.holds else one.cancelled_at or one.modified_at,
             )
             for one in self._rules.subscriptions.values()
             if one.key in self._held

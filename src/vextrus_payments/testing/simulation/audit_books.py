@@ -144,6 +144,9 @@ class BooksAudit:
                     gateway, _, mode = rest.partition(":")
                     sign = 1 if posting.side.value == "debit" else -1
                     booked[gateway, mode] += sign * posting.amount.amount_minor
+        for entered in self._run.by_hand:
+            if entered.kind == "payout":
+                booked[entered.gateway, entered.mode] -= entered.amount_minor
         for place in held.keys() | booked.keys():
             if held[place] != booked[place]:
                 self._found.add(("sums", "/".join(place)))

@@ -4,9 +4,12 @@ import json
 import sqlite3
 from collections import Counter
 from contextlib import closing
+from datetime import timedelta
 from typing import Any
 
+from vextrus_payments.testing.simulation.ports import START
 from vextrus_payments.testing.simulation.simulation import Run
+from vextrus_payments.testing.simulation.world import CollectsByItself
 
 _UNDECIDED = {"created", "awaiting_payer"}
 _OUT = {"submitting", "pending", "unknown"}
@@ -24,6 +27,7 @@ def audit_consents(run: Run) -> frozenset[tuple[str, str]]:
     for reference, times in Counter(one.reference for one in given).items():
         if times > 1:
             found.add(("double_consent", reference))
+    found |= _of_pages(run, kept)
     of_reference = {(one["tenant"], one["gateway_reference"]): one for one in kept}
     for one in given:
         ours = of_reference.get((one.tenant, one.reference))
@@ -51,6 +55,48 @@ def audit_consents(run: Run) -> frozenset[tuple[str, str]]:
         if answer.state.value == "active" and ended is None:
             found.add(("consent_phantom", answer.gateway_reference))
     return frozenset(found)
+
+
+def _of_pages(run: Run, kept: list[dict[str, Any]]) -> set[tuple[str, str]]:
+    """Where the payer's click on any of several pages makes it hold: each consent is known here, and in the end no two
+    of one subscription hold, for a person who hears of a second one ends it. Who ends the first ends them all."""
+    given = [
+        one for world in run.worlds if isinstance(world, CollectsByItself) for one in world.consents() or ()
+    ]
+    known = {(row["tenant"], row["gateway_reference"]) for row in kept}
+    holding = [one for one in given if not one.ended]
+    found = {
+        ("consent_unfound", one.reference) for one in holding if (one.tenant, one.reference) not in known
+    }
+    pages = Counter(_key_of(one.reference) for one in holding)
+    found |= {("consent_left", key) for key, times in pages.items() if times > 1}
+    begun_at_s: dict[str, float] = {}
+    until_s: dict[str, float] = {}
+    for told in run.told:
+        if told.verb != "cancel_agreement":
+            continue
+        key = told.arguments[0]
+        # Who asks meanwhile is told what the first one of them is: what he knows is as old as that one's question.
+        if told.asked_at_s > until_s.get(key, -1.0):
+            begun_at_s[key], until_s[key] = told.asked_at_s, told.asked_at_s
+        if told.told_at_s is None:
+            continue
+        until_s[key] = max(until_s[key], told.told_at_s)
+        if told.error is None and told.answer.state.value in ("ended", "closed"):
+            asked_at, told_at = (START + timedelta(seconds=s) for s in (begun_at_s[key], told.told_at_s))
+            found |= {
+                ("consent_left", one.reference)
+                for one in given
+                if _key_of(one.reference) == key
+                and (one.given_at or asked_at) < asked_at
+                and (not one.ended or (one.ended_at or asked_at) > told_at)
+            }
+    return found
+
+
+def _key_of(reference: str) -> str:
+    """Whose page it is: our key of the agreement is in the id, before the page's number."""
+    return reference.rpartition("-")[0].replace("-", "_")
 
 
 def _kept(run: Run) -> list[dict[str, Any]]:

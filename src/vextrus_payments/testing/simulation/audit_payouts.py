@@ -13,7 +13,7 @@ from vextrus_payments.testing.simulation.world import Disbursement, PaysOut
 
 Finding = tuple[str, str]
 
-_DIRECTIONS = {"to_disbursement", "to_collection"}
+_MADE = ("payout.sent", "transfer.made")
 
 
 def audit_payouts(run: Run) -> frozenset[Finding]:
@@ -22,7 +22,7 @@ def audit_payouts(run: Run) -> frozenset[Finding]:
     kept = _kept(run)
     found: set[Finding] = set()
     if lines or kept:
-        _left_once(lines, kept, found)
+        _left_once(run, lines, found)
         _booked_once(run, lines, kept, found)
         _told(run, lines, kept, found)
         _ends(run, kept, found)
@@ -37,32 +37,38 @@ def _kept(run: Run) -> list[dict[str, Any]]:
         return [json.loads(row[0]) for row in connection.execute("SELECT document FROM payouts")]
 
 
-def _left_once(lines: list[Disbursement], kept: list[dict[str, Any]], found: set[Finding]) -> None:
-    """Each payout left at most once; and no more transfers of an amount were made than were asked for."""
+def _left_once(run: Run, lines: list[Disbursement], found: set[Finding]) -> None:
+    """Each payout left at most once; and no more of an amount left than was asked for. The second holds as well where
+    a restored store has forgotten one, and knows it by another id when it is asked for again."""
     named = Counter((line.tenant, line.order_id) for line in lines if line.kind == "payout")
     found |= {("double_payout", order_id) for (_, order_id), times in named.items() if times > 1}
-    asked = Counter(
-        (row["tenant"], row["direction"], _minor(row["amount"])) for row in kept if row["kind"] == "transfer"
-    )
-    made = Counter((line.tenant, line.kind, line.amount_minor) for line in lines if line.kind in _DIRECTIONS)
+    asked: dict[tuple[str, str, int], set[str]] = defaultdict(set)
+    for told in run.told:
+        if told.verb in ("payout", "transfer"):
+            request = told.arguments[0]
+            kind = request.direction.value if told.verb == "transfer" else "payout"
+            asked[told.tenant, kind, request.amount.amount_minor].add(request.operation_id)
+    made = Counter((line.tenant, line.kind, line.amount_minor) for line in lines)
     for key, times in made.items():
-        if times > asked[key]:
+        if times > len(asked[key]):
             found.add(("double_payout", f"{key[1]} {key[2]}"))
 
 
 def _booked_once(
     run: Run, lines: list[Disbursement], kept: list[dict[str, Any]], found: set[Finding]
 ) -> None:
-    """What left has one entry that stands, of its own operation; what did not has none."""
+    """What left has one entry that stands, of its own operation, or one that a person made; what did not has none."""
+    entered = Counter(line.transaction_id for line in run.by_hand)
     operation_of = {(row["tenant"], row["payout_id"]): row["operation"]["operation_id"] for row in kept}
     standing = _standing(run)
     parted = any(kind == "transfer.made" for kind, _ in standing)
     for line in lines:
         kind = "payout.sent" if line.kind == "payout" else "transfer.made"
         entries = standing.pop((kind, line.transaction_id), [])
-        if not entries and (parted or kind == "payout.sent"):
+        times = len(entries) + entered.pop(line.transaction_id, 0)
+        if not times and (parted or kind == "payout.sent"):
             found.add(("lost", line.transaction_id))
-        if len(entries) > 1:
+        if times > 1:
             found.add(("doubled", line.transaction_id))
         own = operation_of.get((line.tenant, line.order_id))
         for entry in entries:
@@ -74,6 +80,7 @@ def _booked_once(
             if own is not None and entry.operation_id != own:
                 found.add(("mixed", line.transaction_id))
     found |= {("phantom", transaction_id) for _, transaction_id in standing}
+    found |= {("phantom", transaction_id) for transaction_id in entered}
 
 
 def _standing(run: Run) -> dict[tuple[str, str], list[Any]]:
@@ -110,16 +117,23 @@ def _told(run: Run, lines: list[Disbursement], kept: list[dict[str, Any]], found
     found |= {("contradiction", payout_id) for (_, payout_id), words in said.items() if len(words) > 1}
     for row in kept:
         key = (row["tenant"], row["payout_id"])
-        if key in left and row["operation"]["state"] in ("declined", "cancelled", "reserved"):
-            found.add(("called_failed", row["payout_id"]))
+        state = row["operation"]["state"]
+        if key in left and state in ("declined", "cancelled", "reserved"):
+            found.add(("said_unsent" if state == "reserved" else "called_failed", row["payout_id"]))
 
 
 def _ends(run: Run, kept: list[dict[str, Any]], found: set[Finding]) -> None:
-    """Nothing is under way for ever, and of what nobody knows somebody was told. What left was announced, once."""
+    """Nothing is under way for ever, and of what nobody knows somebody was told. What left was announced, once, and
+    once more by a restored store that had forgotten it."""
     heard: dict[str, Counter[str]] = defaultdict(Counter)
-    for event in {taken.entry.id: taken.entry for taken in run.events}.values():
+    again: Counter[str] = Counter()
+    restored_at_s = run.restores.restored_at_s
+    for taken in {taken.entry.id: taken for taken in reversed(run.events)}.values():
+        event = taken.entry
         if event.payout_id is not None:
             heard[event.payout_id][event.kind.value] += 1
+            if restored_at_s is not None and taken.at_s >= restored_at_s:
+                again[event.payout_id] += event.kind.value in _MADE
     for row in kept:
         payout_id, state = row["payout_id"], row["operation"]["state"]
         news = heard[payout_id]
@@ -128,11 +142,8 @@ def _ends(run: Run, kept: list[dict[str, Any]], found: set[Finding]) -> None:
         made = news["payout.sent"] + news["transfer.made"]
         if state == "succeeded" and made + news["payout.review"] == 0:
             found.add(("unannounced", payout_id))
-        if made > 1 or (made and state in ("declined", "cancelled", "reserved")):
-            found.add(("announced_twice" if made > 1 else "contradiction", payout_id))
-
-
-def _minor(amount: dict[str, str]) -> int:
-    """Paisa, out of a stored amount: digits only, whatever the SDK's own money does."""
-    whole, _, part = amount["amount"].partition(".")
-    return int(whole) * 100 + int((part + "00")[:2])
+        twice = max(again[payout_id], made - again[payout_id]) > 1
+        if twice:
+            found.add(("announced_twice", payout_id))
+        elif made and state in ("declined", "cancelled", "reserved"):
+            found.add(("said_unsent" if state == "reserved" else "contradiction", payout_id))

@@ -21,10 +21,12 @@ from vextrus_payments.reconcile import ReconcileLimits
 from vextrus_payments.store import PaymentStore
 from vextrus_payments.testing.simulation.awaits import relative
 from vextrus_payments.testing.simulation.disk import DiskFaults, SimConnection
+from vextrus_payments.testing.simulation.faults import Weather
 from vextrus_payments.testing.simulation.loop import Scheduler, SimLoop, new_loop, where
 from vextrus_payments.testing.simulation.network import Network, NetworkUser
 from vextrus_payments.testing.simulation.ports import SimRunner
-from vextrus_payments.testing.simulation.world import World
+from vextrus_payments.testing.simulation.shop import Finance
+from vextrus_payments.testing.simulation.world import Disbursement, World
 from vextrus_payments.webhooks import InboxLimits
 
 T = TypeVar("T")
@@ -267,6 +269,8 @@ class Stage(Protocol):
     to_ask: set[tuple[str, str]]
     """(tenant, payment id) of payments of which a person knows that something was done behind the SDK's back."""
     restores: "Restores"
+    finance: Finance
+    weather: Weather
     has_doors: bool
     """Whether gateways send webhooks and browsers come back, through the service's own doors."""
 
@@ -301,6 +305,10 @@ class Restores:
     restored_at_s: float | None = None
     accepted_at_s: float | None = None
     """When the service said that the restored store has been reconciled."""
+    compared_at_s: float | None = None
+    """When a person said that what left meanwhile was compared with the gateways' statements."""
+    unrecorded: list[Disbursement] = field(default_factory=list)
+    """What a person found on a statement and in no record: whoever had asked for it was told."""
 
     def is_amnesiac(self, at_s: float) -> bool:
         """Whether somebody who asked then may have been answered out of restored records."""

@@ -13,6 +13,7 @@ from typing import Final
 
 from vextrus_payments.app import Payments
 from vextrus_payments.errors import PaymentsError
+from vextrus_payments.events import EventKind
 from vextrus_payments.records import (
     AgreementLife,
     Flag,
@@ -21,6 +22,7 @@ from vextrus_payments.records import (
     OutboxKind,
     PaymentState,
 )
+from vextrus_payments.testing.simulation.comparing import compare_payouts
 from vextrus_payments.testing.simulation.portal import answer_by_books, answer_payout_by_books
 from vextrus_payments.testing.simulation.process import ProcessDiedError, SimProcess, Stage
 from vextrus_payments.testing.simulation.world import PaysOut, finds_refunds
@@ -63,7 +65,7 @@ async def _round(stage: Stage, process: SimProcess, number: int, payments: Payme
     """Do what is due. How many things are still open; negative: all of them wait for a person (refunds whose end
     the gateway cannot tell, payments in quarantine)."""
     left = for_people = 0
-    if not await accept_restored(stage, payments):
+    if not await accept_restored(stage, payments) or not await _are_compared(stage, payments):
         left += 1
     await payments.process_inbox()
     await payments.reconcile_due()
@@ -71,6 +73,7 @@ async def _round(stage: Stage, process: SimProcess, number: int, payments: Payme
     if number >= _READS_THE_PANEL:
         await _read_the_panel(stage, payments)
     await payments.deliver()
+    left += await _end_what_was_given_twice(stage, payments)
     store = process.store
     assert store is not None, "it has started"
     left += len(stage.to_ask) + stage.deliveries
@@ -119,11 +122,36 @@ async def accept_restored(stage: Stage, payments: Payments) -> bool:
     return report.accepted_restored
 
 
+async def _are_compared(stage: Stage, payments: Payments) -> bool:
+    """Where payouts have left, and a backup has taken the store's place: whether somebody has compared them."""
+    restores = stage.restores
+    has_lost = restores.restored_at_s is not None and restores.compared_at_s is None
+    if has_lost and any(world.paid_out() for world in stage.worlds if isinstance(world, PaysOut)):
+        return await compare_payouts(stage, payments)
+    return True
+
+
 async def _ask_what_people_know(stage: Stage, payments: Payments) -> None:
     for tenant, payment_id in sorted(stage.to_ask):
         handle = payments.for_tenant(tenant)
         if not (await handle.reconcile(payment_id)).problems:
             stage.to_ask.discard((tenant, payment_id))
+
+
+async def _end_what_was_given_twice(stage: Stage, payments: Payments) -> int:
+    """Somebody heard that a payer has consented a second time, and ends that. How many of those still hold."""
+    heard = {
+        (taken.entry.tenant, taken.entry.agreement_key)
+        for taken in stage.finance.events
+        if taken.entry.kind is EventKind.AGREEMENT_DUPLICATE
+    }
+    holding = 0
+    for tenant, key in sorted(heard):
+        known = await payments.store.get_agreement(tenant, key)
+        if known is not None and known.state is AgreementLife.ACTIVE:
+            ended = await payments.for_tenant(tenant).cancel_agreement(key)
+            holding += ended.state is AgreementLife.ACTIVE
+    return holding
 
 
 async def _read_the_panel(stage: Stage, payments: Payments) -> None:
@@ -146,10 +174,16 @@ async def _read_the_panel(stage: Stage, payments: Payments) -> None:
 
 
 def is_sending(store: Path) -> bool:
-    """Whether anything that moves money is about to be sent, or is out, in this copy of a store."""
+    """Whether anything that moves money is about to be sent, or is out, in this copy of a store. One that is still
+    being made counts as sending: it is nothing to go back to."""
     with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as connection:
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'payouts'").fetchone():
+            return True
         found = connection.execute(
             "SELECT count(*) FROM operations WHERE state IN ('reserved', 'submitting') AND"
             " json_extract(document, '$.kind') <> 'initialize'"
-        )
-        return bool(found.fetchone()[0])
+        ).fetchone()[0]
+        leaving = connection.execute(
+            "SELECT count(*) FROM payouts WHERE json_extract(document, '$.operation.state') = 'submitting'"
+        ).fetchone()[0]
+        return bool(found or leaving)

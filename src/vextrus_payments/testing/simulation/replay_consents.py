@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vextrus_payments.testing.simulation.simulation import Run
+from vextrus_payments.testing.simulation.world import CollectsByItself
 
 
 @dataclass
@@ -45,7 +46,11 @@ def replay_consents(run: Run) -> set[tuple[str, str]]:
             case "closed" if session.at_s is not None and not session.is_over:
                 wrong.add(("consent_denied", reference))
     heard = {
-        (taken.entry.kind.value, reference_of.get(taken.entry.agreement_key or ""))
+        # What was found on another page of a subscription has its page's id for a key, whether or not anybody asked.
+        (
+            taken.entry.kind.value,
+            reference_of.get(key := taken.entry.agreement_key or "", key.replace("_", "-")),
+        )
         for taken in run.events
         if taken.entry.kind.value.startswith("agreement.")
     }
@@ -53,11 +58,38 @@ def replay_consents(run: Run) -> set[tuple[str, str]]:
         session = sessions.get(reference, Given(set()))
         if session.is_over and ("agreement.closed", reference) in heard:
             continue
-        if session.at_s is not None and ("agreement.active", reference) not in heard:
+        is_heard = {("agreement.active", reference), ("agreement.duplicate", reference)} & heard
+        if session.at_s is not None and not is_heard:
             wrong.add(("consent_lost", reference))
         if session.ended_at_s is not None and ("agreement.ended", reference) not in heard:
             wrong.add(("consent_lost", reference))
-    return wrong
+    return wrong | _unannounced(run, sessions)
+
+
+def _unannounced(run: Run, sessions: dict[str, Given]) -> set[tuple[str, str]]:
+    """Where each page of a subscription can be consented on: as many consents as the wire showed were announced, one
+    as the subscription's own, and each other one by itself."""
+    seen: dict[str, set[str]] = {}
+    for exchange in run.wire:
+        if exchange.answer is None or not isinstance(exchange.world, CollectsByItself):
+            continue
+        for fact in exchange.world.facts(exchange.ask, exchange.answer):
+            if fact.kind == "consented" and not sessions[fact.reference].is_over:
+                asking, _, page = fact.reference.rpartition("-")
+                seen.setdefault(asking, set()).add(page)
+    heard: dict[str, set[str]] = {}
+    for taken in run.events:
+        name = (taken.entry.agreement_key or "").replace("_", "-")
+        if taken.entry.kind.value == "agreement.active":
+            heard.setdefault(name, set()).add("own")
+        elif taken.entry.kind.value == "agreement.duplicate":
+            asking, _, page = name.rpartition("-")
+            heard.setdefault(asking, set()).add(page)
+    return {
+        ("consent_unannounced", asking)
+        for asking, pages in seen.items()
+        if len(pages) > len(heard.get(asking, ()))
+    }
 
 
 def _agreement(answer: Any) -> Any:

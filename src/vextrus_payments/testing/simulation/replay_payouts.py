@@ -84,15 +84,24 @@ def _asked_once(
             wrong.add(("double_payout", order_id))
     wished: dict[str, set[str]] = {}
     for told in run.told:
-        if told.verb == "transfer":
+        if told.verb in ("payout", "transfer"):
             request = told.arguments[0]
-            key = f"{told.tenant} {request.direction.value} {request.amount.amount_minor}"
+            kind = "payout" if told.verb == "payout" else request.direction.value
+            key = f"{told.tenant} {kind} {request.amount.amount_minor}"
             wished.setdefault(key, set()).add(request.operation_id)
+    compared_at_s = run.restores.compared_at_s
     for key, seen in transfers.items():
-        times = len(wished.get(key, ()))
-        if sum(doubtful for _, doubtful in seen.asked) > times:
+        doubtful = [at_s for at_s, is_doubtful in seen.asked if is_doubtful]
+        # Once a person has read on the statement that it was not made, it may be asked for again.
+        later = sum(compared_at_s is not None and at_s > compared_at_s for at_s in doubtful)
+        if max(later, len(doubtful) - later) > len(wished.get(key, ())):
             wrong.add(("sent_again", key.partition(" ")[2]))
-        if len(seen.made) > times:
+    made: dict[str, set[str]] = {key: set(seen.made) for key, seen in transfers.items()}
+    for seen in payouts.values():
+        for transaction_id, amount_minor in seen.made.items():
+            made.setdefault(f"{seen.tenant} payout {amount_minor}", set()).add(transaction_id)
+    for key, lines in made.items():
+        if len(lines) > len(wished.get(key, ())):
             wrong.add(("double_payout", key.partition(" ")[2]))
 
 
@@ -113,21 +122,29 @@ def _booked(run: Run, payouts: dict[str, Leaving], transfers: dict[str, Leaving]
                 wrong.add(("doubled", entry.transaction_id))
     announced = {t.entry.transaction_id for t in run.events if t.entry.kind.value == "transfer.made"}
     announced |= {t.entry.transaction_id for t in run.events if t.entry.kind.value == "payout.review"}
+    entered = {line.transaction_id: line.amount_minor for line in run.by_hand}
     for found, kind in ((payouts, "payout.sent"), (transfers, "transfer.made")):
         parted = kind == "payout.sent" or bool(stands[kind])
         for seen in found.values():
             for transaction_id, amount_minor in seen.made.items():
                 entry = stands[kind].pop(transaction_id, None)
+                if transaction_id in entered:
+                    if entry is not None:
+                        wrong.add(("doubled", transaction_id))
+                    if entered.pop(transaction_id) != amount_minor:
+                        wrong.add(("wrong_amount", transaction_id))
+                elif entry is None and (parted or transaction_id not in announced):
+                    wrong.add(("lost", transaction_id))
                 if entry is None:
-                    if parted or transaction_id not in announced:
-                        wrong.add(("lost", transaction_id))
                     continue
                 if {one.amount.amount_minor for one in entry.postings} != {amount_minor}:
                     wrong.add(("wrong_amount", transaction_id))
                 where = (entry.tenant, entry.gateway, entry.mode.value)
                 if where != (seen.tenant, seen.gateway, seen.mode):
                     wrong.add(("mixed", transaction_id))
-    wrong |= {("phantom", transaction_id) for open_ in stands.values() for transaction_id in open_}
+    wrong |= {
+        ("phantom", transaction_id) for open_ in (*stands.values(), entered) for transaction_id in open_
+    }
 
 
 def _answers(run: Run, payouts: dict[str, Leaving], transfers: dict[str, Leaving], wrong: set[Wrong]) -> None:
@@ -146,7 +163,7 @@ def _answers(run: Run, payouts: dict[str, Leaving], transfers: dict[str, Leaving
                 subject, word = answer.payment_id, "declined"
                 if subject in payouts and payouts[subject].made:
                     wrong.add(("called_failed", subject))
-            case "Pending" if answer.sent is False:
+            case "Pending" if answer.sent is False and not run.restores.is_amnesiac(told.asked_at_s):
                 _said_unsent(payouts.get(answer.payment_id), answer.payment_id, told.asked_at_s, wrong)
                 continue
             case _:

@@ -14,6 +14,7 @@ from vextrus_payments.errors import PaymentsError
 from vextrus_payments.events import PaymentEvent
 from vextrus_payments.ledger import LedgerEntry
 from vextrus_payments.testing.simulation.faults import Faults
+from vextrus_payments.testing.simulation.world import Disbursement
 
 T = TypeVar("T")
 
@@ -41,6 +42,7 @@ VERBS: Final = (
 )
 #: Those of money that leaves: their answers are about no payment.
 PAYING_OUT: Final = frozenset({"payout", "transfer", "payout_status", "withdraw_payout", "resolve_payout"})
+_LEAVING: Final = frozenset({"payout.sent", "transfer.made"})
 _HANGS_S: Final = 3_600.0
 
 
@@ -66,6 +68,17 @@ class Finance:
         self._note = note
         self.entries: list[Taken] = []
         self.events: list[Taken] = []
+        self.by_hand: list[Disbursement] = []
+        """What a bookkeeper has entered, off a gateway's statement, because no record was left of it."""
+
+    def enter(self, line: Disbursement) -> bool:
+        """What a person enters by hand, unless it is in the books. False: it is."""
+        taken = {one.entry.transaction_id for one in self.entries if one.entry.kind.value in _LEAVING}
+        if line.transaction_id in taken or line in self.by_hand:
+            return False
+        self.by_hand.append(line)
+        self._note(f"entered by hand: {line.kind} {line.transaction_id}")
+        return True
 
     async def take_entry(self, entry: LedgerEntry) -> None:
         """The ledger callback."""

@@ -44,7 +44,7 @@ from vextrus_payments.testing.simulation.process import (
 from vextrus_payments.testing.simulation.recovery import is_sending, settle
 from vextrus_payments.testing.simulation.shop import Desk, Finance, Taken, Told
 from vextrus_payments.testing.simulation.town import Story, Town
-from vextrus_payments.testing.simulation.world import Notice, World, WorldMaker, WorldPorts
+from vextrus_payments.testing.simulation.world import Disbursement, Notice, World, WorldMaker, WorldPorts
 from vextrus_payments.webhooks import InboxLimits
 
 #: Looking around as often as a service does would be most of what a run costs; nothing else is changed.
@@ -111,6 +111,8 @@ class Run:
     clock_stepped: bool
     restores: Restores = field(default_factory=Restores)
     knocks: tuple[Knock, ...] = ()
+    by_hand: tuple[Disbursement, ...] = ()
+    """What a person has entered in the books by hand, because a restored store had no record of it."""
 
 
 class Simulation:
@@ -291,6 +293,7 @@ class Simulation:
             clock_stepped=bool(self.weather.clock),
             restores=self.restores,
             knocks=tuple(self.post.knocks),
+            by_hand=tuple(self.finance.by_hand),
             struck=sum(self.faults.struck.values()) + sum(p.disk.struck for p in self._processes),
         )
 
@@ -356,6 +359,8 @@ class Simulation:
 
     def back_up(self) -> bool:
         """Copy the store's file and its log, as they are at this moment; once in a run."""
+        if not self.store.exists():
+            return False  # no process has made it yet
         copy = self.store.with_name("backup.db")
         copy_as_left(self.store, copy)
         if self.restores.taken_at_s is not None or is_sending(copy):

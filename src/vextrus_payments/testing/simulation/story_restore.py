@@ -19,14 +19,18 @@ async def restore_story(town: Town) -> None:
     await town.together(*(order.opens() for order in orders))
     early = [order for order in orders if rng.random() < 0.4]
     await town.together(*(order.is_paid(rounds=3) for order in early))
-    await town.sleep(_SOON_S)
-    for _ in range(20):
-        if town.back_up():
-            break
-        await town.sleep(_SOON_S)
-    else:
+    if not await back_up_soon(town):
         return
     await town.together(_loses(town, Random(rng.random())), *(order.goes_on() for order in orders))
+
+
+async def back_up_soon(town: Town) -> bool:
+    """A backup, at a moment at which nothing is on its way. False: there was none."""
+    for _ in range(21):
+        await town.sleep(_SOON_S)
+        if town.back_up():
+            return True
+    return False
 
 
 async def _loses(town: Town, rng: Random) -> None:

@@ -1,10 +1,12 @@
 """Payers who subscribe, at gateways that collect by themselves: what is collected is told by webhooks that may get
-lost, shown when somebody asks, and has to be booked once; payers and the shop end it, and money goes back."""
+lost, shown when somebody asks, and has to be booked once; payers and the shop end it, and money goes back. Some consent
+twice: once more on a page whose address never reached the shop."""
 
 from random import Random
 from typing import Any, Final
 
 from vextrus_payments.app import Payments
+from vextrus_payments.consent_pages import request_id_of
 from vextrus_payments.errors import PaymentsError
 from vextrus_payments.money import Money
 from vextrus_payments.outcomes import Declined, Refunded
@@ -16,6 +18,8 @@ from vextrus_payments.testing.simulation.world import CollectsByItself
 
 _OVER: Final = (AgreementLife.CLOSED, AgreementLife.ENDED)
 _SCHEDULE_S: Final = 30.0
+_PAGES: Final = 6
+"""So many pages of one subscription a payer comes upon: more are seldom asked for."""
 _ROUNDS: Final = 8
 """So often, every half minute, what has fallen due is collected: after that nothing falls due any more."""
 
@@ -61,12 +65,18 @@ class Member:
         )
         if agreement is None or agreement.gateway_reference is None:
             return
-        await self._consents(agreement, agreement.gateway_reference)
+        consents = [self._consents(agreement, agreement.gateway_reference)]
+        # When the last page is over, the wall clock tells: one that is set by an hour may say so too early.
+        if rng.random() < 0.7 and not town.sets_clocks:
+            consents.append(self._consents_elsewhere(agreement, agreement.gateway_reference))
+        await town.together(*consents)
         later = [self._looks(agreement.agreement_key), self._gives_back(), self._gives_back()]
         if rng.random() < 0.35:
             later.append(self._leaves(agreement.gateway_reference))
         if rng.random() < 0.5:
             later.append(self._ends(agreement.agreement_key))
+        if rng.random() < 0.3:
+            later.append(self._ends_the_second(agreement.agreement_key))
         await town.together(*later)
 
     async def _consents(self, agreement: Agreement, reference: str) -> None:
@@ -90,6 +100,20 @@ class Member:
             *(town.execute_agreement(key, tenant=self._tenant) for _ in range(rng.choice((0, 0, 1, 2)))),
         )
 
+    async def _consents_elsewhere(self, agreement: Agreement, reference: str) -> None:
+        """An answer that named another page of it got lost. The payer came upon that page, and consents there, too."""
+        town, rng = self._town, self._rng
+        await town.sleep(rng.choice((0.0, rng.uniform(0.0, 10.0), rng.uniform(10.0, 200.0))))
+        for number in range(1, _PAGES + 1):
+            page = request_id_of(agreement.agreement_key, number)
+            if page == reference or not self._world.approve(page, "success"):
+                continue
+            if rng.random() < 0.1:
+                self._world.leave(page)
+            if rng.random() < 0.4:
+                await town.come_back(self._world, page, "success", tenant=self._tenant)
+            return
+
     async def _looks(self, key: str) -> None:
         """The shop's page asks now and then, or nobody does."""
         town, rng = self._town, self._rng
@@ -112,6 +136,23 @@ class Member:
             if last is not None and last.state in _OVER:
                 return
             await town.sleep(rng.choice((1.0, 30.0, 100.0)))
+
+    async def _ends_the_second(self, key: str) -> None:
+        """The shop has heard that its payer consented twice, and ends what stands beside the first."""
+        town = self._town
+        await town.sleep(self._rng.uniform(60.0, 300.0))
+        for second in await self._beside(key):
+            await town.cancel_agreement(second, tenant=self._tenant)
+
+    async def _beside(self, key: str) -> list[str]:
+        async def listed(payments: Payments) -> list[str]:
+            rows = (await payments.store.list_agreements(None)).rows
+            return [one.agreement_key for one in rows if one.beside == key]
+
+        try:
+            return await self._town.call(listed)
+        except (PaymentsError, ProcessDiedError):
+            return []
 
     async def _gives_back(self) -> None:
         """Part of something that was collected goes back."""

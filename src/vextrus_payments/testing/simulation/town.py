@@ -12,6 +12,7 @@ from vextrus_payments.outcomes import Outcome, PayoutOutcome, RefundOutcome, Tra
 from vextrus_payments.payment import ConsentRequest, PaymentRequest, PaymentSession, RefundRequest
 from vextrus_payments.payouts import PayoutRequest, TransferRequest
 from vextrus_payments.records import Agreement
+from vextrus_payments.testing.simulation.comparing import compare_payouts, is_unrecorded
 from vextrus_payments.testing.simulation.post import partial_request
 from vextrus_payments.testing.simulation.process import ProcessDiedError, Stage
 from vextrus_payments.testing.simulation.recovery import accept_restored
@@ -44,6 +45,11 @@ class Town:
     def world(self, gateway: str, mode: str = "sandbox") -> World:
         """The world behind one gateway."""
         return next(world for world in self.worlds if (world.gateway, world.mode) == (gateway, mode))
+
+    @property
+    def sets_clocks(self) -> bool:
+        """Whether the wall clocks of the service are stepped in this run."""
+        return self._stage.weather.clock > 0
 
     # --- time and tasks -----------------------------------------------------------------------------------------
 
@@ -161,9 +167,12 @@ class Town:
         tenant: str | None = None,
         wait_s: float | None = None,
     ) -> PayoutOutcome | TransferOutcome | None:
-        """Pay out or transfer; None when it raised or the process died."""
+        """Pay out or transfer; None when it raised or the process died, or when a person has told the caller that it
+        had left: he found it on the statement after a restore."""
 
-        async def work(payments: Payments) -> PayoutOutcome | TransferOutcome:
+        async def work(payments: Payments) -> PayoutOutcome | TransferOutcome | None:
+            if is_unrecorded(self._stage, request, tenant or "default"):
+                return None
             handle = self._handle(payments, tenant)
             if isinstance(request, TransferRequest):
                 return await handle.transfer(request, wait_s=wait_s)
@@ -215,6 +224,11 @@ class Town:
     async def accept_restored(self) -> bool:
         """As a person does after a restore: `reconcile_since`. False: it was not accepted, or the process died."""
         return bool(await self._quietly(lambda payments: accept_restored(self._stage, payments)))
+
+    async def compare_payouts(self) -> bool:
+        """As a person does after that: lay the gateways' statements beside the records, enter by hand what is in none,
+        and let payouts leave again. False: it was not to be, or the process died."""
+        return bool(await self._quietly(lambda payments: compare_payouts(self._stage, payments)))
 
     async def come_back(
         self, world: World, reference: str, verdict: str, *, tenant: str | None = None

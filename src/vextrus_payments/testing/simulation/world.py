@@ -7,6 +7,7 @@ has arrived, on the gateway's own time line, whether or not its caller still liv
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from random import Random
 from typing import Any, Protocol, runtime_checkable
 
@@ -87,6 +88,10 @@ class Consent:
     """The gateway's handle of the session in which he gave it."""
     agreement_id: str = field(repr=False)
     ended: bool
+    given_at: datetime | None = None
+    """When it began to hold, by the gateway's clock; None where the world does not tell."""
+    ended_at: datetime | None = None
+    """When it ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
