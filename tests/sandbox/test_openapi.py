@@ -169,7 +169,7 @@ async def run(url: str, config: Path, folder: Path, *more: str) -> tuple[int, st
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(600):
             printed, _ = await process.communicate()
     finally:
         if process.returncode is None:
