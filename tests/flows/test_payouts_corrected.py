@@ -23,6 +23,8 @@ from vextrus_payments import (
     Review,
     Sent,
     StaleStateError,
+    TransferDirection,
+    TransferRequest,
     Unknown,
 )
 from vextrus_payments.engine import Verdict
@@ -351,3 +353,68 @@ async def test_of_two_people_who_correct_at_once_one_is_heard(
         assert [r.amount for r in done.standing] in ([Money("320")], [Money("199")])
         suspense = done.standing[0].amount.amount_minor
         assert await booked(shop) == {"accounts_payable": 0, "suspense": suspense}
+
+
+# --- what the gateway told counts, whatever a person took back ----------------------------------------------------
+
+
+async def test_what_the_gateway_told_is_not_forgotten_with_the_answer_that_is_taken_back(
+    shop: PayingShop,
+) -> None:
+    payout = await contradicted(shop)
+    payout = await shop.payments.resolve_payout(cleared(payout))
+    payout = await shop.payments.resolve_payout(mistaken(payout))
+    assert payout.state is OperationState.SUCCEEDED and await waiting(shop) == ["salary-1"]
+    assert [r.transaction_id for r in payout.standing] == ["T1"], "it left, says the gateway"
+    with pytest.raises(ConflictError):
+        await shop.payments.resolve_payout(answer(payout, NOT_MADE))
+    assert "payout.declined" not in await shop.fired()
+
+
+async def test_a_review_is_ended_by_a_transaction_that_the_gateway_told(shop: PayingShop) -> None:
+    await said_made(shop, "T1")
+    payout = await shop.payments.resolve_payout(mistaken(await kept(shop)))
+    assert await told(shop, news(payout, "T1", "250.50")) is Verdict.DONE
+    payout = await kept(shop)
+    assert payout.state is OperationState.UNKNOWN and await waiting(shop) == ["salary-1"]
+    with pytest.raises(InvalidRequestError, match="tells of T1"):
+        await shop.payments.resolve_payout(found(payout, "T2", "250.50"))
+    done = await shop.payments.resolve_payout(found(payout, "T1", "250.50"))
+    assert done.state is OperationState.SUCCEEDED and await waiting(shop) == []
+    assert await booked(shop) == {"accounts_payable": 25050, "suspense": 0}
+
+
+async def unknown_transfer(shop: PayingShop) -> Payout:
+    shop.fault("transfer", "drop_after")
+    wanted = TransferRequest(
+        operation_id="move-1",
+        gateway="bkash",
+        amount=Money("250.50"),
+        direction=TransferDirection.TO_DISBURSEMENT,
+    )
+    assert isinstance(await shop.payments.transfer(wanted), Unknown)
+    shop.clock.advance(LONG_S)
+    return await kept(shop, "move-1")
+
+
+async def test_a_corrected_transaction_is_no_transfers(shop: PayingShop) -> None:
+    payout = await contradicted(shop)
+    await shop.payments.resolve_payout(found(payout, "T1", "250.50"))
+    transfer = await unknown_transfer(shop)
+    with pytest.raises(ConflictError):
+        await shop.payments.resolve_payout(found(transfer, "T1", "250.50"))
+    assert await kept(shop, "move-1") == transfer
+
+
+async def test_a_transaction_taken_back_and_booked_elsewhere_is_no_transfers(shop: PayingShop) -> None:
+    for name in ("a", "b"):
+        shop.fault("payout", "drop_after")
+        assert isinstance(await shop.pay(name), Unknown)
+    shop.clock.advance(LONG_S)
+    transfer = await unknown_transfer(shop)
+    first = await shop.payments.resolve_payout(found(await kept(shop, "a"), "T1", "250.50"))
+    await shop.payments.resolve_payout(mistaken(first))
+    await shop.payments.resolve_payout(found(await kept(shop, "b"), "T1", "250.50"))
+    with pytest.raises(ConflictError):
+        await shop.payments.resolve_payout(found(transfer, "T1", "250.50"))
+    assert await kept(shop, "move-1") == transfer

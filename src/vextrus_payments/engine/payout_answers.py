@@ -91,8 +91,8 @@ class PayoutAnswers:
         )
         if plan is None:
             return payout  # said before, in the same words
-        await self._check_free(payout, plan.receipts)
         await self._check_kind(payout, request.transaction_id)
+        await self._check_free(payout, plan.receipts)
         # Committed once and never planned again: another version is another question.
         answer = await context.store.commit_payout(plan)
         if isinstance(answer, ReceiptElsewhere):
@@ -149,9 +149,11 @@ class PayoutAnswers:
             ConflictError: it does. What was booked there is taken back first, and stays taken back.
         """
         for receipt in receipts:
-            if receipt.kind is not ReceiptKind.CORRECTION:
+            if receipt.kind is ReceiptKind.REVERSAL:
                 continue
             same = await self._receipts_of(payout, receipt.transaction_id)
+            if receipt.corrects is None:
+                same = tuple(r for r in same if r.key != receipt.key)  # that one the store refuses
             for other in {r.operation_id: r for r in same if r.operation_id != receipt.operation_id}.values():
                 theirs = await self._desk.booked_to(other.key)
                 if theirs is None or all(r.transaction_id != receipt.transaction_id for r in theirs.standing):

@@ -13,6 +13,7 @@ from vextrus_payments.paying_out.reviewing import (
     close_review,
     disputed_with,
     reopen_review,
+    told_of,
     was_reviewed,
 )
 from vextrus_payments.payouts import look_up_of
@@ -140,6 +141,13 @@ def _settle(
         declined(change, Reason(code=ReasonCode.UNKNOWN_ERROR))
         return
     assert wanted.transaction_id is not None and wanted.amount is not None, "_check_said() has"
+    told = told_of(payout)
+    if contradicted and disputed_with(payout) is None and wanted.transaction_id not in told:
+        raise InvalidRequestError(
+            f"The gateway tells of {', '.join(sorted(str(one) for one in told))}, and of no such transaction.",
+            field="transaction_id",
+            rule="one under which the gateway shows this payout",
+        )
     receipt = booked_for(payout, wanted.transaction_id, wanted.amount, change.now, taken_back=taken_back)
     change.succeed(receipt, accounts)
     if contradicted and not receipt.mismatched:
@@ -166,6 +174,8 @@ def _take_back_answer(change: Change, payout: Payout, wanted: ResolveRequest, ac
     said_no = payout.state is _O.DECLINED and verdicts[-1:] == [ResolutionVerdict.NOT_MADE]
     standing = payout.standing
     said_made = bool(standing) and all(is_only_said(payout, receipt) for receipt in standing)
+    # What the gateway has told counts once: forgotten, it could be called not made, for good.
+    said_made = said_made and not told_of(payout)
     if not payout.contradicted and (said_no or (payout.state is _O.SUCCEEDED and said_made)):
         for wrong in standing:
             change.take_back(wrong, accounts)

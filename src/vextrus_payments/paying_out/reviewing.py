@@ -74,6 +74,15 @@ def was_reviewed(payout: Payout) -> bool:
     return any(e.step == PAYOUT_REVIEWED for e in payout.operation.evidence)
 
 
+def told_of(payout: Payout) -> set[JsonValue]:
+    """The transactions that the gateway has told of it otherwise than booked: whatever a person says, they left."""
+    return {
+        e.data.get("transaction_id")
+        for e in payout.operation.evidence
+        if e.step == PAYOUT_CONTRADICTED and _OTHER not in e.data
+    }
+
+
 def reopen_review(change: Change, wanted: ResolveRequest) -> None:
     """The answer that ended the review was a mistake: it is under review as it was."""
     payout = change.payout
