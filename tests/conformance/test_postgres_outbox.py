@@ -209,7 +209,7 @@ async def test_what_a_callback_sets_on_the_session_is_taken_back(dsn: str) -> No
     (row,) = await leased(store)
 
     async def sets(connection: Any) -> None:
-        await connection.execute("SET search_path TO nowhere; SET statement_timeout = '1ms'")
+        await connection.execute("SET search_path TO nowhere; SET statement_timeout = '30s'")
 
     assert await store.deliver_within(row, sets)
     shown: list[str] = []

@@ -353,7 +353,7 @@ def refunds_beside() -> Iterator[str]:
         (Op.UNKNOWN, Op.DECLINED, Op.SUCCEEDED),
         (Op.RESERVED, Op.UNKNOWN, Op.DECLINED),
         (Money("40"), Money("60"), Money("60.01")),
-        (None, *ResolutionVerdict),
+        (None, ResolutionVerdict.MADE, ResolutionVerdict.NOT_MADE, ResolutionVerdict.CLEARED),
         (True, False),
     ):
         if (not checkpoint and word is None) or (
